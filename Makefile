@@ -1,0 +1,84 @@
+# Every target makes what it needs; `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The embedded Triton server's Python backend knows Python 3.10 to 3.12.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.10,$(shell command -v python$(v))) $(shell command -v python3))
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TYPED := .dev/framesift
+SHAPES := work/shapes
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else f"framesift serves with Python 3.10 to 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[export,server,bench,dev]'
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with everything in it
+
+.PHONY: demo
+demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this machine
+	$(BIN)/framesift demo
+
+.PHONY: test
+test: $(INSTALLED) lint ## Lint, type-check and run all tests
+	$(BIN)/pytest
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style, types and the rendered model repository
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
+	$(BIN)/mypy -p framesift
+	$(BIN)/framesift repository render --check
+
+.PHONY: format
+format: $(INSTALLED) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(INSTALLED) ## Run the benchmarks
+	$(BIN)/pytest bench --benchmark-columns=min,median,stddev --benchmark-group-by=group
+
+.PHONY: constraints
+constraints: $(INSTALLED) ## Pin what .venv holds now
+	$(BIN)/pip list --format=freeze --exclude-editable | grep -vE '^(framesift|pip|setuptools)=' | sed 's/+cpu$$//' > constraints.txt
+
+CORPUS_test := --split test --clips 500
+CORPUS_train := --split train --clips 14000 --variants 4 --seed 1
+CORPUS_stills := --split train --clips 16000 --kind stills --seed 1
+
+$(SHAPES)/%/manifest.jsonl: | $(INSTALLED)
+	$(BIN)/framesift corpus $(@D) $(CORPUS_$*)
+
+$(SHAPES)/merges.txt: $(SHAPES)/stills/manifest.jsonl $(SHAPES)/train/manifest.jsonl
+	$(BIN)/framesift vocabulary $^ --out $@
+
+# Plain text-image pretraining, so that what is fine-tuned next is a CLIP, as in the paper.
+$(SHAPES)/clip.safetensors: $(SHAPES)/stills/manifest.jsonl $(SHAPES)/merges.txt
+	$(BIN)/framesift finetune $< --scratch tiny --merges $(SHAPES)/merges.txt --frames 1 --top-k 1 --temporal none \
+	    --epochs 20 --batch-size 256 --lr 1e-3 --clip-lr 1e-3 --weight-decay 0.05 --warmup 0.05 --out $@
+
+.PHONY: demo-checkpoint
+demo-checkpoint: $(SHAPES)/clip.safetensors $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl ## Train the demo checkpoint (half an hour on two cores)
+	$(BIN)/framesift finetune $(SHAPES)/train/manifest.jsonl --eval $(SHAPES)/test/manifest.jsonl \
+	    --init $< --towers-only --temporal transformer --temporal-layers 2 --frames 12 --top-k 4 \
+	    --epochs 8 --batch-size 64 --lr 1e-3 --clip-lr 3e-4 --weight-decay 0.05 --warmup 0.05 \
+	    --out export/demo/demo.safetensors
+
+.PHONY: ablation
+ablation: $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl ## Measure the ablations of K and temporal encoding
+	$(BIN)/framesift ablate $^ --init export/demo/demo.safetensors --out bench/results/ablation
+
+.PHONY: clean
+clean: ## Remove everything that was made here
+	rm -rf $(VENV) .dev work build *.egg-info

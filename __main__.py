@@ -1,0 +1,77 @@
+"""The ``framesift`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from . import __version__
+from .export.bundle.errors import FramesiftError
+from .export.commands import check_command, export_command
+from .export.corpus.commands import corpus_command, vocabulary_command
+from .export.training.commands import ablate_command, finetune_command
+from .serving.client.commands import index_command, search_command
+from .serving.commands import demo_command, repository_group, serve_command
+from .serving.gallery.commands import gallery_group
+
+
+class _Commands(click.Group):
+    """Lists commands in the order in which a user meets them, and prints framesift's own errors without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FramesiftError as error:
+            raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            raise click.ClickException(
+                f"this command needs {error.name}, which is not installed: pip install 'framesift[{extra}]'"
+            ) from error
+
+
+_EXTRAS = {
+    **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors"), "export"),
+    **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime", "lancedb", "pyarrow", "pytriton"), "server"),
+}
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="framesift")
+def main() -> None:
+    """Deploy text-to-video retrieval on NVIDIA Triton Inference Server.
+
+    \b
+    framesift demo                         see it all run, on generated videos
+    framesift export model.pt --out bundle
+    framesift serve bundle --gallery gallery
+    framesift index videos/
+    framesift search "a dog catches a ball"
+    """
+
+
+for _command in (
+    demo_command,
+    export_command,
+    check_command,
+    serve_command,
+    index_command,
+    search_command,
+    gallery_group,
+    repository_group,
+    finetune_command,
+    corpus_command,
+    vocabulary_command,
+    ablate_command,
+):
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Trained model to bundle: towers, systems, corpus, training, ONNX export and its checks."""

@@ -1,0 +1,1 @@
+"""The bundle: what export writes and serving reads. Nothing here needs torch."""

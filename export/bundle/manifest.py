@@ -1,0 +1,102 @@
+"""The bundle's manifest: every value that was chosen at export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import BundleError
+from .ports import GRAPHS, GraphPorts, Port
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TokenizerProfile:
+    """How a text becomes token ids.
+
+    ``merges`` is the BPE merges file in the bundle. ``context_length`` counts the start and end tokens. ``buckets`` are
+    the lengths to which a batch is padded with ``pad_id``: the text tower is causal, so what follows the end token
+    can't reach the sentence's embedding and the shortest bucket that fits gives the same result.
+    """
+
+    merges: str = "merges.txt.gz"
+    context_length: int = 77
+    pad_id: int = 0
+    buckets: tuple[int, ...] = (16, 32, 77)
+    cleaning: str = "ftfy+html+whitespace+lower"
+
+
+@dataclass(frozen=True)
+class FrameProfile:
+    """How a video becomes frames: ``count`` frames chosen by ``sampler``, the short side resized to ``size``, cropped."""
+
+    count: int = 12
+    size: int = 224
+    sampler: str = "uniform"
+    resize: str = "bicubic-antialias"
+    crop: str = "center"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is. ``config`` holds the system's own options; ``files`` the SHA-256 of every file beside it.
+
+    ``fingerprint`` names the model: the same checkpoint and options give the same fingerprint whatever wrote the
+    graphs, and a gallery accepts only records of its own fingerprint.
+    """
+
+    system: str
+    scorer: str
+    fingerprint: str
+    embed_dim: int
+    frames: FrameProfile
+    tokenizer: TokenizerProfile
+    graphs: Mapping[str, GraphPorts]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    parity: tuple[Mapping[str, Any], ...] = ()
+
+    def to_json(self) -> str:
+        """The manifest as JSON text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            BundleError: not JSON, of another format, or with a field missing or unknown.
+        """
+        try:
+            values = json.loads(text)
+            found = values.pop("format")
+        except (ValueError, KeyError, AttributeError) as error:
+            raise BundleError(f"the manifest can't be read: {error}") from error
+        if found != FORMAT:
+            raise BundleError(f"the manifest has format {found}, this framesift reads format {FORMAT}: export it again")
+        try:
+            tokenizer = values.pop("tokenizer")
+            graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
+            manifest = Manifest(
+                frames=FrameProfile(**values.pop("frames")),
+                tokenizer=TokenizerProfile(**{**tokenizer, "buckets": tuple(tokenizer["buckets"])}),
+                graphs=graphs,
+                parity=tuple(values.pop("parity")),
+                **values,
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise BundleError(f"the manifest is not complete: {error}") from error
+        if set(graphs) != set(GRAPHS):
+            raise BundleError(f"the manifest lists the graphs {sorted(graphs)}, expected {sorted(GRAPHS)}")
+        return manifest
+
+
+def _graph(ports: Mapping[str, Any]) -> GraphPorts:
+    def read(rows: list[dict[str, Any]]) -> tuple[Port, ...]:
+        return tuple(Port(row["name"], row["dtype"], tuple(row["dims"])) for row in rows)
+
+    return GraphPorts(read(ports["inputs"]), read(ports["outputs"]))

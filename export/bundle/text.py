@@ -1,0 +1,102 @@
+"""CLIP's tokenizer: from texts to the token ids that a text tower reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
+from .errors import BundleError, InvalidQuery
+from .manifest import TokenizerProfile
+from .merges_file import read_merges
+from .words import clean, decode_text, split
+
+CLEANING = "ftfy+html+whitespace+lower"
+
+_CACHED_WORDS = 1 << 14
+_LONGEST_CACHED = 64
+
+
+class Tokenizer:
+    """Byte-level BPE as CLIP uses it; safe to share between threads.
+
+    The vocabulary is the 256 byte symbols, the same with the end of a word, one token per merge, start, end.
+    ``end_id`` is the largest id: the text towers find the sentence's position by argmax.
+
+    The ids are those of OpenAI's tokenizer with one difference: a literal ``<|endoftext|>`` in a user's text
+    is encoded as the characters it is made of and never becomes the special token.
+    """
+
+    def __init__(self, merges: Sequence[Merge], profile: TokenizerProfile) -> None:
+        if profile.cleaning != CLEANING:
+            raise BundleError(f"the tokenizer's cleaning {profile.cleaning!r} is unknown, known: {CLEANING}")
+        if profile.context_length < 3 or max(profile.buckets, default=0) != profile.context_length:
+            raise BundleError(
+                f"the tokenizer's largest bucket must be its context length of at least 3, "
+                f"got buckets {profile.buckets} and context length {profile.context_length}"
+            )
+        base = list(BYTE_SYMBOLS.values())
+        tokens = base + [symbol + END_OF_WORD for symbol in base] + [left + right for left, right in merges]
+        self.profile = profile
+        self.start_id = len(tokens)
+        self.end_id = len(tokens) + 1
+        self.vocab_size = len(tokens) + 2
+        if not 0 <= profile.pad_id < self.vocab_size:
+            raise BundleError(f"the tokenizer's pad id {profile.pad_id} is not below {self.vocab_size}")
+        self._buckets = sorted(profile.buckets)
+        self._ids = {token: place for place, token in enumerate(tokens)}
+        self._ranks = {pair: rank for rank, pair in enumerate(merges)}
+        self._cached = lru_cache(_CACHED_WORDS)(self._encode_word)
+
+    @staticmethod
+    def load(path: Path, profile: TokenizerProfile) -> Tokenizer:
+        """The tokenizer of a merges file, plain or gzipped.
+
+        Raises:
+            BundleError: a merges file that can't be read, or a profile that asks for what doesn't exist.
+        """
+        return Tokenizer(read_merges(path), profile)
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Token ids int64 [Q, W] of Q texts, each from start to end token and padded with ``profile.pad_id``.
+
+        W is the smallest bucket that holds the longest text. A text of more than ``profile.context_length``
+        tokens is cut and its last id is the end token, as CLIP does.
+
+        Raises:
+            InvalidQuery: no texts, or one that is empty (also after cleaning) or over
+            ``words.MAX_TEXT_BYTES``.
+        """
+        if isinstance(texts, str) or not texts:
+            raise InvalidQuery("encode takes a list of at least one text")
+        rows = [self._encode_text(text) for text in texts]
+        longest = max(map(len, rows))
+        width = next(bucket for bucket in self._buckets if bucket >= longest)
+        ids = np.full((len(rows), width), self.profile.pad_id, dtype=np.int64)
+        for row, found in zip(ids, rows, strict=True):
+            row[: len(found)] = found
+        return ids
+
+    def encode_bytes(self, raw: bytes) -> npt.NDArray[np.int64]:
+        """Token ids int64 [1, W] of one text in UTF-8, the form in which a text reaches a server.
+
+        Raises:
+            InvalidQuery: not UTF-8, or a text that ``encode`` refuses.
+        """
+        return self.encode([decode_text(raw)])
+
+    def _encode_text(self, text: str) -> list[int]:
+        ids = chain.from_iterable(map(self._word_ids, split(clean(text))))
+        # Words past the cut are never encoded.
+        return [self.start_id, *islice(ids, self.profile.context_length - 2), self.end_id]
+
+    def _word_ids(self, word: str) -> tuple[int, ...]:
+        return self._cached(word) if len(word) <= _LONGEST_CACHED else self._encode_word(word)
+
+    def _encode_word(self, word: str) -> tuple[int, ...]:
+        return tuple(self._ids[token] for token in merge(spell(word), self._ranks))

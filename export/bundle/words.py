@@ -1,0 +1,64 @@
+"""From raw text to words: the cleaning and splitting that CLIP's tokenizer does before byte-pair encoding."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+import ftfy
+import regex  # type: ignore[import-untyped]
+
+from .errors import InvalidQuery
+
+MAX_TEXT_BYTES = 64 * 1024
+
+# ftfy repeats its repairs until nothing changes, once per layer of escaping: &amp;amp;amp;... makes that
+# quadratic in the length of what it looks at, 14 s for 64 kB. Longer lines are repaired in pieces of so many
+# characters.
+_REPAIRED_AT_ONCE = 2048
+
+# ftfy works line by line, at 25 us each: lines that show nothing are dropped before.
+_BLANK_LINES = regex.compile(r"\n[\x00-\x20\x7f]*\n")
+_SPACE = regex.compile(r"\s+")
+_WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+
+
+def decode_text(raw: bytes) -> str:
+    """The text of UTF-8 bytes.
+
+    Raises:
+        InvalidQuery: not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidQuery(f"the text is not UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def clean(text: str) -> str:
+    """Repair mojibake, resolve HTML entities twice, collapse white space, lower the case.
+
+    Raises:
+        InvalidQuery: over ``MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_TEXT_BYTES:
+        raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+    try:
+        repaired = ftfy.fix_text(_BLANK_LINES.sub("\n", text), max_decode_length=_REPAIRED_AT_ONCE)
+        cleaned = html.unescape(html.unescape(repaired))
+    except ValueError as error:
+        # Python refuses to read an integer of thousands of digits, which &#999...; asks of it.
+        raise InvalidQuery(f"the text holds an HTML entity that can't be resolved: {error}") from error
+    cleaned = _SPACE.sub(" ", cleaned).strip().lower()
+    if not cleaned:
+        raise InvalidQuery("the text is empty, or nothing is left of it after cleaning")
+    return str(cleaned)
+
+
+def split(cleaned: str) -> Iterator[str]:
+    """The words of a cleaned text: runs of letters, single digits, contractions, runs of other symbols.
+
+    The special tokens get no pattern of their own, so a user's literal ``<|endoftext|>`` is three words.
+    """
+    return (match.group() for match in _WORD.finditer(cleaned))

@@ -1,0 +1,143 @@
+"""Reading and writing checkpoints without running anything that is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .bundle.errors import CheckpointError
+from .systems.names import to_openai
+
+_OPTIONS, _MERGES = "framesift.options", "framesift.merges"
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+# CLIP's scripted archives hold sizes beside the weights.
+_NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights under OpenAI's tower names, float32, and what framesift saved with them.
+
+    ``merges`` is the text of the tokenizer's merges file where the model has a vocabulary of its own.
+    """
+
+    state: dict[str, Tensor]
+    options: dict[str, Any] = field(default_factory=dict)
+    merges: str | None = None
+
+
+def load(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read a safetensors or torch file.
+
+    Wrapped files (``{"state_dict": ..., "optimizer": ...}``), ``module.`` prefixes, a bare CLIP without the ``clip.``
+    prefix, half precision and Hugging Face tower names are all brought to one form. Optimizer state is dropped.
+
+    Raises:
+        CheckpointError: no such file, neither format, truncated, or a torch file that holds more than tensors and
+            plain containers: such a file could run code, so it is refused.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"there is no checkpoint at {file}")
+    notes: dict[str, str] = {}
+    if file.suffix == ".safetensors":
+        try:
+            with safe_open(file, framework="pt") as stream:
+                notes = stream.metadata() or {}
+                state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
+            options = json.loads(notes.get(_OPTIONS, "{}"))
+        except (SafetensorError, ValueError) as error:
+            raise CheckpointError(f"{file} is not a whole safetensors file: {error}") from error
+    else:
+        state, options = _torch_state(file), {}
+    return Checkpoint(_normalised(state), options, notes.get(_MERGES))
+
+
+def _torch_state(file: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{file} can't be read as weights only (it is damaged, or holds objects that could run code): {reason}. "
+            "Save the bare state_dict with torch.save or safetensors and try again"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{file} is not a whole torch file: {reason}") from error
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            state = {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+            if state:
+                return state
+            break
+        loaded = inner
+    raise CheckpointError(f"{file} holds no state_dict: there is no mapping of names to tensors in it")
+
+
+def _normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    bare = {key.removeprefix("module."): value for key, value in state.items() if key not in _NOT_WEIGHTS}
+    if not any(key.startswith("clip.") for key in bare):
+        bare = {key if key.startswith("pool_frames.") else f"clip.{key}": value for key, value in bare.items()}
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in to_openai(bare).items()
+    }
+
+
+def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...] = ()) -> None:
+    """Load ``state`` into ``model``; names of the model that start with one of ``ignore`` may be absent.
+
+    Raises:
+        CheckpointError: lists every missing, unexpected and mis-shaped tensor.
+    """
+    wanted = model.state_dict()
+    missing = [key for key in wanted if key not in state and not key.startswith(ignore or ("\0",))]
+    unexpected = [key for key in state if key not in wanted]
+    wrong = [
+        f"{key} has shape {list(state[key].shape)}, expected {list(wanted[key].shape)}"
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    faults = [
+        *(f"missing: {key} {list(wanted[key].shape)}" for key in missing),
+        *(f"unexpected: {key} {list(state[key].shape)}" for key in unexpected),
+        *(f"mis-shaped: {text}" for text in wrong),
+    ]
+    if faults:
+        listing = "\n  ".join(faults)
+        raise CheckpointError(
+            f"the checkpoint does not fit the model: {len(missing)} missing, {len(unexpected)} unexpected and "
+            f"{len(wrong)} mis-shaped tensors\n  {listing}"
+        )
+    model.load_state_dict(dict(state), strict=False)
+
+
+def save(path: Path, model: nn.Module, options: Mapping[str, Any], merges: str | None = None) -> None:
+    """Write safetensors with ``options`` and ``merges`` in the header; the file appears whole or not at all."""
+    scratch = path.with_name(f".{path.name}.part")
+    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    notes = {_OPTIONS: json.dumps(options, sort_keys=True), **({} if merges is None else {_MERGES: merges})}
+    save_file(state, scratch, metadata=notes)
+    scratch.replace(path)
+
+
+def fingerprint(state: Mapping[str, Tensor], options: Mapping[str, Any]) -> str:
+    """SHA-256 over the options and every tensor's name, shape and float32 bytes: the model's identity."""
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for key in sorted(state):
+        tensor = state[key].detach().float().contiguous()
+        digest.update(f"{key}{list(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Videos with captions: manifests, the shapes corpus, and the decoded-frame cache."""

@@ -1,0 +1,54 @@
+"""``framesift corpus`` and ``framesift vocabulary``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("corpus")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--clips", default=500, show_default=True, type=click.IntRange(1), help="How many clips.")
+@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
+@click.option("--kind", type=click.Choice(["motion", "stills"]), default="motion", show_default=True)
+@click.option("--variants", default=2, show_default=True, type=click.IntRange(1), help="Hard negatives in a run.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def corpus_command(folder: Path, clips: int, split: str, kind: str, variants: int, seed: int) -> None:
+    """Write the shapes corpus: short H.264 clips of moving shapes, captioned, in FOLDER.
+
+    Captions tell colour, shape, size, direction and order, so they can't be told apart by single frames. The test
+    split shows combinations that the train split never does. The manifest is FOLDER/manifest.jsonl. Stills are videos
+    of one frame that tell where things are, to train the towers on first.
+
+    \b
+    Example:
+      framesift corpus work/shapes/test --clips 500
+    """
+    from .generate import MANIFEST, write_corpus
+
+    name = "train" if split == "train" else "test"
+    with click.progressbar(length=clips, label="encoding clips", file=click.get_text_stream("stderr")) as bar:
+        write_corpus(folder, clips, name, seed, kind=kind, variants=variants, done=bar.update)
+    click.echo(folder / MANIFEST)
+
+
+@click.command("vocabulary")
+@click.argument("manifests", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Merges file to write.")
+@click.option("--merges", default=256, show_default=True, type=click.IntRange(0), help="How many at the most.")
+def vocabulary_command(manifests: tuple[Path, ...], out: Path, merges: int) -> None:
+    """Learn a small BPE vocabulary from the captions of MANIFESTS, for a text tower trained from scratch.
+
+    \b
+    Example:
+      framesift vocabulary train.jsonl --out merges.txt
+    """
+    from ..bundle.bpe import learn_merges
+    from ..bundle.merges_file import write_merges
+    from .manifest import read_manifest
+
+    captions = [text for manifest in manifests for clip in read_manifest(manifest) for text in clip.captions]
+    learned = learn_merges(captions, merges)
+    write_merges(out, learned)
+    click.echo(f"{out}: {len(learned)} merges")

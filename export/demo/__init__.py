@@ -1,0 +1,1 @@
+"""The committed demo checkpoint and its vocabulary."""

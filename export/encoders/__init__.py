@@ -1,0 +1,1 @@
+"""The towers: vision, text and temporal encoders, in eager PyTorch."""

@@ -1,0 +1,45 @@
+"""CLIP's vision transformer (Radford et al., 2021), OpenAI's state_dict names."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .transformer import Transformer
+
+# Mean and standard deviation of RGB in [0, 1], as CLIP was trained.
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class VisionTower(nn.Module):
+    """One image to one embedding. ViT-B/32: width 768, 12 layers, patch 32, image 224, 512 out."""
+
+    # Constants, so not part of the state_dict.
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, *, width: int, layers: int, patch: int, image_size: int, embed_dim: int) -> None:
+        super().__init__()
+        scale = width**-0.5
+        patches = (image_size // patch) ** 2
+        self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
+        self.class_embedding = nn.Parameter(scale * torch.randn(width))
+        self.positional_embedding = nn.Parameter(scale * torch.randn(patches + 1, width))
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = Transformer(width, layers)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(scale * torch.randn(width, embed_dim))
+        self.register_buffer("pixel_mean", 255 * torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", 255 * torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 RGB [B, 3, H, W] to raw embeddings [B, D]."""
+        return self.embed((pixels.to(self.proj.dtype) - self.pixel_mean) / self.pixel_std)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [B, 3, H, W] to raw embeddings [B, D]."""
+        x = self.conv1(pixels).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(x.shape[0], 1, -1), x], dim=1) + self.positional_embedding
+        x = self.transformer(self.ln_pre(x))
+        return self.ln_post(x[:, 0]) @ self.proj

@@ -1,0 +1,99 @@
+"""A model's functions to ONNX files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from .bundle.errors import BundleError
+from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER, GraphPorts
+from .graphs import graphs, ports, random_frames, random_token_ids
+from .systems.dong2026 import Dong2026
+
+OPSET = 18
+
+
+def write_graphs(model: Dong2026, folder: Path) -> None:
+    """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
+
+    Batch dimensions and the text's length are dynamic; pixels go in as uint8.
+
+    Raises:
+        BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
+    """
+    modules, promised = graphs(model), ports(model)
+    for name in GRAPHS:
+        write_graph(modules[name], _example(model, name), promised[name], folder / f"{name}.onnx")
+
+
+def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphPorts, path: Path) -> None:
+    """Export one module under the names and symbolic dimensions of its ports, then verify what was written."""
+    # One Dim object a name, so that inputs that share a name share the dimension.
+    names = {d for port in promised.inputs for d in port.dims if isinstance(d, str)}
+    symbols = {name: torch.export.Dim(name, min=1) for name in names}
+    dynamic = tuple(
+        {axis: symbols[d] for axis, d in enumerate(port.dims) if isinstance(d, str)} for port in promised.inputs
+    )
+    with _quiet():
+        torch.onnx.export(
+            module,
+            example,
+            str(path),
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=[port.name for port in promised.inputs],
+            output_names=[port.name for port in promised.outputs],
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+    _verify(path, promised)
+
+
+def _example(model: Dong2026, name: str) -> tuple[Tensor, ...]:
+    # Sizes above one and unlike any fixed dimension, so that the exporter takes none of them for a constant.
+    generator = torch.Generator().manual_seed(0)
+    if name == VIDEO_ENCODER:
+        return (random_frames(model, 2, generator),)
+    if name == SCORER:
+        width = model.config.clip.embed_dim
+        text = torch.randn(3, width, generator=generator)
+        return text, torch.randn(5, model.config.frames, width, generator=generator)
+    return (random_token_ids(model, 3, 7, generator),)
+
+
+def _verify(path: Path, promised: GraphPorts) -> None:
+    graph = onnx.load(str(path), load_external_data=False)
+    onnx.checker.check_model(graph, full_check=False)
+    for values, wanted in ((graph.graph.input, promised.inputs), (graph.graph.output, promised.outputs)):
+        for value, port in zip(values, wanted, strict=True):
+            tensor = value.type.tensor_type
+            dims = tuple(d.dim_param or d.dim_value for d in tensor.shape.dim)
+            fixed = tuple(d if isinstance(d, int) else -1 for d in dims)
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+            if (value.name, dtype, fixed) != (port.name, port.dtype, port.shape):
+                raise BundleError(
+                    f"{path.name}: wrote {value.name} {dtype} {list(dims)}, "
+                    f"the contract is {port.name} {port.dtype} {list(port.dims)}"
+                )
+
+
+@contextlib.contextmanager
+def _quiet():  # type: ignore[no-untyped-def]
+    # The exporter reports its steps on stdout and warns about its own internals.
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""One file per published system: its module, its checkpoint keys, its records."""

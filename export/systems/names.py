@@ -1,0 +1,73 @@
+"""Hugging Face's CLIP names to OpenAI's.
+
+Hugging Face keeps query, key and value apart and its projections transposed; the mathematics is the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+_PARTS = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+_WHOLE = {
+    "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+    "text_model.embeddings.position_embedding.weight": "positional_embedding",
+    "text_model.final_layer_norm.weight": "ln_final.weight",
+    "text_model.final_layer_norm.bias": "ln_final.bias",
+    "vision_model.embeddings.class_embedding": "visual.class_embedding",
+    "vision_model.embeddings.patch_embedding.weight": "visual.conv1.weight",
+    "vision_model.embeddings.position_embedding.weight": "visual.positional_embedding",
+    "vision_model.pre_layrnorm.weight": "visual.ln_pre.weight",
+    "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
+    "vision_model.post_layernorm.weight": "visual.ln_post.weight",
+    "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+    "logit_scale": "logit_scale",
+}
+_TRANSPOSED = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}
+_LAYER = re.compile(r"(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
+
+
+def to_openai(state: Mapping[str, Tensor], prefix: str = "clip.") -> dict[str, Tensor]:
+    """Rename every Hugging Face tensor under ``prefix``; leave all others, OpenAI's among them, as they are.
+
+    ``position_ids`` buffers are dropped. A layer that lacks one of its query, key and value projections keeps its old
+    names, so that the loader's list of unexpected keys shows them.
+    """
+    renamed: dict[str, Tensor] = {}
+    split: dict[str, dict[str, tuple[str, Tensor]]] = {}
+    for key, tensor in state.items():
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix):
+            renamed[key] = tensor
+        elif name.endswith("embeddings.position_ids"):
+            continue
+        elif name in _WHOLE:
+            renamed[prefix + _WHOLE[name]] = tensor
+        elif name in _TRANSPOSED:
+            renamed[prefix + _TRANSPOSED[name]] = tensor.T.contiguous()
+        elif match := _LAYER.fullmatch(name):
+            tower, layer, part, leaf = match.groups()
+            block = f"{prefix}{'visual.' if tower == 'vision' else ''}transformer.resblocks.{layer}"
+            if part in _PARTS:
+                renamed[f"{block}.{_PARTS[part]}.{leaf}"] = tensor
+            elif part in {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}:
+                split.setdefault(f"{block}.attn.in_proj_{leaf}", {})[part[10]] = (key, tensor)
+            else:
+                renamed[key] = tensor
+        else:
+            renamed[key] = tensor
+    for name, parts in split.items():
+        if set(parts) == set("qkv"):
+            renamed[name] = torch.cat([parts[p][1] for p in "qkv"])
+        else:
+            renamed.update(dict(parts.values()))
+    return renamed

@@ -1,0 +1,1 @@
+"""The top-K cross-modal attention scorer."""

@@ -1,0 +1,1 @@
+"""Bundle to running service: model repository, server, gallery and client."""

@@ -1,0 +1,1 @@
+"""Bodies of the Python-backend models, importable without the server."""

@@ -1,0 +1,89 @@
+"""Video records into the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.errors import FramesiftError
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.ports import (
+    COUNT,
+    DIGEST,
+    DURATION,
+    ID,
+    METADATA,
+    SOURCE,
+    TIMESTAMPS,
+    VERSION,
+    VIDEO_ENCODER,
+)
+from ...export.bundle.store import MANIFEST
+from ..gallery.layout import GalleryRecord
+from ..gallery.packing import unpack_row
+from ..gallery.place import open_gallery
+from ..gallery.store import Gallery
+from .base import Arrays, Backend
+
+
+class GalleryIndex(Backend):
+    """Reads records, float32 [B, ...] per tensor, with their facts; writes ``version`` and ``count`` int64
+    [B, 1].
+
+    Once a request is answered its videos survive the death of every process.
+    """
+
+    gallery: Gallery
+
+    def setup(self, config: dict[str, Any], folder: Path) -> None:
+        """Open the gallery, or make it."""
+        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        self._tensors = [port.name for port in manifest.graphs[VIDEO_ENCODER].outputs]
+        self.gallery = open_gallery(manifest)
+
+    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
+        """All requests in one commit, but for those that can't be kept."""
+        read = [self._read(request) for request in inputs]
+        records = [record for found in read if isinstance(found, list) for record in found]
+        if not records:
+            return [found for found in read if isinstance(found, FramesiftError)]
+        try:
+            commit = self.gallery.add(records)
+        except FramesiftError as error:
+            return [found if isinstance(found, FramesiftError) else error for found in read]
+        return [
+            found
+            if isinstance(found, FramesiftError)
+            else {
+                VERSION: np.full((len(found), 1), commit.version, np.int64),
+                COUNT: np.full((len(found), 1), commit.count, np.int64),
+            }
+            for found in read
+        ]
+
+    def finalize(self) -> None:
+        """Let the gallery's upkeep end."""
+        self.gallery.close()
+
+    def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[GalleryRecord] | FramesiftError:
+        try:
+            records = [
+                GalleryRecord(
+                    id=unpack_row(request[ID][row], ID),
+                    tensors={name: request[name][row] for name in self._tensors},
+                    timestamps=request[TIMESTAMPS][row],
+                    duration=float(request[DURATION][row, 0]),
+                    digest=request[DIGEST][row].tobytes(),
+                    source=unpack_row(request[SOURCE][row], SOURCE),
+                    metadata=unpack_row(request[METADATA][row], METADATA),
+                )
+                for row in range(len(request[ID]))
+            ]
+            for record in records:
+                self.gallery.layout.check(record)
+        except FramesiftError as error:
+            return error
+        return records

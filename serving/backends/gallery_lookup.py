@@ -1,0 +1,52 @@
+"""Which videos the gallery has, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.errors import FramesiftError
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.ports import COUNT, DIGESTS, ID_LENGTHS, IDS, PRESENT, VERSION
+from ...export.bundle.store import MANIFEST
+from ..gallery.checks import DIGEST_BYTES
+from ..gallery.packing import unpack_joined
+from ..gallery.place import open_gallery
+from ..gallery.store import Gallery
+from .base import Arrays, Backend
+
+
+class GalleryLookup(Backend):
+    """Reads N ids joined in ``ids`` uint8 [W] with ``id_lengths`` int32 [N]; N may be 0.
+
+    Writes ``present`` bool [N], the files' ``digests`` uint8 [N, 32] (zeros where absent), and the gallery's
+    ``count`` and ``version`` int64 [1].
+    """
+
+    gallery: Gallery
+
+    def setup(self, config: dict[str, Any], folder: Path) -> None:
+        """Open the gallery, or make it."""
+        self.gallery = open_gallery(Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8")))
+
+    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
+        """Each request on its own."""
+        return [self._one(request) for request in inputs]
+
+    def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
+        try:
+            ids = unpack_joined(request[IDS], request[ID_LENGTHS], IDS)
+            found = self.gallery.lookup(ids)
+        except FramesiftError as error:
+            return error
+        rows = [found.digests.get(id_) for id_ in ids]
+        digests = b"".join(row or bytes(DIGEST_BYTES) for row in rows)
+        return {
+            PRESENT: np.array([row is not None for row in rows], np.bool_),
+            DIGESTS: np.frombuffer(digests, np.uint8).reshape(len(ids), DIGEST_BYTES),
+            COUNT: np.array([found.count], np.int64),
+            VERSION: np.array([found.version], np.int64),
+        }

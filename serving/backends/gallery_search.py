@@ -1,0 +1,100 @@
+"""Text embeddings to the best videos of the gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.ports import (
+    ATTENTION,
+    ID_LENGTHS,
+    IDS,
+    SCORER,
+    SCORES,
+    TEXT_ENCODER,
+    TIMESTAMPS,
+    TOP,
+    VERSION,
+    VIDEO_ENCODER,
+)
+from ...export.bundle.store import MANIFEST
+from ..gallery.checks import check_top
+from ..gallery.packing import pack_joined, pack_rows
+from ..gallery.place import open_gallery
+from ..gallery.ranking import Ranked, rank
+from ..gallery.scorer import OnnxScorer, Scorer
+from ..gallery.snapshot import Snapshot, View
+from .base import Arrays, Backend
+
+_THREADS = 2
+
+
+class GallerySearch(Backend):
+    """Reads the text record float32 [B, ...] and ``top`` int32 [B, 1]; writes the n best videos of every row.
+
+    n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a
+    row's ids joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending,
+    ``attention`` and ``timestamps`` float32 [B, n, F], ``version`` int64 [B, 1] the state of the gallery that
+    was searched.
+    """
+
+    scorer: Scorer
+    snapshot: Snapshot
+
+    def setup(self, config: dict[str, Any], folder: Path) -> None:
+        """Load the scorer and the gallery, and follow the gallery from then on."""
+        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
+        self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
+        scored = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
+        self.scorer = OnnxScorer(folder / f"{SCORER}.onnx", _THREADS)
+        self.snapshot = Snapshot(open_gallery(manifest).reader(), scored)
+        self.snapshot.start()
+
+    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
+        """All requests in one pass over the gallery; a request that can't be answered does not touch the
+        others.
+        """
+        view = self.snapshot.view
+        tops: list[int | FramesiftError] = [self._top(request) for request in inputs]
+        good = [(request, top) for request, top in zip(inputs, tops, strict=True) if isinstance(top, int)]
+        if not good:
+            return [top for top in tops if not isinstance(top, int)]
+        text = {name: np.concatenate([request[name] for request, _ in good]) for name in self._text}
+        counts = [len(request[TOP]) for request, _ in good]
+        row_tops = [top for (_, top), count in zip(good, counts, strict=True) for _ in range(count)]
+        ranked = iter(rank(view, self.scorer, text, row_tops))
+        answers = iter([_answer(view, [next(ranked) for _ in range(count)]) for count in counts])
+        return [next(answers) if isinstance(top, int) else top for top in tops]
+
+    def finalize(self) -> None:
+        """Stop following the gallery."""
+        self.snapshot.close()
+
+    def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int | FramesiftError:
+        tops = {int(top) for top in request[TOP].ravel()}
+        if len(tops) != 1:
+            return InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
+        if not all(np.isfinite(request[name]).all() for name in self._text):
+            return InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
+        try:
+            return check_top(tops.pop())
+        except InvalidRequest as error:
+            return error
+
+
+def _answer(view: View, ranked: list[Ranked]) -> Arrays:
+    ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
+    return {
+        IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
+        ID_LENGTHS: np.stack([lengths for _, lengths in ids]),
+        SCORES: np.stack([row.scores for row in ranked]),
+        ATTENTION: np.stack([row.attention for row in ranked]),
+        TIMESTAMPS: np.stack([view.timestamps[row.rows] for row in ranked]),
+        VERSION: np.full((len(ranked), 1), view.version, np.int64),
+    }

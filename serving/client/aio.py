@@ -1,0 +1,145 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc.aio import InferenceServerClient  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+
+from ...export.bundle.errors import ServerUnavailable
+from ..repository.plan import SCORE_TEXT
+from . import wire
+from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
+from .errors import translate
+from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .uploads import Video, read_video
+
+_POLL_S = 0.1
+
+
+class AsyncClient:
+    """A connection to a framesift server, to be made and used within one event loop.
+
+    >>> async with AsyncClient("127.0.0.1:8001") as client:
+    ...     result = await client.search("a dog catches a frisbee", top=3)
+
+    Methods, timeouts and exceptions are those of ``Client``; calls made at once are answered at once.
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
+        self.address = address
+        self.timeout_s = timeout_s
+        self._server = InferenceServerClient(address, channel_args=channel_options(address))
+        self._scored: tuple[str, ...] | None = None
+
+    async def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
+        """As ``Client.search``."""
+        return (await self.search_many([text], top, timeout_s=timeout_s))[0]
+
+    async def search_many(
+        self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
+    ) -> list[SearchResult]:
+        """As ``Client.search_many``."""
+        return [
+            result
+            for part in await self._run_all(wire.search_calls(texts, top), timeout_s)
+            for result in part
+        ]
+
+    async def index(
+        self,
+        video: Video,
+        id: str | None = None,
+        source: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Indexed:
+        """As ``Client.index``."""
+        upload = await asyncio.to_thread(read_video, video)
+        return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
+
+    async def encode_video(self, video: Video, *, timeout_s: float | None = None) -> VideoRecord:
+        """As ``Client.encode_video``."""
+        upload = await asyncio.to_thread(read_video, video)
+        return await self._run(wire.encode_video_call(upload), timeout_s)
+
+    async def encode_frames(
+        self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None
+    ) -> list[VideoRecord]:
+        """As ``Client.encode_frames``."""
+        return [
+            record
+            for part in await self._run_all(wire.encode_frames_calls(frames), timeout_s)
+            for record in part
+        ]
+
+    async def score(
+        self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None
+    ) -> Scores:
+        """As ``Client.score``."""
+        calls = wire.score_calls(texts, records, await self._record_inputs(timeout_s))
+        return wire.joined_scores(await self._run_all(calls, timeout_s))
+
+    async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
+        """As ``Client.lookup``."""
+        return wire.joined_found(await self._run_all(wire.lookup_calls(ids), timeout_s))
+
+    async def ready(self, *, timeout_s: float | None = None) -> bool:
+        """As ``Client.ready``."""
+        try:
+            return bool(await self._server.is_server_ready(client_timeout=self._timeout(timeout_s)))
+        except InferenceServerException:
+            return False
+
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """As ``Client.wait_ready``."""
+        deadline = time.monotonic() + timeout_s
+        while not await self.ready(timeout_s=max(_POLL_S, min(5.0, deadline - time.monotonic()))):
+            if time.monotonic() > deadline:
+                raise ServerUnavailable(f"the server at {self.address} was not ready within {timeout_s:g} s")
+            await asyncio.sleep(_POLL_S)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._server.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run_all(
+        self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None
+    ) -> list[wire.Answer]:
+        return list(await asyncio.gather(*(self._run(call, timeout_s) for call in calls)))
+
+    async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
+        timeout = self._timeout(timeout_s)
+        try:
+            return call.read(await self._server.infer(call.model, call.inputs, client_timeout=timeout))
+        except InferenceServerException as error:
+            raise translate(error, self.address, timeout) from error
+
+    def _timeout(self, timeout_s: float | None) -> float | None:
+        return self.timeout_s if timeout_s is None else timeout_s
+
+    async def _record_inputs(self, timeout_s: float | None) -> tuple[str, ...]:
+        if self._scored is None:
+            timeout = self._timeout(timeout_s)
+            try:
+                metadata = await self._server.get_model_metadata(SCORE_TEXT, client_timeout=timeout)
+            except InferenceServerException as error:
+                raise translate(error, self.address, timeout) from error
+            self._scored = wire.record_inputs(metadata)
+        return self._scored

@@ -1,0 +1,85 @@
+"""A server's answers, read from their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+from tritonclient.grpc import InferResult  # type: ignore[import-untyped]
+
+from ...export.bundle.errors import ServerError
+from ...export.bundle.ports import (
+    ATTENTION,
+    COUNT,
+    DIGESTS,
+    DURATION,
+    ID_LENGTHS,
+    IDS,
+    PRESENT,
+    SCORES,
+    TIMESTAMPS,
+    VERSION,
+)
+from ..gallery.packing import unpack_joined
+from .results import Found, Hit, SearchResult, VideoRecord
+
+
+def output(result: InferResult, name: str) -> npt.NDArray[Any]:
+    """One tensor of an answer.
+
+    Raises:
+        ServerError: the answer has no such tensor.
+    """
+    array: npt.NDArray[Any] | None = result.as_numpy(name)
+    if array is None:
+        raise ServerError(f"the server's answer has no {name}: client and server are not of one version")
+    return array
+
+
+def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResult]:
+    """The results for ``texts``, in order."""
+    joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
+    scores, attention, times = (output(result, name).tolist() for name in (SCORES, ATTENTION, TIMESTAMPS))
+    versions = output(result, VERSION)
+    return [
+        SearchResult(
+            text,
+            tuple(
+                Hit(id_, score, tuple(weights), tuple(seconds))
+                for id_, score, weights, seconds in zip(
+                    unpack_joined(joined[row], lengths[row], IDS),
+                    scores[row],
+                    attention[row],
+                    times[row],
+                    strict=True,
+                )
+            ),
+            int(versions[row, 0]),
+        )
+        for row, text in enumerate(texts)
+    ]
+
+
+def record_list(result: InferResult) -> list[VideoRecord]:
+    """The records of every clip, whatever tensors they have."""
+    arrays = {output.name: output(result, output.name) for output in result.get_response().outputs}
+    times, durations = arrays.pop(TIMESTAMPS, None), arrays.pop(DURATION, None)
+    return [
+        VideoRecord(
+            {name: array[row] for name, array in arrays.items()},
+            None if times is None else times[row],
+            None if durations is None else float(durations[row, 0]),
+        )
+        for row in range(min(map(len, arrays.values())))
+    ]
+
+
+def found(result: InferResult, ids: Sequence[str]) -> Found:
+    """What the gallery has of ``ids``."""
+    present, digests = output(result, PRESENT), output(result, DIGESTS)
+    return Found(
+        {id_: digests[row].tobytes() for row, id_ in enumerate(ids) if present[row]},
+        int(output(result, COUNT)[0]),
+        int(output(result, VERSION)[0]),
+    )

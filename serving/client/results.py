@@ -1,0 +1,94 @@
+"""What a server answers, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One video that was found.
+
+    ``attention`` says how much each of the F frames counted for the score, ``timestamps`` where the frames
+    are, in seconds.
+    """
+
+    id: str
+    score: float
+    attention: tuple[float, ...]
+    timestamps: tuple[float, ...]
+
+    @property
+    def moment(self) -> float:
+        """The time of the frame with the most attention, the earlier one among equals, in seconds."""
+        return self.timestamps[self.attention.index(max(self.attention))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as JSON's types."""
+        return {
+            "id": self.id,
+            "score": self.score,
+            "moment": self.moment,
+            "attention": list(self.attention),
+            "timestamps": list(self.timestamps),
+        }
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best videos for one query, best first, and the ``version`` of the gallery that was searched."""
+
+    query: str
+    hits: tuple[Hit, ...]
+    version: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as JSON's types."""
+        return {"query": self.query, "version": self.version, "hits": [hit.to_dict() for hit in self.hits]}
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A video that is in the gallery now: under ``id``, which has ``count`` videos at ``version``."""
+
+    id: str
+    version: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """The SHA-256 of the file of every id that the gallery has; the others are missing from ``digests``."""
+
+    digests: Mapping[str, bytes]
+    count: int
+    version: int
+
+
+@dataclass(frozen=True, eq=False)
+class VideoRecord:
+    """An encoded video: its record tensors by name, float32 without a batch dimension.
+
+    ``timestamps`` float32 [F] and ``duration`` are seconds; None where frames were encoded instead of a file.
+    """
+
+    tensors: Mapping[str, Floats]
+    timestamps: Floats | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """``scores`` float32 [Q, V] of Q texts and V videos, and the ``attention`` float32 [Q, V, F] behind
+    them.
+    """
+
+    scores: Floats
+    attention: Floats

@@ -1,0 +1,227 @@
+"""Every call to the server: its inputs as tensors, and its answer read from tensors. No input or output
+happens here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferInput, InferResult  # type: ignore[import-untyped]
+from tritonclient.utils import np_to_triton_dtype  # type: ignore[import-untyped]
+
+from ...export.bundle.errors import InvalidQuery, InvalidRequest
+from ...export.bundle.ports import (
+    ATTENTION,
+    COUNT,
+    DIGEST,
+    FRAMES,
+    ID,
+    ID_LENGTHS,
+    IDS,
+    METADATA,
+    SCORES,
+    SOURCE,
+    TEXT,
+    TEXT_LENGTH,
+    TOP,
+    VERSION,
+    VIDEO,
+)
+from ..gallery.checks import check_id, check_source, check_top, dump_metadata
+from ..gallery.packing import pack_joined, pack_rows
+from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, GALLERY_LOOKUP, INDEX_VIDEO, SCORE_TEXT, SEARCH
+from .answers import found, output, record_list, search_results
+from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .uploads import Upload
+
+TEXTS_PER_CALL = 32
+CLIPS_PER_CALL = 8
+IDS_PER_CALL = 4096
+MAX_TEXT_BYTES = 64 * 1024
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """One request: the model, its inputs, and how to read what it answers."""
+
+    model: str
+    inputs: list[InferInput]
+    read: Callable[[InferResult], Answer]
+
+
+def search_calls(texts: Sequence[str], top: int) -> list[Call[list[SearchResult]]]:
+    """Calls that search for ``texts``, in order, at most ``TEXTS_PER_CALL`` in each.
+
+    Raises:
+        InvalidQuery: a text that is empty, too long or not Unicode.
+        InvalidRequest: ``top`` out of range.
+    """
+    check_top(top)
+    encoded = [_encode_text(text) for text in texts]
+
+    def call(part: slice) -> Call[list[SearchResult]]:
+        rows = encoded[part]
+        inputs = {**_texts(rows), TOP: np.full((len(rows), 1), top, np.int32)}
+        return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, texts[part]))
+
+    return [call(part) for part in _parts(len(texts), TEXTS_PER_CALL)]
+
+
+def index_call(
+    upload: Upload, id_: str | None, source: str | None, metadata: Mapping[str, Any] | None
+) -> Call[Indexed]:
+    """A call that puts a video into the gallery; what is None is taken from the upload.
+
+    Raises:
+        InvalidRequest: an id, source or metadata that breaks the rules.
+    """
+    id_ = check_id(upload.id if id_ is None else id_)
+    source = check_source(upload.source if source is None else source)
+    inputs = {
+        VIDEO: np.frombuffer(upload.data, np.uint8)[None],
+        ID: pack_rows([id_.encode()]),
+        SOURCE: pack_rows([source.encode()]),
+        DIGEST: np.frombuffer(upload.digest, np.uint8)[None],
+        METADATA: pack_rows([dump_metadata(metadata or {}).encode()]),
+    }
+
+    def read(result: InferResult) -> Indexed:
+        return Indexed(id_, int(output(result, VERSION)[0, 0]), int(output(result, COUNT)[0, 0]))
+
+    return Call(INDEX_VIDEO, _inputs(inputs), read)
+
+
+def encode_video_call(upload: Upload) -> Call[VideoRecord]:
+    """A call that encodes a video and keeps nothing."""
+    return Call(
+        ENCODE_VIDEO,
+        _inputs({VIDEO: np.frombuffer(upload.data, np.uint8)[None]}),
+        lambda r: record_list(r)[0],
+    )
+
+
+def encode_frames_calls(frames: npt.NDArray[np.uint8]) -> list[Call[list[VideoRecord]]]:
+    """Calls that encode clips uint8 [B, F, 3, S, S], at most ``CLIPS_PER_CALL`` in each.
+
+    Raises:
+        InvalidRequest: another dtype or number of dimensions.
+    """
+    frames = np.asarray(frames)
+    if frames.dtype != np.uint8 or frames.ndim != 5:
+        raise InvalidRequest(
+            f"the frames are {frames.dtype} {list(frames.shape)}, they must be uint8 [clips, F, 3, S, S]"
+        )
+    return [
+        Call(ENCODE_FRAMES, _inputs({FRAMES: frames[part]}), record_list)
+        for part in _parts(len(frames), CLIPS_PER_CALL)
+    ]
+
+
+def score_calls(
+    texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str]
+) -> list[Call[Scores]]:
+    """Calls that score ``texts`` against records, whose tensors called ``names`` the scorer reads.
+
+    Raises:
+        InvalidQuery: a text that is empty, too long or not Unicode.
+        InvalidRequest: no texts, no records, or records that lack a tensor or differ in shape.
+    """
+    if not texts or not records:
+        raise InvalidRequest(f"scoring needs texts and records, got {len(texts)} and {len(records)}")
+    try:
+        tensors = {
+            name: np.stack([np.asarray(r.tensors[name], np.float32) for r in records]) for name in names
+        }
+    except KeyError as error:
+        raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
+    except ValueError as error:
+        raise InvalidRequest(f"the records don't fit one another: {error}") from error
+    encoded = [_encode_text(text) for text in texts]
+
+    def read(result: InferResult) -> Scores:
+        return Scores(output(result, SCORES), output(result, ATTENTION))
+
+    return [
+        Call(SCORE_TEXT, _inputs({**_texts(encoded[part]), **tensors}), read)
+        for part in _parts(len(texts), TEXTS_PER_CALL)
+    ]
+
+
+def joined_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of all texts, from those of ``score_calls``."""
+    return Scores(
+        np.concatenate([part.scores for part in parts]), np.concatenate([part.attention for part in parts])
+    )
+
+
+def record_inputs(metadata: Any) -> tuple[str, ...]:
+    """The record tensors that the scorer reads, from the server's metadata of the scoring model."""
+    return tuple(port.name for port in metadata.inputs if port.name not in {TEXT, TEXT_LENGTH})
+
+
+def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
+    """Calls that look up ids, at least one and at most ``IDS_PER_CALL`` ids in each.
+
+    Raises:
+        InvalidRequest: an id that breaks the rules.
+    """
+    for id_ in ids:
+        check_id(id_)
+
+    def call(part: slice) -> Call[Found]:
+        joined, lengths = pack_joined([id_.encode() for id_ in ids[part]])
+        return Call(
+            GALLERY_LOOKUP,
+            _inputs({IDS: joined, ID_LENGTHS: lengths}),
+            lambda result: found(result, ids[part]),
+        )
+
+    return [call(part) for part in _parts(len(ids), IDS_PER_CALL)] or [call(slice(0))]
+
+
+def joined_found(parts: Sequence[Found]) -> Found:
+    """What was found of all ids, from the answers to ``lookup_calls``; count and version are the last
+    call's.
+    """
+    return Found(
+        {id_: digest for part in parts for id_, digest in part.digests.items()},
+        parts[-1].count,
+        parts[-1].version,
+    )
+
+
+def _encode_text(text: str) -> bytes:
+    # The messages are the tokenizer's: a text may fail here or, after cleaning, there.
+    if not text.strip():
+        raise InvalidQuery("the text is empty, or nothing is left of it after cleaning")
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidQuery(
+            f"the text can't be written as UTF-8: {error.reason} at character {error.start}"
+        ) from error
+    if len(raw) > MAX_TEXT_BYTES:
+        raise InvalidQuery(f"the text has {len(raw)} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+    return raw
+
+
+def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
+    return {TEXT: pack_rows(rows), TEXT_LENGTH: np.array([[len(row)] for row in rows], np.int32)}
+
+
+def _inputs(arrays: Mapping[str, npt.NDArray[Any]]) -> list[InferInput]:
+    return [
+        InferInput(name, array.shape, np_to_triton_dtype(array.dtype)).set_data_from_numpy(array)
+        for name, array in arrays.items()
+    ]
+
+
+def _parts(count: int, size: int) -> list[slice]:
+    return [slice(size * n, min(size * (n + 1), count)) for n in range(math.ceil(count / size))]

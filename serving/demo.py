@@ -1,0 +1,137 @@
+"""The whole job on one machine: export, serve, index, search, and a comparison with eager PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..export import parity
+from ..export.build import build_bundle, eager_model
+from ..export.bundle.errors import ParityError
+from ..export.bundle.store import Bundle
+from ..export.bundle.text import Tokenizer
+from ..export.bundle.video import decode
+from ..export.corpus.generate import MANIFEST, write_corpus
+from ..export.corpus.manifest import Clip, read_manifest
+from ..export.training.evaluate import encode_texts, encode_videos, score_all
+from ..export.training.metrics import RetrievalMetrics, retrieval_metrics
+from .agreement import compare
+from .client.results import SearchResult
+from .client.sync import Client
+from .serve import running
+
+CHECKPOINT = Path(str(files("framesift.export.demo") / "demo.safetensors"))
+_QUERIES_SHOWN = 5
+_HITS_SHOWN = 3
+
+
+def run_demo(work: Path, clips: int) -> None:
+    """Run every step and print it.
+
+    Raises:
+        ParityError: a served ranking differs from eager PyTorch's.
+    """
+    started = time.monotonic()
+    work.mkdir(parents=True, exist_ok=True)
+    _title(1, "Videos: H.264 files of moving shapes, with captions that were not seen in training")
+    corpus = _videos(work / "videos", clips)
+    _title(2, "Export: the checkpoint to ONNX graphs, each compared with eager float64")
+    bundle = build_bundle(CHECKPOINT, work / "bundle", options={}, overwrite=True)
+    click.echo(parity.table(parity.rows_of(bundle.manifest.parity)))
+    # Each run measures the whole job, so it starts from an empty gallery.
+    gallery = work / "gallery"
+    shutil.rmtree(gallery, ignore_errors=True)
+    _title(3, "Serve: a Triton server with the bundle's model repository")
+    with running(bundle, gallery) as server, Client(server.grpc_address) as client:
+        click.echo(f"gRPC {server.grpc_address}  metrics http://{server.metrics_address}/metrics")
+        _title(4, "Index: every file through the index_video ensemble")
+        _index(client, corpus)
+        _title(5, "Search: captions through the search ensemble")
+        results, seconds = _search(client, corpus)
+        _show(results, corpus)
+    _title(6, "Compare: served rankings with eager PyTorch's")
+    _report(bundle, corpus, results, seconds)
+    click.secho(f"\nDone in {time.monotonic() - started:.0f} s. To go on by hand:\n", bold=True)
+    click.echo(f"  framesift serve {work / 'bundle'} --gallery {gallery}")
+    click.echo(f'  framesift search "{corpus[0].captions[0]}"      (in another terminal)')
+
+
+def _title(number: int, text: str) -> None:
+    click.secho(f"\n{number}/6  {text}", bold=True)
+
+
+def _videos(folder: Path, count: int) -> list[Clip]:
+    manifest = folder / MANIFEST
+    if manifest.is_file() and len(found := read_manifest(manifest)) == count:
+        click.echo(f"{count} clips in {folder} already")
+        return found
+    with click.progressbar(length=count, label="encoding") as bar:
+        return write_corpus(folder, count, "test", 0, done=bar.update)
+
+
+def _index(client: Client, corpus: list[Clip]) -> None:
+    started = time.monotonic()
+    with click.progressbar(corpus, label="indexing") as bar:
+        for clip in bar:
+            client.index(clip.video, id=clip.video.name)
+    count = client.lookup([corpus[0].video.name]).count
+    click.echo(f"{count} videos, {len(corpus) / (time.monotonic() - started):.0f} a second")
+
+
+def _search(client: Client, corpus: list[Clip]) -> tuple[list[SearchResult], list[float]]:
+    # Every query asks for the whole gallery: ranks are then exact, and so is the comparison.
+    results, seconds = [], []
+    with click.progressbar(corpus, label="searching") as bar:
+        for clip in bar:
+            results.append(client.search(clip.captions[0], top=len(corpus)))
+            started = time.perf_counter()
+            client.search(clip.captions[0], top=10)
+            seconds.append(time.perf_counter() - started)
+    return results, seconds
+
+
+def _show(results: list[SearchResult], corpus: list[Clip]) -> None:
+    told = {clip.video.name: clip.captions[0] for clip in corpus}
+    for i in np.linspace(0, len(corpus) - 1, _QUERIES_SHOWN).astype(int):
+        click.echo(f"\n  {corpus[i].captions[0]}")
+        for rank, hit in enumerate(results[i].hits[:_HITS_SHOWN], start=1):
+            mark = click.style("*", fg="green") if hit.id == corpus[i].video.name else " "
+            click.echo(f"  {mark} {rank}. {hit.score:.3f}  {hit.id}  at {hit.moment:.1f} s  ({told[hit.id]})")
+
+
+def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], seconds: list[float]) -> None:
+    ids = [clip.video.name for clip in corpus]
+    stored, exact = _eager_scores(bundle, corpus)
+    served = np.array([[{h.id: h.score for h in r.hits}[name] for name in ids] for r in results])
+    rankings = [[hit.id for hit in result.hits] for result in results]
+    agreement = compare(rankings, [np.array([h.score for h in r.hits]) for r in results], ids, stored)
+    names = "".join(f"{name:>8}" for name in RetrievalMetrics.HEADINGS)
+    click.echo(f"{'':24}{names}")
+    for label, scores in (("served", served), ("eager, float16 records", stored), ("eager, float32", exact)):
+        click.echo(f"{label:24}" + "".join(f"{cell:>8}" for cell in retrieval_metrics(scores).cells()))
+    p50, p95 = np.percentile(np.array(seconds) * 1e3, [50, 95])
+    click.echo(f"\nsearch, top 10 of {len(ids)}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, one client, over gRPC")
+    click.echo(
+        f"rankings equal to eager PyTorch's: {agreement.equal} of {agreement.queries} "
+        f"(all {len(ids)} places each; largest score difference {agreement.worst:.1e})"
+    )
+    if agreement.equal != agreement.queries:
+        raise ParityError(f"{agreement.queries - agreement.equal} served rankings differ from eager PyTorch's")
+
+
+def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
+    model, profile = eager_model(bundle), bundle.manifest
+    tokenizer = Tokenizer.load(bundle.file(profile.tokenizer.merges), profile.tokenizer)
+    with click.progressbar(corpus, label="eager") as bar:
+        frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
+    records = encode_videos(model, frames)
+    text = encode_texts(model, tokenizer, [clip.captions[0] for clip in corpus])
+    return score_all(model, text, records.to(torch.float16).float()), score_all(model, text, records)

@@ -1,0 +1,115 @@
+"""What an id, a source, a metadata object and a ``top`` may be: the same rules for the client and the
+server.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from ...export.bundle.errors import InvalidRequest
+
+MAX_ID_BYTES = 1024
+MAX_SOURCE_BYTES = 4096
+MAX_METADATA_BYTES = 64 * 1024
+MAX_TOP = 1000
+DIGEST_BYTES = 32
+
+
+def check_id(value: str) -> str:
+    """The id itself.
+
+    Raises:
+        InvalidRequest: empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white
+        space.
+    """
+    if not value:
+        raise InvalidRequest("the id is empty: every video needs one")
+    if value != value.strip():
+        raise InvalidRequest(f"the id {value!r} begins or ends with white space: strip it")
+    return _check_text(value, "id", MAX_ID_BYTES)
+
+
+def check_source(value: str) -> str:
+    """The source itself: where the video came from, a path or an address; may be empty.
+
+    Raises:
+        InvalidRequest: over ``MAX_SOURCE_BYTES`` as UTF-8, or with control characters.
+    """
+    return _check_text(value, "source", MAX_SOURCE_BYTES)
+
+
+def check_top(value: int) -> int:
+    """The number of hits itself.
+
+    Raises:
+        InvalidRequest: outside 1..``MAX_TOP``.
+    """
+    if not 1 <= value <= MAX_TOP:
+        raise InvalidRequest(f"top is {value}, it must lie in 1..{MAX_TOP}")
+    return value
+
+
+def check_digest(value: bytes) -> bytes:
+    """The digest itself.
+
+    Raises:
+        InvalidRequest: not the 32 bytes of a SHA-256.
+    """
+    if len(value) != DIGEST_BYTES:
+        raise InvalidRequest(f"the digest has {len(value)} bytes, a SHA-256 has {DIGEST_BYTES}")
+    return value
+
+
+def dump_metadata(value: Mapping[str, Any]) -> str:
+    """The JSON text of a metadata object.
+
+    Raises:
+        InvalidRequest: not an object, holds what JSON has no form for, or over ``MAX_METADATA_BYTES``.
+    """
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(
+            f"the metadata is {type(value).__name__}, it must be an object of names and values"
+        )
+    try:
+        text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the metadata can't be written as JSON: {error}") from error
+    return check_metadata(text)
+
+
+def check_metadata(text: str) -> str:
+    """The metadata text itself.
+
+    Raises:
+        InvalidRequest: not a JSON object, or over ``MAX_METADATA_BYTES``.
+    """
+    size = len(_utf8(text, "metadata"))
+    if size > MAX_METADATA_BYTES:
+        raise InvalidRequest(f"the metadata has {size} bytes, the limit is {MAX_METADATA_BYTES}")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the metadata is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"the metadata is a JSON {type(value).__name__}, it must be an object")
+    return text
+
+
+def _check_text(value: str, what: str, limit: int) -> str:
+    size = len(_utf8(value, what))
+    if size > limit:
+        raise InvalidRequest(f"the {what} has {size} bytes, the limit is {limit}: shorten it")
+    # A zero byte would end the text on the wire, and a line break would break every table it is printed in.
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise InvalidRequest(f"the {what} {value!r} holds a control character: remove it")
+    return value
+
+
+def _utf8(value: str, what: str) -> bytes:
+    try:
+        return value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"the {what} {value!r} can't be written as UTF-8: {error.reason}") from error

@@ -1,0 +1,70 @@
+"""The commands that work on a gallery's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...export.bundle.errors import FramesiftError
+
+
+@click.group("gallery")
+def gallery_group() -> None:
+    """Look into a gallery's folder; a server may be using it.
+
+    \b
+    Example:
+      framesift gallery info galleries/films
+    """
+
+
+@gallery_group.command("info")
+@click.argument("folder", type=click.Path(path_type=Path))
+def info_command(folder: Path) -> None:
+    """Show whose records a gallery holds, and how many.
+
+    \b
+    Example:
+      framesift gallery info galleries/films
+    """
+    from .store import Gallery
+
+    try:
+        gallery = Gallery.existing(folder)
+        layout = gallery.layout
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        facts = {
+            "videos": str(gallery.count),
+            "version": str(gallery.version),
+            "model": f"{layout.fingerprint} ({layout.system})",
+            "record": ", ".join(f"{name} {list(shape)}" for name, shape in layout.tensors.items()),
+            "on disk": f"{size / 2**20:.1f} MiB",
+        }
+    except FramesiftError as error:
+        raise click.ClickException(str(error)) from error
+    for name, value in facts.items():
+        click.echo(f"{name:<8} {value}")
+
+
+@gallery_group.command("remove")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1, required=True)
+def remove_command(folder: Path, ids: tuple[str, ...]) -> None:
+    """Remove videos by id; a running server leaves them out within a second.
+
+    \b
+    Example:
+      framesift gallery remove galleries/films old/clip.mp4
+    """
+    from .store import Gallery
+
+    try:
+        with Gallery.existing(folder) as gallery:
+            absent = sorted(set(ids) - gallery.lookup(ids).digests.keys())
+            count = gallery.remove(ids).count
+    except FramesiftError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(set(ids)) - len(absent)} removed, {count} left")
+    if absent:
+        raise click.ClickException(f"not in the gallery: {', '.join(absent)}")

@@ -1,0 +1,23 @@
+"""Where the served models find their gallery."""
+
+from __future__ import annotations
+
+import os
+
+from ...export.bundle.errors import GalleryError
+from ...export.bundle.manifest import Manifest
+from .store import Gallery
+
+GALLERY_VARIABLE = "FRAMESIFT_GALLERY"
+
+
+def open_gallery(manifest: Manifest) -> Gallery:
+    """The gallery in the folder that the environment names.
+
+    Raises:
+        GalleryError: the variable is not set, or ``Gallery.open`` can't open it.
+    """
+    folder = os.environ.get(GALLERY_VARIABLE)
+    if not folder:
+        raise GalleryError(f"{GALLERY_VARIABLE} is not set: it names the gallery's folder")
+    return Gallery.open(folder, manifest)

@@ -1,0 +1,88 @@
+"""A view of the gallery's table that stands still until told to advance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from ...export.bundle.ports import DIGEST, ID
+from .failures import gallery_failures
+from .layout import SEQUENCE, Layout
+
+_IDS_PER_FILTER = 500
+
+
+@dataclass(frozen=True)
+class Found:
+    """Digests of the ids that a gallery has, and the gallery's size and version at that moment."""
+
+    digests: dict[str, bytes]
+    count: int
+    version: int
+
+
+class Reader:
+    """Reads one version of the table; not to be shared between threads."""
+
+    def __init__(self, table: Any, layout: Layout) -> None:
+        self._table = table
+        self.layout = layout
+
+    def advance(self) -> int:
+        """Go to the latest version and return it; a millisecond when nothing has changed.
+
+        Raises:
+            GalleryError: the table can't be read.
+        """
+        with gallery_failures("reading the gallery's version"):
+            self._table.checkout_latest()
+            return int(self._table.version)
+
+    @property
+    def count(self) -> int:
+        """The number of videos."""
+        with gallery_failures("counting the gallery"):
+            return int(self._table.count_rows())
+
+    def sequences(self) -> npt.NDArray[np.int64]:
+        """The sequence number of every row, in no particular order."""
+        with gallery_failures("reading the gallery"):
+            found = self._table.search().select([SEQUENCE]).to_arrow()
+            return np.asarray(found.column(SEQUENCE).to_numpy())
+
+    def batches(self, columns: Sequence[str], after: int) -> Iterator[pa.RecordBatch]:
+        """``columns``, with id and sequence, of the rows whose sequence number is above ``after``.
+
+        Raises:
+            GalleryError: the data can't be read.
+        """
+        with gallery_failures("reading the gallery"):
+            query = self._table.search().select([ID, SEQUENCE, *columns])
+            yield from (query.where(f"{SEQUENCE} > {after}") if after >= 0 else query).to_batches()
+
+    def find(self, ids: Sequence[str]) -> Found:
+        """The digests of those ``ids`` that are there."""
+        digests: dict[str, bytes] = {}
+        with gallery_failures("looking up ids in the gallery"):
+            for start in range(0, len(ids), _IDS_PER_FILTER):
+                query = (
+                    self._table.search()
+                    .where(among(ids[start : start + _IDS_PER_FILTER]))
+                    .select([ID, DIGEST])
+                )
+                found = query.to_arrow()
+                digests.update(
+                    zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True)
+                )
+            return Found(digests, int(self._table.count_rows()), int(self._table.version))
+
+
+def among(ids: Sequence[str]) -> str:
+    """The filter that selects rows by id; a quote inside an id is doubled, nothing else is special."""
+    quoted = ("'" + id_.replace("'", "''") + "'" for id_ in ids)
+    return f"{ID} IN ({', '.join(quoted)})"

@@ -1,0 +1,62 @@
+"""Scores of texts and videos by the exported scorer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort  # type: ignore[import-untyped]
+
+from ...export.bundle.errors import BundleError
+from ...export.bundle.ports import ATTENTION, SCORES
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+Floats = npt.NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """Anything that scores Q texts against V videos."""
+
+    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats]:
+        """Scores float32 [Q, V] and attention float32 [Q, V, F].
+
+        ``text`` maps the text record's tensors to float32 [Q, ...], ``records`` the video record's to float16
+        [V, ...].
+        """
+        ...
+
+
+class OnnxScorer:
+    """The bundle's scorer graph on ONNX Runtime's CPU provider."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Load the graph; ``threads`` run one operator.
+
+        Raises:
+            BundleError: not a graph that ONNX Runtime can load, or not a scorer.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # A thread that spins takes the core from the server's other models.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise BundleError(f"the scorer {path} can't be loaded: {error}") from error
+        self._inputs = [port.name for port in self._session.get_inputs()]
+        found = {port.name for port in self._session.get_outputs()}
+        if not {SCORES, ATTENTION} <= found:
+            raise BundleError(
+                f"the scorer {path} returns {sorted(found)}, it must return {SCORES} and {ATTENTION}"
+            )
+
+    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats]:
+        """As ``Scorer.score``; the records are widened to float32 here."""
+        given = {**text, **records}
+        feeds = {name: np.ascontiguousarray(given[name], np.float32) for name in self._inputs}
+        scores, attention = self._session.run([SCORES, ATTENTION], feeds)
+        return scores, attention

@@ -1,0 +1,182 @@
+"""The gallery in memory: what a search reads, kept up to date behind its back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from ...export.bundle.errors import GalleryError
+from ...export.bundle.ports import ID, TIMESTAMPS
+from .columns import Columns
+from .layout import SEQUENCE, column
+from .reader import Reader
+
+POLL_S = 0.25
+
+# Removed rows stay in the arrays until they are this share of them, and at least so many.
+_DEAD_SHARE = 0.25
+_DEAD_ROWS = 256
+
+# Room for more videos costs nothing until it is written to, and spares a copy of everything at the first one.
+_HEADROOM = 1.25
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of the gallery; never changes. Rows are in the order in which they were indexed.
+
+    ``tensors`` hold float16 [R, ...] per record tensor and ``timestamps`` float32 [R, F] seconds. ``dead``
+    lists the rows that have been removed or replaced since the arrays were built: R = ``count`` + the number
+    of dead rows. ``ids`` may be longer than R.
+    """
+
+    version: int
+    count: int
+    ids: Sequence[str]
+    tensors: Mapping[str, npt.NDArray[np.float16]]
+    timestamps: npt.NDArray[np.float32]
+    dead: npt.NDArray[np.intp]
+
+
+class Snapshot:
+    """Keeps ``view`` at the latest version of the gallery.
+
+    Only new rows are read: rows are numbered upwards for ever, so those above the highest number seen are
+    new, and when the counts then differ, something was removed. A view is replaced, never changed, so whoever
+    holds one keeps a consistent state.
+    """
+
+    def __init__(self, reader: Reader, tensors: Sequence[str], poll_s: float = POLL_S) -> None:
+        """Load the gallery's tensors called ``tensors``.
+
+        Raises:
+            GalleryError: the gallery can't be read, or keeps no such tensor.
+        """
+        missing = set(tensors) - reader.layout.tensors.keys()
+        if missing:
+            raise GalleryError(f"the gallery keeps {sorted(reader.layout.tensors)}, not {sorted(missing)}")
+        self._reader = reader
+        self._poll_s = poll_s
+        self._tensors = tuple(tensors)
+        self._shapes = {
+            SEQUENCE: (),
+            TIMESTAMPS: (reader.layout.frames,),
+            **{name: reader.layout.tensors[name] for name in tensors},
+        }
+        dtypes = dict.fromkeys(tensors, np.float16) | {SEQUENCE: np.int64, TIMESTAMPS: np.float32}
+        self._columns = Columns(self._shapes, dtypes)
+        self._ids: list[str] = []
+        self._rows: dict[str, int] = {}
+        self._dead: list[int] = []
+        self._seen = -1
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._columns.reserve(int(reader.count * _HEADROOM))
+        self.view = self._load(reader.advance())
+
+    def start(self) -> None:
+        """Follow the gallery from a thread of its own until ``close``."""
+        self._thread = threading.Thread(target=self._follow, name="gallery-snapshot", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def refresh(self) -> None:
+        """Bring ``view`` up to date. Not to be called while the thread runs.
+
+        Raises:
+            GalleryError: the gallery can't be read; the view stays what it was.
+        """
+        version = self._reader.advance()
+        if version != self.view.version:
+            self.view = self._load(version)
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _follow(self) -> None:
+        complaint = ""
+        while not self._stopped.wait(self._poll_s):
+            try:
+                self.refresh()
+                complaint = ""
+            except Exception as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    _log.warning(
+                        "searches go on with version %d of the gallery: %s", self.view.version, error
+                    )
+
+    def _load(self, version: int) -> View:
+        self._read_new()
+        if len(self._rows) != self._reader.count:
+            self._drop_removed()
+        if len(self._dead) > max(_DEAD_ROWS, int(_DEAD_SHARE * self._columns.rows)):
+            self._rebuild()
+        arrays = self._columns.views()
+        return View(
+            version=version,
+            count=len(self._rows),
+            ids=self._ids,
+            tensors={name: arrays[name] for name in self._tensors},
+            timestamps=arrays[TIMESTAMPS],
+            dead=np.array(sorted(self._dead), np.intp),
+        )
+
+    def _read_new(self) -> None:
+        start = self._columns.rows
+        try:
+            for batch in self._reader.batches([TIMESTAMPS, *self._tensors], self._seen):
+                self._columns.append(
+                    {name: column(batch, name, shape) for name, shape in self._shapes.items()}
+                )
+                self._ids.extend(batch.column(ID).to_pylist())
+        except BaseException:
+            self._columns.truncate(start)
+            del self._ids[start:]
+            raise
+        sequences = self._columns.views()[SEQUENCE][start:]
+        if not len(sequences):
+            return
+        if (np.diff(sequences) < 0).any():
+            order = np.argsort(sequences, kind="stable")
+            self._columns.reorder(start, order)
+            self._ids[start:] = [self._ids[start + place] for place in order.tolist()]
+        for row in range(start, self._columns.rows):
+            before = self._rows.get(self._ids[row])
+            if before is not None:
+                self._dead.append(before)
+            self._rows[self._ids[row]] = row
+        self._seen = int(self._columns.views()[SEQUENCE][-1])
+
+    def _drop_removed(self) -> None:
+        rows = np.fromiter(self._rows.values(), np.intp, len(self._rows))
+        sequences = self._columns.views()[SEQUENCE][rows]
+        for row in rows[~np.isin(sequences, self._reader.sequences())].tolist():
+            del self._rows[self._ids[row]]
+            self._dead.append(row)
+
+    def _rebuild(self) -> None:
+        live = np.ones(self._columns.rows, np.bool_)
+        live[self._dead] = False
+        self._columns = self._columns.kept(live)
+        self._ids = [self._ids[row] for row in np.flatnonzero(live).tolist()]
+        self._rows = {id_: row for row, id_ in enumerate(self._ids)}
+        self._dead = []

@@ -1,0 +1,188 @@
+"""The gallery: the durable store of video records, a LanceDB table in a folder."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lancedb
+
+from ...export.bundle.errors import GalleryError, GalleryMismatch
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.ports import ID
+from .failures import gallery_failures
+from .layout import GalleryRecord, Layout
+from .lock import exclusive
+from .reader import Found, Reader, among
+from .upkeep import Upkeep
+
+LOCK_WAIT_S = 60.0
+MAX_BATCH = 1 << 20
+
+_TABLE = "videos"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One acknowledged change: the gallery's version and size after it."""
+
+    version: int
+    count: int
+
+
+class Gallery:
+    """Records by id. One change is one atomic commit, and what has been returned from survives the process.
+
+    Safe for several threads and processes of one machine: changes wait for one another by a lock file,
+    readers never wait. Durable against the death of a process; like most files, not against the loss of power
+    in the next seconds.
+    """
+
+    def __init__(self, root: Path, layout: Layout) -> None:
+        self.root = root
+        self.layout = layout
+        with gallery_failures(f"opening the gallery in {root}"):
+            self._table = _open_table(root)
+            self._reader = self.reader()
+        self._reading = threading.Lock()
+        self._upkeep = Upkeep(partial(_open_table, root))
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], manifest: Manifest) -> Gallery:
+        """Open the gallery in the folder ``path`` for the model of ``manifest``; created when there is none.
+
+        Raises:
+            GalleryMismatch: the gallery holds another model's records.
+            GalleryError: it is damaged, of another format, or the folder can't be used.
+        """
+        root = Path(path)
+        wanted = Layout.of(manifest)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GalleryError(f"the gallery's folder {root} can't be made: {error}") from error
+        with exclusive(root / _LOCK, LOCK_WAIT_S):
+            if not _has_table(root):
+                with gallery_failures(f"creating the gallery in {root}"):
+                    lancedb.connect(root).create_table(_TABLE, schema=wanted.schema())
+        gallery = Gallery.existing(root)
+        if gallery.layout != wanted:
+            raise GalleryMismatch(
+                f"the gallery in {root} was written by the model {gallery.layout.fingerprint} "
+                f"({gallery.layout.system}), this model is {wanted.fingerprint} ({wanted.system}), "
+                "and their records don't compare: name another folder and index the videos "
+                "again, or serve the bundle that wrote this one"
+            )
+        return gallery
+
+    @staticmethod
+    def existing(path: str | os.PathLike[str]) -> Gallery:
+        """Open a gallery that is there, whatever model wrote it.
+
+        Raises:
+            GalleryError: there is none, or it is damaged or of another format.
+        """
+        root = Path(path)
+        if not _has_table(root):
+            raise GalleryError(f"there is no gallery in {root}")
+        with gallery_failures(f"opening the gallery in {root}"):
+            return Gallery(root, Layout.read(_open_table(root).schema))
+
+    def add(self, records: Sequence[GalleryRecord]) -> Commit:
+        """Keep records, in place of those that have the same id; of two with one id in ``records`` the last
+        is kept.
+
+        Raises:
+            InvalidRequest: a record that doesn't fit; none is kept then.
+            GalleryError: nothing was written.
+        """
+        for record in records:
+            self.layout.check(record)
+        kept = list({record.id: record for record in records}.values())
+        if len(kept) > MAX_BATCH:
+            raise GalleryError(f"{len(kept)} records in one commit, the limit is {MAX_BATCH}")
+        with self._writing() as table:
+            if kept:
+                # Lance never uses a version twice, so numbers made from it grow for ever, whatever is
+                # removed.
+                rows = self.layout.rows(kept, int(table.version) * MAX_BATCH)
+                table.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+            commit = Commit(int(table.version), int(table.count_rows()))
+        self._upkeep.committed(commit.count)
+        return commit
+
+    def remove(self, ids: Sequence[str]) -> Commit:
+        """Remove records; ids that are not there are passed over.
+
+        Raises:
+            GalleryError: nothing was removed.
+        """
+        with self._writing() as table:
+            if ids:
+                table.delete(among(ids))
+            commit = Commit(int(table.version), int(table.count_rows()))
+        self._upkeep.committed(commit.count)
+        return commit
+
+    def lookup(self, ids: Sequence[str]) -> Found:
+        """Which of ``ids`` are there, with the digests of their files."""
+        with self._reading:
+            self._reader.advance()
+            return self._reader.find(ids)
+
+    @property
+    def count(self) -> int:
+        """The number of videos."""
+        with self._reading:
+            self._reader.advance()
+            return self._reader.count
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        with self._reading:
+            return self._reader.advance()
+
+    def reader(self) -> Reader:
+        """A reader of its own, at the latest version."""
+        with gallery_failures(f"opening the gallery in {self.root}"):
+            return Reader(_open_table(self.root), self.layout)
+
+    def close(self) -> None:
+        """Wait for the upkeep to end, if it is running."""
+        self._upkeep.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        # The lock also keeps this gallery's own threads from the one handle.
+        with (
+            exclusive(self.root / _LOCK, LOCK_WAIT_S),
+            gallery_failures(f"writing to the gallery in {self.root}"),
+        ):
+            self._table.checkout_latest()
+            yield self._table
+
+
+def _open_table(root: Path) -> Any:
+    return lancedb.connect(root).open_table(_TABLE)
+
+
+def _has_table(root: Path) -> bool:
+    # A process that died while creating the table leaves empty folders behind.
+    return any((root / f"{_TABLE}.lance").glob("*/*.*"))

@@ -1,0 +1,1 @@
+"""The served models and ensembles, as data, and their rendering."""

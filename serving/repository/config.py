@@ -1,0 +1,91 @@
+"""The plan rendered to config.pbtxt through Triton server's own protobuf."""
+
+from __future__ import annotations
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from ...export.bundle.ports import Port
+from .plan import Batching, Ensemble, Model, Served, Warmup
+
+_TYPES = {
+    "bool": pb.TYPE_BOOL,
+    "uint8": pb.TYPE_UINT8,
+    "int32": pb.TYPE_INT32,
+    "int64": pb.TYPE_INT64,
+    "float16": pb.TYPE_FP16,
+    "float32": pb.TYPE_FP32,
+}
+
+
+def render(served: Served) -> pb.ModelConfig:
+    """The configuration of one model or ensemble."""
+    config = pb.ModelConfig(name=served.name, max_batch_size=served.max_batch)
+    for port in served.inputs:
+        ragged = isinstance(served, Model) and served.batching is not None and served.batching.ragged
+        config.input.add(
+            name=port.name,
+            data_type=_TYPES[port.dtype],
+            dims=port.shape,
+            allow_ragged_batch=ragged and -1 in port.shape,
+        )
+    for port in served.outputs:
+        config.output.add(name=port.name, data_type=_TYPES[port.dtype], dims=port.shape)
+    if isinstance(served, Ensemble):
+        config.platform = "ensemble"
+        for member in served.steps:
+            step = config.ensemble_scheduling.step.add(model_name=member.name, model_version=-1)
+            for port in member.inputs:
+                step.input_map[port.name] = port.name
+            for port in member.outputs:
+                step.output_map[port.name] = port.name
+        return config
+    # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.
+    group = config.instance_group.add(count=served.instances)
+    if served.body is None:
+        config.backend, config.default_model_filename = "onnxruntime", "model.onnx"
+    else:
+        config.backend, group.kind = "python", pb.ModelInstanceGroup.KIND_CPU
+    if served.batching is not None:
+        _batching(config, served.batching)
+    if served.warmup is not None:
+        _warmup(config, served, served.warmup)
+    return config
+
+
+def to_text(config: pb.ModelConfig) -> str:
+    """A configuration as the text of config.pbtxt."""
+    return str(text_format.MessageToString(config))
+
+
+def parse(text: str) -> pb.ModelConfig:
+    """Read config.pbtxt."""
+    return text_format.Parse(text, pb.ModelConfig())
+
+
+def _batching(config: pb.ModelConfig, batching: Batching) -> None:
+    # No queue delay: waiting for company costs every lone request its whole length and gains nothing under load.
+    policy = config.dynamic_batching.default_queue_policy
+    policy.timeout_action = pb.ModelQueuePolicy.REJECT
+    policy.default_timeout_microseconds = round(batching.timeout_s * 1e6)
+    policy.allow_timeout_override = True
+    policy.max_queue_size = batching.max_queue
+
+
+def _warmup(config: pb.ModelConfig, model: Model, warmup: Warmup) -> None:
+    sample = config.model_warmup.add(name="first request", batch_size=min(1, model.max_batch), count=1)
+    for port in model.inputs:
+        entry = sample.inputs[port.name]
+        entry.data_type = _TYPES[port.dtype]
+        entry.dims.extend(d if isinstance(d, int) else warmup.sizes[d] for d in port.dims)
+        if port.name in warmup.files:
+            entry.input_data_file = port.name
+        elif port.dtype.startswith("float"):
+            entry.random_data = True
+        else:
+            entry.zero_data = True
+
+
+def describe(port: Port) -> str:
+    """A port as documentation shows it: ``frames uint8 [12, 3, 224, 224]``."""
+    return f"{port.name} {port.dtype} [{', '.join(str(d) for d in port.dims)}]"

@@ -1,0 +1,63 @@
+"""What a deployment for NVIDIA's container needs beside the model repository."""
+
+from __future__ import annotations
+
+from importlib.metadata import requires
+
+from ...export.bundle.manifest import Manifest
+
+# Any release from 24.10 (the embedded server's) on reads the same repository; from 25.01 on with numpy 2 as well.
+RELEASE = "25.09"
+# The container brings its own server and numpy, and the other two only serve to embed one.
+_NOT_IN_CONTAINER = ("nvidia-pytriton", "numpy")
+
+
+def container_files(manifest: Manifest) -> dict[str, str]:
+    """Dockerfile, requirements and the command line, by file name."""
+    return {
+        "Dockerfile": _DOCKERFILE.format(release=RELEASE),
+        "requirements.txt": "\n".join(_requirements()) + "\n",
+        "run.sh": _RUN.format(system=manifest.system),
+    }
+
+
+def _requirements() -> list[str]:
+    found = []
+    for line in requires("framesift") or []:
+        requirement, _, marker = line.partition(";")
+        if 'extra == "server"' in marker and not requirement.strip().startswith(_NOT_IN_CONTAINER):
+            found.append(requirement.strip())
+    return sorted(found)
+
+
+_DOCKERFILE = """\
+ARG RELEASE={release}
+FROM nvcr.io/nvidia/tritonserver:${{RELEASE}}-py3
+COPY requirements.txt /opt/framesift/
+RUN pip install --no-cache-dir -r /opt/framesift/requirements.txt
+COPY python /opt/framesift/python
+COPY model_repository /opt/framesift/model_repository
+ENV PYTHONPATH=/opt/framesift/python \\
+    PYTHONDONTWRITEBYTECODE=1 \\
+    FRAMESIFT_GALLERY=/gallery
+VOLUME /gallery
+EXPOSE 8001 8002
+CMD ["tritonserver", "--model-repository=/opt/framesift/model_repository", \\
+     "--disable-auto-complete-config", "--exit-timeout-secs=10", \\
+     "--allow-http=false", "--allow-metrics=true", "--model-control-mode=none"]
+"""
+
+_RUN = """\
+#!/usr/bin/env bash
+# Builds the image and serves the {system} bundle; the gallery is kept in the folder given, ./gallery by default.
+# Ports are published on this machine alone. Without GPUS=none all GPUs are used.
+set -euo pipefail
+cd "$(dirname "$0")"
+gallery=$(realpath -m "${{1:-gallery}}")
+mkdir -p "$gallery"
+docker build --tag framesift-{system} .
+gpus=(--gpus "${{GPUS:-all}}")
+[ "${{GPUS:-all}}" != none ] || gpus=()
+exec docker run --rm --shm-size=1g "${{gpus[@]}}" --volume "$gallery:/gallery" \\
+    --publish 127.0.0.1:8001:8001 --publish 127.0.0.1:8002:8002 framesift-{system}
+"""

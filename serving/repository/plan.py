@@ -1,0 +1,213 @@
+"""The served models and ensembles, as data. The wiring of every ensemble is written here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.ports import (
+    ATTENTION,
+    COUNT,
+    DIGEST,
+    DIGESTS,
+    DURATION,
+    ID,
+    ID_LENGTHS,
+    IDS,
+    METADATA,
+    PRESENT,
+    SCORER,
+    SCORES,
+    SOURCE,
+    TEXT,
+    TEXT_ENCODER,
+    TEXT_LENGTH,
+    TIMESTAMPS,
+    TOKEN_IDS,
+    TOP,
+    VERSION,
+    VIDEO,
+    VIDEO_ENCODER,
+    Port,
+)
+
+VIDEO_DECODER = "video_decoder"
+TOKENIZER = "tokenizer"
+GALLERY_INDEX = "gallery_index"
+GALLERY_SEARCH = "gallery_search"
+GALLERY_LOOKUP = "gallery_lookup"
+
+ENCODE_VIDEO = "encode_video"
+ENCODE_FRAMES = "encode_frames"
+SCORE_TEXT = "score_text"
+INDEX_VIDEO = "index_video"
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests wait for one another: how many may wait, and for how long before they are refused."""
+
+    max_queue: int
+    timeout_s: float
+    ragged: bool = False
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """One request run at load. Every dimension that varies takes its value from ``sizes``; texts come from a file."""
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with a backend of its own. Port dimensions leave out the batch where ``max_batch`` is not 0.
+
+    ``body`` names the class of a Python model; without it the model is an ONNX graph.
+    """
+
+    name: str
+    max_batch: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    body: str | None = None
+    instances: int = 1
+    batching: Batching | None = None
+    warmup: Warmup | None = None
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models run one after another on the server.
+
+    A tensor keeps its name from step to step: each member reads what it needs from the inputs and earlier outputs.
+    """
+
+    name: str
+    max_batch: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    steps: tuple[Model, ...]
+
+
+Served = Model | Ensemble
+
+
+def plan(manifest: Manifest) -> tuple[Served, ...]:
+    """Every model and ensemble that serves a bundle, members before the ensembles that use them."""
+    models = _models(manifest)
+    decoder, video, tokenizer, text = (models[n] for n in (VIDEO_DECODER, VIDEO_ENCODER, TOKENIZER, TEXT_ENCODER))
+    record, times = video.outputs, decoder.outputs[1:]
+    scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
+    named = {port.name for port in record}
+    ensembles = (
+        Ensemble(ENCODE_VIDEO, 1, decoder.inputs, (*record, *times), (decoder, video)),
+        Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),
+        Ensemble(
+            SCORE_TEXT,
+            0,
+            (*(_batched(port, "queries") for port in tokenizer.inputs), *(p for p in scorer.inputs if p.name in named)),
+            scorer.outputs,
+            (tokenizer, text, scorer),
+        ),
+        Ensemble(
+            INDEX_VIDEO, 1, (*decoder.inputs, *_DESCRIPTION), index.outputs, (decoder, video, index)
+        ),
+        Ensemble(SEARCH, search.max_batch, (*tokenizer.inputs, _TOP), search.outputs, (tokenizer, text, search)),
+    )
+    return (*models.values(), *ensembles)
+
+
+_TOP = Port(TOP, "int32", (1,))
+_DESCRIPTION = (
+    Port(ID, "uint8", ("id bytes",)),
+    Port(SOURCE, "uint8", ("source bytes",)),
+    Port(DIGEST, "uint8", (32,)),
+    Port(METADATA, "uint8", ("metadata bytes",)),
+)
+
+
+def _models(manifest: Manifest) -> dict[str, Model]:
+    frames = manifest.frames.count
+    graphs = manifest.graphs
+    times = (Port(TIMESTAMPS, "float32", (frames,)), Port(DURATION, "float32", (1,)))
+    video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
+    record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
+    hits = (
+        Port(IDS, "uint8", ("id bytes",)),
+        Port(ID_LENGTHS, "int32", ("hits",)),
+        Port(SCORES, "float32", ("hits",)),
+        Port(ATTENTION, "float32", ("hits", frames)),
+        Port(TIMESTAMPS, "float32", ("hits", frames)),
+        Port(VERSION, "int64", (1,)),
+    )
+    query = (Port(TEXT, "uint8", ("text bytes",)), Port(TEXT_LENGTH, "int32", (1,)))
+    words = b"a warm-up query"
+    clips = Batching(max_queue=64, timeout_s=60)
+    texts = Batching(max_queue=1024, timeout_s=10)
+    models = (
+        Model(
+            VIDEO_DECODER,
+            1,
+            (Port(VIDEO, "uint8", ("video bytes",)),),
+            (*_unbatched(video.inputs), *times),
+            body="VideoDecoder",
+            instances=2,
+            batching=clips,
+        ),
+        Model(VIDEO_ENCODER, 8, _unbatched(video.inputs), record, batching=clips, warmup=Warmup()),
+        Model(
+            TOKENIZER,
+            64,
+            query,
+            _unbatched(text.inputs),
+            body="TokenizerBackend",
+            batching=replace(texts, ragged=True),
+            warmup=Warmup(
+                {"text bytes": len(words)},
+                {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
+            ),
+        ),
+        Model(TEXT_ENCODER, 64, _unbatched(text.inputs), text_record, batching=texts, warmup=Warmup({"length": 16})),
+        Model(SCORER, 0, scorer.inputs, scorer.outputs, warmup=Warmup({"queries": 1, "videos": 1})),
+        Model(
+            GALLERY_INDEX,
+            16,
+            (*record, *times, *_DESCRIPTION),
+            (Port(VERSION, "int64", (1,)), Port(COUNT, "int64", (1,))),
+            body="GalleryIndex",
+            batching=replace(clips, ragged=True),
+        ),
+        Model(
+            GALLERY_SEARCH,
+            32,
+            (*text_record, _TOP),
+            hits,
+            body="GallerySearch",
+            batching=texts,
+        ),
+        Model(
+            GALLERY_LOOKUP,
+            0,
+            (Port(IDS, "uint8", ("id bytes",)), Port(ID_LENGTHS, "int32", ("ids",))),
+            (
+                Port(PRESENT, "bool", ("ids",)),
+                Port(DIGESTS, "uint8", ("ids", 32)),
+                Port(COUNT, "int64", (1,)),
+                Port(VERSION, "int64", (1,)),
+            ),
+            body="GalleryLookup",
+        ),
+    )
+    return {model.name: model for model in models}
+
+
+def _unbatched(ports: tuple[Port, ...]) -> tuple[Port, ...]:
+    return tuple(replace(port, dims=port.dims[1:]) for port in ports)
+
+
+def _batched(port: Port, dimension: str) -> Port:
+    return replace(port, dims=(dimension, *port.dims))

@@ -1,0 +1,80 @@
+"""The committed model repository: configurations and shims, without weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...export.bundle.errors import BundleError
+from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from ...export.bundle.ports import topk_attention_ports
+from .config import parse, render, to_text
+from .plan import Model, Served, plan
+
+CONFIG = "config.pbtxt"
+_BACKENDS = "framesift.serving.backends"
+
+
+def reference_manifest() -> Manifest:
+    """The reference model's sizes (ViT-B/32, 12 frames, 512 wide), for rendering without a bundle."""
+    frames = FrameProfile()
+    return Manifest(
+        system="dong2026",
+        scorer="topk_attention",
+        fingerprint="",
+        embed_dim=512,
+        frames=frames,
+        tokenizer=TokenizerProfile(),
+        graphs=topk_attention_ports(frames.count, frames.size, 512),
+    )
+
+
+def shim(model: Model) -> str:
+    """The ``model.py`` of a Python model: its body lies in framesift."""
+    return (
+        f'"""The {model.name} model of Triton server; its body can be imported without the server."""\n\n'
+        f"from {_BACKENDS}.{model.name} import {model.body} as TritonPythonModel  # noqa: F401\n"
+    )
+
+
+def files(served: Served) -> dict[str, str]:
+    """Every text file of one model's folder, by its path in that folder."""
+    written = {CONFIG: to_text(render(served))}
+    if isinstance(served, Model) and served.body is not None:
+        written["1/model.py"] = shim(served)
+    return written
+
+
+def write(root: Path, manifest: Manifest) -> list[Path]:
+    """Write all configurations and shims below ``root``; returns what was written."""
+    written = []
+    for served in plan(manifest):
+        for name, text in files(served).items():
+            path = root / served.name / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def differences(root: Path, manifest: Manifest) -> list[str]:
+    """What in ``root`` is not as the plan says; configurations are compared as parsed messages."""
+    found = []
+    wanted = {served.name: files(served) for served in plan(manifest)}
+    for model, texts in wanted.items():
+        for name, text in texts.items():
+            path = root / model / name
+            if not path.is_file():
+                found.append(f"{model}/{name} is missing")
+            elif not _same(name, path.read_text(encoding="utf-8"), text):
+                found.append(f"{model}/{name} differs")
+    strangers = {p.name for p in root.iterdir() if p.is_dir()} - set(wanted) if root.is_dir() else set()
+    return [*found, *(f"{name} is not in the plan" for name in sorted(strangers))]
+
+
+def _same(name: str, found: str, wanted: str) -> bool:
+    if name != CONFIG:
+        return found == wanted
+    try:
+        return bool(parse(found) == parse(wanted))
+    except ValueError as error:
+        raise BundleError(f"a committed {CONFIG} can't be parsed: {error}") from error

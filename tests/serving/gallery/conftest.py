@@ -1,0 +1,54 @@
+"""A small model's manifest and records for its gallery."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, topk_attention_ports
+from framesift.serving.gallery.layout import GalleryRecord
+
+FRAMES, SIZE, DIM = 3, 32, 8
+
+MakeRecord = Callable[..., GalleryRecord]
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return Manifest(
+        system="dong2026",
+        scorer="topk_attention",
+        fingerprint="model-a",
+        embed_dim=DIM,
+        frames=FrameProfile(count=FRAMES, size=SIZE),
+        tokenizer=TokenizerProfile(),
+        graphs=topk_attention_ports(FRAMES, SIZE, DIM),
+    )
+
+
+@pytest.fixture
+def make_record() -> MakeRecord:
+    def make(id_: str, seed: int = 0, **facts: object) -> GalleryRecord:
+        random = np.random.default_rng([seed, *id_.encode()])
+        values: dict[str, object] = {
+            "tensors": {
+                FRAME_EMBEDDINGS: random.standard_normal((FRAMES, DIM), dtype=np.float32),
+                MEAN_EMBEDDING: random.standard_normal(DIM, dtype=np.float32),
+            },
+            "timestamps": np.arange(FRAMES, dtype=np.float32) + seed,
+            "duration": 3.5,
+            "digest": hashlib.sha256(f"{id_} {seed}".encode()).digest(),
+        }
+        return GalleryRecord(id=id_, **{**values, **facts})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "gallery"

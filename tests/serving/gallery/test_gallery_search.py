@@ -1,0 +1,257 @@
+"""The search's body against a float64 reference, with a small scorer graph of the real kind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from framesift.export.bundle.errors import BundleError, FramesiftError, InvalidQuery, InvalidRequest
+from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.ports import (
+    ATTENTION,
+    FRAME_EMBEDDINGS,
+    ID_LENGTHS,
+    IDS,
+    MEAN_EMBEDDING,
+    SCORER,
+    SCORES,
+    TEXT_EMBEDDING,
+    TIMESTAMPS,
+    TOP,
+    VERSION,
+)
+from framesift.serving.backends.gallery_search import GallerySearch
+from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.packing import unpack_joined
+from framesift.serving.gallery.place import GALLERY_VARIABLE
+from framesift.serving.gallery.ranking import best, block_rows, rank
+from framesift.serving.gallery.scorer import OnnxScorer
+from framesift.serving.gallery.store import Gallery
+
+MakeRecord = Callable[..., GalleryRecord]
+Answer = dict[str, npt.NDArray[Any]]
+
+FRAMES, DIM = 3, 8
+
+
+def _scorer_graph(attention: str = ATTENTION) -> onnx.ModelProto:
+    """score = sum over frames of softmax(t.f) * (t.f), the same shape of problem as text-conditioned pooling."""
+    nodes = [
+        helper.make_node("Einsum", [TEXT_EMBEDDING, FRAME_EMBEDDINGS], ["logits"], equation="qd,vfd->qvf"),
+        helper.make_node("Softmax", ["logits"], [attention], axis=-1),
+        helper.make_node("Einsum", [attention, "logits"], [SCORES], equation="qvf,qvf->qv"),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(TEXT_EMBEDDING, TensorProto.FLOAT, ["queries", DIM]),
+        helper.make_tensor_value_info(FRAME_EMBEDDINGS, TensorProto.FLOAT, ["videos", FRAMES, DIM]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["queries", "videos"]),
+        helper.make_tensor_value_info(attention, TensorProto.FLOAT, ["queries", "videos", FRAMES]),
+    ]
+    graph = helper.make_graph(nodes, "scorer", inputs, outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _reference(
+    text: npt.NDArray[np.float32], records: list[GalleryRecord], top: int
+) -> list[tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    frames = np.stack([record.tensors[FRAME_EMBEDDINGS].astype(np.float16) for record in records]).astype(np.float64)
+    logits = np.einsum("qd,vfd->qvf", text.astype(np.float64), frames)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    scores = (weights * logits).sum(-1)
+    found = []
+    for q in range(len(text)):
+        order = np.argsort(-scores[q], kind="stable")[:top]
+        found.append(([records[v].id for v in order], scores[q, order], weights[q, order]))
+    return found
+
+
+@pytest.fixture
+def search(tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> Iterator[GallerySearch]:
+    version = tmp_path / "gallery_search" / "1"
+    version.mkdir(parents=True)
+    (version / "manifest.json").write_text(manifest.to_json())
+    onnx.save(_scorer_graph(), version / f"{SCORER}.onnx")
+    monkeypatch.setenv(GALLERY_VARIABLE, str(folder))
+    body = GallerySearch()
+    body.setup({}, version)
+    yield body
+    body.finalize()
+
+
+@pytest.fixture
+def gallery(search: GallerySearch, folder: Path, manifest: Manifest) -> Gallery:
+    return Gallery.open(folder, manifest)
+
+
+def _texts(count: int, seed: int = 0) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((count, DIM), dtype=np.float32)
+
+
+def _request(text: npt.NDArray[np.float32], top: int) -> dict[str, npt.NDArray[Any]]:
+    return {TEXT_EMBEDDING: text, TOP: np.full((len(text), 1), top, np.int32)}
+
+
+def _wait(search: GallerySearch, version: int) -> None:
+    deadline = time.monotonic() + 5
+    while search.snapshot.view.version < version:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _answers(search: GallerySearch, *requests: dict[str, npt.NDArray[Any]]) -> list[Answer]:
+    answers = search.run(list(requests))
+    assert len(answers) == len(requests)
+    good = []
+    for answer in answers:
+        assert not isinstance(answer, FramesiftError)
+        good.append(dict(answer))
+    return good
+
+
+def _ids(answer: Answer, row: int) -> list[str]:
+    return unpack_joined(answer[IDS][row], answer[ID_LENGTHS][row], IDS)
+
+
+def test_the_best_videos_are_those_of_the_float64_reference(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+) -> None:
+    records = [make_record(f"video {n}", seed=n) for n in range(300)]
+    commit = gallery.add(records)
+    _wait(search, commit.version)
+    text = _texts(5)
+    (answer,) = _answers(search, _request(text, 20))
+    assert {name: (str(values.dtype), values.shape) for name, values in answer.items() if name != IDS} == {
+        ID_LENGTHS: ("int32", (5, 20)),
+        SCORES: ("float32", (5, 20)),
+        ATTENTION: ("float32", (5, 20, FRAMES)),
+        TIMESTAMPS: ("float32", (5, 20, FRAMES)),
+        VERSION: ("int64", (5, 1)),
+    }
+    times = {record.id: record.timestamps for record in records}
+    for q, (ids, scores, attention) in enumerate(_reference(text, records, 20)):
+        assert _ids(answer, q) == ids
+        np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(answer[ATTENTION][q], attention, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(answer[TIMESTAMPS][q], np.stack([times[id_] for id_ in ids]))
+    assert (answer[VERSION] == commit.version).all()
+
+
+def test_requests_of_one_execute_answer_as_if_alone(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+) -> None:
+    _wait(search, gallery.add([make_record(f"v{n}") for n in range(40)]).version)
+    requests = [_request(_texts(rows, seed), top) for seed, (rows, top) in enumerate([(1, 3), (2, 40), (3, 1)])]
+    for together, request in zip(_answers(search, *requests), requests, strict=True):
+        (alone,) = _answers(search, request)
+        assert together.keys() == alone.keys()
+        for name, values in alone.items():
+            if values.dtype == np.float32:
+                np.testing.assert_allclose(together[name], values, rtol=1e-5, atol=1e-6)
+            else:
+                np.testing.assert_array_equal(together[name], values)
+
+
+def test_a_bad_request_does_not_touch_the_others(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+) -> None:
+    _wait(search, gallery.add([make_record("a")]).version)
+    mixed = _request(_texts(2), 5)
+    mixed[TOP][1] = 6
+    broken = _texts(1)
+    broken[0, 3] = np.nan
+    answers = search.run(
+        [_request(_texts(1), 0), _request(_texts(1), 5), _request(_texts(1), 1001), mixed, _request(broken, 5)]
+    )
+    kinds = [type(answer) for answer in answers]
+    assert [kinds[place] for place in (0, 2, 3, 4)] == [InvalidRequest, InvalidRequest, InvalidRequest, InvalidQuery]
+    assert str(answers[0]) == "top is 0, it must lie in 1..1000"
+    assert "same top" in str(answers[3])
+    assert not isinstance(answers[1], FramesiftError)
+    assert _ids(dict(answers[1]), 0) == ["a"]
+    assert all(isinstance(answer, InvalidRequest) for answer in search.run([_request(_texts(1), -1)]))
+
+
+def test_an_empty_gallery_has_no_hits(search: GallerySearch, gallery: Gallery) -> None:
+    (answer,) = _answers(search, _request(_texts(2), 10))
+    assert answer[SCORES].shape == answer[ID_LENGTHS].shape == (2, 0)
+    assert answer[ATTENTION].shape == answer[TIMESTAMPS].shape == (2, 0, FRAMES)
+    assert [_ids(answer, row) for row in (0, 1)] == [[], []]
+    assert answer[VERSION].tolist() == [[gallery.version]] * 2
+
+
+def test_there_are_never_more_hits_than_videos(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+) -> None:
+    gallery.add([make_record(id_) for id_ in ("a", "b", "ünï ☃", "c")])
+    _wait(search, gallery.remove(["b"]).version)
+    (answer,) = _answers(search, _request(_texts(1), 1000))
+    assert sorted(_ids(answer, 0)) == ["a", "c", "ünï ☃"]
+    assert np.isfinite(answer[SCORES]).all()
+
+
+def test_equal_scores_come_in_the_order_of_indexing_and_the_removed_do_not(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+) -> None:
+    tensors = make_record("any").tensors
+    gallery.add([make_record(f"v{n:02}", tensors=tensors) for n in range(30)])
+    gallery.add([make_record("v03", tensors=tensors)])
+    _wait(search, gallery.remove(["v05"]).version)
+    (answer,) = _answers(search, _request(_texts(1), 7))
+    assert _ids(answer, 0) == ["v00", "v01", "v02", "v04", "v06", "v07", "v08"]
+    (answer,) = _answers(search, _request(_texts(1), 100))
+    assert _ids(answer, 0)[-1] == "v03"
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 20])
+def test_the_size_of_a_block_changes_nothing(
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord, block_bytes: int
+) -> None:
+    _wait(search, gallery.add([make_record(f"v{n}") for n in range(101)]).version)
+    view, text = search.snapshot.view, {TEXT_EMBEDDING: _texts(3)}
+    whole = rank(view, search.scorer, text, [9, 101, 2])
+    for expected, found in zip(whole, rank(view, search.scorer, text, [9, 101, 2], block_bytes), strict=True):
+        np.testing.assert_array_equal(found.rows, expected.rows)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
+        np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-5, atol=1e-7)
+    blocks = -(-101 // block_rows(view, text, block_bytes))
+    assert blocks == {1: 101, 3000: 21, 1 << 20: 1}[block_bytes]
+
+
+def test_only_the_tensors_that_the_scorer_reads_are_held(search: GallerySearch) -> None:
+    assert list(search.snapshot.view.tensors) == [FRAME_EMBEDDINGS]
+    assert MEAN_EMBEDDING not in search.snapshot.view.tensors
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 17, 199, 200])
+@pytest.mark.parametrize("levels", [1, 3, 50, 10**6])
+def test_best_is_a_stable_sort_cut_short(n: int, levels: int) -> None:
+    random = np.random.default_rng([n, levels])
+    scores = random.integers(0, levels, 230).astype(np.float32)
+    scores[random.random(230) < 0.05] = -np.inf
+    dead = np.sort(random.choice(230, 30, replace=False))
+    alive = np.setdiff1d(np.arange(230), dead)
+    expected = alive[np.argsort(-scores[alive], kind="stable")][:n]
+    np.testing.assert_array_equal(best(scores, dead, n), expected)
+    if levels == 3:
+        expected = np.argsort(-scores, kind="stable")[:n]
+        np.testing.assert_array_equal(best(scores, np.empty(0, np.intp), n), expected)
+
+
+def test_a_scorer_that_can_not_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scorer.onnx").write_bytes(b"not a graph")
+    with pytest.raises(BundleError, match="can't be loaded"):
+        OnnxScorer(tmp_path / "scorer.onnx", 1)
+    onnx.save(_scorer_graph(attention="weights"), tmp_path / "scorer.onnx")
+    with pytest.raises(BundleError, match="must return scores and attention"):
+        OnnxScorer(tmp_path / "scorer.onnx", 1)

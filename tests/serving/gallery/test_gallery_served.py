@@ -1,0 +1,198 @@
+"""The bodies that write to the gallery and look into it, and the texts of their wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from framesift.export.bundle.errors import FramesiftError, GalleryError, InvalidRequest
+from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.ports import (
+    COUNT,
+    DIGEST,
+    DIGESTS,
+    DURATION,
+    ID,
+    ID_LENGTHS,
+    IDS,
+    METADATA,
+    PRESENT,
+    SOURCE,
+    TIMESTAMPS,
+    VERSION,
+)
+from framesift.serving.backends.gallery_index import GalleryIndex
+from framesift.serving.backends.gallery_lookup import GalleryLookup
+from framesift.serving.gallery.checks import dump_metadata
+from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.packing import pack_joined, pack_rows, unpack_joined, unpack_row
+from framesift.serving.gallery.place import GALLERY_VARIABLE
+
+MakeRecord = Callable[..., GalleryRecord]
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@pytest.fixture
+def version_folder(tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    monkeypatch.setenv(GALLERY_VARIABLE, str(folder))
+    return tmp_path
+
+
+@pytest.fixture
+def index(version_folder: Path) -> GalleryIndex:
+    body = GalleryIndex()
+    body.setup({}, version_folder)
+    return body
+
+
+@pytest.fixture
+def lookup(version_folder: Path) -> GalleryLookup:
+    body = GalleryLookup()
+    body.setup({}, version_folder)
+    return body
+
+
+def _request(*records: GalleryRecord) -> Arrays:
+    return {
+        **{name: np.stack([record.tensors[name] for record in records]) for name in records[0].tensors},
+        TIMESTAMPS: np.stack([record.timestamps for record in records]),
+        DURATION: np.array([[record.duration] for record in records], np.float32),
+        ID: pack_rows([record.id.encode() for record in records]),
+        SOURCE: pack_rows([record.source.encode() for record in records]),
+        DIGEST: np.stack([np.frombuffer(record.digest, np.uint8) for record in records]),
+        METADATA: pack_rows([record.metadata.encode() for record in records]),
+    }
+
+
+def _lookup(body: GalleryLookup, ids: Sequence[str]) -> Arrays:
+    joined, lengths = pack_joined([id_.encode() for id_ in ids])
+    (answer,) = body.run([{IDS: joined, ID_LENGTHS: lengths}])
+    assert not isinstance(answer, FramesiftError)
+    return dict(answer)
+
+
+def test_requests_of_one_execute_are_one_commit(
+    index: GalleryIndex, lookup: GalleryLookup, make_record: MakeRecord
+) -> None:
+    before = index.gallery.version
+    one, two, many = make_record("one"), make_record("zwei ☃.mp4", source="/a b/c"), [make_record("3"), make_record("4")]
+    answers = index.run([_request(one), _request(two), _request(*many)])
+    for answer, rows in zip(answers, (1, 1, 2), strict=True):
+        assert not isinstance(answer, FramesiftError)
+        assert answer[VERSION].tolist() == [[before + 1]] * rows
+        assert answer[COUNT].tolist() == [[4]] * rows
+        assert answer[VERSION].dtype == answer[COUNT].dtype == np.int64
+    found = _lookup(lookup, ["zwei ☃.mp4", "absent", "3"])
+    assert found[PRESENT].tolist() == [True, False, True]
+    assert found[DIGESTS].tobytes() == two.digest + bytes(32) + many[0].digest
+    assert (found[COUNT].tolist(), found[VERSION].tolist()) == ([4], [before + 1])
+
+
+def test_a_record_that_can_not_be_kept_does_not_touch_the_others(
+    index: GalleryIndex, lookup: GalleryLookup, make_record: MakeRecord
+) -> None:
+    broken = make_record("broken")
+    next(iter(broken.tensors.values()))[0] = np.nan
+    not_utf8 = _request(make_record("x"))
+    not_utf8[ID] = np.frombuffer(b"\xff\xfe", np.uint8)[None]
+    answers = index.run(
+        [
+            _request(make_record("good")),
+            _request(make_record("")),
+            _request(broken),
+            not_utf8,
+            _request(make_record("list", metadata="[]")),
+        ]
+    )
+    assert [isinstance(answer, InvalidRequest) for answer in answers] == [False, True, True, True, True]
+    assert [str(answer).split(":")[0] for answer in answers[1:4]] == [
+        "the id is empty",
+        "frame_embeddings of 'broken' holds values that are not finite in float16",
+        "the id is not UTF-8",
+    ]
+    assert _lookup(lookup, ["good"])[COUNT].tolist() == [1]
+    assert all(isinstance(answer, InvalidRequest) for answer in index.run([not_utf8, not_utf8]))
+
+
+def test_a_gallery_that_can_not_be_written_fails_every_request(
+    index: GalleryIndex, folder: Path, make_record: MakeRecord
+) -> None:
+    (folder / ".lock").unlink()
+    (folder / ".lock").mkdir()
+    answers = index.run([_request(make_record("")), _request(make_record("a"))])
+    assert [type(answer) for answer in answers] == [InvalidRequest, GalleryError]
+
+
+def test_no_ids_ask_for_the_gallerys_size_alone(lookup: GalleryLookup) -> None:
+    answer = _lookup(lookup, [])
+    assert {name: values.shape for name, values in answer.items()} == {
+        PRESENT: (0,),
+        DIGESTS: (0, 32),
+        COUNT: (1,),
+        VERSION: (1,),
+    }
+
+
+@pytest.mark.parametrize("id_", ["", "a\0b", "a\nb", "';", "\\"])
+def test_any_text_can_be_looked_up(lookup: GalleryLookup, id_: str) -> None:
+    assert _lookup(lookup, [id_])[PRESENT].tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("joined", "lengths", "said"),
+    [(b"abc", [-1, 4], "negative"), (b"abc", [2], "add up to 2"), (b"abc", [2, 2], "add up to 4"), (b"\xff", [1], "UTF-8")],
+)
+def test_lengths_that_do_not_fit_are_refused(
+    lookup: GalleryLookup, joined: bytes, lengths: list[int], said: str
+) -> None:
+    (answer,) = lookup.run([{IDS: np.frombuffer(joined, np.uint8), ID_LENGTHS: np.array(lengths, np.int32)}])
+    assert isinstance(answer, InvalidRequest)
+    assert said in str(answer)
+
+
+def test_a_server_without_a_gallerys_folder_says_so(version_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(GALLERY_VARIABLE)
+    with pytest.raises(GalleryError, match=f"{GALLERY_VARIABLE} is not set"):
+        GalleryLookup().setup({}, version_folder)
+
+
+@given(st.lists(st.text()))
+def test_joined_texts_come_back(texts: list[str]) -> None:
+    joined, lengths = pack_joined([text.encode() for text in texts])
+    assert unpack_joined(joined, lengths, "texts") == texts
+    assert unpack_joined(np.append(joined, np.zeros(3, np.uint8)), lengths, "texts") == texts
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1))
+def test_rows_of_texts_come_back(texts: list[str]) -> None:
+    rows = pack_rows([text.encode() for text in texts])
+    assert rows.shape == (len(texts), max(1, *(len(text.encode()) for text in texts), 1))
+    assert [unpack_row(row, "texts") for row in rows] == texts
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"a": float("nan")}, "can't be written as JSON"),
+        ({"a": object()}, "can't be written as JSON"),
+        ([("a", 1)], "must be an object"),
+        ({"a": "x" * 70000}, "the limit is 65536"),
+        ({"a": "\ud800"}, "UTF-8"),
+    ],
+    ids=["nan", "object", "list", "long", "surrogate"],
+)
+def test_metadata_that_is_no_json_object_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        dump_metadata(value)
+
+
+def test_metadata_keeps_its_text() -> None:
+    assert dump_metadata({"title": "Ünï", "year": 1999}) == '{"title":"Ünï","year":1999}'

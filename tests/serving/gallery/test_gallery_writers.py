@@ -1,0 +1,226 @@
+"""Writers that die, writers that meet, and the upkeep beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import lancedb
+import pytest
+
+from framesift.export.bundle.errors import GalleryError
+from framesift.export.bundle.manifest import Manifest
+from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.lock import exclusive
+from framesift.serving.gallery.snapshot import Snapshot
+from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.upkeep import Upkeep, too_many
+
+MakeRecord = Callable[..., GalleryRecord]
+
+# For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it is killed.
+# It writes the id of every acknowledged record to the file "name"; every third commit also replaces the record "shared".
+# Forking from a process that has imported everything saves seconds of imports per writer.
+WRITERS = """
+import hashlib, os, signal, sys
+from pathlib import Path
+import numpy as np
+from framesift.export.bundle.manifest import Manifest
+from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.store import Gallery
+
+def write(name, commits):
+    gallery = Gallery.open("gallery", Manifest.from_json(Path("manifest.json").read_text()))
+    log = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for n in range(commits):
+        key = f"{name}-{n}"
+        tensors = {k: np.full(shape, n % 100, np.float32) for k, shape in gallery.layout.tensors.items()}
+        facts = tensors, np.zeros(gallery.layout.frames), 1.0, hashlib.sha256(key.encode()).digest()
+        gallery.add([GalleryRecord(id_, *facts) for id_ in [key, "shared"][: 1 + (n % 3 == 0)]])
+        os.write(log, f"{key}\\n".encode())
+    os.write(log, b"done\\n")
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    name, commits = line.split()
+    child = os.fork()
+    if child == 0:
+        write(name, int(commits))
+        os._exit(0)
+    print(child, flush=True)
+"""
+
+
+class Writers:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", WRITERS],
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, name: str, commits: int = 1 << 30) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{name} {commits}\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def acknowledged(self, name: str) -> list[str]:
+        log = self.folder / name
+        return log.read_text().splitlines() if log.exists() else []
+
+    def wait_for(self, name: str, line: str) -> list[str]:
+        deadline = time.monotonic() + 60
+        while line not in (seen := self.acknowledged(name)):
+            assert time.monotonic() < deadline, f"{name} wrote {seen}"
+            time.sleep(0.01)
+        return seen
+
+
+@pytest.fixture
+def writers(tmp_path: Path, manifest: Manifest) -> Iterator[Writers]:
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    writers = Writers(tmp_path)
+    yield writers
+    writers.process.kill()
+    writers.process.communicate()
+
+
+def _all_ids(gallery: Gallery) -> list[str]:
+    return [id_ for batch in gallery.reader().batches([], -1) for id_ in batch.column("id").to_pylist()]
+
+
+def test_what_was_acknowledged_survives_kill_9(folder: Path, manifest: Manifest, writers: Writers) -> None:
+    acknowledged: set[str] = set()
+    moment = random.Random(7)
+    for round_ in range(12):
+        names = [f"writer{round_}a", f"writer{round_}b"]
+        children = [writers.start(name) for name in names]
+        for name, child in zip(names, children, strict=True):
+            writers.wait_for(name, f"{name}-0")
+            time.sleep(moment.uniform(0, 0.25))
+            os.kill(child, signal.SIGKILL)
+        for name in names:
+            acknowledged.update(line for line in writers.acknowledged(name))
+        gallery = Gallery.open(folder, manifest)
+        ids = _all_ids(gallery)
+        assert len(ids) == len(set(ids)) == gallery.count
+        assert acknowledged <= set(ids)
+        # At most the one commit that each of the dead was in the middle of was kept without being acknowledged.
+        assert len(ids) <= len(acknowledged) + 1 + 2 * (round_ + 1)
+        digests = gallery.lookup(sorted(acknowledged)).digests
+        assert digests == {id_: hashlib.sha256(id_.encode()).digest() for id_ in acknowledged}
+    assert len(acknowledged) > 100
+
+
+def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
+    folder: Path, manifest: Manifest, make_record: MakeRecord, writers: Writers
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        for name in ("x", "y"):
+            writers.start(name, 40)
+        threads = [
+            threading.Thread(target=lambda name=name: [gallery.add([make_record(f"{name}{n}")]) for n in range(20)])
+            for name in ("p", "q")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for name in ("x", "y"):
+            writers.wait_for(name, "done")
+        expected = [f"{name}-{n}" for name in ("x", "y") for n in range(40)]
+        expected += [f"{name}{n}" for name in ("p", "q") for n in range(20)]
+        assert sorted(_all_ids(gallery)) == sorted([*expected, "shared"])
+
+
+def test_a_lock_that_stays_taken_is_named(tmp_path: Path) -> None:
+    with (
+        exclusive(tmp_path / ".lock", 1),
+        pytest.raises(GalleryError, match=r"another writer has held .*\.lock for 0\.1 s"),
+        exclusive(tmp_path / ".lock", 0.1),
+    ):
+        pass
+    with exclusive(tmp_path / ".lock", 0):
+        pass
+
+
+def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        for n in range(120):
+            gallery.add([make_record(f"v{n}")])
+        gallery.close()
+        fragments = lancedb.connect(folder).open_table("videos").stats()["fragment_stats"]["num_fragments"]
+        assert fragments < 80
+        assert gallery.count == 120
+
+
+def test_upkeep_drops_old_versions_and_nothing_else(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        for n in range(70):
+            gallery.add([make_record(f"v{n}")])
+    table = lancedb.connect(folder).open_table("videos")
+    upkeep = Upkeep(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
+    versions = len(table.list_versions())
+    for _ in range(16):
+        upkeep.committed(70)
+    upkeep.close()
+    assert versions > 70
+    assert len(table.list_versions()) < 5
+    assert len(list(folder.glob("videos.lance/data/*"))) < 5
+    assert sorted(_all_ids(Gallery.existing(folder))) == sorted(f"v{n}" for n in range(70))
+
+
+def test_writers_and_readers_go_on_while_files_are_merged(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_record(f"v{n}") for n in range(2000)])
+        snapshot = Snapshot(gallery.reader(), list(gallery.layout.tensors))
+        stop = threading.Event()
+        merged = []
+
+        def merge() -> None:
+            table = lancedb.connect(folder).open_table("videos")
+            while not stop.is_set():
+                try:
+                    table.optimize()
+                    merged.append(table.version)
+                except RuntimeError:
+                    # It lost against a replacement, which is its part: the writers must not lose.
+                    table.checkout_latest()
+
+        thread = threading.Thread(target=merge)
+        thread.start()
+        for n in range(25):
+            gallery.add([make_record(f"v{n}", seed=1), make_record(f"new{n}")])
+            gallery.remove([f"v{n + 1000}"])
+            snapshot.refresh()
+            assert snapshot.view.count == 2000
+        stop.set()
+        thread.join()
+        assert merged
+        assert gallery.lookup(["v24"]).digests["v24"] == make_record("v24", seed=1).digest
+
+
+@pytest.mark.parametrize(
+    ("fragments", "rows", "merge"), [(64, 0, False), (65, 0, True), (500, 100_000, False), (600, 100_000, True)]
+)
+def test_the_number_of_files_may_grow_with_the_gallery(fragments: int, rows: int, merge: bool) -> None:
+    assert too_many(fragments, rows) is merge

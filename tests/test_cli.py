@@ -1,0 +1,79 @@
+"""The command line: quick help, complete help, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from framesift import __version__
+from framesift.__main__ import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def commands(group: click.Group, prefix: str = "") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += commands(command, f"{prefix}{name} ")
+        else:
+            found.append((prefix + name, command))
+    return found
+
+
+ALL = commands(main)
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, runpy; sys.argv = ['framesift', '--help']\n"
+        "try: runpy.run_module('framesift', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'lancedb', 'av', 'grpc', 'tritonclient'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert run.returncode == 0, run.stderr
+    assert "framesift demo" in run.stdout
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert spent < 0.3, f"--help took {spent:.2f} s of CPU"
+
+
+@pytest.mark.parametrize(("name", "command"), ALL, ids=[name for name, _ in ALL])
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme(name: str, command: click.Command) -> None:
+    result = CliRunner().invoke(main, [*name.split(), "--help"])
+    assert result.exit_code == 0
+    assert f"framesift {name}" in result.output.partition("Example")[2], "no example"
+    assert f"framesift {name}" in README, f"README.md does not mention framesift {name}"
+
+
+def test_version() -> None:
+    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["export", "absent.pt", "--out", "b"], "there is no checkpoint at absent.pt"),
+        (["check", "absent"], "absent is not a bundle"),
+        (["finetune", "absent.jsonl", "--out", "o.safetensors", "--scratch", "tiny"], "there is no manifest at absent.jsonl"),
+        (["finetune", "m.jsonl", "--out", "o.safetensors"], "give either --init CHECKPOINT or --scratch"),
+        (["finetune", "m.jsonl", "--out", "o.pt", "--scratch", "tiny"], "must end in .safetensors"),
+        (["repository", "deploy", "absent", "out"], "absent is not a bundle"),
+        (["serve", "absent", "--gallery", "g"], "absent is not a bundle"),
+    ],
+)
+def test_errors_say_what_was_wrong(arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code in {1, 2}
+    assert said in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
