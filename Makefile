@@ -66,7 +66,7 @@ $(SHAPES)/merges.txt: $(SHAPES)/stills/manifest.jsonl $(SHAPES)/train/manifest.j
 # Plain text-image pretraining, so that what is fine-tuned next is a CLIP, as in the paper.
 $(SHAPES)/clip.safetensors: $(SHAPES)/stills/manifest.jsonl $(SHAPES)/merges.txt
 	$(BIN)/framesift finetune $< --scratch tiny --merges $(SHAPES)/merges.txt --frames 1 --top-k 1 --temporal none \
-	    --epochs 20 --batch-size 256 --lr 1e-3 --clip-lr 1e-3 --weight-decay 0.05 --warmup 0.05 --out $@
+	    --epochs 8 --batch-size 128 --lr 1e-3 --clip-lr 1e-3 --weight-decay 0.05 --warmup 0.05 --out $@
 
 .PHONY: demo-checkpoint
 demo-checkpoint: $(SHAPES)/clip.safetensors $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl ## Train the demo checkpoint (half an hour on two cores)

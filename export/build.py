@@ -84,8 +84,10 @@ def build_bundle(
     loaded = load(checkpoint)
     model = load_model(loaded, options)
     config = model.config
-    report(f"{SYSTEM}: {config.clip.vision_width}-wide vision tower of {config.clip.vision_layers} layers, "
-           f"patch {config.clip.patch}, {config.clip.image_size} px; {config.options()}")
+    report(
+        f"{SYSTEM}: {config.clip.vision_width}-wide vision tower of {config.clip.vision_layers} layers, "
+        f"patch {config.clip.patch}, {config.clip.image_size} px; {config.options()}"
+    )
     with staged(out, overwrite=overwrite) as folder:
         tokenizer = tokenizer_files(loaded, config.clip.vocab_size, merges, folder)
         save(folder / WEIGHTS, model, config.options(), loaded.merges)

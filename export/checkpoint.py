@@ -91,9 +91,7 @@ def _normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     bare = {key.removeprefix("module."): value for key, value in state.items() if key not in _NOT_WEIGHTS}
     if not any(key.startswith("clip.") for key in bare):
         bare = {key if key.startswith("pool_frames.") else f"clip.{key}": value for key, value in bare.items()}
-    return {
-        key: value.float() if value.is_floating_point() else value for key, value in to_openai(bare).items()
-    }
+    return {key: value.float() if value.is_floating_point() else value for key, value in to_openai(bare).items()}
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def check_command(bundle: Path, seed: int | None) -> None:
 
     opened = Bundle.open(bundle)
     rows = []
-    with click.progressbar(length=parity.COMPARISONS, label="comparing", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=parity.COMPARISONS, label="comparing", file=sys.stderr) as bar:
         for row in parity.compare_graphs(eager_model(opened), opened.root, seed=seed):
             rows.append(row)
             bar.update(1)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -86,7 +87,7 @@ def _verify(path: Path, promised: GraphPorts) -> None:
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]
+def _quiet() -> Iterator[None]:
     # The exporter reports its steps on stdout and warns about its own internals.
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .bundle.errors import ParityError
-from .bundle.ports import ATTENTION, FRAME_EMBEDDINGS, FRAMES, SCORER, TEXT_EMBEDDING, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
+from .bundle.ports import (
+    ATTENTION,
+    FRAME_EMBEDDINGS,
+    FRAMES,
+    SCORER,
+    TEXT_EMBEDDING,
+    TEXT_ENCODER,
+    TOKEN_IDS,
+    VIDEO_ENCODER,
+)
 from .graphs import random_frames, random_token_ids
 from .systems.dong2026 import Dong2026
 
@@ -34,7 +43,7 @@ COMPARISONS = 8
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. Errors are relative to the reference's RMS; ``agreement`` is the top-10 overlap where it applies."""
+    """One comparison. Errors are relative to the reference's RMS; ``agreement`` is the top-10 overlap, if any."""
 
     stage: str
     max_error: float
@@ -95,7 +104,9 @@ def table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     widths = [max(len(line[i]) for line in (head, *cells)) for i in range(len(head))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *cells))
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in (head, *cells)
+    )
 
 
 def _session(folder: Path, name: str) -> ort.InferenceSession:
@@ -146,4 +157,8 @@ def _scorer(model: Dong2026, session: ort.InferenceSession, generator: torch.Gen
     kept = torch.from_numpy(same)
     worst = _row(ATTENTION, attention[same], weights[kept])
     row = _row(SCORER, scores[same], reference[kept], agreement=float(overlap), swaps=float(1 - same.mean()))
-    return row if row.max_error >= worst.max_error else Row(SCORER, worst.max_error, worst.rms_error, row.agreement, row.swaps)
+    return (
+        row
+        if row.max_error >= worst.max_error
+        else Row(SCORER, worst.max_error, worst.rms_error, row.agreement, row.swaps)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,9 @@ class Agreement:
 
 def compare(
     rankings: Sequence[Sequence[str]],
-    scores: Sequence[NDArray[np.floating]],
+    scores: Sequence[NDArray[np.floating[Any]]],
     ids: Sequence[str],
-    reference: NDArray[np.floating],
+    reference: NDArray[np.floating[Any]],
 ) -> Agreement:
     """Compare every ranking with the reference, place by place.
 

@@ -13,7 +13,12 @@ _PORT = click.IntRange(1, 65535)
 @click.command("serve")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on. Requests are not authenticated.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Requests are not authenticated.",
+)
 @click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC: queries and indexing.")
 @click.option("--http-port", default=8000, show_default=True, type=_PORT, help="Health; inference needs the admin key.")
 @click.option("--metrics-port", default=8002, show_default=True, type=_PORT, help="Prometheus metrics.")

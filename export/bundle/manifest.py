@@ -31,7 +31,7 @@ class TokenizerProfile:
 
 @dataclass(frozen=True)
 class FrameProfile:
-    """How a video becomes frames: ``count`` frames chosen by ``sampler``, the short side resized to ``size``, cropped."""
+    """How a video becomes frames: ``count`` chosen by ``sampler``, the short side resized to ``size``, cropped."""
 
     count: int = 12
     size: int = 224

@@ -45,9 +45,7 @@ def read_merges(path: Path) -> list[Merge]:
                 merges.append((left, right))
                 known.add(left + right)
             case _:
-                raise BundleError(
-                    f"{path}, line {number}: {line!r} is not a merge of two symbols known before it"
-                )
+                raise BundleError(f"{path}, line {number}: {line!r} is not a merge of two symbols known before it")
     return merges
 
 

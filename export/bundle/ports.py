@@ -77,7 +77,10 @@ def topk_attention_ports(frames: int, image_size: int, embed_dim: int) -> Mappin
         VIDEO_ENCODER: GraphPorts((Port(FRAMES, "uint8", ("batch", f, 3, s, s)),), (record, mean)),
         TEXT_ENCODER: GraphPorts((Port(TOKEN_IDS, "int64", ("batch", "length")),), (text,)),
         SCORER: GraphPorts(
-            (Port(TEXT_EMBEDDING, "float32", ("queries", d)), Port(FRAME_EMBEDDINGS, "float32", ("videos", f, d))),
+            (
+                Port(TEXT_EMBEDDING, "float32", ("queries", d)),
+                Port(FRAME_EMBEDDINGS, "float32", ("videos", f, d)),
+            ),
             (
                 Port(SCORES, "float32", ("queries", "videos")),
                 Port(ATTENTION, "float32", ("queries", "videos", f)),

@@ -69,8 +69,7 @@ class Tokenizer:
         tokens is cut and its last id is the end token, as CLIP does.
 
         Raises:
-            InvalidQuery: no texts, or one that is empty (also after cleaning) or over
-            ``words.MAX_TEXT_BYTES``.
+            InvalidQuery: no texts, or one that is too long or of which nothing is left after cleaning.
         """
         if isinstance(texts, str) or not texts:
             raise InvalidQuery("encode takes a list of at least one text")

@@ -60,17 +60,13 @@ def decode(source: bytes | Path, profile: FrameProfile, limits: Limits = DEFAULT
     with open_video(source, limits) as video:
         index, announced = read_index(video, limits)
         if index.shown == 0 or sample(announced, profile)[-1] >= index.shown:
-            raise InvalidVideo(
-                f"the file is truncated: {index.shown} of about {announced} frames are readable"
-            )
+            raise InvalidVideo(f"the file is truncated: {index.shown} of about {announced} frames are readable")
         step = _step(video, index)
         clip = _short_way(video, index, step, profile, limits)
         return clip if clip is not None else _whole_way(video, index, step, profile, limits)
 
 
-def _short_way(
-    video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits
-) -> Clip | None:
+def _short_way(video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits) -> Clip | None:
     table = index.table
     if table is None:
         return None
@@ -82,9 +78,7 @@ def _short_way(
     return None if pictures is None else _clip(chosen, pictures, seconds, step)
 
 
-def _whole_way(
-    video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits
-) -> Clip:
+def _whole_way(video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits) -> Clip:
     take = partial(_picture, size=profile.size, limits=limits)
     context = video.stream.codec_context
     chosen = sample(index.shown, profile)

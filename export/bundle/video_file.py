@@ -40,8 +40,7 @@ def open_video(source: bytes | Path, limits: Limits) -> Iterator[VideoFile]:
     """Open a video's best video stream, decoding on one thread.
 
     Raises:
-        InvalidVideo: no such file, empty, not a video, no video stream, truncated in its index, or over a
-        limit.
+        InvalidVideo: not readable, not a video, without a video stream or an index, or over a limit.
     """
     with ExitStack() as stack:
         data = stack.enter_context(_readable(source))
@@ -92,11 +91,7 @@ def _open(data: BinaryIO, truncated: bool, limits: Limits) -> InputContainer:
     except av.FFmpegError as error:
         if truncated:
             raise InvalidVideo("the file is truncated: its header or index is incomplete") from error
-        fault = (
-            "of an unknown or unsupported format"
-            if isinstance(error, ValueError)
-            else "damaged or not a video"
-        )
+        fault = "of an unknown or unsupported format" if isinstance(error, ValueError) else "damaged or not a video"
         raise InvalidVideo(f"the file is {fault}; these are read: {_NAMES}") from error
 
 
@@ -108,9 +103,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
         kinds = sorted({"a cover picture" if s.type == "video" else s.type for s in container.streams})
-        raise InvalidVideo(
-            f"the file has no video stream, only {' and '.join(kinds) or 'an empty container'}"
-        )
+        raise InvalidVideo(f"the file has no video stream, only {' and '.join(kinds) or 'an empty container'}")
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in moving else moving[0]
     if stream.codec_context is None:

@@ -119,7 +119,8 @@ def _segment_end(source: BinaryIO) -> int:
     """Where a Matroska file's segment ends, 0 where it doesn't say, as in a live recording."""
     source.seek(4)
     length = _vint(source)
-    if length is None or source.read(length + 4)[length:] != _SEGMENT:
+    # A header of some 40 bytes comes first.
+    if length is None or length > 4096 or source.read(length + 4)[length:] != _SEGMENT:
         return 0
     length = _vint(source)
     return 0 if length is None else source.tell() + length

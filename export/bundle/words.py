@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator
 
 import ftfy
-import regex  # type: ignore[import-untyped]
+import regex
 
 from .errors import InvalidQuery
 

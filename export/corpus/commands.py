@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from .shapes import Split
 
 
 @click.command("corpus")
@@ -14,7 +19,7 @@ import click
 @click.option("--kind", type=click.Choice(["motion", "stills"]), default="motion", show_default=True)
 @click.option("--variants", default=2, show_default=True, type=click.IntRange(1), help="Hard negatives in a run.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-def corpus_command(folder: Path, clips: int, split: str, kind: str, variants: int, seed: int) -> None:
+def corpus_command(folder: Path, clips: int, split: Split, kind: str, variants: int, seed: int) -> None:
     """Write the shapes corpus: short H.264 clips of moving shapes, captioned, in FOLDER.
 
     Captions tell colour, shape, size, direction and order, so they can't be told apart by single frames. The test
@@ -27,9 +32,8 @@ def corpus_command(folder: Path, clips: int, split: str, kind: str, variants: in
     """
     from .generate import MANIFEST, write_corpus
 
-    name = "train" if split == "train" else "test"
-    with click.progressbar(length=clips, label="encoding clips", file=click.get_text_stream("stderr")) as bar:
-        write_corpus(folder, clips, name, seed, kind=kind, variants=variants, done=bar.update)
+    with click.progressbar(length=clips, label="encoding clips", file=sys.stderr) as bar:
+        write_corpus(folder, clips, split, seed, kind=kind, variants=variants, done=bar.update)
     click.echo(folder / MANIFEST)
 
 

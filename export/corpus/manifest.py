@@ -69,7 +69,10 @@ def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write a manifest with video paths relative to its folder."""
     with path.open("w", encoding="utf-8") as stream:
         for clip in clips:
-            row: dict[str, object] = {"video": str(clip.video.relative_to(path.parent)), "captions": clip.captions}
+            row: dict[str, object] = {
+                "video": str(clip.video.relative_to(path.parent)),
+                "captions": clip.captions,
+            }
             if clip.group is not None:
                 row["group"] = clip.group
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")

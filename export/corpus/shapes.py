@@ -1,7 +1,7 @@
 """The shapes corpus: what its clips show and how they are captioned.
 
-A clip shows one event or two in turn; an event is a sized, coloured shape that moves or just appears. Direction and order
-can't be told from any single frame, and every clip has hard negatives that differ in nothing else.
+A clip shows one event or two in turn; an event is a sized, coloured shape that moves or just appears. Direction and
+order can't be told from any single frame, and every clip has hard negatives that differ in nothing else.
 """
 
 from __future__ import annotations

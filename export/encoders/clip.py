@@ -59,9 +59,7 @@ class ClipConfig:
 
 VIT_B_32 = ClipConfig()
 VIT_B_16 = ClipConfig(patch=16)
-VIT_L_14 = ClipConfig(
-    embed_dim=768, patch=14, vision_width=1024, vision_layers=24, text_width=768, text_layers=12
-)
+VIT_L_14 = ClipConfig(embed_dim=768, patch=14, vision_width=1024, vision_layers=24, text_width=768, text_layers=12)
 # The demo checkpoint's towers: small enough to train on two CPU cores; its vocabulary comes from its captions.
 TINY = ClipConfig(
     embed_dim=128, image_size=48, patch=16, vision_width=128, vision_layers=3, text_width=128, text_layers=2

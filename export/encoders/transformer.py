@@ -62,12 +62,15 @@ class Transformer(nn.Module):
         super().__init__()
         self.resblocks = nn.ModuleList(Block(width, causal=causal, eps=eps) for _ in range(layers))
         scale = width**-0.5
+        spread = {
+            "attn.in_proj_weight": scale,
+            "attn.out_proj.weight": scale * (2 * layers) ** -0.5,
+            "mlp.c_fc.weight": (2 * width) ** -0.5,
+            "mlp.c_proj.weight": scale * (2 * layers) ** -0.5,
+        }
         for block in self.resblocks:
-            assert isinstance(block, Block)
-            nn.init.normal_(block.attn.in_proj_weight, std=scale)
-            nn.init.normal_(block.attn.out_proj.weight, std=scale * (2 * layers) ** -0.5)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width) ** -0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=scale * (2 * layers) ** -0.5)
+            for name, std in spread.items():
+                nn.init.normal_(block.get_parameter(name), std=std)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, N, W] to [B, N, W]."""

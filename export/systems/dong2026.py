@@ -102,7 +102,9 @@ def config_from_state(state: Mapping[str, Tensor], options: Mapping[str, Any]) -
     try:
         clip = ClipConfig.from_state(state)
     except KeyError as error:
-        raise CheckpointError(f"the checkpoint has no {error.args[0]}: it is not a {SYSTEM} or CLIP checkpoint") from error
+        raise CheckpointError(
+            f"the checkpoint has no {error.args[0]}: it is not a {SYSTEM} or CLIP checkpoint"
+        ) from error
     found: dict[str, Any] = {}
     encoding = state.get("temporal_encoding")
     if encoding is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,13 @@ def run_ablation(
     out.mkdir(parents=True, exist_ok=True)
     log = out / "ablation.jsonl"
     recipe = Recipe(
-        epochs=epochs, batch_size=batch_size, lr=lr, clip_lr=lr, weight_decay=0.05, warmup=0.05, seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        clip_lr=lr,
+        weight_decay=0.05,
+        warmup=0.05,
+        seed=seed,
         freeze_vision=True,
     )
     rows = [(k, "transformer") for k in KEPT] + [(DEFAULT_K, t) for t in TEMPORAL if t != "transformer"]
@@ -75,7 +82,7 @@ def _row(train: Path, test: Path, init: Path, recipe: Recipe, options: dict[str,
     trainee = from_checkpoint(init, options, merges=None, towers_only=True)
     corpus, held_out = (load_corpus(path, trainee.model, None) for path in (train, test))
     label = f"K {options['top_k']}, {options['temporal']}"
-    with click.progressbar(length=1, label=label, file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def after_step(progress: Progress) -> None:
             bar.length = progress.steps

@@ -15,7 +15,11 @@ _RATE = click.FloatRange(0, min_open=True)
 @click.argument("manifest", type=_FILE)
 @click.option("--out", required=True, type=_FILE, help="The checkpoint to write (safetensors).")
 @click.option("--init", type=_FILE, help="A trained CLIP, or a checkpoint to train further.")
-@click.option("--scratch", type=click.Choice(["tiny", "ViT-B/32", "ViT-B/16", "ViT-L/14"]), help="Random towers instead.")
+@click.option(
+    "--scratch",
+    type=click.Choice(["tiny", "ViT-B/32", "ViT-B/16", "ViT-L/14"]),
+    help="Random towers instead.",
+)
 @click.option("--eval", "held_out", type=_FILE, help="Manifest to evaluate on after every epoch.")
 @click.option("--frames", type=click.IntRange(1), help="Frames per video  [default: 12]")
 @click.option("--top-k", type=click.IntRange(1), help="Frames that the attention keeps  [default: 4]")
@@ -32,7 +36,11 @@ _RATE = click.FloatRange(0, min_open=True)
 @click.option("--weight-decay", default=0.2, show_default=True, type=click.FloatRange(0))
 @click.option("--dropout", default=0.0, show_default=True, type=click.FloatRange(0, 1, max_open=True))
 @click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Decoded frames  [default: .frames beside the manifest]")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Decoded frames  [default: .frames beside the manifest]",
+)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 def finetune_command(
     manifest: Path,
@@ -48,8 +56,8 @@ def finetune_command(
 ) -> None:
     """Fine-tune on the videos and captions of MANIFEST (symmetric InfoNCE).
 
-    MANIFEST has one JSON object a line: {"video": "a.mp4", "captions": ["..."], "group": "optional"}; paths are relative
-    to it. Clips of one group are hard negatives of one another and share batches.
+    MANIFEST has one JSON object a line: {"video": "a.mp4", "captions": ["..."], "group": "optional"}; paths are
+    relative to it. Clips of one group are hard negatives of one another and share batches.
 
     An interrupted run goes on from its last finished epoch when the same command is given again.
 
@@ -100,7 +108,7 @@ def ablate_command(
 
     \b
     Example:
-      framesift ablate work/shapes/train/manifest.jsonl work/shapes/test/manifest.jsonl --init stage1.safetensors --out results
+      framesift ablate train.jsonl test.jsonl --init model.safetensors --out results
     """
     from .ablation import run_ablation
 

@@ -45,9 +45,7 @@ def encode_texts(model: Dong2026, tokenizer: Tokenizer, texts: Sequence[str], *,
 @torch.no_grad()
 def score_all(model: Dong2026, text: Tensor, frames: Tensor, *, block: int = 64) -> NDArray[np.float32]:
     """Text [Q, D] and records [V, F, D] to scores [Q, V], ``block`` queries and videos at a time."""
-    rows = [
-        torch.cat([model.score(t, v)[0] for v in frames.split(block)], dim=1) for t in text.split(block)
-    ]
+    rows = [torch.cat([model.score(t, v)[0] for v in frames.split(block)], dim=1) for t in text.split(block)]
     scores: NDArray[np.float32] = torch.cat(rows).cpu().numpy()
     return scores
 

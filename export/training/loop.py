@@ -97,14 +97,17 @@ def finetune(
         InvalidInput: the corpus has fewer distinct captions than a batch needs.
         CheckpointError: ``state`` belongs to a run with another recipe or corpus.
     """
-    per_epoch = [sum(1 for _ in epoch_batches(corpus.clips, recipe.batch_size, recipe.seed, e)) for e in range(recipe.epochs)]
+    per_epoch = [
+        sum(1 for _ in epoch_batches(corpus.clips, recipe.batch_size, recipe.seed, e)) for e in range(recipe.epochs)
+    ]
     if not all(per_epoch):
         raise InvalidInput(
-            f"a batch of {recipe.batch_size} needs that many clips with different captions: add clips or lower --batch-size"
+            f"a batch of {recipe.batch_size} needs that many clips with different captions: "
+            "add clips or lower --batch-size"
         )
     model.clip.visual.requires_grad_(not recipe.freeze_vision)
     optimizer = optimizer_for(model, recipe)
-    identity = {**{k: v for k, v in asdict(recipe).items()}, "clips": len(corpus.clips)}
+    identity = {**dict(asdict(recipe).items()), "clips": len(corpus.clips)}
     first = _resume(state, model, optimizer, identity)
     records = _Records(model, corpus, frozen=recipe.freeze_vision)
     step, steps = sum(per_epoch[:first]), sum(per_epoch)
@@ -158,21 +161,25 @@ def _keep(
     path: Path, model: Dong2026, optimizer: torch.optim.Optimizer, identity: dict[str, object], epoch: int
 ) -> None:
     scratch = path.with_name(path.name + ".part")
-    values = {"identity": identity, "epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    values = {
+        "identity": identity,
+        "epoch": epoch,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
     torch.save(values, scratch)
     scratch.replace(path)
 
 
-def _resume(
-    path: Path | None, model: Dong2026, optimizer: torch.optim.Optimizer, identity: dict[str, object]
-) -> int:
+def _resume(path: Path | None, model: Dong2026, optimizer: torch.optim.Optimizer, identity: dict[str, object]) -> int:
     if path is None or not path.is_file():
         return 0
     values = torch.load(path, map_location="cpu", weights_only=True)
     if values["identity"] != identity:
         changed = [k for k in identity if values["identity"].get(k) != identity[k]]
         raise CheckpointError(
-            f"{path} is from a run with another {', '.join(changed)}: use the same options to go on, or delete it to start anew"
+            f"{path} is from a run with another {', '.join(changed)}: "
+            "use the same options to go on, or delete it to start anew"
         )
     model.load_state_dict(values["model"])
     optimizer.load_state_dict(values["optimizer"])

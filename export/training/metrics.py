@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class RetrievalMetrics:
         return "  ".join(f"{name} {cell}" for name, cell in zip(self.HEADINGS, self.cells(), strict=True))
 
 
-def ranks(scores: NDArray[np.floating], target: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float64]:
+def ranks(scores: NDArray[np.floating[Any]], target: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.float64]:
     """The rank of each query's own video, 1 being best.
 
     Equal scores give the rank expected if they were ordered at random, so a constant scorer gains nothing.
@@ -41,11 +42,11 @@ def ranks(scores: NDArray[np.floating], target: Sequence[int] | NDArray[np.integ
     own = scores[np.arange(len(scores)), target][:, None]
     better = (scores > own).sum(1)
     tied = (scores == own).sum(1) - 1
-    return 1.0 + better + tied / 2
+    return np.asarray(1.0 + better + tied / 2, np.float64)
 
 
 def retrieval_metrics(
-    scores: NDArray[np.floating], target: Sequence[int] | NDArray[np.integer] | None = None
+    scores: NDArray[np.floating[Any]], target: Sequence[int] | NDArray[np.integer[Any]] | None = None
 ) -> RetrievalMetrics:
     """Metrics of a score matrix [Q, V]; without ``target`` query i belongs to video i.
 

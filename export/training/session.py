@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,7 @@ def finetune_to_file(
             results.append(evaluate(trainee.model, trainee.tokenizer, test.frames, captions))
             click.echo(f"\nepoch {epoch}: {results[-1]}", err=True)
 
-    bar = click.progressbar(
-        length=1, label="training", file=click.get_text_stream("stderr"), show_pos=True, item_show_func=_loss
-    )
+    bar = click.progressbar(length=1, label="training", file=sys.stderr, show_pos=True, item_show_func=_loss)
 
     def after_step(progress: Progress) -> None:
         bar.length, bar.pos = progress.steps, progress.step - 1

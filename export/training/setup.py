@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +35,12 @@ class Trainee:
 
 
 def from_checkpoint(
-    path: Path, options: Mapping[str, Any], *, merges: Path | None, dropout: float = 0.0, towers_only: bool = False
+    path: Path,
+    options: Mapping[str, Any],
+    *,
+    merges: Path | None,
+    dropout: float = 0.0,
+    towers_only: bool = False,
 ) -> Trainee:
     """Start from a trained CLIP or an earlier fine-tuning.
 
@@ -56,7 +62,11 @@ def from_checkpoint(
     model = Dong2026(config, dropout=dropout)
     bare = not any(key.startswith(_HEAD) for key in loaded.state)
     fit(model, loaded.state, ignore=_HEAD if bare else ())
-    return Trainee(model, _tokenizer(loaded, config.clip.vocab_size, merges), loaded.merges if merges is None else merges_text(merges))
+    return Trainee(
+        model,
+        _tokenizer(loaded, config.clip.vocab_size, merges),
+        loaded.merges if merges is None else merges_text(merges),
+    )
 
 
 def from_scratch(
@@ -83,9 +93,7 @@ def load_corpus(manifest: Path, model: Dong2026, cache: Path | None) -> DecodedC
     clips: list[Clip] = read_manifest(manifest)
     profile = FrameProfile(count=model.config.frames, size=model.config.clip.image_size)
     folder = cache or manifest.parent / ".frames"
-    with click.progressbar(
-        length=len(clips), label=f"decoding {manifest}", file=click.get_text_stream("stderr")
-    ) as bar:
+    with click.progressbar(length=len(clips), label=f"decoding {manifest}", file=sys.stderr) as bar:
         corpus = decoded(clips, profile, folder, done=bar.update)
     for line in corpus.bad:
         click.echo(f"left out: {line}", err=True)

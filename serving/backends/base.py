@@ -54,9 +54,7 @@ class Backend(ABC):
         try:
             check_numpy()
             config: dict[str, Any] = json.loads(args["model_config"])
-            self.parameters = {
-                key: value["string_value"] for key, value in config.get("parameters", {}).items()
-            }
+            self.parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
             self.setup(config, Path(args["model_repository"], args["model_version"]))
         except FramesiftError as error:
             raise server.TritonModelException(error.wire()) from error
@@ -68,7 +66,7 @@ class Backend(ABC):
             inputs = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
             try:
                 results = self.run(inputs)
-            except Exception as error:  # noqa: BLE001 - a bug must not take the process with it
+            except Exception as error:
                 results = [self._bug(error)] * len(requests)
             return [self._response(*pair) for pair in zip(requests, results, strict=True)]
 
@@ -77,9 +75,7 @@ class Backend(ABC):
             message = result.wire()[:_LONGEST_MESSAGE]
             return self._server.InferenceResponse(error=self._server.TritonError(message))
         wanted = request.requested_output_names()
-        tensors = [
-            self._server.Tensor(name, np.ascontiguousarray(result[name])) for name in result if name in wanted
-        ]
+        tensors = [self._server.Tensor(name, np.ascontiguousarray(result[name])) for name in result if name in wanted]
         return self._server.InferenceResponse(tensors)
 
     def _bug(self, error: Exception) -> FramesiftError:

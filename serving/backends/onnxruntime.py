@@ -5,6 +5,7 @@ The same ``config.pbtxt`` and ``model.onnx`` are served by the C++ backend in NV
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,15 +85,12 @@ class OnnxRuntime(Backend):
         if isinstance(whole, FramesiftError):
             return [self._one(request) for request in requests]
         edges = np.cumsum([0, *sizes])
-        return [
-            {name: values[a:b] for name, values in whole.items()}
-            for a, b in zip(edges[:-1], edges[1:], strict=True)
-        ]
+        return [{name: values[a:b] for name, values in whole.items()} for a, b in itertools.pairwise(edges)]
 
     def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
         try:
             values = self._session.run(self._outputs, dict(request))
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common class of their own
+        except Exception as error:
             reason = str(error).partition("\n")[0][:400]
             return InvalidRequest(f"{self.name} can't run these inputs: {reason}")
         return dict(zip(self._outputs, values, strict=True))

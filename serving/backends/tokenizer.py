@@ -34,7 +34,9 @@ class TokenizerBackend(Backend):
     def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
         rows, lengths = request[TEXT], request[TEXT_LENGTH].ravel()
         if len(rows) != len(lengths) or (lengths < 0).any() or (lengths > rows.shape[1]).any():
-            return InvalidRequest(f"{TEXT_LENGTH} must give for each of {len(rows)} texts at most {rows.shape[1]} bytes")
+            return InvalidRequest(
+                f"{TEXT_LENGTH} must give for each of {len(rows)} texts at most {rows.shape[1]} bytes"
+            )
         try:
             texts = [decode_text(row[:length].tobytes()) for row, length in zip(rows, lengths, strict=True)]
             return {TOKEN_IDS: self.tokenizer.encode(texts)}

@@ -17,7 +17,7 @@ from .base import Arrays, Backend
 
 
 class VideoDecoder(Backend):
-    """Reads ``video`` uint8 [1, N]; writes ``frames`` uint8 [1, F, 3, S, S], ``timestamps`` and ``duration`` in seconds."""
+    """Reads ``video`` uint8 [1, N]; writes ``frames`` uint8 [1, F, 3, S, S], ``timestamps`` and ``duration``."""
 
     profile: FrameProfile
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc.aio import InferenceServerClient  # type: ignore[import-untyped]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import ServerUnavailable
 from ..repository.plan import SCORE_TEXT
@@ -47,11 +47,7 @@ class AsyncClient:
         self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
     ) -> list[SearchResult]:
         """As ``Client.search_many``."""
-        return [
-            result
-            for part in await self._run_all(wire.search_calls(texts, top), timeout_s)
-            for result in part
-        ]
+        return [result for part in await self._run_all(wire.search_calls(texts, top), timeout_s) for result in part]
 
     async def index(
         self,
@@ -75,11 +71,7 @@ class AsyncClient:
         self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None
     ) -> list[VideoRecord]:
         """As ``Client.encode_frames``."""
-        return [
-            record
-            for part in await self._run_all(wire.encode_frames_calls(frames), timeout_s)
-            for record in part
-        ]
+        return [record for part in await self._run_all(wire.encode_frames_calls(frames), timeout_s) for record in part]
 
     async def score(
         self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None
@@ -119,9 +111,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _run_all(
-        self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None
-    ) -> list[wire.Answer]:
+    async def _run_all(self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None) -> list[wire.Answer]:
         return list(await asyncio.gather(*(self._run(call, timeout_s) for call in calls)))
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:

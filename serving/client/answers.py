@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
-from tritonclient.grpc import InferResult  # type: ignore[import-untyped]
+from tritonclient.grpc import InferResult
 
 from ...export.bundle.errors import ServerError
 from ...export.bundle.ports import (
@@ -63,7 +63,7 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
 
 def record_list(result: InferResult) -> list[VideoRecord]:
     """The records of every clip, whatever tensors they have."""
-    arrays = {output.name: output(result, output.name) for output in result.get_response().outputs}
+    arrays = {port.name: output(result, port.name) for port in result.get_response().outputs}
     times, durations = arrays.pop(TIMESTAMPS, None), arrays.pop(DURATION, None)
     return [
         VideoRecord(

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,9 +47,7 @@ _server_option = click.option(
     help='JSON lines, {"id": ..., and what to keep with the video of that id}.',
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Videos sent at once.")
-@click.option(
-    "--timeout", type=click.FloatRange(1), default=600, show_default=True, help="Seconds for one video."
-)
+@click.option("--timeout", type=click.FloatRange(1), default=600, show_default=True, help="Seconds for one video.")
 @click.option("--force", is_flag=True, help="Index again what the gallery has already.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first video that can't be indexed.")
 def index_command(
@@ -96,9 +94,7 @@ def index_command(
 @click.argument("texts", nargs=-1, required=True)
 @_server_option
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Videos per query.")
-@click.option(
-    "--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer."
-)
+@click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
 def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
@@ -131,8 +127,7 @@ def table(result: SearchResult) -> str:
         return "the gallery is empty: index videos with `framesift index`"
     rows = [("rank", "score", "moment", "id")]
     rows += [
-        (str(rank), f"{hit.score:.4f}", f"{hit.moment:.1f} s", hit.id)
-        for rank, hit in enumerate(result.hits, start=1)
+        (str(rank), f"{hit.score:.4f}", f"{hit.moment:.1f} s", hit.id) for rank, hit in enumerate(result.hits, start=1)
     ]
     widths = [max(len(row[place]) for row in rows) for place in range(3)]
     # The ids come last: their width on a terminal is not their number of characters.
@@ -153,13 +148,9 @@ def read_metadata(lines: Iterator[str]) -> dict[str, dict[str, Any]]:
             values = json.loads(line)
             id_ = values.pop("id")
         except (ValueError, AttributeError, KeyError, TypeError) as error:
-            raise InvalidRequest(
-                f'the metadata\'s line {number} is no JSON object with an "id": {error!r}'
-            ) from error
+            raise InvalidRequest(f'the metadata\'s line {number} is no JSON object with an "id": {error!r}') from error
         if not isinstance(id_, str) or id_ in found:
-            raise InvalidRequest(
-                f"the metadata's line {number} has the id {id_!r}: it must be a text, and new"
-            )
+            raise InvalidRequest(f"the metadata's line {number} has the id {id_!r}: it must be a text, and new")
         found[id_] = values
     return found
 
@@ -181,8 +172,11 @@ def _index(
         done = sum(outcome.status == "indexed" for outcome in outcomes)
         return f"{done / max(time.monotonic() - start, 1e-3):.1f} videos/s"
 
-    with click.progressbar(length=len(files), label="indexing", file=sys.stderr, item_show_func=rate) as bar:
-        for outcome in index_files(client, files, jobs=jobs, force=force, metadata=metadata):
+    with (
+        click.progressbar(length=len(files), label="indexing", file=sys.stderr, item_show_func=rate) as bar,
+        closing(index_files(client, files, jobs=jobs, force=force, metadata=metadata)) as found,
+    ):
+        for outcome in found:
             outcomes.append(outcome)
             bar.update(1, outcome)
             if fail_fast and outcome.status == "failed":
@@ -190,13 +184,9 @@ def _index(
 
 
 def _summarise(outcomes: Sequence[Outcome], total: int) -> None:
-    counts = {
-        status: sum(o.status == status for o in outcomes) for status in ("indexed", "skipped", "failed")
-    }
+    counts = {status: sum(o.status == status for o in outcomes) for status in ("indexed", "skipped", "failed")}
     left = total - len(outcomes)
-    parts = [f"{count} {status}" for status, count in counts.items()] + (
-        [f"{left} not tried"] if left else []
-    )
+    parts = [f"{count} {status}" for status, count in counts.items()] + ([f"{left} not tried"] if left else [])
     click.echo(", ".join(parts))
     for outcome in outcomes:
         if outcome.status == "failed":

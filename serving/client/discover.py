@@ -40,11 +40,7 @@ def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[VideoFile]:
     for name in names:
         paths = _paths(name)
         if not paths:
-            what = (
-                f"no video ({', '.join(VIDEO_SUFFIXES)}) in it"
-                if Path(name).is_dir()
-                else "no such file or folder"
-            )
+            what = f"no video ({', '.join(VIDEO_SUFFIXES)}) in it" if Path(name).is_dir() else "no such file or folder"
             raise InvalidRequest(f"{name}: {what}")
         for path in paths:
             file = VideoFile(path, check_id(_id(path, name, id_from)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import (
     DeadlineExceeded,
@@ -30,19 +30,15 @@ def translate(error: InferenceServerException, address: str, timeout_s: float | 
     if any(sign in lowered for sign in _OVERLOADED):
         return ServerUnavailable(f"the server at {address} is overloaded, try again: {message}")
     if _RESTARTING in lowered:
-        return ServerUnavailable(
-            f"a model of the server at {address} is being restarted, try again: {message}"
-        )
+        return ServerUnavailable(f"a model of the server at {address} is being restarted, try again: {message}")
     if status == "DEADLINE_EXCEEDED":
         return DeadlineExceeded(
             f"no answer from {address} within {timeout_s:g} s" if timeout_s else f"no answer from {address}"
         )
+    if status == "NOT_FOUND" or "request for unknown model" in lowered:
+        return ServerUnavailable(f"the server at {address} does not serve framesift's models, or not yet: {message}")
     if status == "UNAVAILABLE":
         return ServerUnavailable(f"no server answers at {address} (is `framesift serve` running?): {message}")
-    if status == "NOT_FOUND" or "request for unknown model" in lowered:
-        return ServerUnavailable(
-            f"the server at {address} does not serve framesift's models, or not yet: {message}"
-        )
     if status in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
         return InvalidRequest(f"the server at {address} refused the request: {message}")
     return ServerError(f"the server at {address} failed: {message}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,7 +34,7 @@ def index_files(
     force: bool = False,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
     retry_after_s: Sequence[float] = RETRY_AFTER_S,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     """Index files, ``jobs`` at a time, and yield the outcomes as they come.
 
     A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was
@@ -65,9 +65,7 @@ def index_files(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _index(
-    client: Client, file: VideoFile, metadata: Mapping[str, Any] | None, retry_after_s: Sequence[float]
-) -> None:
+def _index(client: Client, file: VideoFile, metadata: Mapping[str, Any] | None, retry_after_s: Sequence[float]) -> None:
     for wait in retry_after_s:
         try:
             client.index(file.path, file.id, metadata=metadata)

@@ -56,7 +56,7 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A video that is in the gallery now: under ``id``, which has ``count`` videos at ``version``."""
+    """A video that is in the gallery now, under ``id``: the gallery's version and size with it."""
 
     id: str
     version: int

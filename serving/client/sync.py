@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferenceServerClient  # type: ignore[import-untyped]
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import ServerUnavailable
 from ..repository.plan import SCORE_TEXT
@@ -51,9 +51,7 @@ class Client:
         """
         return self.search_many([text], top, timeout_s=timeout_s)[0]
 
-    def search_many(
-        self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
-    ) -> list[SearchResult]:
+    def search_many(self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
         return [result for call in wire.search_calls(texts, top) for result in self._run(call, timeout_s)]
 
@@ -86,9 +84,7 @@ class Client:
         """
         return self._run(wire.encode_video_call(read_video(video)), timeout_s)
 
-    def encode_frames(
-        self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None
-    ) -> list[VideoRecord]:
+    def encode_frames(self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None) -> list[VideoRecord]:
         """Encode clips that are sampled and resized already, uint8 [clips, F, 3, S, S] in RGB.
 
         Raises:
@@ -96,9 +92,7 @@ class Client:
         """
         return [record for call in wire.encode_frames_calls(frames) for record in self._run(call, timeout_s)]
 
-    def score(
-        self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None
-    ) -> Scores:
+    def score(self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None) -> Scores:
         """Score every text against every record.
 
         Raises:
@@ -157,9 +151,7 @@ class Client:
         if self._scored is None:
             timeout = self._timeout(timeout_s)
             try:
-                self._scored = wire.record_inputs(
-                    self._server.get_model_metadata(SCORE_TEXT, client_timeout=timeout)
-                )
+                self._scored = wire.record_inputs(self._server.get_model_metadata(SCORE_TEXT, client_timeout=timeout))
             except InferenceServerException as error:
                 raise translate(error, self.address, timeout) from error
         return self._scored

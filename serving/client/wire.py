@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferInput, InferResult  # type: ignore[import-untyped]
-from tritonclient.utils import np_to_triton_dtype  # type: ignore[import-untyped]
+from tritonclient.grpc import InferInput, InferResult
+from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.ports import (
@@ -64,7 +64,7 @@ def search_calls(texts: Sequence[str], top: int) -> list[Call[list[SearchResult]
         InvalidRequest: ``top`` out of range.
     """
     check_top(top)
-    encoded = [_encode_text(text) for text in texts]
+    encoded = _encode_texts(texts)
 
     def call(part: slice) -> Call[list[SearchResult]]:
         rows = encoded[part]
@@ -124,9 +124,7 @@ def encode_frames_calls(frames: npt.NDArray[np.uint8]) -> list[Call[list[VideoRe
     ]
 
 
-def score_calls(
-    texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str]
-) -> list[Call[Scores]]:
+def score_calls(texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str]) -> list[Call[Scores]]:
     """Calls that score ``texts`` against records, whose tensors called ``names`` the scorer reads.
 
     Raises:
@@ -136,14 +134,12 @@ def score_calls(
     if not texts or not records:
         raise InvalidRequest(f"scoring needs texts and records, got {len(texts)} and {len(records)}")
     try:
-        tensors = {
-            name: np.stack([np.asarray(r.tensors[name], np.float32) for r in records]) for name in names
-        }
+        tensors = {name: np.stack([np.asarray(r.tensors[name], np.float32) for r in records]) for name in names}
     except KeyError as error:
         raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
     except ValueError as error:
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
-    encoded = [_encode_text(text) for text in texts]
+    encoded = _encode_texts(texts)
 
     def read(result: InferResult) -> Scores:
         return Scores(output(result, SCORES), output(result, ATTENTION))
@@ -156,9 +152,7 @@ def score_calls(
 
 def joined_scores(parts: Sequence[Scores]) -> Scores:
     """The scores of all texts, from those of ``score_calls``."""
-    return Scores(
-        np.concatenate([part.scores for part in parts]), np.concatenate([part.attention for part in parts])
-    )
+    return Scores(np.concatenate([part.scores for part in parts]), np.concatenate([part.attention for part in parts]))
 
 
 def record_inputs(metadata: Any) -> tuple[str, ...]:
@@ -172,6 +166,8 @@ def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
     Raises:
         InvalidRequest: an id that breaks the rules.
     """
+    if isinstance(ids, str):
+        raise InvalidRequest(f"the ids are one text, {ids[:50]!r}: give a list of them")
     for id_ in ids:
         check_id(id_)
 
@@ -187,14 +183,18 @@ def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
 
 
 def joined_found(parts: Sequence[Found]) -> Found:
-    """What was found of all ids, from the answers to ``lookup_calls``; count and version are the last
-    call's.
-    """
+    """What was found of all ids, from the answers to ``lookup_calls``; the last one's count and version."""
     return Found(
         {id_: digest for part in parts for id_, digest in part.digests.items()},
         parts[-1].count,
         parts[-1].version,
     )
+
+
+def _encode_texts(texts: Sequence[str]) -> list[bytes]:
+    if isinstance(texts, str):
+        raise InvalidQuery(f"the texts are one text, {texts[:50]!r}: give a list of them")
+    return [_encode_text(text) for text in texts]
 
 
 def _encode_text(text: str) -> bytes:
@@ -204,9 +204,7 @@ def _encode_text(text: str) -> bytes:
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidQuery(
-            f"the text can't be written as UTF-8: {error.reason} at character {error.start}"
-        ) from error
+        raise InvalidQuery(f"the text can't be written as UTF-8: {error.reason} at character {error.start}") from error
     if len(raw) > MAX_TEXT_BYTES:
         raise InvalidQuery(f"the text has {len(raw)} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
     return raw

@@ -70,9 +70,7 @@ def dump_metadata(value: Mapping[str, Any]) -> str:
         InvalidRequest: not an object, holds what JSON has no form for, or over ``MAX_METADATA_BYTES``.
     """
     if not isinstance(value, Mapping):
-        raise InvalidRequest(
-            f"the metadata is {type(value).__name__}, it must be an object of names and values"
-        )
+        raise InvalidRequest(f"the metadata is {type(value).__name__}, it must be an object of names and values")
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError, InvalidRequest
 from ...export.bundle.manifest import Manifest
@@ -70,9 +70,7 @@ class Layout:
         tensors = {}
         for port in manifest.graphs[VIDEO_ENCODER].outputs:
             if any(isinstance(size, str) for size in port.dims[1:]):
-                raise GalleryError(
-                    f"the record tensor {port.name!r} has the shape {port.dims}: it must be fixed"
-                )
+                raise GalleryError(f"the record tensor {port.name!r} has the shape {port.dims}: it must be fixed")
             tensors[port.name] = port.shape[1:]
         return Layout(manifest.system, manifest.fingerprint, tensors, manifest.frames.count)
 
@@ -87,12 +85,9 @@ class Layout:
             values = json.loads((schema.metadata or {})[_KEY])
             if values["format"] != FORMAT:
                 raise GalleryError(
-                    f"the gallery has format {values['format']}, this framesift reads {FORMAT}: "
-                    "index the videos again"
+                    f"the gallery has format {values['format']}, this framesift reads {FORMAT}: index the videos again"
                 )
-            tensors = {
-                str(name): tuple(int(size) for size in shape) for name, shape in values["tensors"].items()
-            }
+            tensors = {str(name): tuple(int(size) for size in shape) for name, shape in values["tensors"].items()}
             return Layout(values["system"], values["fingerprint"], tensors, int(values["frames"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GalleryError(f"the table was not made by framesift: {error!r}") from error
@@ -167,13 +162,9 @@ class Layout:
             INDEXED_AT: [now] * count,
             TIMESTAMPS: np.stack([np.asarray(record.timestamps, np.float32) for record in records]),
         }
-        columns.update(
-            {name: np.stack([_half(record.tensors[name]) for record in records]) for name in self.tensors}
-        )
+        columns.update({name: np.stack([_half(record.tensors[name]) for record in records]) for name in self.tensors})
         schema = self.schema()
-        return pa.Table.from_arrays(
-            [_array(columns[field.name], field.type) for field in schema], schema=schema
-        )
+        return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
 def column(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -21,9 +21,7 @@ Lengths = npt.NDArray[np.int32]
 def pack_rows(texts: Sequence[bytes], width: int | None = None) -> Bytes:
     """Texts as rows uint8 [B, W], padded with zeros; W is ``width``, or the longest text but at least 1."""
     width = max([1, *map(len, texts)]) if width is None else width
-    return np.frombuffer(b"".join(text.ljust(width, b"\0") for text in texts), np.uint8).reshape(
-        len(texts), width
-    )
+    return np.frombuffer(b"".join(text.ljust(width, b"\0") for text in texts), np.uint8).reshape(len(texts), width)
 
 
 def unpack_row(row: Bytes, what: str) -> str:
@@ -53,10 +51,7 @@ def unpack_joined(joined: Bytes, lengths: Lengths, what: str) -> list[str]:
     if total > joined.size or joined[total:].any():
         raise InvalidRequest(f"the {what} have {joined.size} bytes, their lengths add up to {total}")
     raw = joined.tobytes()
-    return [
-        decode(raw[end - length : end], what)
-        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
-    ]
+    return [decode(raw[end - length : end], what) for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
 
 
 def decode(raw: bytes, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 from ...export.bundle.ports import DIGEST, ID
 from .failures import gallery_failures
@@ -70,15 +70,9 @@ class Reader:
         digests: dict[str, bytes] = {}
         with gallery_failures("looking up ids in the gallery"):
             for start in range(0, len(ids), _IDS_PER_FILTER):
-                query = (
-                    self._table.search()
-                    .where(among(ids[start : start + _IDS_PER_FILTER]))
-                    .select([ID, DIGEST])
-                )
+                query = self._table.search().where(among(ids[start : start + _IDS_PER_FILTER])).select([ID, DIGEST])
                 found = query.to_arrow()
-                digests.update(
-                    zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True)
-                )
+                digests.update(zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True))
             return Found(digests, int(self._table.count_rows()), int(self._table.version))
 
 

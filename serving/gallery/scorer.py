@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 
 from ...export.bundle.errors import BundleError
 from ...export.bundle.ports import ATTENTION, SCORES
@@ -50,9 +50,7 @@ class OnnxScorer:
         self._inputs = [port.name for port in self._session.get_inputs()]
         found = {port.name for port in self._session.get_outputs()}
         if not {SCORES, ATTENTION} <= found:
-            raise BundleError(
-                f"the scorer {path} returns {sorted(found)}, it must return {SCORES} and {ATTENTION}"
-            )
+            raise BundleError(f"the scorer {path} returns {sorted(found)}, it must return {SCORES} and {ATTENTION}")
 
     def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats]:
         """As ``Scorer.score``; the records are widened to float32 here."""

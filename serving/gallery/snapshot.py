@@ -120,9 +120,7 @@ class Snapshot:
             except Exception as error:
                 if str(error) != complaint:
                     complaint = str(error)
-                    _log.warning(
-                        "searches go on with version %d of the gallery: %s", self.view.version, error
-                    )
+                    _log.warning("searches go on with version %d of the gallery: %s", self.view.version, error)
 
     def _load(self, version: int) -> View:
         self._read_new()
@@ -144,9 +142,7 @@ class Snapshot:
         start = self._columns.rows
         try:
             for batch in self._reader.batches([TIMESTAMPS, *self._tensors], self._seen):
-                self._columns.append(
-                    {name: column(batch, name, shape) for name, shape in self._shapes.items()}
-                )
+                self._columns.append({name: column(batch, name, shape) for name, shape in self._shapes.items()})
                 self._ids.extend(batch.column(ID).to_pylist())
         except BaseException:
             self._columns.truncate(start)

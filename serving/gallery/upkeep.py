@@ -42,9 +42,7 @@ class Upkeep:
         self._commits += 1
         running = self._thread is not None and self._thread.is_alive()
         if self._commits % _COMMITS_PER_CHECK == 0 and not running:
-            self._thread = threading.Thread(
-                target=self._tidy, args=(rows,), name="gallery-upkeep", daemon=True
-            )
+            self._thread = threading.Thread(target=self._tidy, args=(rows,), name="gallery-upkeep", daemon=True)
             self._thread.start()
 
     def close(self) -> None:

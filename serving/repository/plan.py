@@ -24,7 +24,6 @@ from ...export.bundle.ports import (
     TEXT_ENCODER,
     TEXT_LENGTH,
     TIMESTAMPS,
-    TOKEN_IDS,
     TOP,
     VERSION,
     VIDEO,
@@ -109,13 +108,14 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
         Ensemble(
             SCORE_TEXT,
             0,
-            (*(_batched(port, "queries") for port in tokenizer.inputs), *(p for p in scorer.inputs if p.name in named)),
+            (
+                *(_batched(port, "queries") for port in tokenizer.inputs),
+                *(p for p in scorer.inputs if p.name in named),
+            ),
             scorer.outputs,
             (tokenizer, text, scorer),
         ),
-        Ensemble(
-            INDEX_VIDEO, 1, (*decoder.inputs, *_DESCRIPTION), index.outputs, (decoder, video, index)
-        ),
+        Ensemble(INDEX_VIDEO, 1, (*decoder.inputs, *_DESCRIPTION), index.outputs, (decoder, video, index)),
         Ensemble(SEARCH, search.max_batch, (*tokenizer.inputs, _TOP), search.outputs, (tokenizer, text, search)),
     )
     return (*models.values(), *ensembles)
@@ -171,7 +171,14 @@ def _models(manifest: Manifest) -> dict[str, Model]:
                 {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
             ),
         ),
-        Model(TEXT_ENCODER, 64, _unbatched(text.inputs), text_record, batching=texts, warmup=Warmup({"length": 16})),
+        Model(
+            TEXT_ENCODER,
+            64,
+            _unbatched(text.inputs),
+            text_record,
+            batching=texts,
+            warmup=Warmup({"length": 16}),
+        ),
         Model(SCORER, 0, scorer.inputs, scorer.outputs, warmup=Warmup({"queries": 1, "videos": 1})),
         Model(
             GALLERY_INDEX,

@@ -22,8 +22,8 @@ from .preflight import check_interpreter, check_path, check_port, check_stub, fr
 from .watchdog import Watchdog
 
 _PREFIX = "framesift"
-# Only who started the server may change its models, map shared memory, trace, or infer over HTTP, which has requests that
-# end the server.
+# Only who started the server may change its models, map shared memory, trace, or infer over HTTP, which has requests
+# that end the server.
 _GUARDED = "model-repository,shared-memory,trace,logging"
 _EXIT_S = 10
 
@@ -126,7 +126,15 @@ class EmbeddedServer:
                 port = free_port(self.host)
             chosen.append(port)
         self._ports = (chosen[0], chosen[1], chosen[2])
-        command = [sys.executable, "-I", keeper.__file__, self.shared_memory_prefix, str(self.log_path), "--", *self._command()]
+        command = [
+            sys.executable,
+            "-I",
+            keeper.__file__,
+            self.shared_memory_prefix,
+            str(self.log_path),
+            "--",
+            *self._command(),
+        ]
         self._keeper = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -144,7 +152,11 @@ class EmbeddedServer:
             self.stop()
             raise
         self._watchdog = Watchdog(
-            self.pid, self._folder.heartbeats, self.grpc_address, self.admin_key, hang_after_s=self._hang_after_s
+            self.pid,
+            self._folder.heartbeats,
+            self.grpc_address,
+            self.admin_key,
+            hang_after_s=self._hang_after_s,
         )
         self._watchdog.start()
         return self
@@ -185,7 +197,8 @@ class EmbeddedServer:
                         return
                 if time.monotonic() > deadline:
                     raise ServerStartError(
-                        f"Triton server was not ready within {self._start_deadline_s:.0f} s:\n  {failure(self.log_path)}"
+                        f"Triton server was not ready within {self._start_deadline_s:.0f} s:\n"
+                        f"  {failure(self.log_path)}"
                     )
                 time.sleep(0.05)
         raise ServerStartError(f"Triton server did not start:\n  {failure(self.log_path)}")

@@ -1,7 +1,7 @@
 """The process between the launcher and the server, so that the server never outlives the launcher.
 
-Runs alone: ``python keeper.py PREFIX LOG -- COMMAND``. It starts COMMAND, prints its process id, and waits for it or for
-its own standard input to end, which happens however the launcher dies. Then it stops the server and removes the
+Runs alone: ``python keeper.py PREFIX LOG -- COMMAND``. It starts COMMAND, prints its process id, and waits for it or
+for its own standard input to end, which happens however the launcher dies. Then it stops the server and removes the
 processes and the shared memory that carry PREFIX. Needs the standard library alone, and imports little of it.
 """
 

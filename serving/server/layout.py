@@ -53,7 +53,10 @@ class RunFolder:
         # finds its own libraries beside the file that a link leads to.
         shutil.copy2(server / "backends/python/libtriton_python.so", python)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        _link(python / "triton_python_backend_utils.py", server / "backends/python/triton_python_backend_utils.py")
+        _link(
+            python / "triton_python_backend_utils.py",
+            server / "backends/python/triton_python_backend_utils.py",
+        )
         _link(self.stub, server / "python_backend_stubs" / version / "triton_python_backend_stub")
         (onnxruntime / "model.py").write_text(_ONNXRUNTIME, encoding="utf-8")
 

@@ -36,7 +36,9 @@ def check_interpreter() -> None:
             "make an environment with one of those"
         )
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise ServerStartError(f"the embedded Triton server needs Linux on x86-64, this is {sys.platform} {platform.machine()}")
+        raise ServerStartError(
+            f"the embedded Triton server needs Linux on x86-64, this is {sys.platform} {platform.machine()}"
+        )
     if int(np.__version__.partition(".")[0]) >= 2:
         raise ServerStartError(
             f"the embedded Triton server needs numpy 1.26 and this environment has {np.__version__}, which it would "
@@ -52,7 +54,8 @@ def check_interpreter() -> None:
     free = os.statvfs(_SHARED_MEMORY)
     if free.f_bavail * free.f_frsize < _ENOUGH_SHARED_MEMORY:
         raise ServerStartError(
-            f"{_SHARED_MEMORY} has less than {_ENOUGH_SHARED_MEMORY >> 20} MiB free: enlarge it (docker run --shm-size=1g)"
+            f"{_SHARED_MEMORY} has less than {_ENOUGH_SHARED_MEMORY >> 20} MiB free: "
+            "enlarge it (docker run --shm-size=1g)"
         )
 
 
@@ -112,7 +115,9 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ServerStartError(f"can't listen on {host}:{port}: {error.strerror}; is another server running there?") from error
+            raise ServerStartError(
+                f"can't listen on {host}:{port}: {error.strerror}; is another server running there?"
+            ) from error
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -36,9 +36,7 @@ class Watchdog:
         hang_after_s: the longest silence, and the longest execution, before a process is killed.
     """
 
-    def __init__(
-        self, server: int, heartbeats: Path, address: str, admin_key: str, *, hang_after_s: float
-    ) -> None:
+    def __init__(self, server: int, heartbeats: Path, address: str, admin_key: str, *, hang_after_s: float) -> None:
         self._server, self._heartbeats = server, heartbeats
         self._address, self._admin_key = address, admin_key
         self._hang_after_s = hang_after_s

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from framesift.export.bundle.bpe import Merge, learn_merges, merge, spell
 from framesift.export.bundle.errors import BundleError, InvalidQuery
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import clip_merges, read_merges, write_merges
+from framesift.export.bundle.merges_file import clip_merges, merges_text, read_merges, write_merges
 from framesift.export.bundle.text import Tokenizer
 from framesift.export.bundle.words import MAX_TEXT_BYTES
 
@@ -61,12 +61,8 @@ def test_special_tokens_in_a_text_are_ordinary_characters(clip: Tokenizer, text:
     assert ids.count(clip.start_id) == 1
 
 
-@pytest.mark.parametrize(
-    ("words", "width"), [(1, 16), (14, 16), (15, 32), (30, 32), (31, 77), (75, 77), (76, 77)]
-)
-def test_width_is_the_smallest_bucket_that_holds_the_longest_text(
-    clip: Tokenizer, words: int, width: int
-) -> None:
+@pytest.mark.parametrize(("words", "width"), [(1, 16), (14, 16), (15, 32), (30, 32), (31, 77), (75, 77), (76, 77)])
+def test_width_is_the_smallest_bucket_that_holds_the_longest_text(clip: Tokenizer, words: int, width: int) -> None:
     ids = clip.encode(["a dog", "dog " * words])
     assert ids.shape == (2, width)
     assert ids.dtype == np.int64
@@ -102,9 +98,7 @@ def test_text_over_the_limit_is_refused(clip: Tokenizer) -> None:
         clip.encode(["é" * (MAX_TEXT_BYTES // 2 + 1)])
 
 
-@pytest.mark.skipif(
-    not hasattr(sys, "get_int_max_str_digits"), reason="this Python reads numbers of any length"
-)
+@pytest.mark.skipif(not hasattr(sys, "get_int_max_str_digits"), reason="this Python reads numbers of any length")
 def test_entity_with_thousands_of_digits_is_refused(clip: Tokenizer) -> None:
     with pytest.raises(InvalidQuery, match="HTML entity"):
         clip.encode(["<&#" + "9" * 20_000 + ";"])
@@ -221,6 +215,12 @@ def test_same_merges_give_the_same_file(tmp_path: Path) -> None:
     for name in ("one.gz", "two.gz"):
         write_merges(tmp_path / name, ["a b", "ab c</w>"])
     assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+
+
+def test_text_of_a_merges_file_is_a_merges_file(tmp_path: Path) -> None:
+    path = tmp_path / "plain.txt"
+    path.write_text(merges_text(clip_merges()), encoding="utf-8")
+    assert read_merges(path) == read_merges(clip_merges())
 
 
 @pytest.mark.parametrize("header", ["", "#version: 0.2\n", '"bpe.txt#version: 0.2\n'])

@@ -163,9 +163,7 @@ def test_frame_that_cannot_be_decoded_is_left_out(write_clip: Write) -> None:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     packet = packets[30]
     assert packet.pos is not None
-    path.write_bytes(
-        spoiled[: packet.pos + 4] + b"\xff" * (packet.size - 4) + spoiled[packet.pos + packet.size :]
-    )
+    path.write_bytes(spoiled[: packet.pos + 4] + b"\xff" * (packet.size - 4) + spoiled[packet.pos + packet.size :])
     pictures, _ = _every_frame(path)
     assert len(pictures) == 59
     _check_equal(path, 3, 12)

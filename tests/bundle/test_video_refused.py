@@ -39,8 +39,10 @@ def _refused(source: bytes | Path, fault: str, limits: Limits | None = None) -> 
         (b"a text, not a video\n" * 50, "unknown or unsupported format; these are read: MP4"),
         (bytes(4000), "unknown or unsupported format"),
         (np.random.default_rng(0).bytes(4000), "unknown or unsupported format"),
+        (b"\x1a\x45\xdf\xa3\x01" + b"\xff" * 6 + bytes(60), "unknown or unsupported format"),
+        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"trak") * (1 << 19), "300000 boxes"),
     ],
-    ids=["empty", "text", "zeros", "noise"],
+    ids=["empty", "text", "zeros", "noise", "endless header", "endless boxes"],
 )
 def test_what_is_no_video_is_refused(content: bytes, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
@@ -97,9 +99,7 @@ def test_audio_with_a_cover_picture_is_refused(tmp_path: Path) -> None:
         ({"suffix": ".flv"}, 0.6, r"truncated: \d\d of about 6\d frames"),
     ],
 )
-def test_truncated_file_is_refused(
-    write_clip: Write, video: dict[str, object], share: float, fault: str
-) -> None:
+def test_truncated_file_is_refused(write_clip: Write, video: dict[str, object], share: float, fault: str) -> None:
     whole = write_clip(60, **video).read_bytes()
     assert decode(whole, PROFILE).frame_count == 60
     _refused(whole[: int(len(whole) * share)], fault)

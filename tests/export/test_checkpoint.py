@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from framesift.export.build import load_model
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import fingerprint, load, save
@@ -72,7 +73,11 @@ def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             ("text_model", "token_embedding.weight"): "text_model.embeddings.token_embedding.weight",
         }.get((tower, name))
         if target is None:
-            for old, new in (("ln_pre", "pre_layrnorm"), ("ln_post", "post_layernorm"), ("ln_final", "final_layer_norm")):
+            for old, new in (
+                ("ln_pre", "pre_layrnorm"),
+                ("ln_post", "post_layernorm"),
+                ("ln_final", "final_layer_norm"),
+            ):
                 name = name.replace(old, new)
             target = f"{tower}.{name}"
         renamed[f"clip.{target}"] = value.T if "projection" in target else value

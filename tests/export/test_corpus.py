@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -9,12 +10,21 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
 from framesift.export.bundle.errors import InvalidInput, InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.corpus.cache import decoded
 from framesift.export.corpus.generate import KINDS, MANIFEST, stories, write_corpus
 from framesift.export.corpus.manifest import read_manifest
-from framesift.export.corpus.shapes import Event, caption, group, hard_negative, random_story, render, split_of
+from framesift.export.corpus.shapes import (
+    Event,
+    caption,
+    group,
+    hard_negative,
+    random_story,
+    render,
+    split_of,
+)
 
 MOTION = KINDS["motion"]
 
@@ -44,7 +54,7 @@ def test_a_clip_shows_what_its_caption_says() -> None:
     frames = render((Event("large", "red", "square", "moves left"),), np.random.default_rng(3)).astype(int)
     red = (frames[..., 0] - frames[..., 1:].max(-1)) > 80
     centers = [columns.mean() for columns in (np.nonzero(mask)[1] for mask in red)]
-    assert all(a > b for a, b in zip(centers, centers[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(centers))
 
 
 def test_files_are_h264_and_reproducible(tmp_path: Path) -> None:
@@ -100,6 +110,8 @@ def test_decoded_corpus_leaves_out_bad_files_and_is_kept(tmp_path: Path) -> None
 
 def test_manifest_round_trip_keeps_unicode(tmp_path: Path) -> None:
     (tmp_path / "ü.mp4").write_bytes(b"x")
-    (tmp_path / "m.jsonl").write_text(json.dumps({"video": "ü.mp4", "captions": ["naïve 🎬"], "group": 7}), encoding="utf-8")
+    (tmp_path / "m.jsonl").write_text(
+        json.dumps({"video": "ü.mp4", "captions": ["naïve 🎬"], "group": 7}), encoding="utf-8"
+    )
     (clip,) = read_manifest(tmp_path / "m.jsonl")
     assert (clip.video.name, clip.captions, clip.group) == ("ü.mp4", ("naïve 🎬",), "7")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from framesift.export.build import load_model
 from framesift.export.checkpoint import load
 from framesift.kernels.topk_attention.reference import TopKAttention
-from safetensors.torch import load_file, save_file
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from framesift.export.bundle.errors import CheckpointError, InvalidInput
 from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.merges_file import write_merges
@@ -96,7 +98,7 @@ def test_the_schedule_rises_then_falls_to_zero() -> None:
     rates = [learning_rate(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == 1.0
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates))
     assert 0 < rates[-1] < 1e-3
 
 

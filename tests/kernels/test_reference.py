@@ -6,9 +6,16 @@ import math
 
 import pytest
 import torch
+
 from framesift.kernels.topk_attention.reference import TopKAttention, topk_softmax
 
-SHAPES = [(1, 1, 4, 64, 1, 1), (3, 5, 12, 64, 1, 4), (2, 7, 12, 96, 4, 12), (5, 2, 7, 32, 2, 3), (4, 3, 32, 64, 1, 31)]
+SHAPES = [
+    (1, 1, 4, 64, 1, 1),
+    (3, 5, 12, 64, 1, 4),
+    (2, 7, 12, 96, 4, 12),
+    (5, 2, 7, 32, 2, 3),
+    (4, 3, 32, 64, 1, 31),
+]
 
 
 def trained(width: int, heads: int, top_k: int) -> TopKAttention:

@@ -43,7 +43,9 @@ FRAMES, DIM = 3, 8
 
 
 def _scorer_graph(attention: str = ATTENTION) -> onnx.ModelProto:
-    """score = sum over frames of softmax(t.f) * (t.f), the same shape of problem as text-conditioned pooling."""
+    """score = sum over frames of softmax(t.f) * (t.f), the same shape of problem as text-conditioned
+    pooling.
+    """
     nodes = [
         helper.make_node("Einsum", [TEXT_EMBEDDING, FRAME_EMBEDDINGS], ["logits"], equation="qd,vfd->qvf"),
         helper.make_node("Softmax", ["logits"], [attention], axis=-1),
@@ -77,7 +79,9 @@ def _reference(
 
 
 @pytest.fixture
-def search(tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> Iterator[GallerySearch]:
+def search(
+    tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GallerySearch]:
     version = tmp_path / "gallery_search" / "1"
     version.mkdir(parents=True)
     (version / "manifest.json").write_text(manifest.to_json())
@@ -171,10 +175,21 @@ def test_a_bad_request_does_not_touch_the_others(
     broken = _texts(1)
     broken[0, 3] = np.nan
     answers = search.run(
-        [_request(_texts(1), 0), _request(_texts(1), 5), _request(_texts(1), 1001), mixed, _request(broken, 5)]
+        [
+            _request(_texts(1), 0),
+            _request(_texts(1), 5),
+            _request(_texts(1), 1001),
+            mixed,
+            _request(broken, 5),
+        ]
     )
     kinds = [type(answer) for answer in answers]
-    assert [kinds[place] for place in (0, 2, 3, 4)] == [InvalidRequest, InvalidRequest, InvalidRequest, InvalidQuery]
+    assert [kinds[place] for place in (0, 2, 3, 4)] == [
+        InvalidRequest,
+        InvalidRequest,
+        InvalidRequest,
+        InvalidQuery,
+    ]
     assert str(answers[0]) == "top is 0, it must lie in 1..1000"
     assert "same top" in str(answers[3])
     assert not isinstance(answers[1], FramesiftError)

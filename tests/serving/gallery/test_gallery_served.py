@@ -83,7 +83,11 @@ def test_requests_of_one_execute_are_one_commit(
     index: GalleryIndex, lookup: GalleryLookup, make_record: MakeRecord
 ) -> None:
     before = index.gallery.version
-    one, two, many = make_record("one"), make_record("zwei ☃.mp4", source="/a b/c"), [make_record("3"), make_record("4")]
+    one, two, many = (
+        make_record("one"),
+        make_record("zwei ☃.mp4", source="/a b/c"),
+        [make_record("3"), make_record("4")],
+    )
     answers = index.run([_request(one), _request(two), _request(*many)])
     for answer, rows in zip(answers, (1, 1, 2), strict=True):
         assert not isinstance(answer, FramesiftError)
@@ -148,7 +152,12 @@ def test_any_text_can_be_looked_up(lookup: GalleryLookup, id_: str) -> None:
 
 @pytest.mark.parametrize(
     ("joined", "lengths", "said"),
-    [(b"abc", [-1, 4], "negative"), (b"abc", [2], "add up to 2"), (b"abc", [2, 2], "add up to 4"), (b"\xff", [1], "UTF-8")],
+    [
+        (b"abc", [-1, 4], "negative"),
+        (b"abc", [2], "add up to 2"),
+        (b"abc", [2, 2], "add up to 4"),
+        (b"\xff", [1], "UTF-8"),
+    ],
 )
 def test_lengths_that_do_not_fit_are_refused(
     lookup: GalleryLookup, joined: bytes, lengths: list[int], said: str

@@ -118,7 +118,10 @@ def test_what_float16_can_not_hold_is_refused(
 ) -> None:
     record = make_record("a")
     record.tensors[FRAME_EMBEDDINGS][1, 2] = value
-    with Gallery.open(folder, manifest) as gallery, pytest.raises(InvalidRequest, match="not finite in float16"):
+    with (
+        Gallery.open(folder, manifest) as gallery,
+        pytest.raises(InvalidRequest, match="not finite in float16"),
+    ):
         gallery.add([record])
 
 

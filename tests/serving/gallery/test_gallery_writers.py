@@ -28,9 +28,10 @@ from framesift.serving.gallery.upkeep import Upkeep, too_many
 
 MakeRecord = Callable[..., GalleryRecord]
 
-# For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it is killed.
-# It writes the id of every acknowledged record to the file "name"; every third commit also replaces the record "shared".
-# Forking from a process that has imported everything saves seconds of imports per writer.
+# For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it
+# is killed. It writes the id of every acknowledged record to the file "name"; every third commit also
+# replaces the record "shared". Forking from a process that has imported everything saves seconds of imports
+# per writer.
 WRITERS = """
 import hashlib, os, signal, sys
 from pathlib import Path
@@ -107,7 +108,7 @@ def _all_ids(gallery: Gallery) -> list[str]:
 def test_what_was_acknowledged_survives_kill_9(folder: Path, manifest: Manifest, writers: Writers) -> None:
     acknowledged: set[str] = set()
     moment = random.Random(7)
-    for round_ in range(12):
+    for round_ in range(8):
         names = [f"writer{round_}a", f"writer{round_}b"]
         children = [writers.start(name) for name in names]
         for name, child in zip(names, children, strict=True):
@@ -120,11 +121,12 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path, manifest: Manifest,
         ids = _all_ids(gallery)
         assert len(ids) == len(set(ids)) == gallery.count
         assert acknowledged <= set(ids)
-        # At most the one commit that each of the dead was in the middle of was kept without being acknowledged.
+        # At most the one commit that each of the dead was in the middle of was kept without being
+        # acknowledged.
         assert len(ids) <= len(acknowledged) + 1 + 2 * (round_ + 1)
         digests = gallery.lookup(sorted(acknowledged)).digests
         assert digests == {id_: hashlib.sha256(id_.encode()).digest() for id_ in acknowledged}
-    assert len(acknowledged) > 100
+    assert len(acknowledged) > 50
 
 
 def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
@@ -132,7 +134,7 @@ def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for name in ("x", "y"):
-            writers.start(name, 40)
+            writers.start(name, 25)
         threads = [
             threading.Thread(target=lambda name=name: [gallery.add([make_record(f"{name}{n}")]) for n in range(20)])
             for name in ("p", "q")
@@ -143,7 +145,7 @@ def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
             thread.join()
         for name in ("x", "y"):
             writers.wait_for(name, "done")
-        expected = [f"{name}-{n}" for name in ("x", "y") for n in range(40)]
+        expected = [f"{name}-{n}" for name in ("x", "y") for n in range(25)]
         expected += [f"{name}{n}" for name in ("p", "q") for n in range(20)]
         assert sorted(_all_ids(gallery)) == sorted([*expected, "shared"])
 
@@ -169,9 +171,7 @@ def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, ma
         assert gallery.count == 120
 
 
-def test_upkeep_drops_old_versions_and_nothing_else(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
-) -> None:
+def test_upkeep_drops_old_versions_and_nothing_else(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for n in range(70):
             gallery.add([make_record(f"v{n}")])
@@ -220,7 +220,8 @@ def test_writers_and_readers_go_on_while_files_are_merged(
 
 
 @pytest.mark.parametrize(
-    ("fragments", "rows", "merge"), [(64, 0, False), (65, 0, True), (500, 100_000, False), (600, 100_000, True)]
+    ("fragments", "rows", "merge"),
+    [(64, 0, False), (65, 0, True), (500, 100_000, False), (600, 100_000, True)],
 )
 def test_the_number_of_files_may_grow_with_the_gallery(fragments: int, rows: int, merge: bool) -> None:
     assert too_many(fragments, rows) is merge

@@ -1,0 +1,65 @@
+"""The demo bundle and one running server, shared by all tests that need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.store import Bundle
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Path:
+    return Path(str(files("framesift.export.demo") / "demo.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The demo checkpoint, exported: real graphs, compared with eager float64 while they are made."""
+    from framesift.export.build import build_bundle
+
+    return build_bundle(demo_checkpoint, tmp_path_factory.mktemp("bundles") / "demo", options={})
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list:
+    """Twenty-four real H.264 files with captions, two hard negatives in a run."""
+    from framesift.export.corpus.generate import write_corpus
+
+    return write_corpus(tmp_path_factory.mktemp("videos"), 24, "test", 3)
+
+
+@pytest.fixture(scope="session")
+def gallery_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("galleries") / "demo"
+
+
+@pytest.fixture(scope="session")
+def server(bundle: Bundle, gallery_folder: Path) -> Iterator:
+    """A real Triton server with the demo bundle, on free ports of 127.0.0.1."""
+    from framesift.serving.serve import running
+
+    with running(bundle, gallery_folder, hang_after_s=4) as embedded:
+        yield embedded
+
+
+@pytest.fixture
+def client(server) -> Iterator:
+    from framesift.serving.client.sync import Client
+
+    with Client(server.grpc_address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def indexed(server, clips: list) -> list:
+    """The clips, in the served gallery."""
+    from framesift.serving.client.sync import Client
+
+    with Client(server.grpc_address) as opened:
+        for clip in clips:
+            opened.index(clip.video, id=clip.video.name)
+    return clips

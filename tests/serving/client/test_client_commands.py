@@ -1,0 +1,190 @@
+"""The commands index and search against a server, as a shell would run them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
+from framesift.serving.client.commands import index_command, read_metadata, search_command, table
+from framesift.serving.client.discover import discover
+from framesift.serving.client.indexing import index_files
+from framesift.serving.client.results import Hit, SearchResult
+from framesift.serving.client.sync import Client
+
+Wait = Callable[[int], None]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "films").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FRAMESIFT_SERVER", address)
+    return lambda command, *args, **options: CliRunner().invoke(command, list(map(str, args)), **options)
+
+
+@pytest.fixture
+def films(run: Run, tmp_path: Path) -> Path:
+    for n in range(6):
+        (tmp_path / "films" / f"{n}.mp4").write_bytes(f"film {n}".encode())
+    return tmp_path / "films"
+
+
+def _indexed(server: Any) -> int:
+    return sum(model == "index_video" for model, _ in server.requests)
+
+
+def test_a_second_run_skips_what_has_not_changed(run: Run, films: Path, server: Any) -> None:
+    first = run(index_command, "films", "--jobs", 2)
+    assert (first.exit_code, first.stdout) == (0, "6 indexed, 0 skipped, 0 failed\n")
+    assert server.index.gallery.count == _indexed(server) == 6
+    (films / "3.mp4").write_bytes(b"another film")
+    (films / "new.mkv").write_bytes(b"new")
+    second = run(index_command, "films")
+    assert (second.exit_code, second.stdout) == (0, "2 indexed, 5 skipped, 0 failed\n")
+    assert (server.index.gallery.count, _indexed(server)) == (7, 8)
+    forced = run(index_command, "films", "--force")
+    assert (forced.exit_code, forced.stdout) == (0, "7 indexed, 0 skipped, 0 failed\n")
+
+
+def test_bad_files_are_listed_at_the_end_and_do_not_stop_the_others(run: Run, films: Path, server: Any) -> None:
+    (films / "2.mp4").write_bytes(b"bad")
+    (films / "5.mp4").write_bytes(b"")
+    result = run(index_command, "films")
+    assert result.exit_code == 1
+    assert result.stdout == "4 indexed, 0 skipped, 2 failed\n"
+    listed = [line for line in result.stderr.splitlines() if line.startswith("  ")]
+    assert sorted(listed) == ["  films/2.mp4: the file is not a video", "  films/5.mp4: the file is empty"]
+
+
+def test_fail_fast_stops_at_the_first_bad_file(run: Run, films: Path, server: Any) -> None:
+    (films / "1.mp4").write_bytes(b"bad")
+    result = run(index_command, "films", "--fail-fast", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "1 failed" in result.stdout
+    assert "not tried" in result.stdout
+    assert "films/1.mp4: the file is not a video" in result.stderr
+    assert server.index.gallery.count < 5
+
+
+def test_a_file_that_takes_too_long_is_a_bad_file(films: Path, address: str) -> None:
+    (films / "slow.mp4").write_bytes(b"slow" + bytes(100))
+    with Client(address, 0.3) as client:
+        outcomes = {o.file.id: o for o in index_files(client, discover(["films"]))}
+    assert outcomes["slow.mp4"].status == "failed"
+    assert "within 0.3 s" in outcomes["slow.mp4"].reason
+
+
+def test_an_overloaded_server_is_tried_again_and_then_given_up(films: Path, address: str, server: Any) -> None:
+    (films / "0.mp4").write_bytes(b"busy")
+    server.busy_answers = 2
+    with Client(address) as client:
+        outcomes = list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
+        assert [outcome.status for outcome in outcomes] == ["indexed"] * 6
+        server.busy_answers = 100
+        (films / "0.mp4").write_bytes(b"busy again")
+        with pytest.raises(ServerUnavailable, match="overloaded"):
+            list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
+
+
+def test_without_a_server_it_says_so_once(run: Run, films: Path) -> None:
+    result = run(index_command, "films", "--server", "127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "0 indexed, 0 skipped, 0 failed, 6 not tried" in result.stdout
+    assert "is `framesift serve` running?" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nowhere"], "no such file or folder"),
+        ([], "Missing argument"),
+        (["films", "--jobs", "0"], "0 is not in the range"),
+        (["films", "--id-from", "size"], "'size' is not one of"),
+        (["films", "--metadata", "no.jsonl"], "No such file"),
+    ],
+)
+def test_a_command_line_that_can_not_be_right_exits_with_2(run: Run, films: Path, args: list[str], said: str) -> None:
+    result = run(index_command, *args)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_metadata_goes_to_the_video_of_its_id(run: Run, films: Path, tmp_path: Path, server: Any) -> None:
+    (tmp_path / "facts.jsonl").write_text('{"id": "1.mp4", "title": "Ünï", "year": 1999}\n\n{"id": "gone"}\n')
+    result = run(index_command, "films", "--metadata", "facts.jsonl")
+    assert result.exit_code == 0
+    assert "metadata of 1 ids that are not indexed here, e.g. 'gone'" in result.stderr
+    kept = {
+        id_: json.loads(text)
+        for batch in server.index.gallery.reader().batches(["metadata"], -1)
+        for id_, text in zip(batch.column("id").to_pylist(), batch.column("metadata").to_pylist(), strict=True)
+    }
+    assert kept.pop("1.mp4") == {"title": "Ünï", "year": 1999}
+    assert set(map(str, kept.values())) == {"{}"}
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", '{"title": "x"}', '{"id": 3}', '{"id": "a"}'])
+def test_metadata_that_can_not_be_read_names_its_line(line: str) -> None:
+    def lines() -> Iterator[str]:
+        yield '{"id": "a"}'
+        yield line
+
+    with pytest.raises(InvalidRequest, match="line 2"):
+        read_metadata(lines())
+
+
+def test_search_prints_an_aligned_table(run: Run, films: Path, server: Any, wait_for_version: Wait) -> None:
+    run(index_command, "films")
+    wait_for_version(server.index.gallery.version)
+    result = run(search_command, "a dog", "--top", 3)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split() for line in lines[:1]] == [["rank", "score", "moment", "id"]]
+    assert len(lines) == 4
+    assert len({line.index(".mp4") for line in lines[1:]}) == 1
+
+
+def test_search_prints_json_for_every_query(run: Run, films: Path, server: Any, wait_for_version: Wait) -> None:
+    run(index_command, "films")
+    wait_for_version(server.index.gallery.version)
+    result = run(search_command, "eins", "-", "--json", "--top", 2, input="zwei\n\ndrei ☃\n")
+    assert result.exit_code == 0
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [answer["query"] for answer in answers] == ["eins", "zwei", "drei ☃"]
+    for answer in answers:
+        assert [len(hit["attention"]) for hit in answer["hits"]] == [3, 3]
+        assert answer["hits"][0]["score"] >= answer["hits"][1]["score"]
+
+
+def test_search_says_when_there_is_nothing(run: Run) -> None:
+    result = run(search_command, "eins", "zwei")
+    assert result.exit_code == 0
+    assert result.stdout.count("the gallery is empty") == 2
+    assert run(search_command, "-", input="\n").exit_code == 2
+    empty = run(search_command, " ")
+    assert (empty.exit_code, "the text is empty" in empty.stderr) == (1, True)
+
+
+def test_the_table_lines_up_whatever_the_numbers() -> None:
+    hits = tuple(
+        Hit(f"id {n}", score, (0.1, 0.9), (1.0, time)) for n, (score, time) in enumerate([(1, 2), (-0.25, 1234.56)])
+    )
+    assert table(SearchResult("q", hits, 1)).splitlines() == [
+        "rank    score    moment  id",
+        "   1   1.0000     2.0 s  id 0",
+        "   2  -0.2500  1234.6 s  id 1",
+    ]
+
+
+@pytest.mark.parametrize("command", [index_command, search_command])
+def test_help_ends_with_what_can_be_run(command: Any) -> None:
+    text = CliRunner().invoke(command, ["--help"]).stdout
+    assert f"framesift {command.name} " in text.partition("Example:")[2]

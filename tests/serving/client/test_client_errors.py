@@ -1,0 +1,85 @@
+"""What a failed call raises."""
+
+from __future__ import annotations
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from framesift.export.bundle.errors import (
+    DeadlineExceeded,
+    FramesiftError,
+    GalleryMismatch,
+    InvalidQuery,
+    InvalidRequest,
+    ServerError,
+    ServerUnavailable,
+)
+from framesift.serving.client.channel import channel_options
+from framesift.serving.client.errors import translate
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "kind", "said"),
+    [
+        ("[invalid-query] the text is empty", "INTERNAL", InvalidQuery, "the text is empty"),
+        (
+            "in ensemble 'search', Failed to process for model 'x', message: [gallery-mismatch] a: b",
+            "INTERNAL",
+            GalleryMismatch,
+            "a: b",
+        ),
+        ("Deadline Exceeded", "DEADLINE_EXCEEDED", DeadlineExceeded, "no answer from host:1 within 2 s"),
+        ("Exceeds maximum queue size", "UNAVAILABLE", ServerUnavailable, "overloaded"),
+        ("in ensemble 'search', Request timeout expired", "UNAVAILABLE", ServerUnavailable, "overloaded"),
+        (
+            "failed to connect to all addresses",
+            "UNAVAILABLE",
+            ServerUnavailable,
+            "is `framesift serve` running?",
+        ),
+        ("Stub process 'x_0' is not healthy.", "INTERNAL", ServerUnavailable, "being restarted"),
+        (
+            "Request for unknown model: 'search' is not found",
+            "NOT_FOUND",
+            ServerUnavailable,
+            "not serve framesift",
+        ),
+        (
+            "Request for unknown model: 'search' has no available versions",
+            "UNAVAILABLE",
+            ServerUnavailable,
+            "or not yet",
+        ),
+        (
+            "[request id: <id_unknown>] unexpected shape for input 'top'",
+            "INVALID_ARGUMENT",
+            InvalidRequest,
+            "'top'",
+        ),
+        ("Received message larger than max", "RESOURCE_EXHAUSTED", InvalidRequest, "larger than max"),
+        ("[unknown-code] something", "INTERNAL", ServerError, "something"),
+        (None, None, ServerError, "no reason given"),
+    ],
+)
+def test_a_failure_becomes_the_exception_that_says_it_best(
+    message: str | None, status: str | None, kind: type[FramesiftError], said: str
+) -> None:
+    raised = InferenceServerException(message, f"StatusCode.{status}" if status else None)
+    error = translate(raised, "host:1", 2.0)
+    assert type(error) is kind
+    assert said in str(error)
+
+
+def test_a_deadline_without_a_timeout_of_ours_names_none() -> None:
+    error = translate(InferenceServerException("Deadline Exceeded", "StatusCode.DEADLINE_EXCEEDED"), "host:1", None)
+    assert str(error) == "no answer from host:1"
+
+
+@pytest.mark.parametrize(
+    ("address", "direct"),
+    [("127.0.0.1:8001", True), ("localhost:8001", True), ("[::1]:8001", True), ("video.example:8001", False)],
+)
+def test_only_calls_to_this_machine_go_past_a_proxy(address: str, direct: bool) -> None:
+    options = dict(channel_options(address))
+    assert (options.get("grpc.enable_http_proxy") == 0) is direct
+    assert options["grpc.max_send_message_length"] > 2**30

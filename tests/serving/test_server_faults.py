@@ -1,0 +1,164 @@
+"""Killed, stopped and hung model processes, and what a stranger may not do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tritonclient.grpc as grpc
+
+from framesift.export.bundle.errors import FramesiftError
+from framesift.serving.client.sync import Client
+from framesift.serving.server.embedded import EmbeddedServer
+
+pytestmark = pytest.mark.server
+
+HANGING = """
+import time
+import numpy as np
+from framesift.serving.backends.base import Backend
+
+class TritonPythonModel(Backend):
+    def setup(self, config, folder):
+        pass
+    def run(self, inputs):
+        for request in inputs:
+            if request["x"].any():
+                time.sleep(3600)
+        return [{"y": request["x"]} for request in inputs]
+"""
+HANGING_CONFIG = """
+name: "hanging"
+backend: "python"
+max_batch_size: 0
+input { name: "x" data_type: TYPE_UINT8 dims: 1 }
+output { name: "y" data_type: TYPE_UINT8 dims: 1 }
+instance_group { count: 1 kind: KIND_CPU }
+"""
+
+
+def stub(server: EmbeddedServer, model: str) -> int:
+    """The process id of a model's process."""
+    for children in Path(f"/proc/{server.pid}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if len(arguments) > 2 and f"/{model}/" in arguments[1].decode():
+                return int(pid)
+    raise AssertionError(f"{model} has no process")
+
+
+def seconds_until_it_answers(client: Client, query: str) -> float:
+    started = time.monotonic()
+    while time.monotonic() - started < 30:
+        try:
+            client.search(query, top=3, timeout_s=2)
+        except FramesiftError:
+            time.sleep(0.05)
+        else:
+            return time.monotonic() - started
+    raise AssertionError("no answer within 30 s")
+
+
+@pytest.mark.parametrize("model", ["tokenizer", "text_encoder", "gallery_search"])
+def test_a_killed_process_is_back_within_three_seconds(model: str, server, client: Client, indexed: list) -> None:
+    query = indexed[0].captions[0]
+    before = [hit.id for hit in client.search(query).hits]
+    pid = stub(server, model)
+    os.kill(pid, signal.SIGKILL)
+    while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+        time.sleep(0.01)
+    assert seconds_until_it_answers(client, query) <= 3
+    assert [hit.id for hit in client.search(query).hits] == before
+    assert stub(server, model) != pid
+
+
+def test_a_stopped_process_is_replaced(server, client: Client, indexed: list) -> None:
+    # The session's server takes four seconds of silence for a hang.
+    pid = stub(server, "tokenizer")
+    os.kill(pid, signal.SIGSTOP)
+    assert seconds_until_it_answers(client, indexed[0].captions[0]) <= 12
+    assert not Path(f"/proc/{pid}").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def hanging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    root = tmp_path_factory.mktemp("hanging")
+    (root / "hanging/1").mkdir(parents=True)
+    (root / "hanging/1/model.py").write_text(HANGING)
+    (root / "hanging/config.pbtxt").write_text(HANGING_CONFIG)
+    with EmbeddedServer(root, hang_after_s=2) as server:
+        yield server
+
+
+def test_a_request_that_never_ends_costs_its_process_alone(hanging: EmbeddedServer) -> None:
+    import numpy as np
+
+    def ask(client: grpc.InferenceServerClient, value: int, timeout: float) -> int:
+        tensor = grpc.InferInput("x", [1], "UINT8")
+        tensor.set_data_from_numpy(np.array([value], np.uint8))
+        return int(client.infer("hanging", [tensor], client_timeout=timeout).as_numpy("y")[0])
+
+    with grpc.InferenceServerClient(hanging.grpc_address) as client:
+        assert ask(client, 0, 5) == 0
+        with pytest.raises(grpc.InferenceServerException):
+            ask(client, 1, 10)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                assert ask(client, 0, 2) == 0
+                break
+            except grpc.InferenceServerException:
+                assert time.monotonic() < deadline, "the model did not come back"
+        assert hanging.alive
+
+
+def status(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> int:
+    request = urllib.request.Request(url, data=body, headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_http_answers_health_and_metrics_but_not_inference(server) -> None:
+    assert status(f"http://{server.http_address}/v2/health/ready") == 200
+    assert status(f"http://{server.metrics_address}/metrics") == 200
+    infer = f"http://{server.http_address}/v2/models/tokenizer/infer"
+    body = b'{"inputs": [{"name": "text", "shape": [1, 1], "datatype": "UINT8", "data": [97]}]}'
+    assert status(infer, body) == 403
+    assert status(f"http://{server.http_address}/v2/repository/index", b"{}") == 403
+    assert status(f"http://{server.http_address}/v2/systemsharedmemory/status") == 403
+    assert status(f"http://{server.http_address}/v2/repository/index", b"{}", {"admin-key": server.admin_key}) == 200
+
+
+def test_grpc_refuses_the_guarded_calls_without_the_key(server) -> None:
+    key = {"triton-grpc-protocol-admin-key": server.admin_key}
+    with grpc.InferenceServerClient(server.grpc_address) as client:
+        for call in (
+            client.get_model_repository_index,
+            lambda **k: client.load_model("tokenizer", **k),
+            client.get_system_shared_memory_status,
+            client.get_log_settings,
+            client.get_trace_settings,
+        ):
+            with pytest.raises(grpc.InferenceServerException, match="restricted"):
+                call()
+        assert client.get_model_repository_index(headers=key)
+
+
+def test_no_reachable_model_writes_bytes(server) -> None:
+    """One classification request on a BYTES output ends this server, so none may exist."""
+    with grpc.InferenceServerClient(server.grpc_address) as client:
+        key = {"triton-grpc-protocol-admin-key": server.admin_key}
+        models = [m["name"] for m in client.get_model_repository_index(headers=key, as_json=True)["models"]]
+        assert len(models) == 13
+        for model in models:
+            outputs = client.get_model_metadata(model, as_json=True)["outputs"]
+            assert all(output["datatype"] != "BYTES" for output in outputs), model

@@ -1,0 +1,171 @@
+"""Starting and stopping: nothing is left behind, nothing listens where it should not, and refusals say why."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.errors import GalleryMismatch, ServerStartError
+from framesift.export.bundle.store import Bundle
+from framesift.serving.gallery.store import Gallery
+from framesift.serving.repository.deploy import deploy
+from framesift.serving.serve import running
+from framesift.serving.server.embedded import EmbeddedServer
+
+pytestmark = pytest.mark.server
+
+_LAUNCHER = """
+import sys, time
+from pathlib import Path
+from framesift.serving.server.embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1])).start()
+print(server.pid, server.shared_memory_prefix, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def repository(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stateless part of the model repository: it starts quicker, and several may run at once."""
+    path = deploy(bundle, tmp_path_factory.mktemp("deployment") / "demo", "embedded")
+    for model in path.iterdir():
+        if model.name.startswith("gallery") or model.name in {"search", "index_video"}:
+            shutil.rmtree(model)
+    return path
+
+
+def carrying(prefix: str) -> list[str]:
+    """Processes with ``prefix`` among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes()
+        except OSError:
+            continue
+        if b"\0" + prefix.encode() in arguments:
+            found.append(arguments.replace(b"\0", b" ").decode())
+    return found
+
+
+def gone(prefix: str, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        shared = [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
+        if not shared and not carrying(prefix):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_stop_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
+    server = EmbeddedServer(repository, run_dir=tmp_path / "run")
+    with server:
+        prefix = server.shared_memory_prefix
+        assert server.alive
+        assert carrying(prefix)
+        assert [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
+    assert not server.alive
+    assert gone(prefix, 0.1)
+
+
+def test_a_killed_launcher_takes_the_server_with_it(repository: Path) -> None:
+    launcher = subprocess.Popen([sys.executable, "-c", _LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    pid, prefix = launcher.stdout.readline().split()
+    assert carrying(prefix)
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait()
+    assert gone(prefix, 20)
+    assert not Path("/proc", pid).exists()
+
+
+def test_two_servers_at_once_and_a_taken_port(repository: Path, server) -> None:
+    with EmbeddedServer(repository) as second:
+        assert second.grpc_address != server.grpc_address
+        taken = int(server.grpc_address.rpartition(":")[2])
+        with pytest.raises(ServerStartError, match="is another server running there"):
+            EmbeddedServer(repository, grpc_port=taken).start()
+        assert second.alive
+    assert server.alive
+
+
+def test_it_listens_on_the_loopback_alone(server) -> None:
+    ports = {int(a.rpartition(":")[2]) for a in (server.grpc_address, server.http_address, server.metrics_address)}
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            address, port = local.split(":")
+            if state == "0A" and int(port, 16) in ports:
+                listening[int(port, 16)] = address
+    # 127.0.0.1 as the kernel prints it, alone or as an IPv6 address.
+    assert set(listening) == ports
+    assert set(listening.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_a_path_that_a_shell_would_split_is_refused(repository: Path, tmp_path: Path) -> None:
+    for name in ("with space", "dollar$", "quote'"):
+        folder = tmp_path / name
+        folder.symlink_to(repository)
+        (tmp_path / f"real {name}").mkdir()
+        with pytest.raises(ServerStartError, match="choose another place"):
+            EmbeddedServer(repository, run_dir=tmp_path / f"real {name}")
+
+
+def test_a_model_that_does_not_load_is_named(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "repository")
+    (tmp_path / "repository/text_encoder/1/model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(ServerStartError) as caught:
+        EmbeddedServer(tmp_path / "repository", run_dir=tmp_path / "run").start()
+    assert "text_encoder" in str(caught.value)
+    assert "can't be opened by ONNX Runtime" in str(caught.value)
+    assert len(str(caught.value)) < 4000
+
+
+def test_a_gallery_of_another_model_is_refused_before_the_start(bundle: Bundle, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    other = replace(bundle.manifest, fingerprint="f" * 64)
+    Gallery.open(tmp_path / "gallery", other).close()
+    with pytest.raises(GalleryMismatch) as caught, running(bundle, tmp_path / "gallery"):
+        pass
+    assert "f" * 12 in str(caught.value)
+    assert bundle.manifest.fingerprint[:12] in str(caught.value)
+
+
+def test_serve_stops_on_ctrl_c_with_status_0(bundle: Bundle, tmp_path: Path) -> None:
+    ports = []
+    for _ in range(3):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(str(probe.getsockname()[1]))
+    options = ["--port", ports[0], "--http-port", ports[1], "--metrics-port", ports[2]]
+    command = [
+        sys.executable,
+        "-m",
+        "framesift",
+        "serve",
+        str(bundle.root),
+        "--gallery",
+        str(tmp_path / "g"),
+        *options,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "Ctrl-C" in line:
+            break
+    assert f"gRPC 127.0.0.1:{ports[0]}" in "".join(seen)
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
