@@ -47,7 +47,7 @@ format: $(INSTALLED) ## Rewrite the code in the project's style
 
 .PHONY: bench
 bench: $(INSTALLED) ## Run the benchmarks
-	$(BIN)/pytest bench --benchmark-columns=min,median,stddev --benchmark-group-by=group
+	$(BIN)/pytest bench --benchmark-columns=min,median,stddev,rounds --benchmark-group-by=group
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now
@@ -76,8 +76,8 @@ demo-checkpoint: $(SHAPES)/clip.safetensors $(SHAPES)/train/manifest.jsonl $(SHA
 	    --out export/demo/demo.safetensors
 
 .PHONY: ablation
-ablation: $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl ## Measure the ablations of K and temporal encoding
-	$(BIN)/framesift ablate $^ --init export/demo/demo.safetensors --out bench/results/ablation
+ablation: $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl $(SHAPES)/clip.safetensors ## Measure the ablations of K and temporal encoding
+	$(BIN)/framesift ablate $(wordlist 1,2,$^) --init $(SHAPES)/clip.safetensors --out bench/results/ablation
 
 .PHONY: clean
 clean: ## Remove everything that was made here

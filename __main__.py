@@ -38,7 +38,8 @@ class _Commands(click.Group):
 
 _EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors"), "export"),
-    **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime", "lancedb", "pyarrow", "pytriton"), "server"),
+    **dict.fromkeys(("lancedb", "pyarrow"), "server"),
+    **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime"), "export,server"),
 }
 
 

@@ -128,6 +128,8 @@ def save(path: Path, model: nn.Module, options: Mapping[str, Any], merges: str |
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
     notes = {_OPTIONS: json.dumps(options, sort_keys=True), **({} if merges is None else {_MERGES: merges})}
     save_file(state, scratch, metadata=notes)
+    # safetensors makes its files readable by their owner alone; a server may run as somebody else.
+    scratch.chmod(0o644)
     scratch.replace(path)
 
 

@@ -18,7 +18,7 @@ SOURCES = sorted(
     path
     for folder in ("export", "kernels", "serving", "bench")
     for path in (ROOT / folder).rglob("*.py")
-    if "test_" not in path.name and path.name != "conftest.py"
+    if not path.name.startswith(("test_", "bench_")) and path.name != "conftest.py"
 )
 # Each room may import itself and the rooms before it.
 ROOMS = ("kernels", "export.bundle", "export", "serving", "bench")

@@ -11,9 +11,11 @@ from typing import Any
 
 import click
 import torch
+from torch import Tensor
 
+from ..corpus.cache import DecodedCorpus
 from ..encoders.temporal import TEMPORAL
-from .evaluate import evaluate
+from .evaluate import encode_frames, evaluate
 from .loop import Progress, Recipe, finetune
 from .metrics import RetrievalMetrics
 from .setup import from_checkpoint, load_corpus
@@ -38,11 +40,17 @@ def run_ablation(
         seed=seed,
         freeze_vision=True,
     )
+    torch.manual_seed(seed)
+    towers = from_checkpoint(init, {}, merges=None, towers_only=True).model.eval()
+    corpus, held_out = (load_corpus(path, towers, None) for path in (train, test))
+    click.echo("encoding every frame once", err=True)
+    raw = encode_frames(towers, corpus.frames)
     rows = [(k, "transformer") for k in KEPT] + [(DEFAULT_K, t) for t in TEMPORAL if t != "transformer"]
     done = {(r["top_k"], r["temporal"], json.dumps(r["recipe"])): r for r in _read(log)}
     for k, temporal in rows:
         if (k, temporal, json.dumps(asdict(recipe))) not in done:
-            metrics = _row(train, test, init, recipe, {"top_k": k, "temporal": temporal, "temporal_layers": 2})
+            options = {"top_k": k, "temporal": temporal, "temporal_layers": 2}
+            metrics = _row(init, corpus, raw, held_out, recipe, options)
             record = {"top_k": k, "temporal": temporal, "recipe": asdict(recipe), **asdict(metrics)}
             with log.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(record) + "\n")
@@ -77,10 +85,11 @@ def tables(rows: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def _row(train: Path, test: Path, init: Path, recipe: Recipe, options: dict[str, Any]) -> RetrievalMetrics:
+def _row(
+    init: Path, corpus: DecodedCorpus, raw: Tensor, held_out: DecodedCorpus, recipe: Recipe, options: dict[str, Any]
+) -> RetrievalMetrics:
     torch.manual_seed(recipe.seed)
     trainee = from_checkpoint(init, options, merges=None, towers_only=True)
-    corpus, held_out = (load_corpus(path, trainee.model, None) for path in (train, test))
     label = f"K {options['top_k']}, {options['temporal']}"
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
@@ -88,7 +97,7 @@ def _row(train: Path, test: Path, init: Path, recipe: Recipe, options: dict[str,
             bar.length = progress.steps
             bar.update(1)
 
-        finetune(trainee.model, trainee.tokenizer, corpus, recipe, after_step=after_step)
+        finetune(trainee.model, trainee.tokenizer, corpus, recipe, raw=raw, after_step=after_step)
     captions = [clip.captions[0] for clip in held_out.clips]
     metrics = evaluate(trainee.model, trainee.tokenizer, held_out.frames, captions)
     click.echo(f"{label}: {metrics}", err=True)

@@ -84,12 +84,14 @@ def finetune(
     recipe: Recipe,
     *,
     state: Path | None = None,
+    raw: Tensor | None = None,
     after_step: Callable[[Progress], None] = lambda _: None,
     after_epoch: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Train ``model`` in place; the same arguments give the same weights, interrupted or not.
 
     Args:
+        raw: the corpus' raw frame embeddings [N, F, D] if a frozen vision tower has made them already.
         state: where to keep what a later call needs to go on after the last finished epoch; removed at the end.
         after_step, after_epoch: called with the progress, and with the number of epochs finished.
 
@@ -109,7 +111,9 @@ def finetune(
     optimizer = optimizer_for(model, recipe)
     identity = {**dict(asdict(recipe).items()), "clips": len(corpus.clips)}
     first = _resume(state, model, optimizer, identity)
-    records = _Records(model, corpus, frozen=recipe.freeze_vision)
+    if raw is None and recipe.freeze_vision:
+        raw = encode_frames(model, corpus.frames)
+    records = _Records(model, corpus, raw)
     step, steps = sum(per_epoch[:first]), sum(per_epoch)
     model.train()
     for epoch in range(first, recipe.epochs):
@@ -133,9 +137,8 @@ def finetune(
 class _Records:
     """Encodes a batch's clips; with a frozen vision tower every frame is encoded once and for all."""
 
-    def __init__(self, model: Dong2026, corpus: DecodedCorpus, *, frozen: bool) -> None:
-        self.model, self.corpus = model, corpus
-        self.raw = encode_frames(model, corpus.frames) if frozen else None
+    def __init__(self, model: Dong2026, corpus: DecodedCorpus, raw: Tensor | None) -> None:
+        self.model, self.corpus, self.raw = model, corpus, raw
 
     def __call__(self, rows: tuple[int, ...]) -> Tensor:
         if self.raw is None:

@@ -1,0 +1,190 @@
+"""Checkpoint to bundle: what is written, what is refused, and that the check can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner
+
+from framesift.__main__ import main
+from framesift.export import parity
+from framesift.export.build import build_bundle, eager_model
+from framesift.export.bundle.errors import BundleError, CheckpointError, ParityError
+from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.merges_file import write_merges
+from framesift.export.bundle.store import Bundle, seal
+from framesift.export.checkpoint import save
+from framesift.export.encoders.clip import ARCHITECTURES, ClipConfig
+from framesift.export.systems.dong2026 import Config, Dong2026
+
+SMALL = ClipConfig(
+    embed_dim=64,
+    image_size=32,
+    patch=16,
+    vision_width=128,
+    vision_layers=2,
+    text_width=64,
+    text_layers=2,
+    vocab_size=514,
+    context_length=77,
+)
+
+
+def checkpoint(folder: Path, **options: object) -> Path:
+    """A random small model with a vocabulary of bytes."""
+    torch.manual_seed(0)
+    config = Config(**{"frames": 6, "top_k": 3, "temporal_layers": 1, **options}, clip=SMALL)  # type: ignore[arg-type]
+    model = Dong2026(config)
+    for name, parameter in model.pool_frames.named_parameters():
+        if "layer_norm" not in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    write_merges(folder / "merges.txt", [])
+    path = folder / "model.safetensors"
+    save(path, model, config.options(), (folder / "merges.txt").read_text())
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("small")
+    return build_bundle(checkpoint(folder, temporal="transformer", heads=2), folder / "bundle", options={})
+
+
+@pytest.mark.parametrize("temporal", ["none", "positional"])
+def test_every_kind_of_model_is_exported_and_agrees(temporal: str, tmp_path: Path) -> None:
+    bundle = build_bundle(checkpoint(tmp_path, temporal=temporal, top_k=6), tmp_path / "bundle", options={})
+    assert bundle.manifest.config["temporal"] == temporal
+    rows = list(parity.compare_graphs(eager_model(bundle), bundle.root))
+    assert len(rows) == parity.COMPARISONS
+    assert all(row.ok for row in rows)
+
+
+def test_what_is_in_a_bundle(small: Bundle) -> None:
+    manifest = small.manifest
+    assert sorted(manifest.files) == [
+        "merges.txt",
+        "scorer.onnx",
+        "text_encoder.onnx",
+        "video_encoder.onnx",
+        "weights.safetensors",
+    ]
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert (manifest.frames.count, manifest.frames.size, manifest.embed_dim) == (6, 32, 64)
+    assert manifest.tokenizer.buckets == (16, 32, 77)
+    assert set(manifest.versions) == {"opset", "python", "framesift", "torch", "onnx", "onnxruntime"}
+    assert len(manifest.fingerprint) == 64
+    for graph in ("video_encoder", "text_encoder", "scorer"):
+        opsets = {entry.domain: entry.version for entry in onnx.load(str(small.graph(graph))).opset_import}
+        assert opsets[""] >= 18
+
+
+def test_the_same_checkpoint_gives_the_same_fingerprint(small: Bundle, tmp_path: Path) -> None:
+    again = build_bundle(checkpoint(tmp_path, temporal="transformer", heads=2), tmp_path / "b", options={})
+    assert again.manifest.fingerprint == small.manifest.fingerprint
+    other = build_bundle(checkpoint(tmp_path, temporal="transformer", heads=1), tmp_path / "c", options={})
+    assert other.manifest.fingerprint != small.manifest.fingerprint
+
+
+def spoil(bundle: Bundle, folder: Path, graph: str) -> Bundle:
+    """A copy of the bundle in which one weight of a graph is off, and whose hashes are right."""
+    for path in bundle.root.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    model = onnx.load(str(folder / f"{graph}.onnx"))
+    weight = max(model.graph.initializer, key=lambda t: int(np.prod(t.dims)) * (t.data_type == 1))
+    values = onnx.numpy_helper.to_array(weight).copy()
+    values *= 1.01
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    onnx.save(model, str(folder / f"{graph}.onnx"))
+    seal(folder, bundle.manifest)
+    return Bundle.open(folder)
+
+
+@pytest.mark.parametrize("graph", ["video_encoder", "text_encoder", "scorer"])
+def test_check_finds_a_weight_that_is_one_per_cent_off(graph: str, small: Bundle, tmp_path: Path) -> None:
+    spoilt = spoil(small, tmp_path, graph)
+    result = CliRunner().invoke(main, ["check", str(spoilt.root)])
+    assert result.exit_code == 1
+    breaches = [line for line in result.output.splitlines() if line.endswith("BREACH")]
+    assert breaches
+    assert all(line.startswith(graph) for line in breaches)
+
+
+def test_check_passes_on_fresh_inputs_and_prints_a_table(small: Bundle) -> None:
+    result = CliRunner().invoke(main, ["check", str(small.root)])
+    assert result.exit_code == 0, result.output
+    assert result.output.count(" ok") == parity.COMPARISONS
+
+
+def test_a_bundle_that_fails_its_check_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No graph is exact to the last bit, so a limit of nothing stands for a graph that is wrong.
+    monkeypatch.setattr(parity, "RMS_LIMIT", 0.0)
+    with pytest.raises(ParityError, match="video_encoder"):
+        build_bundle(checkpoint(tmp_path), tmp_path / "bundle", options={})
+    assert {path.name for path in tmp_path.iterdir()} == {"merges.txt", "model.safetensors"}
+
+
+def test_nan_is_a_breach() -> None:
+    assert not parity.Row("stage", float("nan"), 0.0).ok
+    assert not parity.Row("stage", 0.0, 0.0, agreement=float("nan")).ok
+
+
+def test_damage_is_listed_file_by_file(small: Bundle, tmp_path: Path) -> None:
+    for path in small.root.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "scorer.onnx").unlink()
+    raw = bytearray((tmp_path / "merges.txt").read_bytes())
+    raw[3] ^= 1
+    (tmp_path / "merges.txt").write_bytes(raw)
+    with pytest.raises(BundleError, match=r"merges.txt has changed .*; scorer.onnx is missing"):
+        Bundle.open(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match="format 99"):
+        Bundle.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(BundleError, match="can't be read"):
+        Bundle.open(tmp_path)
+
+
+def test_what_exists_is_not_overwritten(small: Bundle, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("keep me")
+    for overwrite in (False, True):
+        with pytest.raises(BundleError, match="exists already"):
+            build_bundle(checkpoint(tmp_path), precious, options={}, overwrite=overwrite)
+    assert (precious / "file").read_text() == "keep me"
+    with pytest.raises(BundleError, match="--overwrite"):
+        build_bundle(checkpoint(tmp_path), small.root, options={})
+
+
+def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
+    write_merges(tmp_path / "other.txt", ["a b", "ab c"])
+    with pytest.raises(CheckpointError, match="knows 514 tokens and the vocabulary .*other.txt makes 516"):
+        build_bundle(checkpoint(tmp_path), tmp_path / "bundle", options={}, merges=tmp_path / "other.txt")
+    assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("ViT-B/32", 151_277_313), ("ViT-B/16", 149_620_737), ("ViT-L/14", 427_616_513)]
+)
+def test_towers_have_openais_names_and_sizes(name: str, parameters: int) -> None:
+    with torch.device("meta"):
+        model = Dong2026(Config(temporal="none", clip=ARCHITECTURES[name]))
+    state = {key: value for key, value in model.state_dict().items() if key.startswith("clip.")}
+    assert sum(value.numel() for value in state.values()) == parameters
+    assert ClipConfig.from_state(state) == ARCHITECTURES[name]
+    if name == "ViT-B/32":
+        assert len(state) == 302
+        assert state["clip.visual.proj"].shape == (768, 512)
+        assert state["clip.visual.transformer.resblocks.11.attn.in_proj_weight"].shape == (2304, 768)
+
+
+def test_options_that_make_no_model() -> None:
+    for bad in ({"top_k": 13}, {"top_k": 0}, {"heads": 5}, {"temporal": "sometimes"}):
+        with pytest.raises(ValueError, match=r"top_k|heads|temporal"):
+            replace(Config(), **bad)  # type: ignore[arg-type]
