@@ -9,20 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Scores this close have no order: float32 in another order of summation moves them by about 1e-6.
-TIE = 1e-5
+# Scores this close have no order. Graph and eager model differ by 1e-6 in a record, and where that falls on the edge
+# between two float16 values, a stored number and with it a score moves by a few 1e-5.
+TIE = 1e-4
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of ``queries`` rankings equal the reference's; ``worst`` is the largest difference of any one score.
+    """How many of ``queries`` rankings equal the reference's, place by place.
 
-    ``swapped`` counts places at which two videos closer than ``TIE`` stand in another order.
+    ``swapped`` counts the places at which videos closer than ``TIE`` stand in another order. ``off`` counts the scores
+    that differ by more than ``TIE``, of ``scores`` in all: there two logits lay closer than rounding and another frame
+    was kept. ``worst`` is the largest difference of the others.
     """
 
     queries: int
     equal: int
     swapped: int
+    scores: int
+    off: int
     worst: float
 
 
@@ -32,7 +37,7 @@ def compare(
     ids: Sequence[str],
     reference: NDArray[np.floating[Any]],
 ) -> Agreement:
-    """Compare every ranking with the reference, place by place.
+    """Compare every ranking with the reference.
 
     Args:
         rankings: for each query the ids found, best first.
@@ -42,12 +47,14 @@ def compare(
     """
     column = {name: i for i, name in enumerate(ids)}
     equal = swapped = 0
-    worst = 0.0
+    differences = []
     for found, given, row in zip(rankings, scores, reference, strict=True):
         mine = row[[column[name] for name in found]]
         best = np.sort(row)[::-1][: len(found)]
-        worst = max(worst, float(np.abs(mine - given).max(initial=0.0)))
-        whole = len(set(found)) == len(found) == min(len(found), len(row))
+        whole = len(set(found)) == len(found)
         equal += bool(whole and (np.abs(mine - best) <= TIE).all())
         swapped += int((mine != best).sum())
-    return Agreement(len(rankings), equal, swapped, worst)
+        differences.append(np.abs(mine - given))
+    every = np.concatenate(differences)
+    close = every[every <= TIE]
+    return Agreement(len(rankings), equal, swapped, len(every), len(every) - len(close), float(close.max(initial=0.0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -61,5 +62,7 @@ def indexed(server, clips: list) -> list:
 
     with Client(server.grpc_address) as opened:
         for clip in clips:
-            opened.index(clip.video, id=clip.video.name)
+            last = opened.index(clip.video, id=clip.video.name)
+        while opened.search("anything", top=1).version < last.version:
+            time.sleep(0.05)
     return clips

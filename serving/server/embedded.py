@@ -25,7 +25,7 @@ _PREFIX = "framesift"
 # Only who started the server may change its models, map shared memory, trace, or infer over HTTP, which has requests
 # that end the server.
 _GUARDED = "model-repository,shared-memory,trace,logging"
-_EXIT_S = 10
+_EXIT_S = 5
 
 
 class EmbeddedServer:

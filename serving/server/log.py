@@ -5,22 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_STAMP = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z? [0-9]+ ([EWI]) \S+ ")
+_ERROR = re.compile(r'^\S+ E \d+ \S+\] "?(.*?)"?$')
+_CAUSE = "failed to load"
+# Said at every start on a machine without a GPU.
+_HARMLESS = ("CUDA", "Cuda")
 _SHOWN = 8
 
 
 def failure(log: Path) -> str:
-    """The log's error lines, or its last ones where it has none."""
+    """The lines that tell why models did not load, or else other errors, or else the last lines."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    errors = [_without_stamp(line) for line in lines if _is_error(line)]
-    shown = list(dict.fromkeys(errors))[-_SHOWN:] or lines[-_SHOWN:]
+    errors = [match.group(1) for line in lines if (match := _ERROR.match(line))]
+    errors = [line for line in errors if not any(word in line for word in _HARMLESS)]
+    causes = [line for line in errors if line.startswith(_CAUSE)]
+    shown = list(dict.fromkeys(causes or errors))[-_SHOWN:] or lines[-_SHOWN:]
     return "\n  ".join([*shown, f"(all of it: {log})"])
-
-
-def _is_error(line: str) -> bool:
-    stamp = _STAMP.match(line)
-    return stamp.group(1) == "E" if stamp else line.startswith(("error:", "Error"))
-
-
-def _without_stamp(line: str) -> str:
-    return _STAMP.sub("", line).strip().strip('"')
