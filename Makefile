@@ -49,6 +49,10 @@ format: $(INSTALLED) ## Rewrite the code in the project's style
 bench: $(INSTALLED) ## Run the benchmarks
 	$(BIN)/pytest bench --benchmark-columns=min,median,stddev,rounds --benchmark-group-by=group
 
+.PHONY: tables
+tables: $(INSTALLED) ## Put the committed results into the README
+	$(BIN)/python -m framesift.bench.report
+
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now
 	$(BIN)/pip list --format=freeze --exclude-editable | grep -vE '^(framesift|pip|setuptools)=' | sed 's/+cpu$$//' > constraints.txt

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,24 +12,28 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError
-from .heartbeat import Heartbeat
+from .exchange import Arrays as Arrays
+from .exchange import Exchange, defect
 
-Arrays = dict[str, np.ndarray[Any, Any]]
-
-# A longer message would not fit the metadata in which gRPC carries it.
-_LONGEST_MESSAGE = 2000
+EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
 
 
 class Backend(ABC):
-    """A model of Triton server's Python backend. Subclasses give ``setup`` and ``run``.
+    """A model of Triton server's Python backend. Subclasses give ``setup`` and ``run``, and close in ``finalize``.
+
+    The class can be imported, and ``setup`` and ``run`` called, without the server. Under the server it is the
+    ``TritonPythonModel`` of a ``model.py``.
 
     Attributes:
         name: the model's name.
         parameters: the string parameters of its configuration.
+        gpu: number of the GPU on which the server places this instance, or None.
     """
 
-    name: str
-    parameters: Mapping[str, str]
+    name: str = "model"
+    parameters: Mapping[str, str] = {}
+    gpu: int | None = None
+    _exchange: Exchange
 
     @abstractmethod
     def setup(self, config: dict[str, Any], folder: Path) -> None:
@@ -42,46 +44,32 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
-        """Answer several requests, each a mapping of input names to arrays, with outputs or with an error each."""
+    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> Sequence[Arrays | FramesiftError]:
+        """Answer several requests, each a mapping of input names to arrays, with outputs or with an error each.
+
+        An exception fails all of them; outputs that are not as configured fail their request.
+        """
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Called by the server once a process."""
         import triton_python_backend_utils as server
 
-        self._server = server
         self.name = args["model_name"]
+        if args["model_instance_kind"] == "GPU":
+            self.gpu = int(args["model_instance_device_id"])
+        config: dict[str, Any] = json.loads(args["model_config"])
+        self.parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         try:
             check_numpy()
-            config: dict[str, Any] = json.loads(args["model_config"])
-            self.parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
             self.setup(config, Path(args["model_repository"], args["model_version"]))
-        except FramesiftError as error:
-            raise server.TritonModelException(error.wire()) from error
-        self._heartbeat = Heartbeat()
+            self._exchange = Exchange(server, self.name, config)
+        except Exception as error:
+            told = error if isinstance(error, FramesiftError) else defect(self.name, error)
+            raise server.TritonModelException(told.wire()) from error
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Called by the server with one or more requests; every one of them gets a response, whatever happens."""
-        with self._heartbeat.busy():
-            inputs = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-            try:
-                results = self.run(inputs)
-            except Exception as error:
-                results = [self._bug(error)] * len(requests)
-            return [self._response(*pair) for pair in zip(requests, results, strict=True)]
-
-    def _response(self, request: Any, result: Arrays | FramesiftError) -> Any:
-        if isinstance(result, FramesiftError):
-            message = result.wire()[:_LONGEST_MESSAGE]
-            return self._server.InferenceResponse(error=self._server.TritonError(message))
-        wanted = request.requested_output_names()
-        tensors = [self._server.Tensor(name, np.ascontiguousarray(result[name])) for name in result if name in wanted]
-        return self._server.InferenceResponse(tensors)
-
-    def _bug(self, error: Exception) -> FramesiftError:
-        traceback.print_exception(error, file=sys.stderr)
-        reason = str(error).partition("\n")[0][:300]
-        return FramesiftError(f"internal error in {self.name}: {type(error).__name__}: {reason}")
+        return self._exchange.execute(requests, self.run)
 
 
 def check_numpy() -> None:
@@ -93,7 +81,7 @@ def check_numpy() -> None:
     Raises:
         FramesiftError: the interpreter of this model has numpy 2 or later.
     """
-    if "FRAMESIFT_EMBEDDED" in os.environ and int(np.__version__.partition(".")[0]) >= 2:
+    if EMBEDDED_VARIABLE in os.environ and int(np.__version__.partition(".")[0]) >= 2:
         raise FramesiftError(
             f"the embedded server's Python backend needs numpy 1.26, this environment has {np.__version__}: "
             "pip install 'framesift[server]' in an environment of its own"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 VARIABLE = "FRAMESIFT_HEARTBEATS"
 INTERVAL_S = 0.5
+_STAMP = struct.Struct("<d")
 _LAYOUT = struct.Struct("<dd")
 _BUSY_OFFSET = 8
 
@@ -32,7 +33,10 @@ class Beat:
 
 
 class Heartbeat:
-    """Writes this process' signs of life into the folder named by the environment, if it names one."""
+    """Writes this process' signs of life into the folder named by the environment, if it names one.
+
+    Make it once the model is loaded: loading may rightly take longer than any request.
+    """
 
     def __init__(self) -> None:
         self._map: mmap.mmap | None = None
@@ -43,11 +47,12 @@ class Heartbeat:
             stream.write(_LAYOUT.pack(time.monotonic(), 0.0))
             stream.flush()
             self._map = mmap.mmap(stream.fileno(), _LAYOUT.size)
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._beat, args=(self._map,), name="heartbeat", daemon=True).start()
 
-    def _beat(self) -> None:
-        while self._map is not None:
-            struct.pack_into("<d", self._map, 0, time.monotonic())
+    @staticmethod
+    def _beat(stamps: mmap.mmap) -> None:
+        while True:
+            _STAMP.pack_into(stamps, 0, time.monotonic())
             time.sleep(INTERVAL_S)
 
     @contextlib.contextmanager
@@ -56,11 +61,11 @@ class Heartbeat:
         if self._map is None:
             yield
             return
-        struct.pack_into("<d", self._map, _BUSY_OFFSET, time.monotonic())
+        _STAMP.pack_into(self._map, _BUSY_OFFSET, time.monotonic())
         try:
             yield
         finally:
-            struct.pack_into("<d", self._map, _BUSY_OFFSET, 0.0)
+            _STAMP.pack_into(self._map, _BUSY_OFFSET, 0.0)
 
 
 def read(folder: Path) -> list[Beat]:

@@ -15,41 +15,45 @@ from pathlib import Path
 from types import TracebackType
 
 from ...export.bundle.errors import ServerError, ServerStartError
-from . import keeper
+from . import keeper, preflight
+from .addresses import Addresses, choose, reachable, resolve
+from .admin import Admin
+from .cleanup import new_mark, remove, sweep
+from .command import server_command
 from .layout import RunFolder
-from .log import failure
-from .preflight import check_interpreter, check_path, check_port, check_stub, free_port, server_files
+from .log import failure, said
 from .watchdog import Watchdog
 
-_PREFIX = "framesift"
-# Only who started the server may change its models, map shared memory, trace, or infer over HTTP, which has requests
-# that end the server.
-_GUARDED = "model-repository,shared-memory,trace,logging"
-_EXIT_S = 5
+_STARTS = 3
+# The keeper gives the server 15 s, and what the server leaves behind a few more.
+_STOP_S = 25.0
 
 
 class EmbeddedServer:
     """One run of the server. Use it as a context manager, or call ``start`` and ``stop``.
 
+    It ends with this process, however that dies. Its log, the models' backends and their signs of life are in the run's
+    folder.
+
     Args:
         repository: the model repository.
-        run_dir: folder of this run's backends and log; a temporary one, removed at the end, without it.
-        host: address to listen on. Requests for inference are not authenticated, so think before you widen it.
+        run_dir: folder for this run alone; without it a temporary one, removed at the end unless the start failed.
+        host: IPv4 address to listen on. Requests for inference are not authenticated, so think before you widen it.
         grpc_port, http_port, metrics_port: free ones are chosen for those not given.
         env: further environment variables for the models.
         start_deadline_s: how long all models together may take to load.
-        hang_after_s: a model's process that is silent, or in one request, for longer is killed and started again.
+        hang_after_s: a model's process that is silent, or in one execution, for longer is killed and started again.
         extra_args: further arguments of tritonserver.
 
     Raises:
-        ServerStartError: the machine, the environment or a path would keep the server from working.
+        ServerStartError: a path can't be used.
     """
 
     def __init__(
         self,
-        repository: Path,
+        repository: str | os.PathLike[str],
         *,
-        run_dir: Path | None = None,
+        run_dir: str | os.PathLike[str] | None = None,
         host: str = "127.0.0.1",
         grpc_port: int | None = None,
         http_port: int | None = None,
@@ -59,42 +63,38 @@ class EmbeddedServer:
         hang_after_s: float = 60.0,
         extra_args: Sequence[str] = (),
     ) -> None:
-        check_interpreter()
-        self._server_files = server_files()
-        self.repository = repository.resolve()
-        self._temporary = run_dir is None
-        self._folder = RunFolder((run_dir or Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-"))).resolve())
-        check_path(self.repository, "the model repository")
-        check_path(self._folder.root, "the run's folder")
-        if not self.repository.is_dir():
-            raise ServerStartError(f"there is no model repository at {self.repository}")
-        self.host = host
-        self._given = (grpc_port, http_port, metrics_port)
-        self._ports = (0, 0, 0)
-        self._env = dict(env or {})
-        self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
-        self._extra = list(extra_args)
+        self.repository = Path(repository).resolve()
         self.admin_key = secrets.token_hex(16)
-        # The launcher's id in the name lets a later run find what a killed one left behind.
-        self.shared_memory_prefix = f"{_PREFIX}-{os.getpid()}-{secrets.token_hex(4)}-"
+        # Begins the names of the run's shared memory, and stands in the command lines of its processes.
+        self.shared_memory_prefix = new_mark()
+        self._temporary = run_dir is None
+        place = Path(tempfile.gettempdir(), self.shared_memory_prefix + "run") if run_dir is None else Path(run_dir)
+        self._folder = RunFolder(place.resolve())
+        preflight.check_path(self.repository, "the model repository")
+        preflight.check_path(self._folder.root, "the run's folder")
+        self._host, self._given = host, (grpc_port, http_port, metrics_port)
+        self._env, self._extra = dict(env or {}), list(extra_args)
+        self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
+        self._addresses = Addresses(host, *(port or 0 for port in self._given))
         self._keeper: subprocess.Popen[str] | None = None
         self._watchdog: Watchdog | None = None
+        self._stopping = False
         self.pid = 0
 
     @property
     def grpc_address(self) -> str:
-        """host:port for clients."""
-        return f"{self.host}:{self._ports[0]}"
+        """host:port for clients on this machine."""
+        return f"{self._addresses.client_host}:{self._addresses.grpc}"
 
     @property
     def http_address(self) -> str:
-        """host:port of health, statistics, and of inference for holders of the admin key."""
-        return f"{self.host}:{self._ports[1]}"
+        """host:port of health and statistics, and of the rest of HTTP for holders of the admin key."""
+        return f"{self._addresses.client_host}:{self._addresses.http}"
 
     @property
     def metrics_address(self) -> str:
         """host:port of the Prometheus metrics."""
-        return f"{self.host}:{self._ports[2]}"
+        return f"{self._addresses.client_host}:{self._addresses.metrics}"
 
     @property
     def log_path(self) -> Path:
@@ -110,98 +110,99 @@ class EmbeddedServer:
         """Start the server and wait until every model is ready.
 
         Raises:
-            ServerStartError: it did not become ready; the message holds the log's errors.
+            ServerStartError: something would keep it from working, or it did not become ready; the message says what.
         """
-        _sweep_earlier_runs()
-        self._folder.root.mkdir(parents=True, exist_ok=True)
-        self._folder.build(self._server_files)
-        environment = self._folder.environment(self._env)
-        check_stub(self._folder.stub, environment)
-        chosen: list[int] = []
-        for given in self._given:
-            if given is not None:
-                check_port(self.host, given)
-            port = given or free_port(self.host)
-            while given is None and port in (*chosen, *self._given):
-                port = free_port(self.host)
-            chosen.append(port)
-        self._ports = (chosen[0], chosen[1], chosen[2])
-        command = [
-            sys.executable,
-            "-I",
-            keeper.__file__,
-            self.shared_memory_prefix,
-            str(self.log_path),
-            "--",
-            *self._command(),
-        ]
-        self._keeper = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=self._folder.root,
-            start_new_session=True,
-        )
+        if self._keeper is not None:
+            raise ServerStartError("this server was started already: make another EmbeddedServer")
+        preflight.check_machine()
+        files = preflight.server_files()
+        preflight.check_repository(self.repository)
+        host = resolve(self._host)
+        sweep()
         try:
-            assert self._keeper.stdout is not None
-            self.pid = int(self._keeper.stdout.readline() or 0)
-            self._wait_until_ready()
+            self._folder.build(files)
+            environment = self._folder.environment(self._env)
+            preflight.check_processes(self._folder.stub, environment)
+            self._start_on(host, files, environment)
         except BaseException:
-            self.stop()
+            # Where the server ran, its log is worth keeping.
+            if self._temporary and self._keeper is None:
+                shutil.rmtree(self._folder.root, ignore_errors=True)
             raise
         self._watchdog = Watchdog(
             self.pid,
             self._folder.heartbeats,
-            self.grpc_address,
-            self.admin_key,
+            self._admin(),
+            self.log_path,
             hang_after_s=self._hang_after_s,
+            load_deadline_s=self._start_deadline_s,
         )
         self._watchdog.start()
         return self
 
-    def _command(self) -> list[str]:
-        grpc, http, metrics = map(str, self._ports)
-        files = self._server_files
-        return [
-            str(files / "bin/tritonserver"),
-            f"--model-repository={self.repository}",
-            f"--backend-directory={self._folder.backends}",
-            f"--cache-directory={files / 'caches'}",
-            *(f"--{name}-address={self.host}" for name in ("grpc", "http", "metrics")),
-            f"--grpc-port={grpc}",
-            f"--http-port={http}",
-            f"--metrics-port={metrics}",
-            "--disable-auto-complete-config",
-            "--model-control-mode=explicit",
-            "--load-model=*",
-            f"--exit-timeout-secs={_EXIT_S}",
-            "--log-format=ISO8601",
-            "--allow-gpu-metrics=false",
-            "--pinned-memory-pool-byte-size=0",
-            f"--backend-config=python,shm-region-prefix-name={self.shared_memory_prefix}",
-            f"--grpc-restricted-protocol={_GUARDED}:admin-key={self.admin_key}",
-            f"--http-restricted-api={_GUARDED},inference:admin-key={self.admin_key}",
-            *self._extra,
-        ]
+    def _start_on(self, host: str, files: Path, environment: Mapping[str, str]) -> None:
+        for attempt in range(1, _STARTS + 1):
+            self._addresses = choose(host, self._given)
+            try:
+                self._launch(files, environment)
+                self._wait_until_ready()
+                return
+            except BaseException as error:
+                self._end()
+                # A port that was free a moment ago can be taken while the models load; there are others.
+                taken = isinstance(error, ServerStartError) and said(self.log_path, "already in use")
+                if not taken or attempt == _STARTS or None not in self._given:
+                    raise
+                self.log_path.write_bytes(b"")
+
+    def _admin(self) -> Admin:
+        return Admin(self._addresses.client_host, self._addresses.http, self.admin_key)
+
+    def _launch(self, files: Path, environment: Mapping[str, str]) -> None:
+        command = server_command(
+            files,
+            self._folder,
+            self.repository,
+            self._addresses,
+            mark=self.shared_memory_prefix,
+            admin_key=self.admin_key,
+            extra=self._extra,
+        )
+        temporary = str(self._folder.root) if self._temporary else ""
+        arguments = [self.shared_memory_prefix, str(self.log_path), str(os.getpid()), temporary, "--", *command]
+        with self.log_path.open("ab") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", keeper.__name__, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=dict(environment),
+                cwd=self._folder.work,
+                start_new_session=True,
+            )
+        assert self._keeper.stdout is not None
+        self.pid = int(self._keeper.stdout.readline() or 0)
 
     def _wait_until_ready(self) -> None:
-        import tritonclient.grpc as grpc
-
+        admin, addresses = self._admin(), self._addresses
         deadline = time.monotonic() + self._start_deadline_s
-        with grpc.InferenceServerClient(self.grpc_address) as client:
-            while self.alive:
-                with contextlib.suppress(grpc.InferenceServerException):
-                    if client.is_server_ready(client_timeout=1.0):
-                        return
-                if time.monotonic() > deadline:
-                    raise ServerStartError(
-                        f"Triton server was not ready within {self._start_deadline_s:.0f} s:\n"
-                        f"  {failure(self.log_path)}"
-                    )
-                time.sleep(0.05)
-        raise ServerStartError(f"Triton server did not start:\n  {failure(self.log_path)}")
+        while self.alive:
+            # Ready is said over HTTP; the other two may begin to listen a moment later.
+            if admin.ready() and all(
+                reachable(addresses.client_host, port) for port in (addresses.grpc, addresses.metrics)
+            ):
+                return
+            if time.monotonic() > deadline:
+                raise ServerStartError(
+                    f"Triton server was not ready within {self._start_deadline_s:g} s:\n{self._reasons()}"
+                )
+            time.sleep(0.05)
+        raise ServerStartError(f"Triton server did not start:\n{self._reasons()}")
+
+    def _reasons(self) -> str:
+        told = failure(self.log_path)
+        return f"{told}\n  (the whole log: {self.log_path})" if self._temporary else told
 
     def wait(self) -> None:
         """Block until the server ends.
@@ -212,23 +213,34 @@ class EmbeddedServer:
         if self._keeper is None:
             return
         status = self._keeper.wait()
-        if self._watchdog is not None:
-            raise ServerError(f"Triton server ended by itself (status {status}):\n  {failure(self.log_path)}")
+        if not self._stopping:
+            raise ServerError(f"Triton server ended by itself (status {status}):\n{failure(self.log_path)}")
 
     def stop(self) -> None:
         """Let requests that are being answered finish, stop the server, and remove what it left."""
+        self._stopping = True
         if self._watchdog is not None:
             self._watchdog.stop()
-            self._watchdog = None
-        if self._keeper is not None:
-            assert self._keeper.stdin is not None
-            assert self._keeper.stdout is not None
-            self._keeper.stdin.close()
-            self._keeper.wait()
-            self._keeper.stdout.close()
-            self._keeper = None
+        self._end()
         if self._temporary:
             shutil.rmtree(self._folder.root, ignore_errors=True)
+
+    def _end(self) -> None:
+        if self._keeper is None:
+            return
+        assert self._keeper.stdin is not None
+        assert self._keeper.stdout is not None
+        with contextlib.suppress(OSError):
+            # One byte, because its end alone reaches nobody while a child forked by this process holds the pipe too.
+            self._keeper.stdin.write("\n")
+            self._keeper.stdin.close()
+        try:
+            self._keeper.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+        self._keeper.stdout.close()
+        remove(self.shared_memory_prefix)
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
@@ -237,13 +249,3 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _sweep_earlier_runs() -> None:
-    """Remove shared memory whose launcher no longer runs."""
-    for name in os.listdir(keeper.SHARED_MEMORY):
-        prefix, _, rest = name.partition("-")
-        owner, _, _ = rest.partition("-")
-        if prefix == _PREFIX and owner.isdigit() and not Path("/proc", owner).exists():
-            with contextlib.suppress(OSError):
-                Path(keeper.SHARED_MEMORY, name).unlink()

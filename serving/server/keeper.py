@@ -1,8 +1,14 @@
 """The process between the launcher and the server, so that the server never outlives the launcher.
 
-Runs alone: ``python keeper.py PREFIX LOG -- COMMAND``. It starts COMMAND, prints its process id, and waits for it or
-for its own standard input to end, which happens however the launcher dies. Then it stops the server and removes the
-processes and the shared memory that carry PREFIX. Needs the standard library alone, and imports little of it.
+    python -m framesift.serving.server.keeper MARK LOG LAUNCHER FOLDER -- COMMAND
+
+It starts COMMAND, prints its process id, and waits until it ends, until its own standard input brings a byte or ends,
+or until the process LAUNCHER ends, however that happens. Then it stops the server and removes what the run left; FOLDER
+too, unless it is empty, if the launcher is gone. Its own death kills the server at once. It exits with the server's
+status. Needs the standard library alone.
+
+The server is forked from this process' only thread: the kernel's death signal is tied to the thread that forked, so a
+launcher with threads of its own could not use it.
 """
 
 from __future__ import annotations
@@ -11,74 +17,70 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
+
+from .cleanup import claim, remove
 
 _PR_SET_PDEATHSIG = 1
-# Only the end of its standard input may stop the keeper: a Ctrl-C is the launcher's to handle.
+_PR_SET_CHILD_SUBREAPER = 36
+# A Ctrl-C or the end of a session is the launcher's to handle; it ends the keeper through its standard input.
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SHARED_MEMORY = "/dev/shm"
+# Longer than the server takes to give up on requests that don't end; once the launcher is gone nobody waits for those.
 _STOP_S = 15
-# Healthy model processes notice the end of the server within this time.
-_GRACE_S = 1.0
+_STOP_ALONE_S = 5
+_LOOK_S = 0.2
 
 
-def sweep(prefix: str) -> None:
-    """Kill every process that was given ``prefix`` and remove the shared memory of that name."""
-    mark = b"\0" + prefix.encode()
-    deadline = time.monotonic() + _GRACE_S
-    while (alive := _carrying(mark)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in alive:
-        with contextlib.suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    for name in os.listdir(SHARED_MEMORY):
-        if name.startswith(prefix):
-            with contextlib.suppress(OSError):
-                os.unlink(f"{SHARED_MEMORY}/{name}")
+def keep(mark: str, launcher: int, log: str, command: Sequence[str]) -> int:
+    """Run ``command`` until it ends, the launcher does, or the launcher says so; returns its exit status."""
+    libc = ctypes.CDLL(None)
+    # What the server leaves behind becomes this process' child, and ends with it.
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    keeper = os.getpid()
 
+    def die_with_the_keeper() -> None:
+        for number in _IGNORED:
+            signal.signal(number, signal.SIG_DFL)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != keeper:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def _carrying(mark: bytes) -> list[int]:
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as stream:
-                arguments = stream.read()
-                # The keeper carries the prefix as well.
-                if mark in arguments and b"triton_python_backend_stub" in arguments:
-                    found.append(int(name))
-    return found
-
-
-def _die_with_the_keeper() -> None:
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def keep(prefix: str, log: str, command: list[str]) -> int:
-    """Run ``command`` until it ends or the launcher does; returns its exit status."""
+    lock = claim(mark)
     with open(log, "ab") as output:
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=_die_with_the_keeper
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_the_keeper
         )
-    print(server.pid, flush=True)
-    ended = os.pidfd_open(server.pid)
-    select.select([ended, sys.stdin.fileno()], [], [])
+    with contextlib.suppress(BrokenPipeError):
+        print(server.pid, flush=True)
+    # A child that the launcher forks holds the other end of standard input too, so its end alone would not do.
+    while server.poll() is None and os.getppid() == launcher:
+        if select.select([sys.stdin], [], [], _LOOK_S)[0]:
+            break
     if server.poll() is None:
         server.terminate()
         try:
-            server.wait(_STOP_S)
+            server.wait(_STOP_S if os.getppid() == launcher else _STOP_ALONE_S)
         except subprocess.TimeoutExpired:
             server.kill()
     status = server.wait()
-    sweep(prefix)
+    remove(mark)
+    os.close(lock)
+    return status if status >= 0 else 128 - status
+
+
+def main(mark: str, log: str, launcher: str, folder: str, _: str, *command: str) -> int:
+    """The program; the arguments are those of the module's docstring."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    status = keep(mark, int(launcher), log, command)
+    if folder and os.getppid() != int(launcher):
+        shutil.rmtree(folder, ignore_errors=True)
     return status
 
 
 if __name__ == "__main__":
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(keep(sys.argv[1], sys.argv[2], sys.argv[4:]) & 0xFF)
+    sys.exit(main(*sys.argv[1:]))

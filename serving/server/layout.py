@@ -6,9 +6,12 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
+from ..backends.base import EMBEDDED_VARIABLE
 from ..backends.heartbeat import VARIABLE as HEARTBEATS
 
 _ONNXRUNTIME = '''\
@@ -16,6 +19,9 @@ _ONNXRUNTIME = '''\
 
 from framesift.serving.backends.onnxruntime import OnnxRuntime as TritonPythonModel  # noqa: F401
 '''
+# Of the caller's environment the models get what begins like one of these.
+_PASSED_ON = ("CUDA_", "FRAMESIFT_", "HOME", "NVIDIA_", "TMPDIR", "TZ")
+_PACKAGE = "framesift"
 
 
 @dataclass(frozen=True)
@@ -40,46 +46,68 @@ class RunFolder:
         return self.root / "heartbeats"
 
     @property
+    def work(self) -> Path:
+        """The processes' working directory. Python looks for modules there first, so it stays empty."""
+        return self.root / "work"
+
+    @property
     def log(self) -> Path:
         """Everything that the server and its models print."""
         return self.root / "server.log"
 
     def build(self, server: Path) -> None:
         """Lay out the backends for this interpreter; ``server`` is where the wheel keeps the server."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for old in (self.backends, self.heartbeats):
+            shutil.rmtree(old, ignore_errors=True)
         python, onnxruntime = self.backends / "python", self.backends / "onnxruntime"
-        for folder in (python, onnxruntime, self.heartbeats):
+        for folder in (python, onnxruntime, self.heartbeats, self.work):
             folder.mkdir(parents=True, exist_ok=True)
+        self.log.write_bytes(b"")
         # Backends built on the Python one refuse its library as a link out of the folder, so it is copied; the stub
         # finds its own libraries beside the file that a link leads to.
         shutil.copy2(server / "backends/python/libtriton_python.so", python)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        _link(
-            python / "triton_python_backend_utils.py",
-            server / "backends/python/triton_python_backend_utils.py",
-        )
-        _link(self.stub, server / "python_backend_stubs" / version / "triton_python_backend_stub")
+        utilities = "triton_python_backend_utils.py"
+        (python / utilities).symlink_to(server / "backends/python" / utilities)
+        # The models' processes look for modules here, so they run the very framesift that starts them.
+        (python / _PACKAGE).symlink_to(Path(str(files(_PACKAGE))).resolve())
+        self.stub.symlink_to(server / "python_backend_stubs" / version / self.stub.name)
         (onnxruntime / "model.py").write_text(_ONNXRUNTIME, encoding="utf-8")
 
-    def environment(self, extra: dict[str, str]) -> dict[str, str]:
+    def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """The environment of the server and its models: nothing of the caller's but what they need, and ``extra``."""
+        passed = {key: value for key, value in os.environ.items() if key.startswith(_PASSED_ON)}
+        libraries = [str(libpython_folder() or ""), os.environ.get("LD_LIBRARY_PATH", "")]
         return {
+            "HOME": "/tmp",
+            **passed,
             # The stub takes its prefix from the python3 that comes first.
             "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), "/usr/local/bin", "/usr/bin", "/bin"]),
-            # Without it the stub takes whatever libpython the system has, or none.
-            "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR")),
-            "HOME": os.environ.get("HOME", "/tmp"),
+            # For the keeper.
+            "PYTHONPATH": str(self.backends / "python"),
+            # Without the first folder the stub takes whatever libpython the system has, or none.
+            "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
             "LANG": "C.UTF-8",
-            # A __pycache__ in a version's folder would make the server believe that the model has changed.
+            # For Python 3.10; from 3.11 on this server's stub takes no notice of variables that are Python's own.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
+            # One process a model: threads of each model's numpy would only take the cores from the other models.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
             HEARTBEATS: str(self.heartbeats),
-            "FRAMESIFT_EMBEDDED": "1",
+            EMBEDDED_VARIABLE: "1",
             **extra,
         }
 
 
-def _link(link: Path, target: Path) -> None:
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
+def libpython_folder() -> Path | None:
+    """Where this interpreter's shared library lies; None if it has none.
+
+    Distributions and relocated builds keep it elsewhere than the interpreter's own configuration says.
+    """
+    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+    configured, multiarch = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("MULTIARCH")
+    folders = [Path(configured or "/usr/lib"), Path(sys.base_prefix, "lib"), Path("/usr/lib64")]
+    folders += [Path("/usr/lib", multiarch)] if multiarch else []
+    return next((folder for folder in folders if (folder / name).is_file()), None)

@@ -5,18 +5,63 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_ERROR = re.compile(r'^\S+ E \d+ \S+\] "?(.*?)"?$')
-_CAUSE = "failed to load"
-# Said at every start on a machine without a GPU.
-_HARMLESS = ("CUDA", "Cuda")
+_STAMP = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z ([EWIF]) [0-9]+ \S+\] ")
+_NOT_LOADED = re.compile(r"failed to load '(?P<model>[^']+)' version \d+: (?:[A-Z][\w ]+: )?(?P<reason>.*)")
+# Said by every start without a GPU, and what only repeats the line that names the model.
+_NOISE = (
+    "CudaDriverHelper",
+    "CUDA driver version is insufficient",
+    "Failed to create instance",
+    "failed to load all models",
+    "NVML",
+    "DCGM",
+)
+# An ensemble fails because its member did, of which there is mostly a line of its own.
+_CONSEQUENCE = "which has no loaded version"
+_TEXT_FORMAT = "Error parsing text-format "
 _SHOWN = 8
+_LONGEST_LINE = 600
+_TAIL_BYTES = 1 << 20
 
 
 def failure(log: Path) -> str:
-    """The lines that tell why models did not load, or else other errors, or else the last lines."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    errors = [match.group(1) for line in lines if (match := _ERROR.match(line))]
-    errors = [line for line in errors if not any(word in line for word in _HARMLESS)]
-    causes = [line for line in errors if line.startswith(_CAUSE)]
-    shown = list(dict.fromkeys(causes or errors))[-_SHOWN:] or lines[-_SHOWN:]
-    return "\n  ".join([*shown, f"(all of it: {log})"])
+    """Why the server or its models did not start, in a few indented lines: the log's errors, or else its end."""
+    lines = _tail(log)
+    found = list(dict.fromkeys(line for line in map(_error, lines) if line))
+    told = [line for line in found if _CONSEQUENCE not in line] or found
+    if len(told) > _SHOWN:
+        told = [*told[:_SHOWN], f"... and {len(told) - _SHOWN} errors more"]
+    plain = [line for line in lines if line.strip() and line[0] not in "+|"]
+    return "\n".join(f"  {line[:_LONGEST_LINE]}" for line in told or plain[-_SHOWN:] or ["the server said nothing"])
+
+
+def said(log: Path, text: str) -> bool:
+    """Whether the log holds ``text``."""
+    return any(text in line for line in _tail(log))
+
+
+def _tail(log: Path) -> list[str]:
+    if not log.is_file():
+        return []
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        return stream.read().decode("utf-8", "replace").splitlines()
+
+
+def _error(line: str) -> str | None:
+    """The message of a line that reports an error; None for all other lines."""
+    if _TEXT_FORMAT in line:
+        return line.partition(_TEXT_FORMAT)[2]
+    stamp = _STAMP.match(line)
+    if any(noise in line for noise in _NOISE):
+        return None
+    if stamp is None:
+        return line if line.startswith(("error: ", "tritonserver: ")) else None
+    if stamp.group(1) not in "EF":
+        return None
+    message = line[stamp.end() :].strip().strip('"')
+    if (found := _NOT_LOADED.match(message)) is not None:
+        # Behind it stands the trace, in one line with the message.
+        reason = found["reason"].partition("\\n\\nAt:")[0].removeprefix("TritonModelException: ")
+        return f"{found['model']}: {reason.rstrip(';')}"
+    return message

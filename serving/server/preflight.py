@@ -2,61 +2,59 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
-import sysconfig
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from ...export.bundle.errors import ServerStartError
+from .cleanup import SHARED_MEMORY
+from .layout import libpython_folder
 
 _PYTHONS = ((3, 10), (3, 12))
-_SHARED_MEMORY = Path("/dev/shm")
-_ENOUGH_SHARED_MEMORY = 64 << 20
+_MIB = 1 << 20
+# Every instance takes one MiB at its start, and as much more as its largest batch needs.
+_MEMORY = 16 * _MIB
+_MEMORY_OF_A_MODEL = 2 * _MIB
 _STUB_WITHOUT_ARGUMENTS = 1
+_PROBE_S = 60
+# Isolated, as the models' interpreter is: it sees neither PYTHONPATH nor what was installed for one user alone.
+_PROBE = """
+import importlib.metadata, json, sys
+found = list(importlib.metadata.distributions(name="numpy"))
+print(json.dumps([sys.prefix, list(sys.version_info[:2]), found[0].version if found else None]))
+"""
 
 
-def check_interpreter() -> None:
-    """The Python that runs this also runs the models.
+def check_machine() -> None:
+    """The machine, and the Python that runs this and will also run the models.
 
     Raises:
-        ServerStartError: its version, its numpy, its lack of a shared libpython, or the machine's lack of bash or of
-            shared memory would keep the Python backend from working.
+        ServerStartError: the server can't work with them.
     """
-    version = sys.version_info[:2]
-    if not _PYTHONS[0] <= version <= _PYTHONS[1]:
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise ServerStartError(
+            f"the embedded Triton server needs Linux on x86-64, this is {sys.platform} on {platform.machine()}: "
+            "use NVIDIA's container (`framesift repository deploy`)"
+        )
+    if not _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
         raise ServerStartError(
             f"the embedded Triton server runs models with Python 3.10 to 3.12, this is {platform.python_version()}: "
             "make an environment with one of those"
         )
-    if sys.platform != "linux" or platform.machine() != "x86_64":
+    if libpython_folder() is None:
         raise ServerStartError(
-            f"the embedded Triton server needs Linux on x86-64, this is {sys.platform} {platform.machine()}"
-        )
-    if int(np.__version__.partition(".")[0]) >= 2:
-        raise ServerStartError(
-            f"the embedded Triton server needs numpy 1.26 and this environment has {np.__version__}, which it would "
-            "read wrongly without an error: pip install 'numpy<2'"
-        )
-    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        raise ServerStartError(
-            f"{sys.executable} was built without a shared libpython, which the Python backend loads: use the system's "
-            "Python, or build yours with --enable-shared"
+            f"{sys.executable} has no shared libpython, which the Python backend loads: install it (on Debian and "
+            "Ubuntu: apt install libpython3-dev), or build Python with --enable-shared (with pyenv: "
+            "PYTHON_CONFIGURE_OPTS=--enable-shared)"
         )
     if shutil.which("bash") is None:
-        raise ServerStartError("the Python backend starts its processes through bash, which is not installed")
-    free = os.statvfs(_SHARED_MEMORY)
-    if free.f_bavail * free.f_frsize < _ENOUGH_SHARED_MEMORY:
-        raise ServerStartError(
-            f"{_SHARED_MEMORY} has less than {_ENOUGH_SHARED_MEMORY >> 20} MiB free: "
-            "enlarge it (docker run --shm-size=1g)"
-        )
+        raise ServerStartError("Triton server starts the models' processes through bash, which is not installed")
 
 
 def server_files() -> Path:
@@ -87,38 +85,71 @@ def check_path(path: Path, what: str) -> None:
         )
 
 
-def check_stub(stub: Path, environment: dict[str, str]) -> None:
-    """Run the model process' program once without arguments; with a library missing the server would wait for ever.
+def check_repository(repository: Path) -> None:
+    """Every model's folder, and room for its processes in shared memory.
 
     Raises:
-        ServerStartError: it does not start.
+        ServerStartError: there are no models, a path can't be used, or the shared memory is too small.
     """
-    run = subprocess.run([str(stub)], env=environment, capture_output=True, text=True, timeout=30, check=False)
+    check_path(repository, "the model repository")
+    if not repository.is_dir():
+        raise ServerStartError(f"there is no model repository at {repository}")
+    models = [path.parent for path in sorted(repository.glob("*/config.pbtxt"))]
+    if not models:
+        raise ServerStartError(f"{repository} holds no model: expected folders with a config.pbtxt")
+    for model in models:
+        check_path(model, "a model's folder")
+    try:
+        memory = os.statvfs(SHARED_MEMORY)
+    except OSError as error:
+        raise ServerStartError(f"Triton server needs shared memory at {SHARED_MEMORY}: {error.strerror}") from error
+    free, needed = memory.f_bavail * memory.f_frsize, _MEMORY + len(models) * _MEMORY_OF_A_MODEL
+    if free < needed:
+        raise ServerStartError(
+            f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(models)} models need {needed // _MIB} and what their "
+            "tensors take: enlarge it (docker run --shm-size=1g, or mount -o remount,size=1g /dev/shm)"
+        )
+
+
+def check_processes(stub: Path, environment: Mapping[str, str]) -> None:
+    """Run what the server will run for each model, once, because with a library missing it would wait for ever.
+
+    Raises:
+        ServerStartError: the models' processes would not start, would use another Python, or a numpy that the server's
+            Python backend can't work with.
+    """
+    asked = _run(["python3", "-I", "-c", _PROBE], environment)
+    try:
+        prefix, found, numpy = json.loads(asked.stdout)
+    except ValueError as error:
+        raise ServerStartError(f"python3 does not run for the models: {_last_line(asked.stderr)}") from error
+    if (prefix, tuple(found)) != (sys.prefix, sys.version_info[:2]):
+        raise ServerStartError(
+            f"the models would run with the Python {found[0]}.{found[1]} of {prefix}, not with {sys.executable}: "
+            "make a virtual environment, so that its python3 is this one"
+        )
+    if numpy is None:
+        raise ServerStartError(f"the models find no numpy in {prefix}: pip install 'framesift[server]' there")
+    if not numpy.startswith("1."):
+        raise ServerStartError(
+            f"the embedded Triton server needs numpy 1.26, and {prefix} has {numpy}, with which it would read every "
+            "tensor wrongly, without an error: pip install 'numpy>=1.26,<2'"
+        )
+    run = _run([str(stub)], environment)
     if run.returncode != _STUB_WITHOUT_ARGUMENTS:
-        reason = run.stderr.strip() or f"exit status {run.returncode}"
-        raise ServerStartError(f"the Python backend's process does not start: {reason}")
+        raise ServerStartError(
+            f"the Python backend's process does not start (status {run.returncode}): {_last_line(run.stderr)}"
+        )
 
 
-def free_port(host: str) -> int:
-    """A port of ``host`` that nobody listens on now."""
-    with socket.socket(_family(host)) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+def _run(command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, env=dict(environment), cwd="/", capture_output=True, text=True, timeout=_PROBE_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerStartError(f"{command[0]} does not run: {error}") from error
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises:
-    ServerStartError: the port can't be listened on.
-    """
-    with socket.socket(_family(host)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServerStartError(
-                f"can't listen on {host}:{port}: {error.strerror}; is another server running there?"
-            ) from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[-1]

@@ -1,127 +1,202 @@
 """Restarting model processes that died or hang.
 
 Triton server never starts a dead model process again and goes on calling its model ready. The watchdog compares the
-processes that run with those that ran at the start, reads their signs of life, and makes the server load a model anew.
+processes that run with those that the models' configurations ask for, reads their signs of life, and makes the server
+load a model anew. The server reloads only what has changed on disk, so the version's folder is given the present time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ...export.bundle.errors import ServerError
 from ..backends import heartbeat
+from .admin import Admin
+from .processes import ModelProcess, arguments, model_processes
 
-_INTERVAL_S = 0.2
-# A model that fails to load again is tried less and less often, up to this.
-_LONGEST_BACKOFF_S = 60.0
-_STUB = b"triton_python_backend_stub"
-# Found in the folder of a version, it tells nothing; that it came and went changes the folder's time.
-_TOUCH = ".restarted"
+_LOG = logging.getLogger(__name__)
+_LOOK_S = 0.25
+# Looking through all processes takes milliseconds, so between such looks only the known ones are asked for.
+_FULL_LOOK_S = 2.0
+# After a pause of the whole machine, a process may take this long to show that it lives.
+_HANG_CONFIRMED_S = 2.0
+# A model that dies or fails again sooner than this is restarted less and less often.
+_STABLE_S = 120.0
+_LONGEST_PAUSE_S = 60.0
+
+
+@dataclass
+class Restarts:
+    """What the watchdog did for one version of a model."""
+
+    count: int = 0
+    ended: float = 0.0
+    running: bool = False
+
+    def due(self, now: float) -> bool:
+        """Whether it may be restarted now: at once the first time, then after 1, 2, 4, ... seconds."""
+        if now - self.ended > _STABLE_S:
+            self.count = 0
+        pause = min(_LONGEST_PAUSE_S, 2.0 ** (self.count - 1)) if self.count else 0.0
+        return not self.running and now >= self.ended + pause
 
 
 class Watchdog:
-    """A thread that keeps every model's processes at the number that ran when it was started.
+    """A thread that keeps every model at the number of processes that its configuration asks for.
 
     Args:
         server: process id of the server.
         heartbeats: where the models' processes write their signs of life.
-        address: host:port of the server's gRPC.
-        admin_key: opens the repository API.
+        admin: the server's repository API.
+        log: file to which it writes what it does, besides Python's ``logging``.
         hang_after_s: the longest silence, and the longest execution, before a process is killed.
+        load_deadline_s: the longest that a model may take to load again.
     """
 
-    def __init__(self, server: int, heartbeats: Path, address: str, admin_key: str, *, hang_after_s: float) -> None:
-        self._server, self._heartbeats = server, heartbeats
-        self._address, self._admin_key = address, admin_key
-        self._hang_after_s = hang_after_s
+    def __init__(
+        self,
+        server: int,
+        heartbeats: Path,
+        admin: Admin,
+        log: Path,
+        *,
+        hang_after_s: float,
+        load_deadline_s: float,
+    ) -> None:
+        self._server, self._heartbeats, self._admin, self._log = server, heartbeats, admin, log
+        self._hang_after_s, self._load_deadline_s = hang_after_s, load_deadline_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        self._retry_at: dict[Path, float] = {}
-        self._failures: Counter[Path] = Counter()
+        self._known: list[ModelProcess] = []
+        self._looked = float("-inf")
+        self._expected: dict[Path, int] = {}
+        self._suspected: dict[int, float] = {}
+        self._restarts: dict[Path, Restarts] = {}
 
     def start(self) -> None:
-        """Take what runs now for what shall run, and watch it."""
-        self._wanted = Counter(self._processes().values())
+        """Begin to watch; every model must be ready."""
+        self._look()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; returns when no reload is under way."""
+        """Stop watching; a reload under way ends with the server."""
         self._stopped.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _watch(self) -> None:
-        missing: set[Path] = set()
-        while not self._stopped.wait(_INTERVAL_S):
-            if not Path("/proc", str(self._server)).exists():
-                return
-            processes = self._processes()
-            self._kill_hung(processes)
-            found = Counter(processes.values())
-            short = {model for model, count in self._wanted.items() if found[model] < count}
-            # A process that was short at two looks is dead, not just being replaced.
-            for model in short & missing:
-                self._reload(model)
-            missing = short
+        while not self._stopped.wait(_LOOK_S):
+            try:
+                self._look()
+            except Exception:
+                # Without it nothing would be restarted any more, so no single failure may end it.
+                _LOG.exception("the watchdog failed, and goes on")
 
-    def _processes(self) -> dict[int, Path]:
-        """The server's model processes and the file of the model that each runs."""
-        found = {}
-        for children in Path(f"/proc/{self._server}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                for pid in children.read_text().split():
-                    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                    # A dead process that the server has not collected has no command line.
-                    if len(arguments) > 2 and _STUB in arguments[0]:
-                        found[int(pid)] = Path(os.fsdecode(arguments[1]))
-        return found
-
-    def _kill_hung(self, processes: dict[int, Path]) -> None:
+    def _look(self) -> None:
         now = time.monotonic()
-        for beat in heartbeat.read(self._heartbeats):
-            if beat.pid not in processes:
-                (self._heartbeats / str(beat.pid)).unlink(missing_ok=True)
-                continue
-            stuck = beat.busy_since > 0 and now - beat.busy_since > self._hang_after_s
-            silent = now - beat.alive > self._hang_after_s
-            if stuck or silent:
-                what = "has been in one request" if stuck else "has given no sign of life"
-                _say(f"{_name(processes[beat.pid])} {what} for {self._hang_after_s:.0f} s: killing it")
-                with contextlib.suppress(OSError):
-                    os.kill(beat.pid, signal.SIGKILL)
-                del processes[beat.pid]
-
-    def _reload(self, model: Path) -> None:
-        if time.monotonic() < self._retry_at.get(model, 0.0):
+        self._kill_hung(now)
+        dead = any(not arguments(process.pid) for process in self._known)
+        if not dead and now - self._looked < _FULL_LOOK_S and not self._short(self._known):
             return
-        import tritonclient.grpc as grpc
+        self._known, self._looked = model_processes(self._server), now
+        for file in {process.file for process in self._known} - self._expected.keys():
+            self._expect(file)
+        for file in self._short(self._known):
+            if self._restart_of(file).due(now) and self._confirmed(file):
+                self._restart(file)
 
-        _say(f"{_name(model)} has died: starting it again")
+    def _short(self, processes: Sequence[ModelProcess]) -> list[Path]:
+        """Models with fewer processes than they should have."""
+        found = Counter(process.file for process in processes)
+        return [file for file, count in self._expected.items() if found[file] < count]
+
+    def _expect(self, file: Path) -> None:
+        """Ask the server how many processes a model should have, and forget one that was unloaded."""
+        model = ModelProcess(0, file)
         try:
-            # The server loads anew only what has changed on disk; the old instance serves until the new one is ready.
-            touched = model.parent / _TOUCH
-            touched.touch()
-            touched.unlink()
-            with grpc.InferenceServerClient(self._address) as client:
-                client.load_model(_name(model), headers={"triton-grpc-protocol-admin-key": self._admin_key})
-        except (OSError, grpc.InferenceServerException) as error:
-            self._failures[model] += 1
-            wait = min(_LONGEST_BACKOFF_S, 2.0 ** self._failures[model])
-            self._retry_at[model] = time.monotonic() + wait
-            _say(f"{_name(model)} did not start again, next try in {wait:.0f} s: {error}")
+            count = self._admin.instances(model.model, model.version)
+        except ServerError:
+            return
+        if count:
+            self._expected[file] = count
         else:
-            self._failures.pop(model, None)
-            self._retry_at.pop(model, None)
+            self._expected.pop(file, None)
+
+    def _confirmed(self, file: Path) -> bool:
+        """Whether a model is still short of processes after a second look and the server's word on what it should have.
+
+        When a model is unloaded, or replaced by a new version, its processes end just like this.
+        """
+        self._expect(file)
+        self._known = model_processes(self._server)
+        return file in self._short(self._known)
+
+    def _restart_of(self, file: Path) -> Restarts:
+        return self._restarts.setdefault(file, Restarts())
+
+    def _restart(self, file: Path) -> None:
+        restarts = self._restart_of(file)
+        restarts.running = True
+        threading.Thread(target=self._reload, args=(file, restarts), name="reload", daemon=True).start()
+
+    def _reload(self, file: Path, restarts: Restarts) -> None:
+        model, before = ModelProcess(0, file).model, {p.pid for p in self._known if p.file == file}
+        self._say(f"a process of {model} has died: loading the model again")
+        started = time.monotonic()
+        try:
+            os.utime(file.parent)
+            self._admin.load(model, self._load_deadline_s)
+        except (OSError, ServerError) as error:
+            # One that hangs while it loads would keep the server from ever trying again.
+            for process in model_processes(self._server):
+                if process.file == file and process.pid not in before:
+                    _kill(process.pid)
+            self._say(f"{model} did not load again, and is tried again later: {_first(error)}")
+        else:
+            self._say(f"{model} is back after {time.monotonic() - started:.1f} s")
+        restarts.count += 1
+        restarts.ended = time.monotonic()
+        restarts.running = False
+
+    def _kill_hung(self, now: float) -> None:
+        names = {process.pid: process.model for process in self._known}
+        hung = {}
+        for beat in heartbeat.read(self._heartbeats):
+            if beat.pid not in names:
+                if not arguments(beat.pid):
+                    (self._heartbeats / str(beat.pid)).unlink(missing_ok=True)
+            elif beat.busy_since and now - beat.busy_since > self._hang_after_s:
+                hung[beat.pid] = "has been in one execution"
+            elif now - beat.alive > self._hang_after_s:
+                hung[beat.pid] = "has given no sign of life"
+        self._suspected = {pid: self._suspected.get(pid, now) for pid in hung}
+        for pid, since in self._suspected.items():
+            if now - since >= min(_HANG_CONFIRMED_S, self._hang_after_s):
+                self._say(f"a process of {names[pid]} {hung[pid]} for {self._hang_after_s:g} s: killing it")
+                _kill(pid)
+
+    def _say(self, line: str) -> None:
+        if self._stopped.is_set():
+            return
+        _LOG.warning(line)
+        with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as stream:
+            stream.write(f"framesift watchdog: {line}\n")
 
 
-def _name(model: Path) -> str:
-    return model.parent.parent.name
+def _first(error: Exception) -> str:
+    """What an error says, without the trace that the server appends."""
+    return str(error).partition("\n")[0]
 
 
-def _say(line: str) -> None:
-    print(f"framesift watchdog: {line}", file=sys.stderr, flush=True)
+def _kill(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)

@@ -22,15 +22,6 @@ from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.server
 
-_LAUNCHER = """
-import sys, time
-from pathlib import Path
-from framesift.serving.server.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1])).start()
-print(server.pid, server.shared_memory_prefix, flush=True)
-time.sleep(600)
-"""
-
 
 @pytest.fixture(scope="module")
 def repository(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -76,17 +67,6 @@ def test_stop_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
     assert gone(prefix, 0.1)
 
 
-def test_a_killed_launcher_takes_the_server_with_it(repository: Path) -> None:
-    launcher = subprocess.Popen([sys.executable, "-c", _LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True)
-    assert launcher.stdout is not None
-    pid, prefix = launcher.stdout.readline().split()
-    assert carrying(prefix)
-    launcher.send_signal(signal.SIGKILL)
-    launcher.wait()
-    assert gone(prefix, 20)
-    assert not Path("/proc", pid).exists()
-
-
 def test_two_servers_at_once_and_a_taken_port(repository: Path, server) -> None:
     with EmbeddedServer(repository) as second:
         assert second.grpc_address != server.grpc_address
@@ -109,15 +89,6 @@ def test_it_listens_on_the_loopback_alone(server) -> None:
     # 127.0.0.1 as the kernel prints it, alone or as an IPv6 address.
     assert set(listening) == ports
     assert set(listening.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
-
-
-def test_a_path_that_a_shell_would_split_is_refused(repository: Path, tmp_path: Path) -> None:
-    for name in ("with space", "dollar$", "quote'"):
-        folder = tmp_path / name
-        folder.symlink_to(repository)
-        (tmp_path / f"real {name}").mkdir()
-        with pytest.raises(ServerStartError, match="choose another place"):
-            EmbeddedServer(repository, run_dir=tmp_path / f"real {name}")
 
 
 def test_a_model_that_does_not_load_is_named(repository: Path, tmp_path: Path) -> None:

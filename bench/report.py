@@ -1,0 +1,55 @@
+"""Puts the committed results into the README: ``python -m framesift.bench.report``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results"
+
+
+def newest(results: Path) -> Path:
+    """The latest CPU run; its name ends in the date."""
+    return max(results.glob("cpu_*.jsonl"))
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Benchmark rows as Markdown, one line a case, with what they were measured on."""
+    found = list(rows)
+    lines = ["| | case | median | against | |", "|---|---|---:|---|---:|"]
+    for row in found:
+        faster = f"{row['times_faster']:.1f}x" if row["case"] != row["baseline"] else ""
+        against = row["baseline"] if faster else ""
+        lines.append(f"| {row['group']} | {row['case']} | {row['median_ms']:.2f} ms | {against} | {faster} |")
+    first = found[0]
+    machine = (
+        f"{first['cpu']}, one thread, onnxruntime {first['onnxruntime']}, Python {first['python']}, "
+        f"commit {first['commit']}, {first['date']}."
+    )
+    return "\n".join([*lines, "", machine])
+
+
+def filled(readme: str, results: Path) -> str:
+    """The README with every marked place filled from ``results``."""
+    rows = [json.loads(line) for line in newest(results).read_text(encoding="utf-8").splitlines()]
+    texts = {
+        "text-length": table(rows),
+        "ablation": (results / "ablation" / "ablation.md").read_text(encoding="utf-8").strip(),
+        "demo": "```text\n" + (results / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
+    }
+    for name, text in texts.items():
+        before, after = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        head, opened, rest = readme.partition(before)
+        _, closed, tail = rest.partition(after)
+        if not (opened and closed):
+            raise ValueError(f"README.md has no place for {name}")
+        readme = head + before + text + "\n" + after + tail
+    return readme
+
+
+if __name__ == "__main__":
+    path = ROOT / "README.md"
+    path.write_text(filled(path.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""Between the server's requests and a model's arrays."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.errors import FramesiftError, InvalidInput, ServerUnavailable
+from .heartbeat import Heartbeat
+from .signature import read_slots
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+Run = Callable[[Sequence[Mapping[str, np.ndarray[Any, Any]]]], Sequence[Arrays | FramesiftError]]
+
+# gRPC carries a message in its metadata, of which a client accepts 8 KiB; a character may take twelve bytes there.
+_LONGEST_MESSAGE = 600
+_LONGEST_BUG = 512
+# Asking whether a request was cancelled costs up to 0.15 ms, so it is asked where an execution costs far more.
+_SLOW_S = 0.02
+
+
+class Exchange:
+    """Reads requests, has them run, and writes responses: one for every request, whatever happens.
+
+    Args:
+        server: the module ``triton_python_backend_utils``, which exists in a model's process alone.
+        name: the model's name.
+        config: the model's configuration.
+    """
+
+    def __init__(self, server: Any, name: str, config: Mapping[str, Any]) -> None:
+        self._server, self._name = server, name
+        self._outputs = read_slots(config, "output")
+        self._heartbeat = Heartbeat()
+        self._last_s = 0.0
+
+    def execute(self, requests: Sequence[Any], run: Run) -> list[Any]:
+        """The responses to ``requests``, in their order; one that can't be read or run does not touch the others."""
+        started = time.monotonic()
+        with self._heartbeat.busy():
+            read = [self._read(request) for request in requests]
+            good = [found for found in read if isinstance(found, dict)]
+            answers = iter(self._answers(good, run) if good else ())
+            results = [next(answers) if isinstance(found, dict) else found for found in read]
+            responses = [self._response(*pair) for pair in zip(requests, results, strict=True)]
+        self._last_s = time.monotonic() - started
+        return responses
+
+    def _read(self, request: Any) -> Arrays | FramesiftError | None:
+        """A request's inputs; None if nobody waits for its answer any more."""
+        try:
+            if self._last_s > _SLOW_S and request.is_cancelled():
+                return None
+            return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        except Exception as error:
+            return defect(self._name, error)
+
+    def _answers(self, inputs: list[Arrays], run: Run) -> Sequence[Arrays | FramesiftError]:
+        try:
+            results = run(inputs)
+            if len(results) != len(inputs):
+                raise ValueError(f"{len(results)} answers to {len(inputs)} requests")
+        except FramesiftError as error:
+            return [error] * len(inputs)
+        except Exception as error:
+            return [defect(self._name, error)] * len(inputs)
+        return results
+
+    def _response(self, request: Any, result: Arrays | FramesiftError | None) -> Any:
+        codes = self._server.TritonError
+        if result is None:
+            return self._refusal("cancelled", codes.CANCELLED)
+        if not isinstance(result, FramesiftError):
+            try:
+                return self._server.InferenceResponse(self._tensors(request, result))
+            except Exception as error:
+                result = defect(self._name, error)
+        code = codes.INTERNAL
+        if isinstance(result, InvalidInput):
+            code = codes.INVALID_ARG
+        elif isinstance(result, ServerUnavailable):
+            code = codes.UNAVAILABLE
+        return self._refusal(shorten(result.wire(), _LONGEST_MESSAGE), code)
+
+    def _refusal(self, message: str, code: Any) -> Any:
+        return self._server.InferenceResponse(error=self._server.TritonError(message, code))
+
+    def _tensors(self, request: Any, result: Arrays) -> list[Any]:
+        """The outputs that the request asked for. The server would send a wrong one unseen, so it is refused here."""
+        tensors = []
+        for name in request.requested_output_names():
+            if name not in result:
+                raise ValueError(f"the output {name} is missing, there are {sorted(result)}")
+            array = np.asarray(result[name], order="C")
+            slot = self._outputs.get(name)
+            if slot is not None and (fault := slot.mismatch(array)) is not None:
+                raise ValueError(f"the output {fault}")
+            tensors.append(self._server.Tensor(name, array))
+        return tensors
+
+
+def defect(name: str, error: Exception) -> FramesiftError:
+    """What a client of the model ``name`` is told of a defect; the whole of it goes to the server's log."""
+    traceback.print_exception(error, file=sys.stderr)
+    reason = str(error).partition("\n")[0]
+    told = f"internal error in {name}: {type(error).__name__}: {reason}"
+    return FramesiftError(shorten(told, _LONGEST_BUG - len("[error] ")))
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` in at most ``limit`` characters."""
+    return text if len(text) <= limit else text[: limit - 4] + " ..."

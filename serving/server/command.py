@@ -1,0 +1,56 @@
+"""The server's command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .addresses import Addresses
+from .layout import RunFolder
+
+# Only who started the server may change its models, map shared memory, trace or set what is logged. HTTP inference is
+# kept to the same: single requests of it end this server.
+_GUARDED = "model-repository,shared-memory,trace,logging"
+_EXIT_S = 5
+
+
+def server_command(
+    files: Path,
+    folder: RunFolder,
+    repository: Path,
+    addresses: Addresses,
+    *,
+    mark: str,
+    admin_key: str,
+    extra: Sequence[str],
+) -> list[str]:
+    """What starts the server.
+
+    Args:
+        files: where the wheel keeps it.
+        mark: begins the names of the run's shared memory.
+        admin_key: opens the guarded parts, as the metadata ``triton-grpc-protocol-admin-key`` and the header
+            ``admin-key``. Other users of this machine can read it in the list of processes.
+        extra: further arguments; they win over those given here.
+    """
+    return [
+        str(files / "bin/tritonserver"),
+        f"--model-repository={repository}",
+        f"--backend-directory={folder.backends}",
+        f"--cache-directory={files / 'caches'}",
+        *(f"--{name}-address={addresses.host}" for name in ("grpc", "http", "metrics")),
+        f"--grpc-port={addresses.grpc}",
+        f"--http-port={addresses.http}",
+        f"--metrics-port={addresses.metrics}",
+        "--disable-auto-complete-config",
+        "--model-control-mode=explicit",
+        "--load-model=*",
+        f"--exit-timeout-secs={_EXIT_S}",
+        "--log-format=ISO8601",
+        "--allow-gpu-metrics=false",
+        "--pinned-memory-pool-byte-size=0",
+        f"--backend-config=python,shm-region-prefix-name={mark}",
+        f"--grpc-restricted-protocol={_GUARDED}:admin-key={admin_key}",
+        f"--http-restricted-api={_GUARDED},inference:admin-key={admin_key}",
+        *extra,
+    ]

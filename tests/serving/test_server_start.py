@@ -1,0 +1,216 @@
+"""Refusals before and during the start, and who may end the server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.errors import ServerError, ServerStartError
+from framesift.serving.server.addresses import choose
+from framesift.serving.server.cleanup import SHARED_MEMORY, server_processes
+from framesift.serving.server.embedded import EmbeddedServer
+from framesift.serving.server.processes import arguments, model_processes
+from framesift.serving.server.watchdog import Restarts
+
+MODELS = Path(__file__).parent / "server_models"
+# Starts a server whose one model is stuck in a request, says who is who, and goes on.
+LAUNCHER = """
+import sys, time
+import numpy as np
+import tritonclient.grpc as grpc
+from framesift.serving.server.embedded import EmbeddedServer
+server = EmbeddedServer(sys.argv[1]).start()
+tensor = grpc.InferInput("x", [1], "FP32")
+tensor.set_data_from_numpy(np.array([3600], np.float32))
+client = grpc.InferenceServerClient(server.grpc_address)
+client.async_infer("sleeper", [tensor], lambda result, error: None)
+time.sleep(0.5)
+print(server.pid, server.shared_memory_prefix, server.log_path.parent, flush=True)
+time.sleep(600)
+"""
+
+
+def repository_of(folder: Path, *models: str) -> Path:
+    for model in models:
+        shutil.copytree(MODELS / model, folder / "repository" / model)
+    return folder / "repository"
+
+
+def left(mark: str) -> list[str]:
+    """What is left of a run: its shared memory, and the command lines of its processes."""
+    shared = [path.name for path in SHARED_MEMORY.iterdir() if path.name.startswith(mark)]
+    return shared + [b" ".join(arguments(pid)).decode() for pid in server_processes(mark.encode())]
+
+
+def gone(mark: str, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while left(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not left(mark)
+
+
+def refusal(start: Callable[[], object]) -> str:
+    with pytest.raises(ServerStartError) as caught:
+        start()
+    return str(caught.value)
+
+
+def test_paths_that_a_shell_would_split_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    assert "' '" in refusal(lambda: EmbeddedServer(tmp_path / "with space"))
+    assert "'$'" in refusal(lambda: EmbeddedServer(tmp_path, run_dir=tmp_path / "price $"))
+    repository = repository_of(tmp_path, "plain")
+    (repository / "plain").rename(repository / "my model")
+    assert "a model's folder" in refusal(EmbeddedServer(repository, run_dir=tmp_path / "run").start)
+
+
+def test_a_repository_must_be_there_and_hold_models(tmp_path: Path) -> None:
+    assert "there is no model repository at" in refusal(EmbeddedServer(tmp_path / "absent").start)
+    assert "holds no model" in refusal(EmbeddedServer(tmp_path).start)
+
+
+def test_hosts_and_ports_that_can_not_be_listened_on_are_refused(tmp_path: Path) -> None:
+    repository = repository_of(tmp_path, "plain")
+    # An address of the documentation's, which no machine has.
+    assert "can't listen on 192.0.2.1" in refusal(EmbeddedServer(repository, host="192.0.2.1").start)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        server = EmbeddedServer(repository, http_port=port)
+        assert f"127.0.0.1:{port}" in refusal(server.start)
+        assert not server.log_path.parent.exists()
+    assert "three different ports" in refusal(EmbeddedServer(repository, grpc_port=20001, http_port=20001).start)
+
+
+def test_free_ports_are_below_those_of_outgoing_connections() -> None:
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    addresses = choose("127.0.0.1", (None, 20002, None))
+    assert addresses.http == 20002
+    assert len({addresses.grpc, addresses.http, addresses.metrics}) == 3
+    assert max(addresses.grpc, addresses.metrics) < first_outgoing
+
+
+def test_restarts_become_rarer_and_then_are_forgiven() -> None:
+    restarts = Restarts()
+    assert restarts.due(1000.0), "the first is never put off"
+    for count, pause in ((1, 1), (2, 2), (3, 4), (9, 60), (50, 60)):
+        restarts.count, restarts.ended = count, 1000.0
+        assert not restarts.due(1000.0 + pause - 0.1)
+        assert restarts.due(1000.0 + pause + 0.1)
+    assert restarts.due(1000.0 + 121)
+    assert restarts.count == 0
+    restarts.running = True
+    assert not restarts.due(5000.0)
+
+
+@pytest.mark.server
+def test_every_model_that_does_not_load_is_named_with_its_reason(tmp_path: Path) -> None:
+    repository = repository_of(tmp_path, "plain", "fragile")
+    shutil.copytree(repository / "fragile", repository / "defective")
+    config = (repository / "defective/config.pbtxt").read_text().replace("fragile", "defective")
+    (repository / "defective/config.pbtxt").write_text(config)
+    (repository / "fragile/broken").touch()
+    (repository / "defective/wrong").touch()
+    (repository / "unreadable").mkdir()
+    (repository / "unreadable/config.pbtxt").write_text("colour: blue")
+    server = EmbeddedServer(repository)
+    told = refusal(server.start)
+    assert "fragile: [bundle] it is broken: mend it" in told
+    assert "defective: [error] internal error in defective: KeyError: 'a defect'" in told
+    assert 'no field named "colour"' in told
+    assert len(told) < 1500
+    assert "CudaDriverHelper" not in told
+    assert str(server.log_path) in told
+    assert "Traceback" in server.log_path.read_text()
+    assert gone(server.shared_memory_prefix, 0)
+    shutil.rmtree(server.log_path.parent)
+
+
+@pytest.mark.server
+def test_a_model_that_hangs_while_it_loads_costs_no_more_than_the_deadline(tmp_path: Path) -> None:
+    repository = repository_of(tmp_path, "fragile")
+    (repository / "fragile/stuck").touch()
+    server = EmbeddedServer(repository, run_dir=tmp_path / "run", start_deadline_s=2)
+    assert "not ready within 2 s" in refusal(server.start)
+    assert not server.alive
+    assert gone(server.shared_memory_prefix, 0)
+
+
+@pytest.mark.server
+def test_the_thread_that_started_it_may_end_and_a_forked_child_may_stay(tmp_path: Path) -> None:
+    server = EmbeddedServer(repository_of(tmp_path, "plain"))
+    started = time.monotonic()
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    assert time.monotonic() - started < 15
+    time.sleep(1)
+    assert server.alive
+    assert model_processes(server.pid)
+    # The child holds a copy of every pipe of this process, as a forked worker of a data loader does.
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    started = time.monotonic()
+    server.stop()
+    assert time.monotonic() - started < 10
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert gone(server.shared_memory_prefix, 0)
+    assert not server.log_path.parent.exists()
+    server.wait()
+
+
+@pytest.mark.server
+def test_waiting_for_a_server_that_dies_raises(tmp_path: Path) -> None:
+    with EmbeddedServer(repository_of(tmp_path, "plain")) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(ServerError, match=r"ended by itself \(status 137\)"):
+            server.wait()
+        assert not server.alive
+    assert gone(server.shared_memory_prefix, 0)
+
+
+@pytest.mark.server
+def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    launcher, _, mark, folder = launch(repository_of(tmp_path, "sleeper"))
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    assert gone(mark, 10)
+    assert not Path(folder).exists()
+
+
+@pytest.mark.server
+def test_a_killed_keeper_takes_the_server_along_and_the_next_start_sweeps_up(tmp_path: Path) -> None:
+    launcher, pid, mark, folder = launch(repository_of(tmp_path, "sleeper"))
+    (keeper,) = [int(child) for child in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()]
+    os.kill(keeper, signal.SIGKILL)
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    time.sleep(1)
+    assert not arguments(pid)
+    assert left(mark), "nothing was left behind, so the test shows nothing"
+    with EmbeddedServer(repository_of(tmp_path / "next", "plain")) as server:
+        assert gone(mark, 0)
+        assert left(server.shared_memory_prefix)
+    shutil.rmtree(folder)
+
+
+def launch(repository: Path) -> tuple[subprocess.Popen, int, str, str]:
+    """A launcher of its own; returns it, the server's process id, the run's mark and its folder."""
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout is not None
+    pid, mark, folder = launcher.stdout.readline().split()
+    assert left(mark)
+    return launcher, int(pid), mark, folder

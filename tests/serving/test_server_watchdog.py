@@ -1,0 +1,187 @@
+"""Model processes that die, hang or can't come back, and models that were unloaded on purpose."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as grpc
+
+from framesift.serving.server.embedded import EmbeddedServer
+from framesift.serving.server.processes import arguments, model_processes
+
+pytestmark = pytest.mark.server
+
+MODELS = Path(__file__).parent / "server_models"
+HANG_AFTER_S = 2.0
+
+
+def busy() -> float:
+    """How many times longer things take on a machine that others use too; 1 where nobody does."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    repository = tmp_path_factory.mktemp("repository")
+    for name in ("sleeper", "greedy", "plain", "fragile"):
+        shutil.copytree(MODELS / name, repository / name)
+    with EmbeddedServer(repository, hang_after_s=HANG_AFTER_S, start_deadline_s=20) as server:
+        yield server
+        # A server one of whose processes was killed in the middle of a request takes ten seconds to stop.
+        os.kill(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def client(watched: EmbeddedServer) -> Iterator[grpc.InferenceServerClient]:
+    with grpc.InferenceServerClient(watched.grpc_address) as opened:
+        yield opened
+
+
+def ask(client: grpc.InferenceServerClient, model: str, value: float = 0, timeout_s: float = 5) -> float:
+    tensor = grpc.InferInput("x", [1], "FP32")
+    tensor.set_data_from_numpy(np.array([value], np.float32))
+    return float(client.infer(model, [tensor], client_timeout=timeout_s).as_numpy("y")[0])
+
+
+def send(client: grpc.InferenceServerClient, model: str, value: float) -> None:
+    """Send a request without waiting for its answer."""
+    tensor = grpc.InferInput("x", [1], "FP32")
+    tensor.set_data_from_numpy(np.array([value], np.float32))
+    client.async_infer(model, [tensor], lambda result, error: None, client_timeout=30)
+
+
+def pids(server: EmbeddedServer, model: str) -> list[int]:
+    return [process.pid for process in model_processes(server.pid) if process.model == model]
+
+
+def seconds_until(condition: Callable[[], bool], limit_s: float) -> float:
+    started = time.monotonic()
+    while time.monotonic() - started < limit_s:
+        if condition():
+            return time.monotonic() - started
+        time.sleep(0.05)
+    raise AssertionError(f"not within {limit_s} s")
+
+
+def answers(client: grpc.InferenceServerClient, model: str) -> bool:
+    try:
+        ask(client, model, timeout_s=2)
+    except grpc.InferenceServerException:
+        return False
+    return True
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    seconds_until(lambda: not arguments(pid), 5)
+
+
+def test_a_killed_process_is_back_within_three_seconds_again_and_again(
+    watched: EmbeddedServer, client: grpc.InferenceServerClient
+) -> None:
+    for _ in range(2):
+        (pid,) = pids(watched, "sleeper")
+        kill(pid)
+        assert seconds_until(lambda: answers(client, "sleeper"), 30) <= 3 * busy()
+        assert pids(watched, "sleeper") != [pid]
+    log = watched.log_path.read_text()
+    assert "framesift watchdog: a process of sleeper has died: loading the model again" in log
+    assert "framesift watchdog: sleeper is back after" in log
+
+
+def test_one_of_two_processes_of_any_model_is_replaced(
+    watched: EmbeddedServer, client: grpc.InferenceServerClient
+) -> None:
+    before = pids(watched, "plain")
+    assert len(before) == 2
+    kill(before[0])
+
+    def whole() -> bool:
+        now = {float(pid) for pid in pids(watched, "plain")}
+        return len(now) == 2 and before[0] not in now and all(answers(client, "plain") for _ in range(8))
+
+    assert seconds_until(whole, 30) <= 3 * busy()
+
+
+def test_processes_that_hang_are_replaced(watched: EmbeddedServer, client: grpc.InferenceServerClient) -> None:
+    written = len(watched.log_path.read_text())
+    hung = {model: pids(watched, model)[0] for model in ("sleeper", "greedy", "fragile")}
+    # An endless execution; one that lets no other thread of its process run; and a process that does not run at all.
+    send(client, "sleeper", 3600)
+    send(client, "greedy", 3600)
+    os.kill(hung["fragile"], signal.SIGSTOP)
+    started = time.monotonic()
+    time.sleep(0.3)
+    assert answers(client, "plain"), "the other models answer meanwhile"
+    for model, pid in hung.items():
+        seconds_until(lambda model=model: answers(client, model), 30)
+        assert pid not in pids(watched, model)
+    # Noticing it, making sure, killing and loading again.
+    assert time.monotonic() - started <= HANG_AFTER_S + 2 + 4 * busy()
+    log = watched.log_path.read_text()[written:]
+    assert "a process of sleeper has been in one execution for 2 s: killing it" in log
+    assert "a process of greedy has" in log
+    assert "a process of fragile has given no sign of life for 2 s: killing it" in log
+
+
+def test_requests_that_take_their_time_but_not_too_long_are_left_alone(
+    watched: EmbeddedServer, client: grpc.InferenceServerClient
+) -> None:
+    before = pids(watched, "sleeper")
+    assert [ask(client, "sleeper", 1.25) for _ in range(2)] == [1.25] * 2
+    assert pids(watched, "sleeper") == before
+
+
+def test_a_model_that_does_not_load_is_tried_less_and_less_and_comes_back(
+    watched: EmbeddedServer, client: grpc.InferenceServerClient
+) -> None:
+    written = len(watched.log_path.read_text())
+    broken = watched.repository / "fragile/broken"
+    broken.touch()
+    kill(pids(watched, "fragile")[0])
+    failed = []
+    for count in (1, 2):
+        seconds_until(
+            lambda count=count: watched.log_path.read_text()[written:].count("fragile did not load again") >= count, 30
+        )
+        failed.append(time.monotonic())
+    # Looked for every 0.05 s, so the first may be seen late.
+    assert failed[1] - failed[0] > 0.9
+    assert "[bundle] it is broken: mend it" in watched.log_path.read_text()[written:]
+    assert answers(client, "sleeper")
+    broken.unlink()
+    seconds_until(lambda: answers(client, "fragile"), 30)
+
+
+def test_an_unloaded_model_stays_unloaded(watched: EmbeddedServer, client: grpc.InferenceServerClient) -> None:
+    key = {"triton-grpc-protocol-admin-key": watched.admin_key}
+    client.unload_model("greedy", headers=key)
+    seconds_until(lambda: not pids(watched, "greedy"), 30)
+    written = len(watched.log_path.read_text())
+    time.sleep(1.5)
+    assert not pids(watched, "greedy")
+    assert "a process of greedy has died" not in watched.log_path.read_text()[written:]
+    client.load_model("greedy", headers=key)
+    assert ask(client, "greedy") == 0
+
+
+def test_a_new_version_is_watched_instead_of_the_old(
+    watched: EmbeddedServer, client: grpc.InferenceServerClient
+) -> None:
+    models = watched.repository / "greedy"
+    shutil.copytree(models / "1", models / "2")
+    client.load_model("greedy", headers={"triton-grpc-protocol-admin-key": watched.admin_key})
+    seconds_until(lambda: [p.version for p in model_processes(watched.pid) if p.model == "greedy"] == ["2"], 30)
+    written = len(watched.log_path.read_text())
+    time.sleep(1.5)
+    assert "a process of greedy has died" not in watched.log_path.read_text()[written:]
+    kill(pids(watched, "greedy")[0])
+    assert seconds_until(lambda: answers(client, "greedy"), 30) <= 3 * busy()
+    assert [process.version for process in model_processes(watched.pid) if process.model == "greedy"] == ["2"]
