@@ -27,6 +27,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except FramesiftError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
             extra = _EXTRAS.get((error.name or "").partition(".")[0])
             if extra is None:

@@ -56,7 +56,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
 @pytest.mark.parametrize("batch", [1, 32])
 @pytest.mark.parametrize("length", LENGTHS)
 def bench_text_encoder(
-    length: int, batch: int, session: ort.InferenceSession, benchmark: Callable[..., Any], compared: Callable[..., None]
+    length: int, batch: int, session: ort.InferenceSession, benchmark: Any, compared: Callable[..., None]
 ) -> None:
     tokenizer = Tokenizer.load(clip_merges(), TokenizerProfile(buckets=LENGTHS))
     ids = tokenizer.encode([CAPTIONS[i % len(CAPTIONS)] for i in range(batch)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -30,7 +31,6 @@ from .serve import running
 CHECKPOINT = Path(str(files("framesift.export.demo") / "demo.safetensors"))
 _QUERIES_SHOWN = 5
 _HITS_SHOWN = 3
-_POLL_S = 0.05
 
 
 def run_demo(work: Path, clips: int) -> None:
@@ -60,8 +60,10 @@ def run_demo(work: Path, clips: int) -> None:
     _title(6, "Compare: served rankings with eager PyTorch's")
     _report(bundle, corpus, results, seconds)
     click.secho(f"\nDone in {time.monotonic() - started:.0f} s. To go on by hand:\n", bold=True)
-    click.echo(f"  framesift serve {work / 'bundle'} --gallery {gallery}")
-    click.echo(f'  framesift search "{corpus[0].captions[0]}"      (in another terminal)')
+    # The command as it was called: a checkout's .venv is not on the PATH.
+    framesift = sys.argv[0] if Path(sys.argv[0]).name == "framesift" else "framesift"
+    click.echo(f"  {framesift} serve {work / 'bundle'} --gallery {gallery}")
+    click.echo(f'  {framesift} search "{corpus[0].captions[0]}"      (in another terminal)')
 
 
 def _title(number: int, text: str) -> None:
@@ -83,9 +85,7 @@ def _index(client: Client, corpus: list[Clip]) -> None:
         for clip in bar:
             last = client.index(clip.video, id=clip.video.name)
     click.echo(f"{last.count} videos, {len(corpus) / (time.monotonic() - started):.0f} a second")
-    # A search sees what was acknowledged within a second; the answer says which version it searched.
-    while client.search(corpus[0].captions[0], top=1).version < last.version:
-        time.sleep(_POLL_S)
+    client.wait_searchable(last)
 
 
 def _search(client: Client, corpus: list[Clip]) -> tuple[list[SearchResult], list[float]]:

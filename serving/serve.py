@@ -30,7 +30,7 @@ def running(
     port: int | None = None,
     http_port: int | None = None,
     metrics_port: int | None = None,
-    hang_after_s: float = 60.0,
+    hang_after_s: float = 120.0,
 ) -> Iterator[EmbeddedServer]:
     """Serve ``bundle`` on an embedded Triton server while the block runs; ports not given are free ones.
 
@@ -71,7 +71,7 @@ def serve(
     """
     opened = Bundle.open(bundle)
     stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
     with running(opened, gallery, host=host, port=port, http_port=http_port, metrics_port=metrics_port) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +62,5 @@ def indexed(server, clips: list) -> list:
     with Client(server.grpc_address) as opened:
         for clip in clips:
             last = opened.index(clip.video, id=clip.video.name)
-        while opened.search("anything", top=1).version < last.version:
-            time.sleep(0.05)
+        opened.wait_searchable(last)
     return clips

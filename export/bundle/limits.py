@@ -14,8 +14,8 @@ class Limits:
     ``max_bytes`` is of the file; ``max_side`` and ``max_pixels`` of a frame; ``max_aspect`` of its longer
     side to its shorter one, which resizing keeps; ``max_seconds`` of duration; ``max_packets`` of the video
     stream, about as many as frames. ``max_decoded_pixels`` counts all frames that must be decoded to reach
-    the wanted ones. It is about ten minutes of one core, and only a long video with hardly a keyframe comes
-    near.
+    the wanted ones. It is about ninety seconds of one core, less than a server waits before it takes a decoder
+    for hung, and only a long video with hardly a keyframe comes near.
     """
 
     max_bytes: int = 256 * 2**20
@@ -24,7 +24,7 @@ class Limits:
     max_aspect: int = 32
     max_seconds: float = 4 * 3600.0
     max_packets: int = 1_000_000
-    max_decoded_pixels: int = 100 * 10**9
+    max_decoded_pixels: int = 15 * 10**9
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file of more than ``max_bytes``."""

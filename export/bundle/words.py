@@ -17,6 +17,9 @@ MAX_TEXT_BYTES = 64 * 1024
 # characters.
 _REPAIRED_AT_ONCE = 2048
 
+# No tower reads more than some tens of words, so of a long text only this many characters are cleaned at all.
+_READ = 8192
+
 # ftfy works line by line, at 25 us each: lines that show nothing are dropped before.
 _BLANK_LINES = regex.compile(r"\n[\x00-\x20\x7f]*\n")
 _SPACE = regex.compile(r"\s+")
@@ -38,12 +41,16 @@ def decode_text(raw: bytes) -> str:
 def clean(text: str) -> str:
     """Repair mojibake, resolve HTML entities twice, collapse white space, lower the case.
 
+    Of a text of more than 8,192 characters those are cleaned; what follows is beyond every context length.
+
     Raises:
         InvalidQuery: over ``MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_TEXT_BYTES:
         raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+    if len(text) > _READ:
+        text = text.lstrip()[:_READ]
     try:
         repaired = ftfy.fix_text(_BLANK_LINES.sub("\n", text), max_decode_length=_REPAIRED_AT_ONCE)
         cleaned = html.unescape(html.unescape(repaired))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def _decode_all(
     frames = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
     faults: dict[str, str] = {}
     try:
-        with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
             jobs = ((clip.video, profile) for clip in clips)
             for i, result in enumerate(pool.map(_decode_one, jobs, chunksize=16)):
                 if isinstance(result, str):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -53,7 +54,7 @@ def stories(kind: Kind, count: int, split: Split, seed: int, *, variants: int) -
                 chosen.setdefault(kind.tell(story), story)
             misses = 0 if len(chosen) > before else misses + 1
             story = kind.vary(rng, story)
-        if misses > 20_000:
+        if misses > 2_000:
             raise InvalidInput(f"the {split} split has only about {len(chosen)} captions, {count} were asked for")
     return list(chosen.values())
 
@@ -83,7 +84,7 @@ def write_corpus(
     chosen = stories(how, count, split, seed, variants=variants)
     clips = [Clip(folder / f"{split}-{i:05d}.mp4", (how.tell(s),), group(s)) for i, s in enumerate(chosen)]
     jobs = [(kind, clip.video, story, (seed, i)) for i, (clip, story) in enumerate(zip(clips, chosen, strict=True))]
-    with ProcessPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(min(4, os.cpu_count() or 1), get_context("spawn")) as pool:
         for written in pool.map(_write_many, _chunks(jobs, 50)):
             done(written)
     write_manifest(folder / MANIFEST, clips)

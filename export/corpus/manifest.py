@@ -40,6 +40,8 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
             continue
         try:
             clips.append(_clip(json.loads(line), file.parent))
+        except json.JSONDecodeError as error:
+            faults.append(f"line {number}: not JSON: {error.msg}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
             faults.append(f"line {number}: {reason}")

@@ -59,7 +59,8 @@ def finetune_command(
     MANIFEST has one JSON object a line: {"video": "a.mp4", "captions": ["..."], "group": "optional"}; paths are
     relative to it. Clips of one group are hard negatives of one another and share batches.
 
-    An interrupted run goes on from its last finished epoch when the same command is given again.
+    An interrupted run goes on from its last finished epoch when the same command is given again; until it is done, a
+    file beside --out (.NAME.state) keeps what that needs.
 
     \b
     Example:

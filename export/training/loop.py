@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -84,6 +85,7 @@ def finetune(
     recipe: Recipe,
     *,
     state: Path | None = None,
+    origin: str = "",
     raw: Tensor | None = None,
     after_step: Callable[[Progress], None] = lambda _: None,
     after_epoch: Callable[[int], None] = lambda _: None,
@@ -92,6 +94,7 @@ def finetune(
 
     Args:
         raw: the corpus' raw frame embeddings [N, F, D] if a frozen vision tower has made them already.
+        origin: what the model started from; a later call goes on only if it started from the same.
         state: where to keep what a later call needs to go on after the last finished epoch; removed at the end.
         after_step, after_epoch: called with the progress, and with the number of epochs finished.
 
@@ -109,7 +112,7 @@ def finetune(
         )
     model.clip.visual.requires_grad_(not recipe.freeze_vision)
     optimizer = optimizer_for(model, recipe)
-    identity = {**dict(asdict(recipe).items()), "clips": len(corpus.clips)}
+    identity = _identity(model, corpus, recipe, origin)
     first = _resume(state, model, optimizer, identity)
     if raw is None and recipe.freeze_vision:
         raw = encode_frames(model, corpus.frames)
@@ -158,6 +161,16 @@ def train_step(
     nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
     return loss.item()
+
+
+def _identity(model: Dong2026, corpus: DecodedCorpus, recipe: Recipe, origin: str) -> dict[str, object]:
+    """All that two runs must have in common for one to go on where the other stopped."""
+    told = hashlib.sha256()
+    for clip in corpus.clips:
+        told.update(repr((clip.video.name, clip.captions, clip.group)).encode())
+    dropout = model.pool_frames.dropout.p
+    start = {"start": origin, "corpus": told.hexdigest(), "dropout": dropout, "clip": asdict(model.config.clip)}
+    return {**asdict(recipe), **model.config.options(), **start}
 
 
 def _keep(

@@ -51,25 +51,34 @@ def finetune_to_file(
     out.parent.mkdir(parents=True, exist_ok=True)
     results: list[RetrievalMetrics] = []
 
+    last: list[Progress] = []
+
     def after_epoch(epoch: int) -> None:
+        said = f"epoch {epoch} of {plan.epochs}: loss {last[-1].loss:.3f}"
         if test is not None:
             captions = [clip.captions[0] for clip in test.clips]
             results.append(evaluate(trainee.model, trainee.tokenizer, test.frames, captions))
-            click.echo(f"\nepoch {epoch}: {results[-1]}", err=True)
+            said += f"  {results[-1]}"
+        click.echo(f"\n{said}", err=True)
 
     bar = click.progressbar(length=1, label="training", file=sys.stderr, show_pos=True, item_show_func=_loss)
 
     def after_step(progress: Progress) -> None:
+        last[:] = [progress]
         bar.length, bar.pos = progress.steps, progress.step - 1
         bar.update(1, progress)
 
+    state = out.with_name(f".{out.name}.state")
+    if state.is_file():
+        click.echo(f"going on from the last finished epoch ({state})", err=True)
     with bar:
         finetune(
             trainee.model,
             trainee.tokenizer,
             corpus,
             plan,
-            state=out.with_name(f".{out.name}.state"),
+            state=state,
+            origin=f"{start}{' towers' if towers_only else ''} {merges or ''}",
             after_step=after_step,
             after_epoch=after_epoch,
         )

@@ -80,6 +80,9 @@ class Exchange:
                 return self._server.InferenceResponse(self._tensors(request, result))
             except Exception as error:
                 result = defect(self._name, error)
+        # An error that is both returned and raised refers to the frames that hold it: a cycle that would keep the
+        # request's tensors, and with them shared memory, until the garbage collector comes by.
+        result.__traceback__ = result.__context__ = result.__cause__ = None
         code = codes.INTERNAL
         if isinstance(result, InvalidInput):
             code = codes.INVALID_ARG

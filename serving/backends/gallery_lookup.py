@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...export.bundle.errors import FramesiftError
+from ...export.bundle.errors import FramesiftError, InvalidRequest
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import COUNT, DIGESTS, ID_LENGTHS, IDS, PRESENT, VERSION
 from ...export.bundle.store import MANIFEST
-from ..gallery.checks import DIGEST_BYTES
+from ..gallery.checks import DIGEST_BYTES, MAX_IDS
 from ..gallery.packing import unpack_joined
 from ..gallery.place import open_gallery
 from ..gallery.store import Gallery
@@ -37,6 +37,9 @@ class GalleryLookup(Backend):
         return [self._one(request) for request in inputs]
 
     def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
+        asked = request[ID_LENGTHS].size
+        if asked > MAX_IDS:
+            return InvalidRequest(f"{asked} ids in one request, the limit is {MAX_IDS}: ask in parts")
         try:
             ids = unpack_joined(request[IDS], request[ID_LENGTHS], IDS)
             found = self.gallery.lookup(ids)

@@ -8,6 +8,7 @@ parameters these are honoured: ``intra_op_thread_count``, ``inter_op_thread_coun
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
+from ..repository.plan import MAX_ROWS
 from .base import Backend
 from .exchange import Arrays, shorten
 from .signature import Slot, read_slots
@@ -153,6 +155,12 @@ class OnnxRuntime(Backend):
                 if isinstance(dim, str) and sizes.setdefault(dim, (size, name))[0] != size:
                     other, by = sizes[dim]
                     return InvalidRequest(f"{found}; {by} has {dim} = {other}")
+        rows, most = math.prod(size for size, _ in sizes.values()), int(self.parameters.get(MAX_ROWS, "0"))
+        if not rows:
+            return InvalidRequest(f"{self.name} was sent an empty tensor: {', '.join(request)} need at least one row")
+        if most and rows > most:
+            told = " x ".join(f"{size} {dim}" for dim, (size, _) in sizes.items())
+            return InvalidRequest(f"{self.name} takes at most {most} pairs in one request, this has {told}")
         return None
 
     def _together(self, requests: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:

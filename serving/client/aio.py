@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import ServerUnavailable
+from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
 from ..repository.plan import SCORE_TEXT
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
@@ -79,6 +79,18 @@ class AsyncClient:
         """As ``Client.score``."""
         calls = wire.score_calls(texts, records, await self._record_inputs(timeout_s))
         return wire.joined_scores(await self._run_all(calls, timeout_s))
+
+    async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+        """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
+
+        Raises:
+            DeadlineExceeded: they did not within ``timeout_s`` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while (await self.search("any", top=1)).version < indexed.version:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{indexed.id} was not searchable within {timeout_s:g} s")
+            await asyncio.sleep(_POLL_S)
 
     async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
         """As ``Client.lookup``."""

@@ -12,7 +12,7 @@ from typing import Literal
 from ...export.bundle.errors import InvalidRequest
 from ..gallery.checks import check_id
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv")
 
 IdFrom = Literal["path", "name", "stem"]
 
@@ -45,12 +45,16 @@ def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[VideoFile]:
         for path in paths:
             file = VideoFile(path, check_id(_id(path, name, id_from)))
             other = files.setdefault(file.id, file)
-            if not other.path.samefile(path):
+            if other is not file and not _same(other.path, path):
                 raise InvalidRequest(
                     f"{other.path} and {path} would both get the id {file.id!r}: "
                     "choose another --id-from, or name a folder above both"
                 )
     return list(files.values())
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 def _paths(name: str) -> list[Path]:

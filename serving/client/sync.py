@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import ServerUnavailable
+from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
 from ..repository.plan import SCORE_TEXT
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
@@ -101,6 +101,18 @@ class Client:
         """
         calls = wire.score_calls(texts, records, self._record_inputs(timeout_s))
         return wire.joined_scores([self._run(call, timeout_s) for call in calls])
+
+    def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+        """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
+
+        Raises:
+            DeadlineExceeded: they did not within ``timeout_s`` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.search("any", top=1).version < indexed.version:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{indexed.id} was not searchable within {timeout_s:g} s")
+            time.sleep(_POLL_S)
 
     def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
         """Which ids the gallery has, and its size; no ids ask for the size alone."""

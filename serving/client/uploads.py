@@ -41,7 +41,10 @@ def read_video(video: Video) -> Upload:
     path = Path(video)
     try:
         # The size first: reading what is too large to be sent could take all memory.
-        _check_size(path.stat().st_size if path.is_file() else 1)
+        size = path.stat().st_size
+        if not path.is_file():
+            raise InvalidVideo(f"{path} is not a file")
+        _check_size(size)
         data = path.read_bytes()
     except OSError as error:
         raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error

@@ -32,16 +32,23 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
 )
-from ..gallery.checks import check_id, check_source, check_top, dump_metadata
+from ..gallery.checks import MAX_IDS, check_id, check_source, check_top, dump_metadata
 from ..gallery.packing import pack_joined, pack_rows
-from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, GALLERY_LOOKUP, INDEX_VIDEO, SCORE_TEXT, SEARCH
+from ..repository.plan import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    GALLERY_LOOKUP,
+    INDEX_VIDEO,
+    MAX_PAIRS,
+    SCORE_TEXT,
+    SEARCH,
+)
 from .answers import found, output, record_list, search_results
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
 from .uploads import Upload
 
 TEXTS_PER_CALL = 32
 CLIPS_PER_CALL = 8
-IDS_PER_CALL = 4096
 MAX_TEXT_BYTES = 64 * 1024
 
 Answer = TypeVar("Answer")
@@ -139,6 +146,8 @@ def score_calls(texts: Sequence[str], records: Sequence[VideoRecord], names: Seq
         raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
     except ValueError as error:
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
+    if len(records) > MAX_PAIRS:
+        raise InvalidRequest(f"{len(records)} records are too many for one call, the limit is {MAX_PAIRS}")
     encoded = _encode_texts(texts)
 
     def read(result: InferResult) -> Scores:
@@ -146,7 +155,7 @@ def score_calls(texts: Sequence[str], records: Sequence[VideoRecord], names: Seq
 
     return [
         Call(SCORE_TEXT, _inputs({**_texts(encoded[part]), **tensors}), read)
-        for part in _parts(len(texts), TEXTS_PER_CALL)
+        for part in _parts(len(texts), min(TEXTS_PER_CALL, MAX_PAIRS // len(records)))
     ]
 
 
@@ -161,7 +170,7 @@ def record_inputs(metadata: Any) -> tuple[str, ...]:
 
 
 def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
-    """Calls that look up ids, at least one and at most ``IDS_PER_CALL`` ids in each.
+    """Calls that look up ids, at least one and at most ``MAX_IDS`` ids in each.
 
     Raises:
         InvalidRequest: an id that breaks the rules.
@@ -179,7 +188,7 @@ def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
             lambda result: found(result, ids[part]),
         )
 
-    return [call(part) for part in _parts(len(ids), IDS_PER_CALL)] or [call(slice(0))]
+    return [call(part) for part in _parts(len(ids), MAX_IDS)] or [call(slice(0))]
 
 
 def joined_found(parts: Sequence[Found]) -> Found:

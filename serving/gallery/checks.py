@@ -18,6 +18,10 @@ MAX_TOP = 1000
 DIGEST_BYTES = 32
 
 
+# The most ids of one lookup: more take seconds, in which no other is answered.
+MAX_IDS = 4096
+
+
 def check_id(value: str) -> str:
     """The id itself.
 

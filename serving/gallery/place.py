@@ -20,4 +20,6 @@ def open_gallery(manifest: Manifest) -> Gallery:
     folder = os.environ.get(GALLERY_VARIABLE)
     if not folder:
         raise GalleryError(f"{GALLERY_VARIABLE} is not set: it names the gallery's folder")
-    return Gallery.open(folder, manifest)
+    # The embedded server's launcher makes the gallery. One that is missing later was removed, and an empty one in its
+    # place would answer as if nothing had ever been indexed.
+    return Gallery.open(folder, manifest, create="FRAMESIFT_EMBEDDED" not in os.environ)

@@ -56,14 +56,19 @@ class Gallery:
         self._upkeep = Upkeep(partial(_open_table, root))
 
     @staticmethod
-    def open(path: str | os.PathLike[str], manifest: Manifest) -> Gallery:
-        """Open the gallery in the folder ``path`` for the model of ``manifest``; created when there is none.
+    def open(path: str | os.PathLike[str], manifest: Manifest, *, create: bool = True) -> Gallery:
+        """Open the gallery in the folder ``path`` for the model of ``manifest``.
+
+        Args:
+            create: make one when there is none, instead of raising.
 
         Raises:
             GalleryMismatch: the gallery holds another model's records.
-            GalleryError: it is damaged, of another format, or the folder can't be used.
+            GalleryError: it is damaged, of another format, not there, or the folder can't be used.
         """
         root = Path(path)
+        if not create and not _has_table(root):
+            raise GalleryError(f"the gallery's files in {root} are gone: stop the server and put them back")
         wanted = Layout.of(manifest)
         try:
             root.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,8 @@ def render(served: Served) -> pb.ModelConfig:
         config.backend, config.default_model_filename = "onnxruntime", "model.onnx"
     else:
         config.backend, group.kind = "python", pb.ModelInstanceGroup.KIND_CPU
+    for key, value in served.parameters.items():
+        config.parameters[key].string_value = value
     if served.batching is not None:
         _batching(config, served.batching)
     if served.warmup is not None:

@@ -52,8 +52,8 @@ _RUN = """\
 # Builds the image and serves the {system} bundle; the gallery is kept in the folder given, ./gallery by default.
 # Ports are published on this machine alone. Without GPUS=none all GPUs are used.
 set -euo pipefail
-cd "$(dirname "$0")"
 gallery=$(realpath -m "${{1:-gallery}}")
+cd "$(dirname "$0")"
 mkdir -p "$gallery"
 docker build --tag framesift-{system} .
 gpus=(--gpus "${{GPUS:-all}}")

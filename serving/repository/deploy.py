@@ -58,6 +58,8 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, link: bool = False) -> 
         _copy_package(out / "python" / "framesift")
         for name, text in container_files(bundle.manifest).items():
             (out / name).write_text(text, encoding="utf-8")
+            if name.endswith(".sh"):
+                (out / name).chmod(0o755)
     return repository
 
 

@@ -37,6 +37,10 @@ GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
 
+# The most pairs of one scoring request, and the parameter by which the embedded server's ONNX models are told.
+MAX_PAIRS = 1 << 16
+MAX_ROWS = "framesift.max_rows"
+
 ENCODE_VIDEO = "encode_video"
 ENCODE_FRAMES = "encode_frames"
 SCORE_TEXT = "score_text"
@@ -76,6 +80,7 @@ class Model:
     instances: int = 1
     batching: Batching | None = None
     warmup: Warmup | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     )
     query = (Port(TEXT, "uint8", ("text bytes",)), Port(TEXT_LENGTH, "int32", (1,)))
     words = b"a warm-up query"
-    clips = Batching(max_queue=64, timeout_s=60)
+    # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
+    clips = Batching(max_queue=16, timeout_s=60)
     texts = Batching(max_queue=1024, timeout_s=10)
     models = (
         Model(
@@ -179,7 +185,15 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             batching=texts,
             warmup=Warmup({"length": 16}),
         ),
-        Model(SCORER, 0, scorer.inputs, scorer.outputs, warmup=Warmup({"queries": 1, "videos": 1})),
+        Model(
+            SCORER,
+            0,
+            scorer.inputs,
+            scorer.outputs,
+            warmup=Warmup({"queries": 1, "videos": 1}),
+            # Without an arena the memory of a large request is given back.
+            parameters={MAX_ROWS: str(MAX_PAIRS), "enable_mem_arena": "0"},
+        ),
         Model(
             GALLERY_INDEX,
             16,

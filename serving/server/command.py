@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .addresses import Addresses
+from .keeper import KEY_HERE
 from .layout import RunFolder
 
 # Only who started the server may change its models, map shared memory, trace or set what is logged. HTTP inference is
@@ -21,7 +22,6 @@ def server_command(
     addresses: Addresses,
     *,
     mark: str,
-    admin_key: str,
     extra: Sequence[str],
 ) -> list[str]:
     """What starts the server.
@@ -29,9 +29,10 @@ def server_command(
     Args:
         files: where the wheel keeps it.
         mark: begins the names of the run's shared memory.
-        admin_key: opens the guarded parts, as the metadata ``triton-grpc-protocol-admin-key`` and the header
-            ``admin-key``. Other users of this machine can read it in the list of processes.
         extra: further arguments; they win over those given here.
+
+    The guarded parts open for the admin key, as the metadata ``triton-grpc-protocol-admin-key`` and the header
+    ``admin-key``; the keeper puts it in where ``KEY_HERE`` stands.
     """
     return [
         str(files / "bin/tritonserver"),
@@ -50,7 +51,7 @@ def server_command(
         "--allow-gpu-metrics=false",
         "--pinned-memory-pool-byte-size=0",
         f"--backend-config=python,shm-region-prefix-name={mark}",
-        f"--grpc-restricted-protocol={_GUARDED}:admin-key={admin_key}",
-        f"--http-restricted-api={_GUARDED},inference:admin-key={admin_key}",
+        f"--grpc-restricted-protocol={_GUARDED}:admin-key={KEY_HERE}",
+        f"--http-restricted-api={_GUARDED},inference:admin-key={KEY_HERE}",
         *extra,
     ]

@@ -60,7 +60,7 @@ class EmbeddedServer:
         metrics_port: int | None = None,
         env: Mapping[str, str] | None = None,
         start_deadline_s: float = 120.0,
-        hang_after_s: float = 60.0,
+        hang_after_s: float = 120.0,
         extra_args: Sequence[str] = (),
     ) -> None:
         self.repository = Path(repository).resolve()
@@ -165,7 +165,6 @@ class EmbeddedServer:
             self.repository,
             self._addresses,
             mark=self.shared_memory_prefix,
-            admin_key=self.admin_key,
             extra=self._extra,
         )
         temporary = str(self._folder.root) if self._temporary else ""
@@ -177,7 +176,7 @@ class EmbeddedServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=dict(environment),
+                env={**environment, keeper.KEY_VARIABLE: self.admin_key},
                 cwd=self._folder.work,
                 start_new_session=True,
             )

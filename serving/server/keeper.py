@@ -2,6 +2,9 @@
 
     python -m framesift.serving.server.keeper MARK LOG LAUNCHER FOLDER -- COMMAND
 
+The admin key comes in the environment and takes the place of ``KEY_HERE`` in COMMAND, so that no list of processes
+shows it: not the keeper's own, nor, as soon as the server has read it, the server's.
+
 It starts COMMAND, prints its process id, and waits until it ends, until its own standard input brings a byte or ends,
 or until the process LAUNCHER ends, however that happens. Then it stops the server and removes what the run left; FOLDER
 too, unless it is empty, if the launcher is gone. Its own death kills the server at once. It exits with the server's
@@ -22,6 +25,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from .cleanup import claim, remove
 
@@ -33,9 +37,26 @@ _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_S = 15
 _STOP_ALONE_S = 5
 _LOOK_S = 0.2
+_SOON_S = 0.01
+KEY_HERE = "@admin-key@"
+KEY_VARIABLE = "FRAMESIFT_ADMIN_KEY"
+# Places in /proc/PID/stat, counted from the state, of the addresses between which the arguments lie.
+_ARGUMENTS = slice(45, 47)
 
 
-def keep(mark: str, launcher: int, log: str, command: Sequence[str]) -> int:
+def hide(pid: int, secret: str) -> None:
+    """Overwrite ``secret`` in the arguments of a process, which every user of the machine can list."""
+    with contextlib.suppress(OSError, ValueError):
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        start, end = map(int, stat[_ARGUMENTS])
+        with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+            memory.seek(start)
+            shown = memory.read(end - start)
+            memory.seek(start)
+            memory.write(shown.replace(secret.encode(), b"*" * len(secret)))
+
+
+def keep(mark: str, launcher: int, log: str, command: Sequence[str], key: str) -> int:
     """Run ``command`` until it ends, the launcher does, or the launcher says so; returns its exit status."""
     libc = ctypes.CDLL(None)
     # What the server leaves behind becomes this process' child, and ends with it.
@@ -51,14 +72,20 @@ def keep(mark: str, launcher: int, log: str, command: Sequence[str]) -> int:
 
     lock = claim(mark)
     with open(log, "ab") as output:
+        said = os.fstat(output.fileno()).st_size
         server = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_the_keeper
         )
     with contextlib.suppress(BrokenPipeError):
         print(server.pid, flush=True)
+    hidden = not key
     # A child that the launcher forks holds the other end of standard input too, so its end alone would not do.
     while server.poll() is None and os.getppid() == launcher:
-        if select.select([sys.stdin], [], [], _LOOK_S)[0]:
+        if not hidden and os.stat(log).st_size > said:
+            # What logs has read its arguments.
+            hide(server.pid, key)
+            hidden = True
+        if select.select([sys.stdin], [], [], _LOOK_S if hidden else _SOON_S)[0]:
             break
     if server.poll() is None:
         server.terminate()
@@ -76,7 +103,10 @@ def main(mark: str, log: str, launcher: str, folder: str, _: str, *command: str)
     """The program; the arguments are those of the module's docstring."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    status = keep(mark, int(launcher), log, command)
+    # Shared memory carries queries and videos: no business of other users.
+    os.umask(0o077)
+    key = os.environ.pop(KEY_VARIABLE, "")
+    status = keep(mark, int(launcher), log, [part.replace(KEY_HERE, key) for part in command], key)
     if folder and os.getppid() != int(launcher):
         shutil.rmtree(folder, ignore_errors=True)
     return status

@@ -87,7 +87,7 @@ def test_every_faulty_line_is_listed(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text("\n".join(lines))
     with pytest.raises(InvalidInput) as caught:
         read_manifest(tmp_path / "m.jsonl")
-    assert [f"line {n}" in str(caught.value) for n in range(1, 7)] == [False, True, True, True, True, True]
+    assert [f"line {n}:" in str(caught.value) for n in range(1, 7)] == [False, True, True, True, True, True]
 
 
 def test_decoded_corpus_leaves_out_bad_files_and_is_kept(tmp_path: Path) -> None:

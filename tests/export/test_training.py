@@ -98,7 +98,7 @@ def test_the_schedule_rises_then_falls_to_zero() -> None:
     rates = [learning_rate(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == 1.0
-    assert all(a > b for a, b in itertools.pairwise(rates))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert 0 < rates[-1] < 1e-3
 
 
@@ -144,11 +144,11 @@ def test_a_corpus_smaller_than_a_batch_is_refused(tokenizer: Tokenizer) -> None:
         finetune(model(), tokenizer, corpus(), replace(RECIPE, batch_size=17))
 
 
-def test_it_learns_the_order_of_colours(tokenizer: Tokenizer) -> None:
+def test_it_learns(tokenizer: Tokenizer) -> None:
     data, trained = corpus(), model()
     captions = [clip.captions[0] for clip in data.clips]
     before = evaluate(trained.eval(), tokenizer, data.frames, captions)
-    finetune(trained, tokenizer, data, replace(RECIPE, epochs=60, lr=2e-3, clip_lr=2e-3))
+    finetune(trained, tokenizer, data, replace(RECIPE, epochs=20, lr=2e-3, clip_lr=2e-3))
     after = evaluate(trained, tokenizer, data.frames, captions)
-    assert after.r1 >= 80
-    assert after.r1 > before.r1
+    assert after.r1 > before.r1 + 25
+    assert after.mnr < before.mnr / 2

@@ -181,7 +181,7 @@ def test_a_query_of_ten_thousand_words(client: Client, indexed: list) -> None:
     long = " ".join(["circle"] * 10_000)
     with pytest.raises(InvalidQuery, match="bytes"):
         client.search(long, top=2)
-    assert len(client.search(long[: len(long) // 2], top=2).hits) == 2
+    assert len(client.search(long[:60_000], top=2).hits) == 2
     assert client.search(indexed[0].captions[0], top=1).hits
 
 

@@ -130,7 +130,7 @@ def test_scores_of_many_texts_are_joined(client: Any) -> None:
         (lambda c: c.lookup("x"), InvalidRequest, "give a list"),
         (lambda c: c.index(b""), InvalidVideo, "the file is empty"),
         (lambda c: c.index("/no/such.mp4"), InvalidVideo, "/no/such.mp4 can't be read: No such file"),
-        (lambda c: c.index("/"), InvalidVideo, "/ can't be read"),
+        (lambda c: c.index("/"), InvalidVideo, "/ is not a file"),
         (lambda c: c.index(b"x", id="a\n"), InvalidRequest, "id"),
         (lambda c: c.index(b"x", id=""), InvalidRequest, "id is empty"),
         (lambda c: c.index(b"x", source="a\0"), InvalidRequest, "source"),
