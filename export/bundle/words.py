@@ -19,6 +19,7 @@ _REPAIRED_AT_ONCE = 2048
 
 # No tower reads more than some tens of words, so of a long text only this many characters are cleaned at all.
 _READ = 8192
+_INVISIBLE = "".join(map(chr, range(33))) + "\x7f"
 
 # ftfy works line by line, at 25 us each: lines that show nothing are dropped before.
 _BLANK_LINES = regex.compile(r"\n[\x00-\x20\x7f]*\n")
@@ -50,7 +51,7 @@ def clean(text: str) -> str:
     if size > MAX_TEXT_BYTES:
         raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
     if len(text) > _READ:
-        text = text.lstrip()[:_READ]
+        text = text.lstrip(_INVISIBLE)[:_READ]
     try:
         repaired = ftfy.fix_text(_BLANK_LINES.sub("\n", text), max_decode_length=_REPAIRED_AT_ONCE)
         cleaned = html.unescape(html.unescape(repaired))
