@@ -93,6 +93,8 @@ def check_metadata(text: str) -> str:
         raise InvalidRequest(f"the metadata has {size} bytes, the limit is {MAX_METADATA_BYTES}")
     try:
         value = json.loads(text)
+        # Python also reads NaN, Infinity and lone surrogates, which no reader of JSON has to.
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the metadata is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -103,7 +103,7 @@ def main(mark: str, log: str, launcher: str, folder: str, _: str, *command: str)
     """The program; the arguments are those of the module's docstring."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    # Shared memory carries queries and videos: no business of other users.
+    # What the server and its models write is no business of other users.
     os.umask(0o077)
     key = os.environ.pop(KEY_VARIABLE, "")
     status = keep(mark, int(launcher), log, [part.replace(KEY_HERE, key) for part in command], key)

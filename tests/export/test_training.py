@@ -139,6 +139,27 @@ def test_a_state_of_another_recipe_is_refused(tokenizer: Tokenizer, tmp_path: Pa
         finetune(model(), tokenizer, corpus(), replace(RECIPE, lr=5e-4), state=state)
 
 
+@pytest.mark.parametrize("change", ["captions", "top_k", "start"])
+def test_a_state_of_another_run_is_refused(change: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    state = tmp_path / "run.state"
+
+    def stop(epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model(), tokenizer, corpus(), RECIPE, state=state, after_epoch=stop)
+    other, data, origin = model(), corpus(), ""
+    if change == "captions":
+        data = replace(data, clips=[replace(c, captions=(c.captions[0] + " x",)) for c in data.clips])
+    elif change == "top_k":
+        torch.manual_seed(0)
+        other = Dong2026(replace(other.config, top_k=3), dropout=0.1)
+    else:
+        origin = "another.pt"
+    with pytest.raises(CheckpointError, match="from a run with another"):
+        finetune(other, tokenizer, data, RECIPE, state=state, origin=origin)
+
+
 def test_a_corpus_smaller_than_a_batch_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(InvalidInput, match="--batch-size"):
         finetune(model(), tokenizer, corpus(), replace(RECIPE, batch_size=17))

@@ -233,6 +233,52 @@ def test_what_no_client_of_ours_would_send(server, indexed: list) -> None:
         assert client.infer("search", inputs, client_timeout=10).as_numpy("scores").shape == (1, 3)
 
 
+def test_a_scoring_request_is_bounded_and_never_empty(server) -> None:
+    import tritonclient.grpc as grpc
+
+    def score(client: grpc.InferenceServerClient, queries: int, videos: int) -> np.ndarray:
+        shapes = {"text_embedding": (queries, 128), "frame_embeddings": (videos, 12, 128)}
+        inputs = []
+        for name, shape in shapes.items():
+            made = grpc.InferInput(name, list(shape), "FP32")
+            made.set_data_from_numpy(np.ones(shape, np.float32))
+            inputs.append(made)
+        return client.infer("scorer", inputs, client_timeout=10).as_numpy("scores")
+
+    with grpc.InferenceServerClient(server.grpc_address) as client:
+        for queries, videos, said in (
+            (300, 300, "at most 65536 pairs"),
+            (0, 0, "empty"),
+            (0, 3, "empty"),
+            (3, 0, "empty"),
+        ):
+            with pytest.raises(grpc.InferenceServerException, match=said):
+                score(client, queries, videos)
+        assert score(client, 2, 3).shape == (2, 3)
+
+
+def test_a_lookup_of_too_many_ids_is_refused(server) -> None:
+    import tritonclient.grpc as grpc
+
+    ids, lengths = np.full(5000, 97, np.uint8), np.ones(5000, np.int32)
+    inputs = [grpc.InferInput("ids", [5000], "UINT8"), grpc.InferInput("id_lengths", [5000], "INT32")]
+    for tensor, values in zip(inputs, (ids, lengths), strict=True):
+        tensor.set_data_from_numpy(values)
+    with (
+        grpc.InferenceServerClient(server.grpc_address) as client,
+        pytest.raises(grpc.InferenceServerException, match="the limit is 4096"),
+    ):
+        client.infer("gallery_lookup", inputs, client_timeout=10)
+
+
+def test_slow_texts_do_not_hold_up_the_others(client: Client, indexed: list) -> None:
+    hostile = ["a\n" * 32_000] * 32
+    started = time.monotonic()
+    client.search_many(hostile, top=1)
+    # A whole batch of the worst texts known must cost far less than a query waits in a queue, ten seconds.
+    assert time.monotonic() - started < 9
+
+
 def test_a_record_of_another_shape_is_refused(client: Client) -> None:
     record = VideoRecord({"frame_embeddings": np.zeros((12, 7), np.float32), "mean_embedding": np.zeros(7, np.float32)})
     with pytest.raises(InvalidRequest):

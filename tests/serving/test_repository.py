@@ -125,7 +125,9 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
     requirements = (tmp_path / "c/requirements.txt").read_text()
     assert "lancedb" in requirements
     assert "pytriton" not in requirements
-    assert subprocess.run(["bash", "-n", str(tmp_path / "c/run.sh")], check=False).returncode == 0
+    script = tmp_path / "c/run.sh"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
 def test_a_folder_in_use_is_not_written_into(bundle: Bundle, tmp_path: Path) -> None:

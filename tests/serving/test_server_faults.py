@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as grpc
 
-from framesift.export.bundle.errors import FramesiftError
+from framesift.export.bundle.errors import FramesiftError, InvalidVideo
 from framesift.serving.client.sync import Client
 from framesift.serving.server.embedded import EmbeddedServer
 
@@ -22,14 +22,20 @@ pytestmark = pytest.mark.server
 BACK_WITHIN_S = {"tokenizer": 3, "text_encoder": 3, "gallery_search": 5}
 
 
-def stub(server: EmbeddedServer, model: str) -> int:
-    """The process id of a model's process."""
+def model_processes(server: EmbeddedServer, model: str) -> list[int]:
+    """The process ids of a model's processes."""
+    found = []
     for children in Path(f"/proc/{server.pid}/task").glob("*/children"):
         for pid in children.read_text().split():
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             if len(arguments) > 2 and f"/{model}/" in arguments[1].decode():
-                return int(pid)
-    raise AssertionError(f"{model} has no process")
+                found.append(int(pid))
+    return found
+
+
+def stub(server: EmbeddedServer, model: str) -> int:
+    """The process id of a model's first process."""
+    return model_processes(server, model)[0]
 
 
 def seconds_until_it_answers(client: Client, query: str) -> float:
@@ -110,3 +116,35 @@ def test_no_reachable_model_writes_bytes(server) -> None:
         for model in models:
             outputs = client.get_model_metadata(model, as_json=True)["outputs"]
             assert all(output["datatype"] != "BYTES" for output in outputs), model
+
+
+def test_no_list_of_processes_shows_the_admin_key(server) -> None:
+    """Whoever had it could make the server run code of theirs, as the server's user."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = path.read_bytes()
+        except OSError:
+            continue
+        assert server.admin_key.encode() not in arguments, path
+    with grpc.InferenceServerClient(server.grpc_address) as client:
+        assert client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": server.admin_key})
+
+
+def _own_memory(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
+
+
+def test_refused_videos_leave_no_memory_behind(server, client: Client) -> None:
+    size, sent = 8 << 20, 12
+    decoders = model_processes(server, "video_decoder")
+
+    def refuse(times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(InvalidVideo):
+                client.index(b"not a video" + bytes(size), id="refused")
+
+    refuse(4)
+    before = sum(map(_own_memory, decoders))
+    refuse(sent)
+    assert sum(map(_own_memory, decoders)) - before < size * sent / 2

@@ -96,6 +96,8 @@ def test_many_ids_can_be_looked_up_at_once(folder: Path, manifest: Manifest, mak
         ({"source": "a\0b"}, "control character"),
         ({"metadata": "[1]"}, "must be an object"),
         ({"metadata": "{"}, "not JSON"),
+        ({"metadata": '{"a": NaN}'}, "not JSON"),
+        ({"metadata": '{"a": 1e999}'}, "not JSON"),
         ({"digest": b"short"}, "5 bytes"),
         ({"duration": float("nan")}, "duration"),
         ({"timestamps": np.zeros(2, np.float32)}, r"shape \(2,\), expected \(3,\)"),
@@ -210,3 +212,9 @@ def test_damaged_data_is_an_error_when_it_is_read(folder: Path, manifest: Manife
         gallery.lookup(["a"])
     with pytest.raises(GalleryError, match="reading the gallery"):
         list(gallery.reader().batches([FRAME_EMBEDDINGS], -1))
+
+
+def test_a_gallery_that_has_gone_is_not_made_anew(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="are gone"):
+        Gallery.open(tmp_path / "absent", manifest, create=False)
+    assert not (tmp_path / "absent").exists()
