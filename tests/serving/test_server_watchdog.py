@@ -103,11 +103,13 @@ def test_one_of_two_processes_of_any_model_is_replaced(
     assert len(before) == 2
     kill(before[0])
 
+    # If a request met the dead process, the server keeps its neighbour as well, idle, beside the two new ones.
     def whole() -> bool:
-        now = {float(pid) for pid in pids(watched, "plain")}
-        return len(now) == 2 and before[0] not in now and all(answers(client, "plain") for _ in range(8))
+        now = pids(watched, "plain")
+        return before[0] not in now and len(now) >= 2 and all(answers(client, "plain") for _ in range(8))
 
-    assert seconds_until(whole, 30) <= 3 * busy()
+    took = seconds_until(whole, 30)
+    assert took <= 3 * busy(), f"{before} became {pids(watched, 'plain')} after {took:.1f} s"
 
 
 def test_processes_that_hang_are_replaced(watched: EmbeddedServer, client: grpc.InferenceServerClient) -> None:
