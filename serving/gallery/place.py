@@ -6,6 +6,7 @@ import os
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
+from ..backends.base import EMBEDDED_VARIABLE
 from .store import Gallery
 
 GALLERY_VARIABLE = "FRAMESIFT_GALLERY"
@@ -22,4 +23,4 @@ def open_gallery(manifest: Manifest) -> Gallery:
         raise GalleryError(f"{GALLERY_VARIABLE} is not set: it names the gallery's folder")
     # The embedded server's launcher makes the gallery. One that is missing later was removed, and an empty one in its
     # place would answer as if nothing had ever been indexed.
-    return Gallery.open(folder, manifest, create="FRAMESIFT_EMBEDDED" not in os.environ)
+    return Gallery.open(folder, manifest, create=EMBEDDED_VARIABLE not in os.environ)

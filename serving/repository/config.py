@@ -5,7 +5,6 @@ from __future__ import annotations
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ...export.bundle.ports import Port
 from .plan import Batching, Ensemble, Model, Served, Warmup
 
 _TYPES = {
@@ -86,8 +85,3 @@ def _warmup(config: pb.ModelConfig, model: Model, warmup: Warmup) -> None:
             entry.random_data = True
         else:
             entry.zero_data = True
-
-
-def describe(port: Port) -> str:
-    """A port as documentation shows it: ``frames uint8 [12, 3, 224, 224]``."""
-    return f"{port.name} {port.dtype} [{', '.join(str(d) for d in port.dims)}]"
