@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from .clip_vision import VisionTower
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """Sizes of both towers. Attention heads are always width / 64, as in every CLIP."""
+    """Sizes of both towers. Attention heads are width / 64 where not given, as in every CLIP that OpenAI released."""
 
     embed_dim: int = 512
     image_size: int = 224
@@ -26,6 +27,8 @@ class ClipConfig:
     text_layers: int = 12
     vocab_size: int = 49408
     context_length: int = 77
+    vision_heads: int | None = None
+    text_heads: int | None = None
 
     @staticmethod
     def from_state(state: Mapping[str, Tensor], prefix: str = "clip.") -> ClipConfig:
@@ -67,25 +70,61 @@ TINY = ClipConfig(
 ARCHITECTURES = {"ViT-B/32": VIT_B_32, "ViT-B/16": VIT_B_16, "ViT-L/14": VIT_L_14, "tiny": TINY}
 
 
-class Clip(TextTower):
-    """OpenAI's layout: the text tower's tensors at the top, the vision tower's under ``visual``."""
+Vision = TypeVar("Vision", bound=VisionTower)
 
-    def __init__(self, config: ClipConfig) -> None:
+
+class Towers(TextTower, Generic[Vision]):
+    """OpenAI's layout: the text tower's tensors at the top, the vision tower's under ``visual``.
+
+    Args:
+        vision: the vision tower, which a published system may have changed.
+        temperature: whether there is a ``logit_scale``.
+    """
+
+    visual: Vision
+
+    def __init__(self, config: ClipConfig, vision: Vision, *, temperature: bool = True) -> None:
         super().__init__(
             width=config.text_width,
             layers=config.text_layers,
             vocab_size=config.vocab_size,
             context_length=config.context_length,
             embed_dim=config.embed_dim,
+            heads=config.text_heads,
         )
-        self.visual = VisionTower(
-            width=config.vision_width,
-            layers=config.vision_layers,
-            patch=config.patch,
-            image_size=config.image_size,
-            embed_dim=config.embed_dim,
-        )
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.visual = vision
+        if temperature:
+            self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+
+class VisionSizes(TypedDict):
+    """A vision tower's arguments."""
+
+    width: int
+    layers: int
+    patch: int
+    image_size: int
+    embed_dim: int
+    heads: int | None
+
+
+def vision_sizes(config: ClipConfig) -> VisionSizes:
+    """The vision tower's part of a configuration."""
+    return {
+        "width": config.vision_width,
+        "layers": config.vision_layers,
+        "patch": config.patch,
+        "image_size": config.image_size,
+        "embed_dim": config.embed_dim,
+        "heads": config.vision_heads,
+    }
+
+
+class Clip(Towers[VisionTower]):
+    """CLIP with its own vision tower."""
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__(config, VisionTower(**vision_sizes(config)))
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """uint8 RGB [V, F, 3, H, W] to raw frame embeddings [V, F, D]."""

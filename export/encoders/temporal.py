@@ -15,9 +15,9 @@ TEMPORAL: tuple[Temporal, ...] = get_args(Temporal)
 EPS = 1e-12
 
 
-def temporal_transformer(width: int, layers: int) -> Transformer:
+def temporal_transformer(width: int, layers: int, heads: int | None = None) -> Transformer:
     """The blocks of CLIP4Clip's seqTransf (Luo et al., 2021), under its names, so that its weights load."""
-    return Transformer(width, layers, eps=EPS)
+    return Transformer(width, layers, eps=EPS, heads=heads)
 
 
 def encode_time(frames: Tensor, encoding: Tensor | None, blocks: nn.Module | None) -> Tensor:

@@ -1,0 +1,1 @@
+"""Dot product of one vector per text and one per video."""

@@ -1,0 +1,1 @@
+"""Frame similarities weighted by a softmax over themselves: TS2-Net's score."""

@@ -1,0 +1,1 @@
+"""Coarse, fine and crossed similarities of a text and a video: X-CLIP's score."""

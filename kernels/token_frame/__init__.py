@@ -1,0 +1,1 @@
+"""Every word against every frame, pooled by softmaxes: Mug-STAN's score."""
