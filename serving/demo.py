@@ -21,8 +21,8 @@ from ..export.bundle.text import Tokenizer
 from ..export.bundle.video import decode
 from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
+from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..export.training.evaluate import encode_texts, encode_videos, score_all
-from ..export.training.metrics import RetrievalMetrics, retrieval_metrics
 from .agreement import compare
 from .client.results import SearchResult
 from .client.sync import Client

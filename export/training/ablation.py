@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..corpus.cache import DecodedCorpus
 from ..encoders.temporal import TEMPORAL
+from ..evaluation.metrics import RetrievalMetrics
 from .evaluate import encode_frames, evaluate
 from .loop import Progress, Recipe, finetune
-from .metrics import RetrievalMetrics
 from .setup import from_checkpoint, load_corpus
 
 KEPT = (1, 2, 4, 6, 8, 10, 12)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..bundle.text import Tokenizer
+from ..evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..systems.dong2026 import Dong2026
-from .metrics import RetrievalMetrics, retrieval_metrics
 
 
 @torch.no_grad()

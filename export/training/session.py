@@ -11,9 +11,9 @@ import click
 import torch
 
 from ..checkpoint import save
+from ..evaluation.metrics import RetrievalMetrics
 from .evaluate import evaluate
 from .loop import Progress, Recipe, finetune
-from .metrics import RetrievalMetrics
 from .setup import from_checkpoint, from_scratch, load_corpus
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from framesift.export.training.metrics import ranks, retrieval_metrics
+from framesift.export.evaluation.metrics import ranks, retrieval_metrics
 
 
 def test_known_ranks() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.errors import InvalidInput
+
 
 @dataclass(frozen=True)
 class RetrievalMetrics:
@@ -51,10 +53,10 @@ def retrieval_metrics(
     """Metrics of a score matrix [Q, V]; without ``target`` query i belongs to video i.
 
     Raises:
-        ValueError: NaN among the scores, or no query.
+        InvalidInput: NaN among the scores, or no query.
     """
     if not len(scores) or np.isnan(scores).any():
-        raise ValueError("metrics need at least one query and no NaN score")
+        raise InvalidInput("metrics need at least one query and no NaN score")
     rank = ranks(scores, np.arange(len(scores)) if target is None else target)
     r1, r5, r10 = (100 * float((rank <= k).mean()) for k in (1, 5, 10))
     return RetrievalMetrics(r1, r5, r10, float(np.median(rank)), float(rank.mean()))
