@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .bundle.errors import CheckpointError
-from .systems.names import to_openai
+from .systems.names import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
 
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -61,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
             raise CheckpointError(f"{file} is not a whole safetensors file: {error}") from error
     else:
         state, options = _torch_state(file), {}
-    return Checkpoint(_normalised(state), options, notes.get(_MERGES))
+    return Checkpoint(normalised(state), options, notes.get(_MERGES))
 
 
 def _torch_state(file: Path) -> dict[str, Tensor]:
@@ -87,11 +87,19 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
     raise CheckpointError(f"{file} holds no state_dict: there is no mapping of names to tensors in it")
 
 
-def _normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One form for every spelling of a state_dict; a normalised one comes back unchanged.
+
+    ``module.`` goes, ``gamma`` and ``beta`` become weight and bias, a bare CLIP gets the prefix ``clip.``, STAN's and
+    Hugging Face's towers get OpenAI's names, buffers of position ids go, and floating tensors become float32.
+    """
     bare = {key.removeprefix("module."): value for key, value in state.items() if key not in _NOT_WEIGHTS}
-    if not any(key.startswith("clip.") for key in bare):
-        bare = {key if key.startswith("pool_frames.") else f"clip.{key}": value for key, value in bare.items()}
-    return {key: value.float() if value.is_floating_point() else value for key, value in to_openai(bare).items()}
+    named = to_openai(stan_to_hugging_face(with_clip_prefix(legacy_layer_norms(bare))))
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in named.items()
+        if not key.endswith("position_ids")
+    }
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...] = ()) -> None:

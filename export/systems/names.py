@@ -1,4 +1,4 @@
-"""Hugging Face's CLIP names to OpenAI's.
+"""Hugging Face's CLIP names to OpenAI's, and what some authors wrap around either.
 
 Hugging Face keeps query, key and value apart and its projections transposed; the mathematics is the same.
 """
@@ -17,6 +17,7 @@ _PARTS = {
     "mlp.fc1": "mlp.c_fc",
     "mlp.fc2": "mlp.c_proj",
     "self_attn.out_proj": "attn.out_proj",
+    "temporal_fc": "temporal_fc",
 }
 _WHOLE = {
     "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
@@ -30,10 +31,68 @@ _WHOLE = {
     "vision_model.pre_layrnorm.bias": "visual.ln_pre.bias",
     "vision_model.post_layernorm.weight": "visual.ln_post.weight",
     "vision_model.post_layernorm.bias": "visual.ln_post.bias",
+    "vision_model.STAN_time_embed.weight": "visual.STAN_time_embed.weight",
     "logit_scale": "logit_scale",
 }
 _TRANSPOSED = {"visual_projection.weight": "visual.proj", "text_projection.weight": "text_projection"}
-_LAYER = re.compile(r"(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)")
+_LAYER = re.compile(r"(text|vision)_model\.encoder\.(layers|STAN_[ST]_layers)\.(\d+)\.(.+)\.(weight|bias)")
+# STAN takes Hugging Face's CLIP apart: its vision tower lies at the top of ``backbone``, these in ``embeddings``.
+_STAN_EMBEDDINGS = {"class_embedding", "patch_embedding.weight", "position_embedding.weight"}
+_STAN_STACKS = ("layers.", "STAN_S_layers.", "STAN_T_layers.")
+# Names at the top of a bare CLIP, OpenAI's and Hugging Face's.
+_BARE_CLIP = (
+    "visual.",
+    "transformer.resblocks.",
+    "token_embedding.",
+    "positional_embedding",
+    "ln_final.",
+    "text_projection",
+    "logit_scale",
+    "text_model.",
+    "vision_model.",
+    "visual_projection.",
+)
+
+
+def with_clip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put a bare CLIP's tensors under ``clip.``; one that has the prefix, or no CLIP, comes back as it is."""
+    bare = {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"} & set(state)
+    if not bare or any(key.startswith("clip.") for key in state):
+        return dict(state)
+    return {f"clip.{key}" if key.startswith(_BARE_CLIP) else key: tensor for key, tensor in state.items()}
+
+
+def legacy_layer_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Old checkpoints call a LayerNorm's weight ``gamma`` and its bias ``beta``."""
+    leaves = {"gamma": "weight", "beta": "bias"}
+    renamed = {}
+    for key, tensor in state.items():
+        stem, dot, leaf = key.rpartition(".")
+        renamed[f"{stem}{dot}{leaves.get(leaf, leaf)}"] = tensor
+    return renamed
+
+
+def stan_to_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """STAN's ``backbone.*`` and ``text_backbone.*`` to the names of a Hugging Face CLIP under ``clip.``.
+
+    A state without STAN's own layers comes back as it is.
+    """
+    if not any(key.startswith("backbone.STAN_") for key in state):
+        return dict(state)
+    renamed = {}
+    for key, tensor in state.items():
+        name = key.removeprefix("backbone.")
+        if key.startswith("text_backbone."):
+            renamed["clip." + key.removeprefix("text_backbone.")] = tensor
+        elif name == key:
+            renamed[key] = tensor
+        elif name in _STAN_EMBEDDINGS:
+            renamed[f"clip.vision_model.embeddings.{name}"] = tensor
+        elif name.startswith(_STAN_STACKS):
+            renamed[f"clip.vision_model.encoder.{name}"] = tensor
+        else:
+            renamed["clip." + ("" if name.startswith("visual_projection.") else "vision_model.") + name] = tensor
+    return renamed
 
 
 def to_openai(state: Mapping[str, Tensor], prefix: str = "clip.") -> dict[str, Tensor]:
@@ -55,8 +114,9 @@ def to_openai(state: Mapping[str, Tensor], prefix: str = "clip.") -> dict[str, T
         elif name in _TRANSPOSED:
             renamed[prefix + _TRANSPOSED[name]] = tensor.T.contiguous()
         elif match := _LAYER.fullmatch(name):
-            tower, layer, part, leaf = match.groups()
-            block = f"{prefix}{'visual.' if tower == 'vision' else ''}transformer.resblocks.{layer}"
+            tower, stack, layer, part, leaf = match.groups()
+            blocks = "transformer.resblocks" if stack == "layers" else stack
+            block = f"{prefix}{'visual.' if tower == 'vision' else ''}{blocks}.{layer}"
             if part in _PARTS:
                 renamed[f"{block}.{_PARTS[part]}.{leaf}"] = tensor
             elif part in {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}:

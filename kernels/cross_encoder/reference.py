@@ -50,17 +50,20 @@ class CrossEncoder(nn.Module):
         self.transformer = transformer
         self.pooler = Pooler(width)
 
-    def place(self, text_QD: Tensor, frames_VFD: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the positions to raw embeddings: each side's belong to its record.
+    def place_text(self, text_QD: Tensor) -> Tensor:
+        """Raw text embeddings with their position, which makes the text's record."""
+        return text_QD + self.embeddings.position_embeddings.weight[0]
+
+    def place_frames(self, frames_VFD: Tensor) -> Tensor:
+        """Raw frame embeddings with their positions, which makes the video's record.
 
         Raises:
             ValueError: there are more frames than positions.
         """
-        table = self.embeddings.position_embeddings.weight
-        frames = frames_VFD.shape[1]
+        table, frames = self.embeddings.position_embeddings.weight, frames_VFD.shape[1]
         if frames >= table.shape[0]:
             raise ValueError(f"{frames} frames and the text need {frames + 1} positions, the weights hold {len(table)}")
-        return text_QD + table[0], frames_VFD + table[1 : 1 + frames]
+        return frames_VFD + table[1 : 1 + frames]
 
     def hidden(self, text_ND: Tensor, frames_NFD: Tensor, mask_NF: Tensor) -> Tensor:
         """The last block's tokens [N, 1 + F, D] of pairs, whose parts have their positions."""

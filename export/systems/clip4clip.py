@@ -1,0 +1,116 @@
+"""CLIP4Clip (Luo et al., 2021): four ways to compare a text with a video's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...kernels.cross_encoder.reference import CrossEncoder, score_all, score_pairs
+from ...kernels.dot.reference import dot
+from ..encoders.clip_vision import VisionTower
+from ..encoders.temporal import temporal_transformer
+from .contract import RecordTensor, unit
+from .family import ClipFamily, FamilyConfig, assume_lengths, clip_towers, examine_header, masked_mean
+from .findings import Findings
+
+SYSTEM = "clip4clip"
+
+
+class Clip4Clip(ClipFamily[VisionTower]):
+    """Headers meanP, seqLSTM and seqTransf: one vector a side, ``exp(logit_scale)`` times their cosine."""
+
+    name = SYSTEM
+    scorer = "dot"
+
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, clip_towers(config))
+        width = config.clip.embed_dim
+        self.text_record = (RecordTensor("text", (width,)),)
+        self.video_record = (RecordTensor("video", (width,)),)
+
+    def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor]:
+        """Frames [V, F, 3, H, W] and mask [V, F] to unit vectors [V, D]."""
+        return self.pool(self.embed_frames(frames, mask), mask)
+
+    def pool(self, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor]:
+        """Raw frame embeddings [V, F, D] and mask [V, F] to unit vectors [V, D]."""
+        return (masked_mean(self.through_time(raw, mask), mask),)
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+        """Token ids int64 [Q, W] to vectors [Q, D] of length exp(logit_scale)."""
+        return self.finish_text(self.clip(token_ids))
+
+    def finish_text(self, raw: Tensor) -> tuple[Tensor]:
+        """Raw text embeddings [Q, D] to the record."""
+        return (self.scale() * unit(raw),)
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """See ``kernels/dot``."""
+        return dot(text[0], video[0])
+
+
+class Clip4ClipTight(ClipFamily[VisionTower]):
+    """Header tightTransf: a transformer reads the text and the frames of a pair. Raw embeddings, no temperature."""
+
+    name = SYSTEM
+    scorer = "cross_encoder"
+
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, clip_towers(config))
+        width = config.clip.embed_dim
+        blocks = temporal_transformer(width, config.layers, config.heads)
+        self.cross = CrossEncoder(width, blocks, positions=config.positions)
+        self.similarity_dense = nn.Linear(width, 1)
+        self.text_record = (RecordTensor("text", (width,)),)
+        self.video_record = (
+            RecordTensor("frame_embeddings", (config.frames, width)),
+            RecordTensor("frame_mask", (config.frames,)),
+        )
+
+    def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Frames [V, F, 3, H, W] and mask [V, F] to placed frame embeddings [V, F, D] and the mask."""
+        return self.pool(self.embed_frames(frames, mask), mask)
+
+    def pool(self, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Raw frame embeddings [V, F, D] and mask [V, F] to the record."""
+        mask = raw.new_ones(raw.shape[:2]) if mask is None else mask.to(raw.dtype)
+        return self.cross.place_frames(raw), mask
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+        """Token ids int64 [Q, W] to placed text embeddings [Q, D]."""
+        return self.finish_text(self.clip(token_ids))
+
+    def finish_text(self, raw: Tensor) -> tuple[Tensor]:
+        """Raw text embeddings [Q, D] to the record."""
+        return (self.cross.place_text(raw),)
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """Every pair of a short list; see ``kernels/cross_encoder``."""
+        frames, mask = video
+        return score_all(self.cross, self.similarity_dense, text[0], frames, mask)
+
+    def score_pairs(self, text: Sequence[Tensor], video: Sequence[Tensor], pairs: Tensor) -> Tensor:
+        """Scores [N] of the rows (query, video) of ``pairs``, int64 [N, 2]."""
+        frames, mask = video
+        return score_pairs(self.cross, self.similarity_dense, text[0], frames, mask, pairs)
+
+
+def examine(findings: Findings) -> None:
+    """What the weights show and what they don't."""
+    examine_header(findings)
+    assume_lengths(findings)
+
+
+def build(options: Mapping[str, Any]) -> Clip4Clip | Clip4ClipTight:
+    """The model of settled options, with random weights."""
+    config = FamilyConfig(**options)
+    return Clip4ClipTight(config) if config.header == "tightTransf" else Clip4Clip(config)
+
+
+def unused(findings: Findings) -> tuple[str, ...]:
+    """Prefixes of tensors that the header found doesn't read, though the authors' files hold them."""
+    header = findings.found["header"]
+    cross = () if header == "tightTransf" else ("cross.", "similarity_dense.")
+    return (*cross, *(() if header == "seqTransf" else ("frame_position_embeddings.",)))

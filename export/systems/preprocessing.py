@@ -1,0 +1,83 @@
+"""How each system's authors made pixels and token ids, as data; each by its authors' code, not by its paper.
+
+Sampling rules, over the ``n`` frames of a video and ``count`` wanted:
+
+- ``uniform_middle``: cut [0, n] into ``min(count, n)`` equal parts (cuts rounded down), take the middle of each; a
+  short video repeats its last frame.
+- ``second_steps``: decode the frame at every full second (second times the frame rate rounded down) while there are
+  any; of more than ``count`` take ``int(linspace(0, decoded - 1, count))``, of fewer all, with padding behind.
+- ``tick_middle``: frame ``int(tick / 2 + tick * i)`` with ``tick = n / count``; a short video all its frames, the last
+  repeated.
+- ``segment_round``: frame ``round(step * i) + int(step / 2)`` with ``step = (n - 1) / count``.
+
+Resizing rules, all of the short side: ``pil_bicubic`` on uint8 with antialiasing; ``tensor_bicubic`` on floats without
+antialiasing and without clamping; ``cv2_bilinear`` on uint8 without antialiasing; ``none``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ..encoders.clip_vision import PIXEL_MEAN, PIXEL_STD
+from ..encoders.stan import PIXELS as STAN_PIXELS
+
+Sampler = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round"]
+Resize = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear", "none"]
+_CLIP_MEAN = (255 * PIXEL_MEAN[0], 255 * PIXEL_MEAN[1], 255 * PIXEL_MEAN[2])
+_CLIP_STD = (255 * PIXEL_STD[0], 255 * PIXEL_STD[1], 255 * PIXEL_STD[2])
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """One system's way from a file and a text to the model's inputs.
+
+    ``mean`` and ``std`` are of RGB from 0 to 255. ``missing`` says what fills a video with too few frames: the last
+    frame again, or zeros after normalisation with a mask. A text is cut to ``words`` token positions with its end token
+    kept and padded with ``pad``. Where ``tokenized`` is given it is cut so to that many positions first, and then to
+    ``words`` whatever is there.
+    """
+
+    sampler: Sampler
+    resize: Resize
+    missing: Literal["repeat", "zeros_and_mask"]
+    words: int = 32
+    tokenized: int | None = None
+    pad: int = 0
+    frames: int = 12
+    size: int = 224
+    crop: Literal["center"] = "center"
+    mean: tuple[float, float, float] = _CLIP_MEAN
+    std: tuple[float, float, float] = _CLIP_STD
+
+    def describe(self) -> str:
+        """One line for a person."""
+        sliced = "" if self.tokenized is None else f" sliced from {self.tokenized}"
+        return (
+            f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
+            f"{self.missing.replace('_', ' ')} where frames are missing; {self.words} token positions{sliced}, "
+            f"padded with {self.pad}"
+        )
+
+
+_CLIP4CLIP = Preprocessing("second_steps", "pil_bicubic", "zeros_and_mask")
+
+PROFILES: Mapping[str, Preprocessing] = {
+    # Padding a text with its own end token changes nothing: the first one is read, and the tower is causal.
+    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", words=77, pad=49407),
+    "clip4clip": _CLIP4CLIP,
+    "xclip": _CLIP4CLIP,
+    "ts2net": _CLIP4CLIP,
+    # The authors' videos were shrunk beforehand: short side 224, three frames a second.
+    "dgl": Preprocessing("tick_middle", "none", "repeat"),
+    # A caption of more than 30 tokens loses its end token to the slice, and is then read at its first position.
+    "stan": Preprocessing(
+        "segment_round",
+        "cv2_bilinear",
+        "repeat",
+        tokenized=77,
+        mean=STAN_PIXELS[0],
+        std=STAN_PIXELS[1],
+    ),
+}

@@ -1,0 +1,123 @@
+"""Which published system a checkpoint is, from its keys and shapes alone, and the model that its weights make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from ..bundle.errors import CheckpointError
+from ..checkpoint import fit, normalised
+from . import clip4clip, dgl, stan, ts2net, xclip, xpool
+from .contract import System
+from .dong2026 import Dong2026
+from .findings import Findings, listed
+from .preprocessing import PROFILES, Preprocessing
+
+# The first system that has a tensor whose name starts so is the checkpoint's: those above have what those below have.
+_SIGNS: tuple[tuple[str, ModuleType], ...] = (
+    ("clip.visual.STAN_", stan),
+    ("clip.unified_prompt_embedding.", dgl),
+    ("clip.visual_prompt_embedding", dgl),
+    ("visual_token_selector.", ts2net),
+    ("global_mat_weight", xclip),
+    ("pool_frames.", xpool),
+    ("clip.visual.", clip4clip),
+)
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A checkpoint's system.
+
+    ``found`` was read off the weights, ``assumed`` is the authors' default for what the weights don't show and may be
+    given as an option. ``reasons`` has a line for each; ``unused`` lists tensors that inference doesn't read.
+    """
+
+    system: str
+    why: str
+    found: Mapping[str, Any]
+    assumed: Mapping[str, Any]
+    reasons: Mapping[str, str]
+    unused: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def describe(self) -> str:
+        """What was found and why, and what was not, in lines for a person."""
+        lines = [f"{self.system}: {self.why}"]
+        lines += [f"  {name} = {_short(value)}: {self.reasons[name]}" for name, value in self.found.items()]
+        lines += [f"  {name} = {_short(value)}, assumed: {self.reasons[name]}" for name, value in self.assumed.items()]
+        lines += [f"  preprocessing, assumed: {self.preprocessing.describe()}"]
+        if self.unused:
+            lines += [f"  not read by the authors' inference: {listed(self.unused)}"]
+        return "\n".join(lines)
+
+
+def recognise(state: Mapping[str, Tensor]) -> Recognised:
+    """Tell the system of a state_dict, in any spelling that ``normalised`` knows.
+
+    Raises:
+        CheckpointError: no system here has such tensors, or one that the system needs is missing or misshapen.
+    """
+    module, findings = _examine(normalised(state))
+    return _recognised(module, findings)
+
+
+def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> System | Dong2026:
+    """The system's model with the state_dict's weights, in evaluation mode, float32.
+
+    Args:
+        state: in any spelling that ``normalised`` knows.
+        options: what the weights don't show, by the names in ``Recognised.assumed``; else the authors' defaults hold.
+
+    Raises:
+        CheckpointError: as ``recognise``; or an option is unknown or contradicts the weights; or tensors are missing,
+            left over or misshapen: all are listed, after what was recognised.
+    """
+    state = normalised(state)
+    module, findings = _examine(state)
+    values = findings.settle(options or {})
+    prefixes = module.unused(findings)
+    try:
+        model: System | Dong2026 = module.build(values)
+        fit(model, {key: tensor for key, tensor in state.items() if not key.startswith(prefixes)})
+    except (CheckpointError, ValueError) as error:
+        raise findings.error(str(error)) from error
+    return model.eval()
+
+
+def _examine(state: Mapping[str, Tensor]) -> tuple[ModuleType, Findings]:
+    for sign, module in _SIGNS:
+        key = next((key for key in state if key.startswith(sign)), None)
+        if key is not None:
+            if "temporal_encoding" in state:
+                raise CheckpointError("the checkpoint has temporal_encoding: it is the reference model's, dong2026")
+            findings = Findings(module.SYSTEM, state, f"it has {key}")
+            module.examine(findings)
+            return module, findings
+    raise CheckpointError(
+        f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: "
+        f"framesift knows {', '.join(dict.fromkeys(module.SYSTEM for _, module in _SIGNS))}"
+    )
+
+
+def _recognised(module: ModuleType, findings: Findings) -> Recognised:
+    prefixes = module.unused(findings)
+    values = {**findings.assumed, **findings.found}
+    lengths = {name: values[name] for name in ("frames", "words") if name in values}
+    return Recognised(
+        system=findings.system,
+        why=findings.why,
+        found=findings.found,
+        assumed=findings.assumed,
+        reasons=findings.reasons,
+        unused=tuple(key for key in findings.state if key.startswith(prefixes)),
+        preprocessing=replace(PROFILES[findings.system], size=findings.found["clip"].image_size, **lengths),
+    )
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else type(value).__name__ if hasattr(value, "__dict__") else repr(value)

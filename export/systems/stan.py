@@ -1,0 +1,145 @@
+"""STAN (Liu et al., CVPR 2023) and Mug-STAN (Liu et al., 2023): a spatial-temporal branch beside CLIP's vision tower.
+
+Both have the same weights; they differ in how a pair is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from torch import Tensor
+
+from ...kernels.dot.reference import dot
+from ...kernels.token_frame.reference import TAU, token_frame
+from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
+from ..encoders.stan import StanTower
+from .contract import RecordTensor, System, unit
+from .findings import Findings
+
+SYSTEM = "stan"
+Head = Literal["stan", "mug"]
+HEADS: tuple[Head, ...] = get_args(Head)
+# The authors' lower bound of a norm in Mug-STAN.
+SHORTEST = 1e-6
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes, and which head; ``tau`` sharpens Mug-STAN's softmaxes."""
+
+    frames: int = 12
+    words: int = 32
+    depth: int = 4
+    moments: int = 64
+    head: Head = "mug"
+    tau: float = TAU
+    clip: ClipConfig = field(default_factory=lambda: VIT_B_32)
+
+    def __post_init__(self) -> None:
+        if self.head not in HEADS:
+            raise ValueError(f"head is {self.head!r}, it must be one of {', '.join(HEADS)}")
+        if not 1 <= self.frames <= self.moments:
+            raise ValueError(f"frames is {self.frames}, the weights hold time embeddings for 1 to {self.moments}")
+
+
+class StanFamily(System):
+    """The towers, without a temperature: the authors rank by plain similarity."""
+
+    name = SYSTEM
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        size = config.clip.image_size
+        self.words = config.words
+        tower = StanTower(depth=config.depth, moments=config.moments, **vision_sizes(config.clip))
+        self.clip = Towers(config.clip, tower, temperature=False)
+        self.video_inputs = (RecordTensor("frames", (config.frames, 3, size, size), "uint8"),)
+
+    def embed_frames(self, frames: Tensor) -> Tensor:
+        """Frames [V, F, 3, H, W], uint8 or normalised, to raw frame embeddings [V, F, D]."""
+        return self.clip.visual.embed_clips(self.clip.visual.normalise(frames))
+
+
+class Stan(StanFamily):
+    """Cosine of the text and the mean of the raw frame embeddings."""
+
+    scorer = "dot"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.text_record = (RecordTensor("text", (config.clip.embed_dim,)),)
+        self.video_record = (RecordTensor("video", (config.clip.embed_dim,)),)
+
+    def encode_video(self, frames: Tensor) -> tuple[Tensor]:
+        """Frames [V, F, 3, H, W] to unit vectors [V, D]."""
+        return (unit(self.embed_frames(frames).mean(1)),)
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+        """Token ids int64 [Q, W] to unit vectors [Q, D]."""
+        return (unit(self.clip(token_ids)),)
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """See ``kernels/dot``."""
+        return dot(text[0], video[0])
+
+
+class MugStan(StanFamily):
+    """Every word position against every frame; a position whose token id is 0 takes no part."""
+
+    scorer = "token_frame"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.tau = config.tau
+        self.text_record = (RecordTensor("words", (config.words, config.clip.embed_dim)),)
+        self.video_record = (RecordTensor("frame_embeddings", (config.frames, config.clip.embed_dim)),)
+
+    def encode_video(self, frames: Tensor) -> tuple[Tensor]:
+        """Frames [V, F, 3, H, W] to unit frame vectors [V, F, D]."""
+        return (bounded_unit(self.embed_frames(frames)),)
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+        """Token ids int64 [Q, W] to unit vectors of the positions [Q, W, D], zeros where the id is 0."""
+        return self.finish_text(self.clip.embed_positions(token_ids), token_ids != 0)
+
+    def finish_text(self, positions: Tensor, mask: Tensor) -> tuple[Tensor]:
+        """Raw embeddings of the positions [Q, W, D] and mask [Q, W] to the record."""
+        return (bounded_unit(positions) * mask.to(positions.dtype).unsqueeze(-1),)
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """See ``kernels/token_frame``."""
+        return token_frame(text[0], video[0], self.tau)
+
+
+def bounded_unit(x: Tensor) -> Tensor:
+    """``x`` divided by the length of its last axis or by ``SHORTEST``, whichever is larger."""
+    length: Tensor = x.norm(dim=-1, keepdim=True)
+    return x / length.clamp(min=SHORTEST)
+
+
+def examine(findings: Findings) -> None:
+    """What the weights show and what they don't."""
+    findings.towers()
+    depth = findings.count("clip.visual.STAN_S_layers.")
+    moments = findings.shape("clip.visual.STAN_time_embed.weight", 2)[0]
+    if not 1 <= depth <= findings.found["clip"].vision_layers:
+        raise findings.error(f"its branch has {depth} layers beside {findings.found['clip'].vision_layers} blocks")
+    findings.read("depth", depth, "layers under STAN_S_layers")
+    findings.read("moments", moments, "rows of STAN_time_embed")
+    findings.assume("frames", min(12, moments), "frames are not in the weights: Mug-STAN was tested with 32 on MSR-VTT")
+    findings.assume("words", 32, "token positions are not in the weights: the authors took 77 for DiDeMo")
+    findings.assume("head", "mug", "STAN and Mug-STAN have the same weights; the released ones are Mug-STAN's")
+    findings.assume("tau", TAU, "the sharpness of Mug-STAN's softmaxes is not in the weights")
+
+
+def build(options: Mapping[str, Any]) -> Stan | MugStan:
+    """The model of settled options, with random weights."""
+    config = Config(**options)
+    return MugStan(config) if config.head == "mug" else Stan(config)
+
+
+def unused(findings: Findings) -> tuple[str, ...]:
+    """No tensor is left out."""
+    return ()

@@ -1,0 +1,106 @@
+"""X-CLIP (Ma et al., ACM MM 2022): videos and frames compared with sentences and words, on CLIP4Clip's towers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.multi_grained.reference import Matrices, TextRecord, VideoRecord, multi_grained
+from ..encoders.clip_text import at_end
+from ..encoders.clip_vision import VisionTower
+from . import clip4clip
+from .contract import RecordTensor, unit
+from .family import ClipFamily, FamilyConfig, clip_towers, examine_header, masked_mean
+from .findings import Findings
+
+SYSTEM = "xclip"
+
+
+class XClip(ClipFamily[VisionTower]):
+    """Word positions and frames are fixed by the weights, and padding takes part on both sides.
+
+    So a text must have exactly ``words`` positions, zeros behind its end token, and a video exactly ``frames`` frames.
+    """
+
+    name = SYSTEM
+    scorer = "multi_grained"
+
+    def __init__(self, config: FamilyConfig) -> None:
+        super().__init__(config, clip_towers(config))
+        width, words, frames = config.clip.embed_dim, config.words, config.frames
+        self.global_mat_weight = nn.Parameter(torch.eye(width))
+        self.local_mat_weight = nn.Parameter(torch.eye(width))
+        self.word_logit_weight = nn.Parameter(torch.eye(words))
+        self.word_mat_weight = nn.Parameter(torch.eye(words))
+        self.word_mat_weight2 = nn.Parameter(torch.eye(words))
+        self.frame_logit_weight = nn.Parameter(torch.eye(frames))
+        self.frame_mat_weight = nn.Parameter(torch.eye(frames))
+        self.frame_mat_weight2 = nn.Parameter(torch.eye(frames))
+        self.text_record = (
+            RecordTensor("sentence", (width,)),
+            RecordTensor("sentence_mixed", (width,)),
+            RecordTensor("words", (words, width)),
+            RecordTensor("words_mixed", (words, width)),
+        )
+        self.video_record = (RecordTensor("video", (width,)), RecordTensor("frame_embeddings", (frames, width)))
+
+    def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> VideoRecord:
+        """Frames [V, F, 3, H, W] and mask [V, F] to the unit vectors of videos and frames."""
+        return self.pool(self.embed_frames(frames, mask), mask)
+
+    def pool(self, raw: Tensor, mask: Tensor | None = None) -> VideoRecord:
+        """Raw frame embeddings [V, F, D] and mask [V, F] to the record, whose frames are the tower's own."""
+        return VideoRecord(masked_mean(self.through_time(raw, mask), mask), unit(raw))
+
+    def encode_text(self, token_ids: Tensor) -> TextRecord:
+        """Token ids int64 [Q, W] to the text record.
+
+        Raises:
+            ValueError: W is not that of the weights.
+        """
+        if token_ids.shape[1] != self.words:
+            raise ValueError(
+                f"the texts have {token_ids.shape[1]} token positions, the weights are for exactly {self.words}: "
+                "cut or pad them with zeros"
+            )
+        positions = self.clip.embed_positions(token_ids)
+        return self.finish_text(at_end(positions, token_ids), positions)
+
+    def finish_text(self, sentence: Tensor, positions: Tensor) -> TextRecord:
+        """Raw embeddings of the end token [Q, D] and of every position [Q, W, D] to the record."""
+        sentence, words = unit(sentence), unit(positions)
+        return TextRecord(sentence, sentence @ self.global_mat_weight, words, words @ self.local_mat_weight)
+
+    def matrices(self) -> Matrices:
+        """The scorer's weights."""
+        return Matrices(
+            self.word_logit_weight,
+            self.frame_logit_weight,
+            self.word_mat_weight,
+            self.frame_mat_weight,
+            self.frame_mat_weight2,
+            self.word_mat_weight2,
+        )
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """See ``kernels/multi_grained``."""
+        return multi_grained(TextRecord(*text), VideoRecord(*video), self.matrices(), self.scale())
+
+
+def examine(findings: Findings) -> None:
+    """What the weights show and what they don't."""
+    examine_header(findings)
+    words, frames = findings.shape("word_logit_weight", 2)[0], findings.shape("frame_logit_weight", 2)[0]
+    findings.read("words", words, f"word_logit_weight is [{words}, {words}]")
+    findings.read("frames", frames, f"frame_logit_weight is [{frames}, {frames}]")
+
+
+def build(options: Mapping[str, Any]) -> XClip:
+    """The model of settled options, with random weights."""
+    return XClip(FamilyConfig(**options))
+
+
+unused = clip4clip.unused

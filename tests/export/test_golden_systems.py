@@ -1,0 +1,305 @@
+"""Published systems against outputs of their authors' own code, which ran in float64 and were stored in float32.
+
+Every intermediate that a case stores and its scores must agree within three times what the authors' own float32 run was
+off, plus the rounding of the stored tensors. FRAMESIFT_GOLDEN names a further folder of cases.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from framesift.export.encoders.clip import Clip, ClipConfig
+from framesift.export.systems.contract import unit
+from framesift.export.systems.recognise import build, recognise
+from framesift.export.systems.stan import bounded_unit
+from framesift.kernels.frame_softmax.reference import frame_softmax_weights
+from framesift.kernels.multi_grained.reference import TextRecord, VideoRecord, granularities
+from framesift.kernels.token_frame.reference import token_frame
+
+COMMITTED = Path(__file__).parents[1] / "golden"
+FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]
+CODE = {
+    "ArrowLuo/CLIP4Clip": "clip4clip",
+    "xuguohai/X-CLIP": "xclip",
+    "yuqi657/ts2_net": "ts2net",
+    "knightyxp/DGL": "dgl",
+    "farewellthree/STAN": "stan",
+    "layer6ai-labs/xpool": "xpool",
+}
+
+
+def system_of(meta: Path) -> str | None:
+    source = json.loads(meta.read_text()).get("source", "")
+    return next((name for code, name in CODE.items() if source.startswith(code)), None)
+
+
+CASES = [
+    pytest.param(system, path, id=f"{folder.name}-{system}-{path.name.removesuffix('.meta.json')}")
+    for folder in FOLDERS
+    for path in sorted(folder.rglob("*.meta.json"))
+    if (system := system_of(path)) and "multicaption" not in path.name
+]
+# Names in the cases' configurations to options of the systems.
+OPTIONS = {
+    "max_frames": "frames",
+    "num_frames": "frames",
+    "F": "frames",
+    "max_words": "words",
+    "W": "words",
+    "sim_header": "header",
+    "vision_heads": "vision_heads",
+    "heads_vision": "vision_heads",
+    "text_heads": "text_heads",
+    "heads_text": "text_heads",
+    "header_heads": "heads",
+    "num_mha_heads": "heads",
+    "prompt_transformer_heads": "prompt_heads",
+    "shared_latent_space": "space",
+    "visual_output_type": "output",
+    "unified_transformer_layers": "layers",
+    "local_each_frame_prompt_length": "local",
+    "text_prompt_length": "text",
+    "topk": "top_k",
+    "num_samples": "samples",
+    "sigma": "sigma",
+    "depth": "depth",
+    "time_embed_size": "moments",
+    "mug_tau": "tau",
+}
+
+
+def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:
+    """A head's weights with small random towers, so that a case without towers loads as a whole checkpoint does."""
+    towers = ClipConfig(width, 32, 8, 64, 1, 64, 1, 64, 20)
+    made = {f"clip.{key}": value for key, value in Clip(towers).state_dict().items()}
+    if system == "ts2net":
+        block = "clip.visual.transformer.resblocks.0.attn."
+        made = {key.replace(block, f"{block}net."): value for key, value in made.items()}
+    return {**made, **state}
+
+
+class Case:
+    """A case's inputs in float64 and the model with its weights."""
+
+    def __init__(self, system: str, meta: Path) -> None:
+        self.meta: dict[str, Any] = json.loads(meta.read_text())
+        self.tensors = load_file(meta.with_name(meta.name.replace(".meta.json", ".safetensors")))
+        self.state = {key[3:]: value for key, value in self.tensors.items() if key.startswith("sd.")}
+        self.config = self.meta["config"]
+        self.whole = "in.video" in self.tensors
+        if system == "stan" and not self.state:
+            return
+        if not self.whole:
+            width = next(self[key].shape[-1] for key in ("in.sequence_output", "in.text_embeds") if key in self.tensors)
+            self.state = with_towers(self.state, width, system)
+        recognised = recognise(self.state)
+        assert recognised.system == system, recognised.describe()
+        options = {OPTIONS[key]: value for key, value in self.config.items() if key in OPTIONS}
+        if "model" in self.config:
+            options["head"] = "mug" if "Mug" in self.config["model"] else "stan"
+        if not self.whole:
+            options = {key: value for key, value in options.items() if key not in ("vision_heads", "text_heads")}
+        known = {*recognised.found, *recognised.assumed}
+        if system != "xpool":
+            assert known >= {"frames"} & set(options)
+        # What the weights show must be what the case says: ``build`` refuses an option that contradicts them.
+        self.model: Any = build(self.state, {key: value for key, value in options.items() if key in known}).double()
+
+    def __getitem__(self, key: str) -> Tensor:
+        tensor = self.tensors[key]
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    def check(self, got: Mapping[str, Tensor]) -> None:
+        """Every stored output must be among ``got`` and agree."""
+        stored = {key[4:] for key in self.tensors if key.startswith("out.")}
+        assert stored <= set(got), f"not compared: {sorted(stored - set(got))}"
+        deviations = self.meta["max_abs_fp32_vs_fp64"]
+        for name in sorted(stored):
+            want, value = self[f"out.{name}"], got[name]
+            allowed = 3 * deviations.get(name, max(deviations.values()))
+            assert value.shape == want.shape, name
+            off = (value - want).abs() - want.abs() * 2.0**-24
+            assert off.max() <= allowed, f"{name} is off by {off.max():.3g}, allowed are {allowed:.3g}"
+
+    def check_scores(self, scores: Tensor, name: str) -> None:
+        want = self[f"out.{name}"]
+        assert torch.equal(scores.argsort(1, descending=True), want.argsort(1, descending=True))
+
+
+def clip_features(case: Case, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Raw text and frame embeddings, computed from token ids and pixels, or given where the case is a head alone."""
+    if case.whole:
+        frames = (case["in.video"],) if mask is None else (case["in.video"], mask)
+        return case.model.clip(case["in.input_ids"]), case.model.embed_frames(*frames)
+    return case["in.sequence_output"].squeeze(1), case["in.visual_output"]
+
+
+def clip4clip(case: Case) -> dict[str, Tensor]:
+    model, mask = case.model, case["in.video_mask"]
+    text, frames = clip_features(case, mask)
+    records = model.finish_text(text), model.pool(frames, mask)
+    if case.whole:
+        records = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"], mask)
+    got = {"sequence_output": text.unsqueeze(1), "visual_output": frames, "logits": model.score(*records)}
+    if model.scorer == "cross_encoder":
+        pairs = torch.cartesian_prod(torch.arange(len(text)), torch.arange(len(frames)))
+        placed = records[0][0][pairs[:, 0]], records[1][0][pairs[:, 1]], records[1][1][pairs[:, 1]]
+        shape = (len(text), len(frames))
+        got["cross_hidden"] = model.cross.hidden(*placed).unflatten(0, shape)
+        got["cross_pooled"] = model.cross(*placed).unflatten(0, shape)
+        torch.testing.assert_close(model.score_pairs(*records, pairs).unflatten(0, shape), got["logits"])
+        return got
+    got["temporal_out"] = model.through_time(frames, mask)
+    if model.header == "seqLSTM":
+        # The authors' padded frames depend on the longest video of the batch; nothing reads them.
+        got["temporal_out"] = torch.where(mask.bool().unsqueeze(-1), got["temporal_out"], case["out.temporal_out"])
+    return {**got, "text_embeds": unit(text), "video_embeds": records[1][0]}
+
+
+def xclip(case: Case) -> dict[str, Tensor]:
+    model, mask = case.model, case["in.video_mask"]
+    text, frames = clip_features(case, mask)
+    positions = model.clip.embed_positions(case["in.input_ids"]) if case.whole else case["in.seq_features"]
+    records = model.finish_text(text, positions), model.pool(frames, mask)
+    if case.whole:
+        records = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"], mask)
+    parts = granularities(TextRecord(*records[0]), VideoRecord(*records[1]), model.matrices())
+    return {
+        "sequence_output": text.unsqueeze(1),
+        "seq_features": positions,
+        "visual_output": frames,
+        "temporal_out": model.through_time(frames, mask),
+        "video_embeds": records[1].video,
+        "frame_features": records[1].frames,
+        "sentence_embeds": records[0].sentence,
+        "word_features": records[0].words,
+        **{f"{name}_logits": model.scale() * value for name, value in parts._asdict().items()},
+        "logits": model.score(*records),
+    }
+
+
+def ts2net(case: Case) -> dict[str, Tensor]:
+    model, mask = case.model, case["in.video_mask"]
+    videos, frames = mask.shape
+    if case.whole:
+        text = model.clip(case["in.input_ids"])
+        tokens = model.clip.visual.embed_tokens(model.pixels(case["in.video"], mask))
+    else:
+        text = case["in.sequence_output"].squeeze(1)
+        tokens = case["in.visual_hidden"].unflatten(1, (frames, -1))
+    noise = case["in.noise"].unflatten(0, (videos, frames))
+    selector = model.visual_token_selector
+    scores = selector.score_predictor(tokens)
+    record, hard = model.pool(tokens, mask, noise), model.pool(tokens, mask)
+    if case.whole:
+        record, hard = model.encode_video(case["in.video"], mask, noise), model.encode_video(case["in.video"], mask)
+    queries = model.finish_text(text)
+    selected = selector(tokens, noise)
+    return {
+        "sequence_output": text.unsqueeze(1),
+        "visual_hidden": tokens.flatten(1, 2),
+        "selector_score": scores,
+        "topk_indicator": selector.indicator(scores[..., 1:], noise),
+        "selected_tokens": selected.flatten(1, 2),
+        "hard_topk_indices": selector.indices(scores[..., 1:]),
+        "hard_selected_tokens": selector(tokens).flatten(1, 2),
+        "frame_tokens": model.mix(selected, mask.double()),
+        "effective_token_mask": mask.repeat(1, selected.shape[2]),
+        "effective_frame_mask": record[1],
+        "frame_weights": frame_softmax_weights(queries[0], *record)[1],
+        "logits": model.score(queries, record),
+        "hard_logits": model.score(queries, hard),
+    }
+
+
+def dgl(case: Case) -> dict[str, Tensor]:
+    model = case.model
+    text_prompts, visual_prompts = model.clip.prompts()
+    shared, frames = model.clip.embed_clips(case["in.video"])
+    records = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"])
+    model.fold()
+    folded = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"])
+    for before, after in zip(records, folded, strict=True):
+        assert torch.equal(before[0], after[0])
+    return {
+        "unified_text_prompt": text_prompts,
+        "unified_visual_prompt": visual_prompts.flatten(1, 2),
+        "sequence_output": model.clip(case["in.input_ids"]).unsqueeze(1),
+        "global_prompts": shared,
+        "frame_cls": frames,
+        "visual_output": model.pool(shared, frames).unsqueeze(1),
+        "text_embeds": unit(records[0][0]),
+        "video_embeds": records[1][0],
+        "logits": model.score(*records),
+    }
+
+
+def stan(case: Case) -> dict[str, Tensor]:
+    if not case.whole:
+        words = bounded_unit(case["in.token_features"]) * case["in.text_mask"].unsqueeze(-1)
+        return {"sims": token_frame(words, bounded_unit(case["in.frame_features"]), case.config["tau"])}
+    model, ids = case.model, case["in.input_ids"]
+    frames = model.embed_frames(case["in.video"])
+    return {
+        "text_features": model.clip(ids),
+        "token_features": model.clip.embed_positions(ids),
+        "frame_features": frames,
+        "video_features": frames.mean(1),
+        "text_mask": (ids != 0).long(),
+        "sims": model.score(model.encode_text(ids), model.encode_video(case["in.video"])),
+    }
+
+
+def xpool(case: Case) -> dict[str, Tensor]:
+    model = case.model
+    if case.whole:
+        text = model.clip(case["in.input_ids"])
+        frames = model.clip.visual.embed_clips(model.clip.visual.normalise(case["in.video"]))
+    else:
+        text, frames = case["in.text_embeds"], case["in.frame_embeds"]
+    head = model.pool_frames
+    attention = head.cross_attn
+    normed_text, normed_frames = head.layer_norm1(text), head.layer_norm1(frames)
+    pooled = attention(normed_text, normed_frames)[0].transpose(0, 1)
+    second = head.layer_norm2(pooled)
+    third = head.layer_norm3(second + head.linear_proj(second))
+    sims = head(text, frames)[0]
+    return {
+        "text_embeds": text,
+        "frame_embeds": frames,
+        "pool.layer_norm1_text": normed_text,
+        "pool.layer_norm1_video": normed_frames,
+        "pool.cross_attn.q_proj": attention.q_proj(normed_text),
+        "pool.cross_attn.k_proj": attention.k_proj(normed_frames),
+        "pool.cross_attn.v_proj": attention.v_proj(normed_frames),
+        "pool.cross_attn": pooled,
+        "pool.layer_norm2": second,
+        "pool.linear_proj": head.linear_proj(second),
+        "pool.layer_norm3": third,
+        "pooled": third,
+        "sims": sims,
+        "logits": model.clip.logit_scale.exp() * sims,
+    }
+
+
+RUN = {"clip4clip": clip4clip, "xclip": xclip, "ts2net": ts2net, "dgl": dgl, "stan": stan, "xpool": xpool}
+
+
+@pytest.mark.parametrize(("system", "meta"), CASES)
+def test_intermediates_scores_and_rankings_are_the_authors(system: str, meta: Path) -> None:
+    case = Case(system, meta)
+    with torch.no_grad():
+        got = RUN[system](case)
+    case.check(got)
+    for name in ("sims", "hard_logits", "logits"):
+        if f"out.{name}" in case.tensors:
+            case.check_scores(got[name], name)
