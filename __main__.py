@@ -13,6 +13,7 @@ from .export.corpus.commands import corpus_command, vocabulary_command
 from .export.training.commands import ablate_command, finetune_command
 from .serving.client.commands import index_command, search_command
 from .serving.commands import demo_command, repository_group, serve_command
+from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
 
 
@@ -66,6 +67,7 @@ for _command in (
     serve_command,
     index_command,
     search_command,
+    evaluate_command,
     gallery_group,
     repository_group,
     finetune_command,

@@ -195,7 +195,7 @@ def _rows(file: Path, faults: Faults) -> list[tuple[str, dict[str, str]]]:
             else:
                 found.append((where, row))
     except csv.Error as error:
-        faults.add(f"line {reader.line_num}", str(error))
+        faults.add(f"line {reader.reader.line_num}", str(error))
     return found
 
 

@@ -41,9 +41,9 @@ def querybank_norm(scores: Floats, bank: Floats, *, k: int = 1, beta: float = 0.
     top = np.argsort(-bank, axis=1, kind="stable")[:, :k]
     hubs = np.bincount(top.ravel(), minlength=bank.shape[1]) >= theta
     chosen = hubs[np.argmax(scores, axis=1)]
-    # Both exponentials are shifted by the same number, which cancels and keeps them finite.
-    largest = max(float(scores.max()), float(bank.max()))
-    normalised: Floats = scores.copy()
-    total = np.exp(beta * (bank - largest)).sum(0)
-    normalised[chosen] = np.exp(beta * (scores[chosen] - largest)) / total
+    logits, others = beta * scores[chosen].astype(np.float64), beta * bank.astype(np.float64)
+    # Shifted item by item: far below an item's largest score all exponentials together would come to 0.
+    largest = others.max(0)
+    normalised: Floats = scores.astype(np.float64)
+    normalised[chosen] = np.exp(logits - largest) / np.exp(others - largest).sum(0)
     return normalised

@@ -1,0 +1,131 @@
+"""The scores that a running server gives to the captions of a test set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..export.bundle.errors import GalleryError, InvalidInput, ServerUnavailable
+from ..export.evaluation.captions import CaptionSet
+from ..export.evaluation.names import DEFAULT_RULE, T2V
+from ..export.evaluation.report import Report
+from ..export.evaluation.scores import ScoreMatrix
+from ..export.evaluation.truncated import truncated_t2v
+from .client.indexing import RETRY_AFTER_S
+from .client.results import Indexed, SearchResult
+from .client.sync import Client
+from .gallery.checks import MAX_TOP
+
+# Few enough texts that the bar moves, enough that the server scores them in one pass over the gallery.
+_TEXTS_PER_CALL = 8
+_SHOWN = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """Scores of Q captions against the V videos that they name, as searches answered them.
+
+    ``seen`` [Q, V] says which scores an answer held, and ``lowest`` [Q] is the score of its last hit. Everything is
+    seen where ``whole``: the gallery has no more videos than an answer, ``top``. Scores not seen are -inf.
+    """
+
+    matrix: ScoreMatrix
+    seen: NDArray[np.bool_]
+    lowest: NDArray[np.float32]
+    top: int
+    whole: bool
+
+    def truncated_report(self, rule: str, directions: Sequence[str]) -> Report:
+        """What can be told of answers that don't hold the whole gallery.
+
+        Raises:
+            InvalidInput: anything but text-to-video under the default rule, for which scores are missing.
+        """
+        if rule != DEFAULT_RULE or tuple(directions) != (T2V,):
+            raise InvalidInput(
+                f"the gallery has more videos than the {self.top} of an answer, so most scores are not known: "
+                f"only {T2V} under the rule `{DEFAULT_RULE}` can be measured. For the rest use a gallery of the "
+                "evaluated videos alone"
+            )
+        found = truncated_t2v(self.matrix, self.seen, self.lowest)
+        queries, videos = self.seen.shape
+        missed = int((~self.seen[np.arange(queries), self.matrix.target]).sum())
+        notes = [f"Answers held the best {self.top} of a larger gallery; {missed} captions did not find their video there."]
+        return Report(rule, queries, videos, {T2V: found}, notes=notes)
+
+
+def served_scores(
+    client: Client,
+    captions: CaptionSet,
+    *,
+    suffix: str = "",
+    jobs: int = 4,
+    most: int = MAX_TOP,
+    done: Callable[[int], object] = lambda _: None,
+) -> Served:
+    """Search for every caption, ``jobs`` requests at a time, and keep the scores of the videos that captions name.
+
+    Other videos of the gallery don't count. ``done`` is called with the number of captions answered since.
+
+    Args:
+        suffix: what the gallery's ids have after those of the captions, e.g. ``.mp4``.
+        most: the most hits to ask for.
+
+    Raises:
+        InvalidInput: videos that the gallery lacks, all named up to fifty; or a caption that can't be searched for.
+        GalleryError: the gallery lost videos meanwhile.
+        ServerError: the server stays away.
+    """
+    ids = [video + suffix for video in captions.videos]
+    column = {id_: place for place, id_ in enumerate(ids)}
+    found = client.lookup(ids)
+    if missing := [id_ for id_ in ids if id_ not in found.digests]:
+        more = f"\n  and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise InvalidInput(
+            f"{len(missing)} of {len(ids)} videos are not in the gallery under these ids; index them, see "
+            "`framesift index --id-from`, or give what the gallery's ids have after them with --id-suffix:\n  "
+            + "\n  ".join(missing[:_SHOWN])
+            + more
+        )
+    # What lookups see is searched within a second.
+    client.wait_searchable(Indexed("the gallery", found.version, found.count))
+    top, shape = min(found.count, most), (len(captions.captions), len(ids))
+    scores, seen = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
+    lowest = np.full(shape[0], -np.inf, np.float32)
+
+    def keep(start: int, results: Sequence[SearchResult]) -> None:
+        for row, result in enumerate(results, start=start):
+            for hit in result.hits:
+                if (place := column.get(hit.id)) is not None:
+                    scores[row, place], seen[row, place] = hit.score, True
+            lowest[row] = result.hits[-1].score if result.hits else -np.inf
+
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="evaluate")
+    try:
+        parts = [(i, captions.captions[i : i + _TEXTS_PER_CALL]) for i in range(0, shape[0], _TEXTS_PER_CALL)]
+        futures = {pool.submit(_search, client, texts, top): start for start, texts in parts}
+        for future in as_completed(futures):
+            # An answer of a thousand hits with their frames is large: it is read and forgotten.
+            start = futures.pop(future)
+            keep(start, results := future.result())
+            done(len(results))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    whole = found.count <= most
+    if whole and not seen.all():
+        raise GalleryError("the gallery changed while it was evaluated, and some answers lack videos: run it again")
+    return Served(ScoreMatrix(scores, captions.target), seen, lowest, top, whole)
+
+
+def _search(client: Client, texts: Sequence[str], top: int) -> list[SearchResult]:
+    for wait in RETRY_AFTER_S:
+        try:
+            return client.search_many(texts, top)
+        except ServerUnavailable:
+            time.sleep(wait)
+    return client.search_many(texts, top)
