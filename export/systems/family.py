@@ -41,10 +41,22 @@ class ClipFamily(System, Generic[Vision]):
 
     A padded frame's pixels are zeros after normalisation. It goes through the tower like any other; the mask keeps it
     out of the temporal attention and of the mean.
+
+    Args:
+        tokens: how many tokens of a frame the header mixes.
+
+    Raises:
+        ValueError: the header has fewer positions than tokens.
     """
 
-    def __init__(self, config: FamilyConfig, clip: Towers[Vision]) -> None:
+    def __init__(self, config: FamilyConfig, clip: Towers[Vision], *, tokens: int = 1) -> None:
         super().__init__()
+        needed = config.frames * tokens + (config.header == "tightTransf")
+        if config.header in ("seqTransf", "tightTransf") and needed > config.positions:
+            raise ValueError(
+                f"{config.frames} frames make {needed} tokens for {config.header}, its weights hold {config.positions} "
+                "positions: take fewer frames"
+            )
         width, size = config.clip.embed_dim, config.clip.image_size
         self.words = config.words
         self.clip = clip

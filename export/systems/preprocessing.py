@@ -53,9 +53,10 @@ class Preprocessing:
 
     def describe(self) -> str:
         """One line for a person."""
+        resized = "not resized" if self.resize == "none" else f"short side to {self.size} by {self.resize}"
         sliced = "" if self.tokenized is None else f" sliced from {self.tokenized}"
         return (
-            f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
+            f"{self.frames} frames by {self.sampler}, {resized}, {self.crop} crop, "
             f"{self.missing.replace('_', ' ')} where frames are missing; {self.words} token positions{sliced}, "
             f"padded with {self.pad}"
         )

@@ -18,14 +18,14 @@ from .findings import Findings, listed
 from .preprocessing import PROFILES, Preprocessing
 
 # The first system that has a tensor whose name starts so is the checkpoint's: those above have what those below have.
-_SIGNS: tuple[tuple[str, ModuleType], ...] = (
-    ("clip.visual.STAN_", stan),
-    ("clip.unified_prompt_embedding.", dgl),
-    ("clip.visual_prompt_embedding", dgl),
-    ("visual_token_selector.", ts2net),
-    ("global_mat_weight", xclip),
-    ("pool_frames.", xpool),
-    ("clip.visual.", clip4clip),
+_SIGNS: tuple[tuple[str, ModuleType, str], ...] = (
+    ("clip.visual.STAN_", stan, "it has STAN's branch, STAN_S_layers and STAN_T_layers"),
+    ("clip.unified_prompt_embedding.", dgl, "it has DGL's unified_prompt_embedding"),
+    ("clip.visual_prompt_embedding", dgl, "it has DGL's visual_prompt_embedding"),
+    ("visual_token_selector.", ts2net, "it has TS2-Net's visual_token_selector"),
+    ("global_mat_weight", xclip, "it has X-CLIP's global_mat_weight"),
+    ("pool_frames.", xpool, "it has X-Pool's pool_frames"),
+    ("clip.visual.", clip4clip, "it has CLIP's towers and no other system's sign"),
 )
 
 
@@ -89,18 +89,30 @@ def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None)
     return model.eval()
 
 
+def settled(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options that the weights don't show, as given or as assumed: plain values, to be kept beside the weights.
+
+    ``build`` makes the same model of a model's own state_dict and these.
+
+    Raises:
+        CheckpointError: as ``build`` for the options.
+    """
+    _, findings = _examine(normalised(state))
+    findings.settle(options or {})
+    return {name: (options or {}).get(name, value) for name, value in findings.assumed.items()}
+
+
 def _examine(state: Mapping[str, Tensor]) -> tuple[ModuleType, Findings]:
-    for sign, module in _SIGNS:
-        key = next((key for key in state if key.startswith(sign)), None)
-        if key is not None:
+    for sign, module, why in _SIGNS:
+        if any(key.startswith(sign) for key in state):
             if "temporal_encoding" in state:
                 raise CheckpointError("the checkpoint has temporal_encoding: it is the reference model's, dong2026")
-            findings = Findings(module.SYSTEM, state, f"it has {key}")
+            findings = Findings(module.SYSTEM, state, why)
             module.examine(findings)
             return module, findings
     raise CheckpointError(
         f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: "
-        f"framesift knows {', '.join(dict.fromkeys(module.SYSTEM for _, module in _SIGNS))}"
+        f"framesift knows {', '.join(dict.fromkeys(module.SYSTEM for _, module, _ in _SIGNS))}"
     )
 
 

@@ -43,7 +43,7 @@ class Ts2Net(ClipFamily[ShiftTower]):
 
     def __init__(self, config: Config) -> None:
         tower = ShiftTower(frames=config.frames, shift_layers=config.shift_layers, **vision_sizes(config.clip))
-        super().__init__(config, Towers(config.clip, tower))
+        super().__init__(config, Towers(config.clip, tower), tokens=1 + config.top_k)
         width, frames = config.clip.embed_dim, config.frames
         self.visual_token_selector = TokenSelector(width, top_k=config.top_k, sigma=config.sigma)
         if config.samples:
