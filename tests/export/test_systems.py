@@ -1,0 +1,298 @@
+"""Recognising published systems, loading them from every form of file, and what holds for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from framesift.export.bundle.errors import CheckpointError
+from framesift.export.checkpoint import load, normalised
+from framesift.export.encoders.clip import ClipConfig
+from framesift.export.encoders.prompted import PromptConfig
+from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
+from framesift.export.systems.contract import System
+from framesift.export.systems.family import FamilyConfig
+from framesift.export.systems.recognise import build, recognise, settled
+
+# 56 px in patches of 8 make 50 tokens a frame, enough for patches to be shifted by more than one place.
+CLIP = ClipConfig(32, 56, 8, 64, 2, 64, 2, 100, 77)
+F, W, V, Q = 5, 9, 3, 4
+
+
+def family(header: str, **more: Any) -> FamilyConfig:
+    return FamilyConfig(F, W, header, layers=2, positions=33, clip=CLIP, **more)  # type: ignore[arg-type]
+
+
+def prompts(space: str) -> PromptConfig:
+    return PromptConfig(space, F, 2, 8, 4)  # type: ignore[arg-type]
+
+
+MODELS = {
+    "clip4clip meanP": lambda: clip4clip.Clip4Clip(family("meanP")),
+    "clip4clip meanP 3d": lambda: clip4clip.Clip4Clip(family("meanP", patch3d=True)),
+    "clip4clip seqLSTM": lambda: clip4clip.Clip4Clip(family("seqLSTM")),
+    "clip4clip seqTransf": lambda: clip4clip.Clip4Clip(family("seqTransf")),
+    "clip4clip tightTransf": lambda: clip4clip.Clip4ClipTight(family("tightTransf")),
+    "xclip": lambda: xclip.XClip(family("seqTransf")),
+    "ts2net": lambda: ts2net.Ts2Net(
+        ts2net.Config(F, W, "seqTransf", 2, positions=33, clip=CLIP, shift_layers=(1,), samples=6)
+    ),
+    "dgl transformer": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("transformer"), clip=CLIP)),
+    "dgl linear": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("linear"), clip=CLIP)),
+    "stan": lambda: stan.Stan(stan.Config(F, W, 1, 8, "stan", clip=CLIP)),
+    "mug-stan": lambda: stan.MugStan(stan.Config(F, W, 1, 8, "mug", clip=CLIP)),
+}
+# Options that the weights of the models above don't show and that are not the authors' defaults.
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{name: {"frames": F, "words": W} for name in MODELS},
+    "xclip": {},
+    "ts2net": {"frames": F, "words": W, "samples": 6},
+    "dgl transformer": {"words": W},
+    "stan": {"frames": F, "words": W, "head": "stan"},
+}
+
+
+def model(name: str) -> Any:
+    """The system with random weights everywhere, no zero or identity left."""
+    torch.manual_seed(len(name))
+    made = MODELS[name]()
+    for key, parameter in made.named_parameters():
+        if "ln_" not in key and "LayerNorm" not in key and parameter.dim() < 3:
+            nn.init.normal_(parameter, std=0.1)
+    nn.init.constant_(made.clip.logit_scale, 3.0) if hasattr(made.clip, "logit_scale") else None
+    return made.eval()
+
+
+def inputs(made: System) -> tuple[list[Tensor], Tensor]:
+    """What ``encode_video`` and ``encode_text`` take: whole and padded clips, texts of several lengths."""
+    generator = torch.Generator().manual_seed(5)
+    video: list[Tensor] = [torch.randint(0, 256, (V, F, 3, 56, 56), generator=generator, dtype=torch.uint8)]
+    for port in made.video_inputs[1:]:
+        if port.name == "mask":
+            video.append((torch.arange(F) < torch.tensor([[F], [3], [1]])).float())
+        else:
+            video.append(torch.randn(V, *port.dims, generator=generator))
+    ids = torch.randint(1, 98, (Q, W), generator=generator)
+    end = torch.tensor([[8], [1], [4], [6]])
+    places = torch.arange(W)
+    return video, torch.where(places < end, ids, torch.where(places == end, 99, 0))
+
+
+def outputs(made: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
+    video, ids = inputs(made)
+    with torch.no_grad():
+        text, clips = made.encode_text(ids), made.encode_video(*video)
+        return text, clips, made.score(text, clips)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_records_are_what_the_system_says(name: str) -> None:
+    made = model(name)
+    text, video, scores = outputs(made)
+    for record, promised, rows in ((text, made.text_record, Q), (video, made.video_record, V)):
+        assert [tuple(t.shape) for t in record] == [(rows, *p.dims) for p in promised]
+        assert all(str(t.dtype) == f"torch.{p.dtype}" for t, p in zip(record, promised, strict=True))
+    assert scores.shape == (Q, V)
+    assert scores.dtype == torch.float32
+    assert scores.isfinite().all()
+    assert scores.unique().numel() == Q * V
+    assert made.video_inputs[0].dims == (F, 3, 56, 56)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_at_a_time_equals_the_batch(name: str) -> None:
+    made = model(name).double()
+    video, ids = inputs(made)
+    video = [video[0], *(tensor.double() for tensor in video[1:])]
+    with torch.no_grad():
+        text, clips = made.encode_text(ids), made.encode_video(*video)
+        scores = made.score(text, clips)
+        for q in range(Q):
+            one = made.encode_text(ids[q : q + 1])
+            for v in range(V):
+                alone = made.score(one, made.encode_video(*(tensor[v : v + 1] for tensor in video)))
+                torch.testing.assert_close(alone[0, 0], scores[q, v], atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_normalised_pixels_give_what_uint8_gives(name: str) -> None:
+    made = model(name)
+    video, _ = inputs(made)
+    with torch.no_grad():
+        pixels = made.clip.visual.normalise(video[0])
+        assert pixels.abs().max() < 3
+        for got, want in zip(made.encode_video(pixels, *video[1:]), made.encode_video(*video), strict=True):
+            torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("dgl", "stan", "mug"))])
+def test_what_is_in_a_padded_frame_does_not_matter(name: str) -> None:
+    made = model(name)
+    video, ids = inputs(made)
+    mask = video[1].bool()[:, :, None, None, None]
+    changed = torch.where(mask, video[0], 255 - video[0])
+    with torch.no_grad():
+        text = made.encode_text(ids)
+        scores = [made.score(text, made.encode_video(frames, *video[1:])) for frames in (video[0], changed)]
+    assert torch.equal(*scores)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_own_weights_and_options_make_it_again(name: str) -> None:
+    made = model(name)
+    state = made.state_dict()
+    options = settled(state, OPTIONS[name])
+    assert options.items() >= OPTIONS[name].items()
+    again = build(state, options)
+    assert type(again) is type(made)
+    assert again.state_dict().keys() == state.keys()
+    assert torch.equal(outputs(again)[2], outputs(made)[2])
+
+
+def authors_form(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What only the authors' files hold: unused tensors, and STAN's names."""
+    extra = {
+        "clip4clip seqLSTM": ["frame_position_embeddings.weight"],
+        "clip4clip seqTransf": ["cross.pooler.dense.weight", "similarity_dense.bias"],
+        "ts2net": ["visual_prompt_encoder.conv1.weight", "text_token_selector.score_predictor.in_conv.1.bias"],
+        "dgl linear": ["clip.visual.position_ids", "clip.visual.frame_embedding"],
+    }
+    state = {**state, **{key: torch.ones(2, 2) for key in extra.get(name, [])}}
+    if "stan" not in name:
+        return state
+    renamed = {}
+    for key, value in state.items():
+        stem, _, leaf = key.rpartition(".")
+        if "in_proj" in leaf:
+            for part, chunk in zip("qkv", value.chunk(3), strict=True):
+                renamed[f"{stem}.{part}_proj.{leaf.rpartition('_')[2]}"] = chunk
+        else:
+            renamed[key] = value.T if key in ("clip.visual.proj", "clip.text_projection") else value
+    pairs = (
+        ("clip.visual.proj", "backbone.visual_projection.weight"),
+        ("clip.visual.conv1", "backbone.patch_embedding"),
+        ("clip.visual.positional_embedding", "backbone.position_embedding.weight"),
+        ("clip.visual.ln_pre", "backbone.pre_layrnorm"),
+        ("clip.visual.ln_post", "backbone.post_layernorm"),
+        ("clip.visual.transformer.resblocks", "backbone.layers"),
+        ("clip.visual", "backbone"),
+        ("clip.text_projection", "text_backbone.text_projection.weight"),
+        ("clip.token_embedding", "text_backbone.text_model.embeddings.token_embedding"),
+        ("clip.positional_embedding", "text_backbone.text_model.embeddings.position_embedding.weight"),
+        ("clip.ln_final", "text_backbone.text_model.final_layer_norm"),
+        ("clip.transformer.resblocks", "text_backbone.text_model.encoder.layers"),
+        (".attn", ".self_attn"),
+        ("ln_1", "layer_norm1"),
+        ("ln_2", "layer_norm2"),
+        ("mlp.c_fc", "mlp.fc1"),
+        ("mlp.c_proj", "mlp.fc2"),
+    )
+    result = {}
+    for key, value in renamed.items():
+        for ours, theirs in pairs:
+            key = key.replace(ours, theirs)
+        result[key] = value
+    return result
+
+
+@pytest.mark.parametrize("form", ["bare", "wrapped", "module", "half", "gamma"])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_form_of_file_loads_to_the_same_model(name: str, form: str, tmp_path: Path) -> None:
+    made = model(name)
+    state = authors_form(name, made.state_dict())
+    if form == "half":
+        # As the authors of CLIP4Clip store it: matrices in half precision, the rest not.
+        mixed = {key: value.half() if value.dim() > 1 else value for key, value in made.state_dict().items()}
+        made.load_state_dict({key: value.float() for key, value in mixed.items()})
+        state = authors_form(name, mixed)
+    if form == "gamma":
+        norms = {key.rpartition(".")[0] for key in state if "ln_" in key or "layer_norm" in key}
+        state = {
+            key.replace(".weight", ".gamma").replace(".bias", ".beta")
+            if key.rpartition(".")[0] in norms
+            else key: value
+            for key, value in state.items()
+        }
+    if form == "module":
+        state = {f"module.{key}": value for key, value in state.items()}
+    file: Any = {
+        "epoch": 3,
+        "state_dict": state,
+        "optimizer": {"state": {0: {"step": torch.ones(1)}}, "param_groups": []},
+    }
+    torch.save(file if form == "wrapped" else state, tmp_path / "model.bin")
+    loaded = load(tmp_path / "model.bin")
+    assert recognise(state).system == name.split()[0].removeprefix("mug-")
+    assert torch.equal(outputs(build(loaded.state, OPTIONS[name]))[2], outputs(made)[2])
+    again = normalised(loaded.state)
+    assert again.keys() == loaded.state.keys()
+    assert all(torch.equal(again[key], loaded.state[key]) for key in again)
+
+
+def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
+    text = recognise(authors_form("ts2net", model("ts2net").state_dict())).describe()
+    for line in (
+        "ts2net: it has TS2-Net's visual_token_selector",
+        "header = seqTransf: there is transformerClip",
+        "shift_layers = (1,): blocks of the vision tower whose attention lies in attn.net",
+        "top_k = 3, assumed: the number of patches chosen is not in the weights",
+        "12 frames by second_steps, short side to 56 by pil_bicubic",
+        "not read by the authors' inference: visual_prompt_encoder.conv1, text_token_selector.score_predictor",
+    ):
+        assert line in text
+    found = recognise(model("xclip").state_dict()).found
+    assert (found["words"], found["frames"], found["layers"]) == (W, F, 2)
+    assert recognise(model("dgl transformer").state_dict()).found["frames"] == F
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("xclip", {"word_mat_weight": torch.ones(W, W + 1)}, "mis-shaped: word_mat_weight has shape [9, 10]"),
+        ("xclip", {"clip.visual.conv1.weight": torch.ones(3)}, "clip.visual.conv1.weight has shape [3]"),
+        ("xclip", {"clip.visual.positional_embedding": torch.ones(51, 64)}, "51 rows, which is no square and one"),
+        ("clip4clip meanP", {"head.weight": torch.ones(2)}, "unexpected: head.weight [2]"),
+        ("clip4clip meanP", {"clip.ln_final.weight": None}, "it has no clip.ln_final.weight"),
+        (
+            "clip4clip seqTransf",
+            {"transformerClip.resblocks.1.ln_2.bias": None},
+            "missing: transformerClip.resblocks.1",
+        ),
+        ("dgl transformer", {"clip.unified_prompt_embedding.weight": torch.ones(9, 128)}, "9 rows"),
+        ("stan", {"clip.visual.STAN_time_embed.weight": None}, "it has no clip.visual.STAN_time_embed.weight"),
+    ],
+)
+def test_misfits_are_refused_with_what_was_recognised(name: str, change: dict[str, Any], message: str) -> None:
+    state = {key: value for key, value in {**model(name).state_dict(), **change}.items() if value is not None}
+    with pytest.raises(CheckpointError) as caught:
+        build(state, OPTIONS[name])
+    assert f"recognised as {name.split()[0]} (it has" in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"header": "meanP"}, "header is meanP by the options but seqTransf by the checkpoint's weights"),
+        ({"top_k": 3}, "clip4clip has no option top_k; it has frames, header, heads"),
+        ({"frames": 34}, "34 frames make 34 tokens for seqTransf, its weights hold 33 positions"),
+        ({"vision_heads": 5}, "5 heads don't divide the width 64"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        build(model("clip4clip seqTransf").state_dict(), options)
+
+
+def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
+    with pytest.raises(CheckpointError, match=r"holds encoder\.layer, head\.weight: framesift knows stan, dgl"):
+        build({"encoder.layer.0.weight": torch.ones(2), "head.weight": torch.ones(2)})
+
+
+def test_xclip_takes_exactly_its_own_number_of_words() -> None:
+    with pytest.raises(ValueError, match="8 token positions, the weights are for exactly 9"):
+        model("xclip").encode_text(torch.ones(1, 8, dtype=torch.long))
