@@ -1,0 +1,189 @@
+"""Parts of the Triton kernels behind the products: frames apart, top-K softmax, forms of the table. See ``kernel``."""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, operator, index, attr-defined"
+import triton
+import triton.language as tl
+
+LANES = tl.constexpr(16)
+"""Videos of one block of the table."""
+LOG2_E = tl.constexpr(1.4426950408889634)
+TINY = tl.constexpr(1e-30)
+
+
+@triton.constexpr_function
+def table_rows(n):
+    """Rows of Gram and linear entries of a video with ``n`` attention entries."""
+    return 3 * (n * (n + 1) // 2 + n)
+
+
+@triton.constexpr_function
+def pair_row(i, j, n):
+    """First of the three rows of the pair i <= j in the row-major upper triangle."""
+    return 3 * (i * n - i * (i - 1) // 2 + j - i)
+
+
+@triton.constexpr_function
+def sorting_network(first, n):
+    """Batcher's odd-even merge sort of the places first .. first + n - 1: (x, y), the larger value goes to x."""
+    pairs, p = [], 1
+    while p < n:
+        step = p
+        while step:
+            for j in range(step % p, n - step, 2 * step):
+                for x in range(j, min(j + step, n - step)):
+                    if x // (2 * p) == (x + step) // (2 * p):
+                        pairs.append((first + x, first + x + step))
+            step //= 2
+        p *= 2
+    return pairs
+
+
+@triton.constexpr_function
+def selection(frames, k):
+    """Comparators (x, y, smaller wanted) after which the first k places hold the k largest values, in some order.
+
+    Groups of k are sorted. Of two sorted groups, the larger of each value and its opposite in the other group, counted
+    from the other end, are the k largest.
+    """
+    steps = []
+    for first in range(0, frames, k):
+        size = min(k, frames - first)
+        steps += [(x, y, True) for x, y in sorting_network(first, size)]
+        if first:
+            steps += [(k - 1 - i, first + i, False) for i in range(size)]
+            if first + k < frames:
+                steps += [(x, y, True) for x, y in sorting_network(0, k)]
+    return tuple(steps)
+
+
+@triton.jit
+def _replace(values, at: tl.constexpr, value):
+    return values[:at] + (value,) + values[at + 1 :]  # noqa: RUF005 - the compiler knows no starred tuples
+
+
+@triton.jit
+def _largest(values, K: tl.constexpr):
+    """The K largest of a tuple of tensors, elementwise, in some order."""
+    STEPS: tl.constexpr = selection(len(values), K)
+    for c in tl.static_range(len(STEPS)):
+        first = values[STEPS[c][0]]
+        second = values[STEPS[c][1]]
+        values = _replace(values, STEPS[c][0], tl.maximum(first, second))
+        if STEPS[c][2]:
+            values = _replace(values, STEPS[c][1], tl.minimum(first, second))
+    return values[:K]
+
+
+@triton.jit
+def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
+    """Softmax over the K largest of F tensors, zero elsewhere; of equal logits the earlier frame is kept."""
+    largest = _largest(logits, K) if K < F else logits
+    top = largest[0]
+    for i in tl.static_range(1, K):
+        top = tl.maximum(top, largest[i])
+    shift = top * LOG2_E
+    weights = ()
+    for i in tl.static_range(F):
+        weights += (tl.exp2(logits[i] * LOG2_E - shift),)
+    if K < F:
+        threshold = largest[0]
+        for i in tl.static_range(1, K):
+            threshold = tl.minimum(threshold, largest[i])
+        # how many are kept so far, counted in float32: a comparison makes 1.0 in one instruction
+        count = tl.zeros_like(top)
+        for i in tl.static_range(K):
+            count += tl.where(largest[i] > threshold, 1.0, 0.0)
+        kept = ()
+        for i in tl.static_range(F):
+            admitted = tl.where(count < K, threshold, float("inf"))
+            kept += (tl.where((logits[i] > threshold) | (logits[i] == admitted), weights[i], 0.0),)
+            count += tl.where(logits[i] == threshold, 1.0, 0.0)
+        weights = kept
+    total = weights[0]
+    for i in tl.static_range(1, F):
+        total += weights[i]
+    scale = 1.0 / total
+    scaled = ()
+    for i in tl.static_range(F):
+        scaled += (weights[i] * scale,)
+    return scaled
+
+
+@triton.jit
+def row(table, r: tl.constexpr):
+    return tl.load(table + r * LANES)[None, :]
+
+
+@triton.jit
+def finish(a, readout, tau, table, N: tl.constexpr):
+    """Scores from the weights ``a`` of all heads (N tensors [queries, videos]) and their readout."""
+    T: tl.constexpr = 3 * (N * (N + 1) // 2)
+    A = tl.zeros_like(readout)
+    B = tl.zeros_like(readout)
+    E = tl.zeros_like(readout)
+    c2 = tl.zeros_like(readout)
+    c3 = tl.zeros_like(readout)
+    c4 = tl.zeros_like(readout)
+    for i in tl.static_range(N):
+        x = a[i] * row(table, pair_row(i, i, N))
+        y = a[i] * row(table, pair_row(i, i, N) + 1)
+        z = a[i] * row(table, pair_row(i, i, N) + 2)
+        for j in tl.static_range(i + 1, N):
+            x += a[j] * row(table, pair_row(i, j, N))
+            y += a[j] * row(table, pair_row(i, j, N) + 1)
+            z += a[j] * row(table, pair_row(i, j, N) + 2)
+        A += a[i] * x
+        B += a[i] * y
+        E += a[i] * z
+        c2 += a[i] * row(table, T + 3 * i)
+        c3 += a[i] * row(table, T + 3 * i + 1)
+        c4 += a[i] * row(table, T + 3 * i + 2)
+    tau0 = tl.load(tau)[:, None]
+    tau1 = tl.load(tau + 1)[:, None]
+    tau2 = tl.load(tau + 2)[:, None]
+    tau3 = tl.load(tau + 3)[:, None]
+    sigma = tl.sqrt(tl.maximum(A, TINY))
+    r = tl.sqrt(tl.maximum(B + sigma * c2, TINY))
+    e = E + sigma * c3 + r * (c4 + tau3 * sigma)
+    return (readout + tau0 + sigma * tau1 + r * tau2) * tl.rsqrt(tl.maximum(e, TINY))
+
+
+@triton.jit
+def fold(acc, BQ: tl.constexpr, PARTS: tl.constexpr):
+    """[BQ * PARTS, C] -> [BQ, C]: the rows of the high and the low halves of the text vectors added."""
+    if PARTS == 2:
+        halves = tl.reshape(acc, [BQ // 8, 2, 8, acc.shape[1]])
+        high, low = tl.split(tl.permute(halves, (0, 2, 3, 1)))
+        acc = tl.reshape(high + low, [BQ, acc.shape[1]])
+    return acc
+
+
+@triton.jit
+def _halve(tensors):
+    """Split the last axis, of length 2, of every tensor: all first halves, then all second halves."""
+    first = ()
+    second = ()
+    for i in tl.static_range(len(tensors)):
+        x, y = tl.split(tensors[i])
+        first += (x,)
+        second += (y,)
+    return first + second
+
+
+@triton.constexpr_function
+def halved(queries, videos, n):
+    """[queries, videos, 2, 2, ...] for ``n`` values, a power of two."""
+    return [queries, videos] + [2] * (n.bit_length() - 1)
+
+
+@triton.jit
+def frames_apart(acc, BQ: tl.constexpr, BV: tl.constexpr, C: tl.constexpr):
+    """[BQ, C * BV] in (frame, video) order -> C tensors [BQ, BV]; C in 1, 2, 4, 8, 16."""
+    x = tl.permute(tl.reshape(acc, [BQ, C, BV]), (0, 2, 1))
+    tensors = (tl.reshape(x, halved(BQ, BV, C)),)
+    LEVELS: tl.constexpr = C.bit_length() - 1
+    for _ in tl.static_range(LEVELS):
+        tensors = _halve(tensors)
+    return tensors

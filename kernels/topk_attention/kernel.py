@@ -1,0 +1,248 @@
+"""Triton kernels of the top-K attention scorer: all pairs of Q queries and V videos, or each query's best.
+
+One program scores a tile of queries against a tile of videos. Two matrix products share one read of the frames: the
+logits ``U X^T`` and the readouts ``W X^T``. What follows is small arithmetic on the F logits and F readouts of a pair:
+the K largest logits, their softmax ``a``, three quadratic and three linear forms of ``a`` in the video's table, and
+``score = (a.s + w.mean + tau0 + sigma tau1 + r tau2) / sqrt(e)`` with ``sigma = sqrt(A)``, ``r = sqrt(B + sigma c2)``
+and ``e = E + sigma c3 + r (c4 + 2 kappa sigma)``.
+
+Why it is built this way:
+
+* Columns of the products stand in (frame, video) order. Reshape, permute and split then give every frame a tensor
+  [queries, videos] of its own, and since a thread of a tensor-core layout holds the same (query, video) place of each
+  of them, everything after the products is elementwise: no shuffles, no shared memory, no padding of F.
+* F is cut into powers of two (12 = 8 + 4), each a product of its own.
+* The table is read a row at a time, [videos], and broadcast over the queries; 16 videos of a row are contiguous.
+* The K largest logits come from a comparator network without branches; logits above the smallest of them are kept, and
+  those equal to it in frame order until K are kept.
+* A tensor-core tile has 16 rows at least. With up to 8 queries the other 8 rows carry what rounding the text vectors to
+  16 bits cut off (``PARTS`` = 2): row r and r + 8 lie in one thread, so their sum costs one addition and the text
+  vectors keep about 22 bits. Frames are never rounded further than they are stored.
+* Quantised storage holds residuals around a video's mean frame. The mean adds the same to all logits of a pair, which
+  the softmax ignores, so only ``w.mean`` is computed; scales are rows of the table.
+
+Letters: F frames, H heads, D width, N = H F attention entries, head-major, S streams (keys and values where H > 1).
+"""
+
+from __future__ import annotations
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, operator, index, attr-defined"
+import triton
+import triton.language as tl
+
+from .epilogue import LANES, finish, fold, frames_apart, row, table_rows, topk_softmax
+
+
+@triton.jit
+def _load(at, inside):
+    if inside is None:
+        return tl.load(at)
+    else:  # noqa: RET505 - a branch taken at compile time
+        return tl.load(at, mask=inside, other=0)
+
+
+@triton.jit
+def _text(vectors, at, part, PARTS: tl.constexpr, DOT: tl.constexpr, inside):
+    """Text vectors in the products' dtype; with PARTS = 2, rows of part 1 hold what rounding rows of part 0 lost."""
+    x = _load(vectors + at, inside)
+    if PARTS == 2:
+        high = x.to(DOT)
+        x = tl.where(part, x - high.to(tl.float32), high.to(tl.float32))
+    return x.to(DOT)
+
+
+@triton.jit
+def _stored(frames, at, DOT: tl.constexpr, inside):
+    """Stored frame vectors in the products' dtype. E4m3 bytes become 2^-8 of their value, exactly."""
+    x = _load(frames + at, inside)
+    if x.dtype == tl.uint8:
+        bits = x.to(tl.int16)
+        x = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
+    return x.to(DOT)
+
+
+@triton.jit
+def _tile(
+    U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
+    F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
+    DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
+    BK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """Scores [BQ, BV] of one tile. Rows past Q or V repeat the last one: the caller doesn't store them."""
+    N: tl.constexpr = H * F
+    S: tl.constexpr = 1 if H == 1 else 2
+    DH: tl.constexpr = D // H
+    WHOLE: tl.constexpr = DH % BK == 0
+    M: tl.constexpr = BQ * PARTS
+    R: tl.constexpr = table_rows(N) + (S * F if QUANTISED else 0)
+
+    q0 = query_block * BQ
+    U += q0.to(tl.int64) * D
+    W += q0.to(tl.int64) * D
+    r = tl.arange(0, M)
+    if PARTS == 2:
+        q = r // 16 * 8 + r % 8
+        part = (r // 8 % 2 == 1)[:, None]
+    else:
+        q = r
+        part = None
+    k = tl.arange(0, BK)
+    text_at = tl.minimum(q, Q - 1 - q0)[:, None] * D + k[None, :]
+
+    v0 = video_block * BV
+    last = V - 1 - v0
+    X += v0.to(tl.int64) * (S * F * D)
+    if QUANTISED:
+        MEAN += v0.to(tl.int64) * D
+    lane = tl.arange(0, BV)
+    if BV <= LANES:
+        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (v0 % LANES + lane)
+    else:
+        # the last tile may reach past the last block of the table
+        block = tl.minimum(lane // LANES, last // LANES)
+        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (block * (R * LANES) + lane % LANES)
+
+    a = ()
+    readout = tl.zeros([BQ, BV], tl.float32)
+    if QUANTISED:
+        bias = tl.zeros([M, BV], tl.float32)
+    for h in tl.static_range(H):
+        key_at = ()
+        value_at = ()
+        keys = ()
+        values = ()
+        first = 0
+        for c in tl.static_range(len(CHUNKS)):
+            n = tl.arange(0, CHUNKS[c] * BV)
+            at = (tl.minimum(n % BV, last) * (S * F) + (n // BV + first))[None, :] * D + k[:, None]
+            key_at += (at + h * DH,)
+            value_at += (at + (h * DH + (S - 1) * F * D),)
+            keys += (tl.zeros([M, CHUNKS[c] * BV], tl.float32),)
+            values += (tl.zeros([M, CHUNKS[c] * BV], tl.float32),)
+            first += CHUNKS[c]
+        for step in tl.range(0, DH, BK, num_stages=STAGES):
+            if WHOLE:
+                text_inside = None
+                frame_inside = None
+            else:
+                text_inside = (k < DH - step)[None, :]
+                frame_inside = (k < DH - step)[:, None]
+            u = _text(U + (h * DH + step), text_at, part, PARTS, DOT, text_inside)
+            w = _text(W + (h * DH + step), text_at, part, PARTS, DOT, text_inside)
+            keys_next = ()
+            values_next = ()
+            for c in tl.static_range(len(CHUNKS)):
+                x = _stored(X + step, key_at[c], DOT, frame_inside)
+                keys_next += (tl.dot(u, x, keys[c], input_precision=PRECISION),)
+                if S == 2:
+                    x = _stored(X + step, value_at[c], DOT, frame_inside)
+                values_next += (tl.dot(w, x, values[c], input_precision=PRECISION),)
+            keys = keys_next
+            values = values_next
+            if QUANTISED:
+                mean_at = tl.minimum(lane, last)[None, :] * D + (k + (h * DH + step))[:, None]
+                mean = _load(MEAN + mean_at, frame_inside).to(DOT)
+                bias = tl.dot(w, mean, bias)
+
+        logits = ()
+        readouts = ()
+        for c in tl.static_range(len(CHUNKS)):
+            logits += frames_apart(fold(keys[c], BQ, PARTS), BQ, BV, CHUNKS[c])
+            readouts += frames_apart(fold(values[c], BQ, PARTS), BQ, BV, CHUNKS[c])
+        if QUANTISED:
+            UNIT: tl.constexpr = 256.0 if X.dtype.element_ty == tl.uint8 else 1.0
+            raw_logits = logits
+            raw_readouts = readouts
+            logits = ()
+            readouts = ()
+            for i in tl.static_range(F):
+                scale = row(table, table_rows(N) + i) * UNIT
+                logits += (raw_logits[i] * scale,)
+                if S == 2:
+                    scale = row(table, table_rows(N) + F + i) * UNIT
+                readouts += (raw_readouts[i] * scale,)
+        weights = topk_softmax(logits, F, K)
+        for i in tl.static_range(F):
+            readout += weights[i] * readouts[i]
+        a += weights
+    if QUANTISED:
+        readout += fold(bias, BQ, PARTS)
+    tau = TAU + q0.to(tl.int64) * 4 + tl.minimum(tl.arange(0, BQ), Q - 1 - q0) * 4
+    return finish(a, readout, tau, table, N)
+
+
+@triton.jit
+def score_kernel(
+    U, W, TAU, X, TABLE, MEAN, Q, V, OUT,
+    F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
+    DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
+    BK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """OUT float32 [Q, V] of U, W [Q, D], TAU [Q, 4], X [V, S, F, D], TABLE [V/16, R, 16], MEAN [V, D].
+
+    Grid: one axis, query block fastest: the programs that share frames run together, so frames come from memory once.
+    """
+    query_blocks = tl.cdiv(Q, BQ)
+    query_block = tl.program_id(0) % query_blocks
+    video_block = tl.program_id(0) // query_blocks
+    scores = _tile(
+        U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
+        F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES,
+    )  # fmt: skip
+    q = query_block * BQ + tl.arange(0, BQ)
+    v = video_block * BV + tl.arange(0, BV)
+    tl.store(OUT + q[:, None].to(tl.int64) * V + v[None, :], scores, mask=(q < Q)[:, None] & (v < V)[None, :])
+
+
+@triton.jit
+def _keys(scores, rows):
+    """int64 that order as (score, then the lower row): the score's bits made monotonic, over the inverted row."""
+    bits = tl.where(scores == 0.0, 0.0, scores).to(tl.int32, bitcast=True)
+    bits = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return (bits.to(tl.int64) << 32) | (0x7FFFFFFF - rows).to(tl.int64)
+
+
+@triton.jit
+def search_kernel(
+    U, W, TAU, X, TABLE, MEAN, LIVE, Q, V, BLOCKS, TILES, SCORES, ROWS,
+    N: tl.constexpr,
+    F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
+    DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
+    BK: tl.constexpr, STAGES: tl.constexpr,
+):  # fmt: skip
+    """SCORES float32 and ROWS int32 [Q, BLOCKS, N]: each query's N best live videos of every block of TILES tiles.
+
+    LIVE is uint8 [V] or None. Equal scores: the lower row first. Places that no live video fills hold -inf and row -1.
+    """
+    query_blocks = tl.cdiv(Q, BQ)
+    query_block = tl.program_id(0) % query_blocks
+    block = tl.program_id(0) // query_blocks
+    NOTHING: tl.constexpr = -0x7FFFFFFFFFFFFFFF
+    best = tl.full([BQ, N], NOTHING, tl.int64)
+    for video_block in range(block * TILES, tl.minimum((block + 1) * TILES, tl.cdiv(V, BV))):
+        scores = _tile(
+            U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
+            F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES,
+        )  # fmt: skip
+        v = video_block * BV + tl.arange(0, BV)
+        wanted = v < V
+        if LIVE is not None:
+            wanted = wanted & (tl.load(LIVE + tl.minimum(v, V - 1)) != 0)
+        keys = tl.where(wanted[None, :], _keys(scores, v[None, :]), NOTHING)
+        # most tiles of a long block hold nothing that enters
+        worst = tl.min(best, axis=1, keep_dims=True)
+        if tl.max((keys > worst).to(tl.int32)) > 0:
+            if BV > N:
+                keys = tl.topk(keys, N, 1)
+            WIDER: tl.constexpr = (N // BV).bit_length() - 1 if N > BV else 0
+            for _ in tl.static_range(WIDER):
+                keys = tl.reshape(tl.join(keys, tl.full(keys.shape, NOTHING, tl.int64)), [BQ, 2 * keys.shape[1]])
+            best = tl.topk(tl.reshape(tl.join(best, keys), [BQ, 2 * N]), N, 1)
+    found = best > NOTHING
+    bits = (best >> 32).to(tl.int32)
+    scores = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(tl.float32, bitcast=True)
+    rows = 0x7FFFFFFF - (best & 0x7FFFFFFF).to(tl.int32)
+    q = query_block * BQ + tl.arange(0, BQ)
+    at = (q[:, None].to(tl.int64) * BLOCKS + block) * N + tl.arange(0, N)[None, :]
+    tl.store(SCORES + at, tl.where(found, scores, float("-inf")), mask=(q < Q)[:, None])
+    tl.store(ROWS + at, tl.where(found, rows, -1), mask=(q < Q)[:, None])
