@@ -40,23 +40,19 @@ class Served:
     top: int
     whole: bool
 
-    def truncated_report(self, rule: str, directions: Sequence[str]) -> Report:
-        """What can be told of answers that don't hold the whole gallery.
+    def truncated_report(self) -> Report:
+        """What can be told of answers that don't hold the whole gallery: text-to-video, under the default rule.
 
         Raises:
-            InvalidInput: anything but text-to-video under the default rule, for which scores are missing.
+            InvalidInput: answers that leave R@10 open.
         """
-        if rule != DEFAULT_RULE or tuple(directions) != (T2V,):
-            raise InvalidInput(
-                f"the gallery has more videos than the {self.top} of an answer, so most scores are not known: "
-                f"only {T2V} under the rule `{DEFAULT_RULE}` can be measured. For the rest use a gallery of the "
-                "evaluated videos alone"
-            )
         found = truncated_t2v(self.matrix, self.seen, self.lowest)
         queries, videos = self.seen.shape
         missed = int((~self.seen[np.arange(queries), self.matrix.target]).sum())
-        notes = [f"Answers held the best {self.top} of a larger gallery; {missed} captions did not find their video there."]
-        return Report(rule, queries, videos, {T2V: found}, notes=notes)
+        notes = [
+            f"Answers held the best {self.top} of a larger gallery; {missed} captions did not find their video there."
+        ]
+        return Report(DEFAULT_RULE, queries, videos, {T2V: found}, notes=notes)
 
 
 def served_scores(
@@ -66,6 +62,7 @@ def served_scores(
     suffix: str = "",
     jobs: int = 4,
     most: int = MAX_TOP,
+    need_all: bool = False,
     done: Callable[[int], object] = lambda _: None,
 ) -> Served:
     """Search for every caption, ``jobs`` requests at a time, and keep the scores of the videos that captions name.
@@ -75,9 +72,11 @@ def served_scores(
     Args:
         suffix: what the gallery's ids have after those of the captions, e.g. ``.mp4``.
         most: the most hits to ask for.
+        need_all: refuse a gallery that is larger than an answer, before anything is searched for.
 
     Raises:
-        InvalidInput: videos that the gallery lacks, all named up to fifty; or a caption that can't be searched for.
+        InvalidInput: videos that the gallery lacks, all named up to fifty; a gallery that is too large; or a caption
+            that can't be searched for.
         GalleryError: the gallery lost videos meanwhile.
         ServerError: the server stays away.
     """
@@ -91,6 +90,13 @@ def served_scores(
             "`framesift index --id-from`, or give what the gallery's ids have after them with --id-suffix:\n  "
             + "\n  ".join(missing[:_SHOWN])
             + more
+        )
+    whole = found.count <= most
+    if need_all and not whole:
+        raise InvalidInput(
+            f"the gallery has {found.count} videos and an answer at most {most}, so most scores would not be known: "
+            f"only {T2V} under the rule `{DEFAULT_RULE}` can be measured, without post-processing. For the rest use a "
+            "gallery of the evaluated videos alone"
         )
     # What lookups see is searched within a second.
     client.wait_searchable(Indexed("the gallery", found.version, found.count))
@@ -116,7 +122,6 @@ def served_scores(
             done(len(results))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    whole = found.count <= most
     if whole and not seen.all():
         raise GalleryError("the gallery changed while it was evaluated, and some answers lack videos: run it again")
     return Served(ScoreMatrix(scores, captions.target), seen, lowest, top, whole)

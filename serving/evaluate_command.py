@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..export.bundle.errors import InvalidInput
-from ..export.evaluation.names import DEFAULT_RULE, DIRECTION_NAMES, RULE_NAMES, TABLE_NAMES
+from ..export.evaluation.names import DEFAULT_RULE, DIRECTION_NAMES, RULE_NAMES, T2V, TABLE_NAMES
 from .client.channel import DEFAULT_ADDRESS
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ _BOTH = "both"
 @click.option("--id-suffix", default="", help="What the gallery's ids have after those in CAPTIONS, e.g. .mp4")
 @click.option("--rule", type=click.Choice(RULE_NAMES), default=DEFAULT_RULE, show_default=True, help="How to measure.")
 @click.option(
-    "--direction", type=click.Choice([*DIRECTION_NAMES, _BOTH]), default="t2v", show_default=True, help="Find videos by captions, or captions by videos."
+    "--direction",
+    type=click.Choice([*DIRECTION_NAMES, _BOTH]),
+    default="t2v",
+    show_default=True,
+    help="Find videos by captions, or captions by videos.",
 )
 @click.option("--table", type=click.Choice(TABLE_NAMES), help="Put published results of this test set beside it.")
 @click.option("--dsl", is_flag=True, help="Multiply by the softmax over all captions first. Can't be served.")
@@ -103,14 +107,11 @@ def evaluate_command(
         served = None
     else:
         assert found is not None
-        served = _served(found, server, id_suffix, jobs, timeout)
+        need_all = bool(dsl or bank or save) or rule != DEFAULT_RULE or directions != (T2V,)
+        served = _served(found, server, id_suffix, jobs, timeout, need_all)
         matrix = served.matrix
     if served is not None and not served.whole:
-        if dsl or bank or save:
-            raise click.UsageError(
-                "--dsl, --qb-norm and --save need every score, and this gallery is too large for that"
-            )
-        report = served.truncated_report(rule, directions)
+        report = served.truncated_report()
     else:
         if save is not None:
             save_scores(save, matrix)
@@ -120,7 +121,7 @@ def evaluate_command(
     click.echo(json.dumps(to_dict(report, published)) if as_json else text(report, published))
 
 
-def _served(captions: CaptionSet, server: str, suffix: str, jobs: int, timeout: float) -> Served:
+def _served(captions: CaptionSet, server: str, suffix: str, jobs: int, timeout: float, need_all: bool) -> Served:
     from .client.sync import Client
     from .evaluate import served_scores
 
@@ -128,4 +129,4 @@ def _served(captions: CaptionSet, server: str, suffix: str, jobs: int, timeout: 
         Client(server, timeout) as client,
         click.progressbar(length=len(captions.captions), label="searching", file=sys.stderr) as bar,
     ):
-        return served_scores(client, captions, suffix=suffix, jobs=jobs, done=bar.update)
+        return served_scores(client, captions, suffix=suffix, jobs=jobs, need_all=need_all, done=bar.update)

@@ -160,8 +160,8 @@ def _clover_t2v(matrix: ScoreMatrix) -> Measurement:
 
 def _rounded(matrix: ScoreMatrix) -> ScoreMatrix:
     # Python's own rounding, which works on the decimal number; numpy's multiplies first and can differ.
-    rows = [[round(score, _DECIMALS) for score in row] for row in matrix.scores.tolist()]
-    return matrix.map(np.array(rows, np.float32))
+    rows = [np.array([round(score, _DECIMALS) for score in row.tolist()], np.float32) for row in matrix.scores]
+    return matrix.map(np.stack(rows))
 
 
 def _clipbert_t2v(matrix: ScoreMatrix) -> Measurement:

@@ -16,6 +16,7 @@ from ..bundle.errors import InvalidInput
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 SCORES, TARGET = "scores", "target"
+_DTYPES = (np.float16, np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,10 @@ class ScoreMatrix:
     target: Ints
 
     def __post_init__(self) -> None:
-        if self.scores.ndim != 2 or not self.scores.size or not np.issubdtype(self.scores.dtype, np.floating):
+        if self.scores.ndim != 2 or not self.scores.size or self.scores.dtype not in _DTYPES:
             raise InvalidInput(
                 f"the scores are {self.scores.dtype} {list(self.scores.shape)}: "
-                "they must be a matrix of floating-point numbers, one row a caption and one column a video"
+                "they must be a matrix of floats of 16, 32 or 64 bits, one row a caption and one column a video"
             )
         queries, videos = self.scores.shape
         if self.target.shape != (queries,) or not np.issubdtype(self.target.dtype, np.integer):
@@ -141,4 +142,5 @@ def _arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise InvalidInput(f"{file} is no .npy or .npz file of plain numbers: {error}") from error
     if SCORES not in arrays:
         raise InvalidInput(f"{file} holds {sorted(arrays) or 'nothing'}: the score matrix must be called {SCORES!r}")
-    return arrays
+    # Files may come from machines of the other byte order.
+    return {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from framesift.__main__ import main
+from framesift.export.evaluation.names import RULE_NAMES, TABLE_NAMES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+CONSOLE = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+]
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -70,3 +83,32 @@ def test_msrvtts_own_file_gives_the_truth_of_a_matrix(tmp_path: Path) -> None:
     code, out, err = run("--scores", tmp_path / "s.npy", "--captions", tmp_path / "MSRVTT_JSFUSION_test.csv", "--json")
     assert code == 0, err
     assert json.loads(out)["measured"]["t2v"]["R@1"] == 100.0
+
+
+@pytest.mark.parametrize(("rule", "ties", "code"), [("expected", True, 0), ("xpool", False, 0), ("xpool", True, 1)])
+def test_torch_is_needed_where_its_sort_decides_alone(rule: str, ties: bool, code: int, tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).normal(size=(12, 12))
+    np.save(tmp_path / "s.npy", np.round(scores) if ties else scores)
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from framesift.__main__ import main\n"
+        f"main(['evaluate', '--scores', {str(tmp_path / 's.npy')!r}, '--rule', {rule!r}])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == code, run.stderr
+    assert ("pip install 'framesift[export]'" in run.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("line", CONSOLE)
+def test_the_pages_commands_parse(line: str) -> None:
+    framesift, name, *words = shlex.split(line)
+    assert framesift == "framesift"
+    main.commands[name].make_context(name, words, parent=click.Context(main))
+
+
+def test_the_page_describes_every_rule_table_and_option() -> None:
+    assert all(f"| `{rule}` |" in PAGE for rule in RULE_NAMES)
+    assert all(f"`{table}`" in PAGE for table in TABLE_NAMES)
+    options = {option for parameter in main.commands["evaluate"].params for option in parameter.opts}
+    told = {option for option in options if option.startswith("--")} - {"--help", "--server", "--timeout"}
+    assert {option for option in told if option not in PAGE} == set()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidInput
+from framesift.export.evaluation.rules import RULES
 from framesift.export.evaluation.scores import ScoreMatrix, load_bank, load_scores, save_scores
 
 
@@ -28,6 +29,16 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     assert np.array_equal(found.scores, matrix.scores)
     assert np.array_equal(found.target, matrix.target)
     assert load_scores(tmp_path / "kept", np.zeros(5, np.int64)).target.tolist() == [0] * 5
+
+
+def test_the_byte_order_of_a_file_changes_nothing(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).integers(0, 3, size=(6, 6)).astype(">f4")
+    np.savez(tmp_path / "big.npz", scores=scores, target=np.arange(6).astype(">i8"))
+    found = load_scores(tmp_path / "big.npz")
+    for rule in RULES.values():
+        if rule is not RULES["all-in-one"]:
+            native = ScoreMatrix(scores.astype(np.float32), np.arange(6))
+            assert rule.measure(found, "t2v") == rule.measure(native, "t2v")
 
 
 def test_grouping_orders_videos_by_first_appearance() -> None:
@@ -59,6 +70,7 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
         (np.zeros(4), None, "give the captions' file"),
         (np.zeros((0, 0)), None, "must be a matrix"),
         (np.zeros((2, 2), np.int64), None, "must be a matrix"),
+        (np.zeros((2, 2), np.longdouble), None, "must be a matrix"),
         (np.zeros((2, 2), np.complex64), None, "must be a matrix"),
         (np.zeros((2, 2, 2)), np.zeros(2, np.int64), "must be a matrix"),
         (np.zeros((3, 4)), np.zeros(2, np.int64), "must be 3 integers"),
