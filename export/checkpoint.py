@@ -15,12 +15,28 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.serialization import safe_globals
 
 from .bundle.errors import CheckpointError
 from .systems.names import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
 
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
+# Authors' files hold such objects beside the weights (STAN's training log, Frozen in Time's and MMT's configuration).
+# Each is read as an inert placeholder: nothing of theirs is imported or called.
+_PLACEHOLDERS = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "parse_config.ConfigParser",
+    "pathlib.Path",
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+)
 # CLIP's scripted archives hold sizes beside the weights.
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
 
@@ -64,9 +80,23 @@ def load(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(normalised(state), options, notes.get(_MERGES))
 
 
+class _Placeholder:
+    """Takes the place of an object that isn't weights, whatever it is made from, and keeps nothing."""
+
+    def __new__(cls, *args: object) -> _Placeholder:
+        return super().__new__(cls)
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _torch_state(file: Path) -> dict[str, Tensor]:
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        with safe_globals([(_Placeholder, name) for name in _PLACEHOLDERS]):
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

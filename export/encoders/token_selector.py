@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,27 +9,6 @@ from torch.nn import functional as F
 # Spread of the noise on the scores, and how many draws the authors average.
 SIGMA = 0.05
 SAMPLES = 500
-
-
-def selector_noise(video_id: str, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal float32 noise that depends on the video's id and the shape alone.
-
-    The authors draw afresh at every call, so their embedding of a video never comes twice. Here a video has one draw:
-    SHA-256 of the id keys a Philox counter, whose raw bits become normal by Box and Muller's transform.
-
-    Args:
-        video_id: any text.
-        shape: of the result; [F, samples, patches] for ``TokenSelector``.
-    """
-    digest = hashlib.sha256(video_id.encode("utf-8", "surrogatepass")).digest()
-    count = int(np.prod(shape, dtype=np.int64))
-    half = (count + 1) // 2
-    bits = np.random.Philox(key=np.frombuffer(digest[:16], "<u8")).random_raw(2 * half)
-    # 53 bits each, in (0, 1], so that the logarithm is finite.
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 1) / 2.0**53
-    radius, angle = np.sqrt(-2 * np.log(uniform[:half])), 2 * np.pi * uniform[half:]
-    normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
-    return torch.from_numpy(normal.reshape(shape).astype(np.float32))
 
 
 class ScorePredictor(nn.Module):

@@ -103,7 +103,13 @@ class Findings:
             if name not in self.found and name not in self.assumed:
                 known = ", ".join(sorted({*self.found, *self.assumed} - {"clip"}))
                 raise CheckpointError(f"{self.system} has no option {name}; it has {known}")
+            least = 0 if name == "samples" else 1
+            if type(self.assumed.get(name)) is int and (type(value) is not int or value < least):
+                raise CheckpointError(f"{name} is {value!r}, it must be a whole number of at least {least}")
         values = {**self.assumed, **options, **self.found}
+        rows = values["clip"].context_length
+        if values.get("words", 1) > rows:
+            raise self.error(f"words is {values['words']}, its text tower has {rows} positions")
         heads = {name: values.pop(name) for name in ("vision_heads", "text_heads") if name in values}
         return {**values, "clip": replace(values["clip"], **heads)}
 

@@ -48,7 +48,10 @@ class Recognised:
     def describe(self) -> str:
         """What was found and why, and what was not, in lines for a person."""
         lines = [f"{self.system}: {self.why}"]
-        lines += [f"  {name} = {_short(value)}: {self.reasons[name]}" for name, value in self.found.items()]
+        lines += [f"  towers: {self.reasons['clip']}"]
+        lines += [
+            f"  {name} = {_short(value)}: {self.reasons[name]}" for name, value in self.found.items() if name != "clip"
+        ]
         lines += [f"  {name} = {_short(value)}, assumed: {self.reasons[name]}" for name, value in self.assumed.items()]
         lines += [f"  preprocessing, assumed: {self.preprocessing.describe()}"]
         if self.unused:
@@ -132,4 +135,4 @@ def _recognised(module: ModuleType, findings: Findings) -> Recognised:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else type(value).__name__ if hasattr(value, "__dict__") else repr(value)
+    return value if isinstance(value, str) else repr(value)

@@ -1,6 +1,7 @@
 """STAN (Liu et al., CVPR 2023) and Mug-STAN (Liu et al., 2023): a spatial-temporal branch beside CLIP's vision tower.
 
-Both have the same weights; they differ in how a pair is scored.
+Both have the same weights; they differ in how a pair is scored. The authors' code takes a clip of exactly three frames
+for one whose axes are swapped, and mixes frames with colours; that is not reproduced.
 """
 
 from __future__ import annotations

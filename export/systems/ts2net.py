@@ -35,7 +35,7 @@ class Config(FamilyConfig):
 class Ts2Net(ClipFamily[ShiftTower]):
     """Only the selection is random, and it concerns the video alone: noise is an input, drawn once a video.
 
-    ``selector_noise`` of the encoders draws it from the video's id.
+    ``export/bundle/noise.py`` draws it from the video's id.
     """
 
     name = SYSTEM
@@ -45,9 +45,11 @@ class Ts2Net(ClipFamily[ShiftTower]):
         tower = ShiftTower(frames=config.frames, shift_layers=config.shift_layers, **vision_sizes(config.clip))
         super().__init__(config, Towers(config.clip, tower), tokens=1 + config.top_k)
         width, frames = config.clip.embed_dim, config.frames
+        patches = (config.clip.image_size // config.clip.patch) ** 2
+        if config.top_k > patches:
+            raise ValueError(f"top_k is {config.top_k}, a frame has only {patches} patches")
         self.visual_token_selector = TokenSelector(width, top_k=config.top_k, sigma=config.sigma)
         if config.samples:
-            patches = (config.clip.image_size // config.clip.patch) ** 2
             self.video_inputs += (RecordTensor("noise", (frames, config.samples, patches)),)
         self.text_record = (RecordTensor("text", (width,)),)
         self.video_record = (RecordTensor("frame_embeddings", (frames, width)), RecordTensor("frame_mask", (frames,)))

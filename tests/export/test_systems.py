@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -281,11 +284,30 @@ def test_misfits_are_refused_with_what_was_recognised(name: str, change: dict[st
         ({"top_k": 3}, "clip4clip has no option top_k; it has frames, header, heads"),
         ({"frames": 34}, "34 frames make 34 tokens for seqTransf, its weights hold 33 positions"),
         ({"vision_heads": 5}, "5 heads don't divide the width 64"),
+        ({"frames": 0}, "frames is 0, it must be a whole number of at least 1"),
+        ({"frames": 1.5}, "frames is 1.5, it must be a whole number"),
+        ({"words": 78}, "words is 78, its text tower has 77 positions"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         build(model("clip4clip seqTransf").state_dict(), options)
+
+
+def test_a_training_log_beside_the_weights_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STAN's files, by mmengine, hold buffers of numpy numbers; where framesift runs there is no mmengine."""
+    name = "mmengine.logging.history_buffer"
+    module = types.ModuleType(name)
+    buffer = type("HistoryBuffer", (), {"__module__": name})
+    module.HistoryBuffer = buffer  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        for depth in (1, 2, 3):
+            patch.setitem(sys.modules, ".".join(name.split(".")[:depth]), module)
+        log = buffer()
+        log.losses, log.count = np.arange(5.0), np.float64(3)
+        state = authors_form("mug-stan", model("mug-stan").state_dict())
+        torch.save({"meta": {"epoch": 5}, "state_dict": state, "message_hub": {"loss": log}}, tmp_path / "epoch_5.pth")
+    assert recognise(load(tmp_path / "epoch_5.pth").state).system == "stan"
 
 
 def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
