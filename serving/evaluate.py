@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.bundle.errors import GalleryError, InvalidInput, ServerUnavailable
+from ..export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from ..export.evaluation.captions import CaptionSet
 from ..export.evaluation.names import DEFAULT_RULE, T2V
 from ..export.evaluation.report import Report
@@ -24,6 +24,7 @@ from .gallery.checks import MAX_TOP
 # Few enough texts that the bar moves, enough that the server scores them in one pass over the gallery.
 _TEXTS_PER_CALL = 8
 _SHOWN = 50
+_QUOTED = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +129,15 @@ def served_scores(
 
 
 def _search(client: Client, texts: Sequence[str], top: int) -> list[SearchResult]:
-    for wait in RETRY_AFTER_S:
+    waits = iter(RETRY_AFTER_S)
+    while True:
         try:
             return client.search_many(texts, top)
+        except InvalidQuery as error:
+            if len(texts) == 1:
+                raise InvalidQuery(f"the caption {texts[0][:_QUOTED]!r} can't be searched for: {error}") from error
+            return [result for text in texts for result in _search(client, [text], top)]
         except ServerUnavailable:
+            if (wait := next(waits, None)) is None:
+                raise
             time.sleep(wait)
-    return client.search_many(texts, top)

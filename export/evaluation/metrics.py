@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.errors import InvalidInput
+from .ranking import averaged
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,8 @@ def ranks(scores: NDArray[np.floating[Any]], target: Sequence[int] | NDArray[np.
         scores: [Q, V], higher is better.
         target: the column of each query's video, [Q].
     """
-    own = scores[np.arange(len(scores)), target][:, None]
-    better = (scores > own).sum(1)
-    tied = (scores == own).sum(1) - 1
-    return np.asarray(1.0 + better + tied / 2, np.float64)
+    found: NDArray[np.float64] = np.asarray(1.0 + averaged(scores, np.asarray(target)), np.float64)
+    return found
 
 
 def retrieval_metrics(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .metrics import RetrievalMetrics
-from .names import DIRECTION_NAMES, T2V
+from .names import DEFAULT_RULE, DIRECTION_NAMES, T2V
 from .published import PublishedTable
-from .rules import Measurement
+from .rules import RULES, Measurement
 
 COLUMNS = RetrievalMetrics.HEADINGS
 _ABSENT = "-"
@@ -92,6 +92,8 @@ def _notes(report: Report, table: PublishedTable | None, direction: str) -> list
     found = report.measured[direction]
     queries = report.queries if direction == T2V else report.videos
     notes = [f"{report.queries} captions, {report.videos} videos, rule {report.rule}"]
+    if report.rule != DEFAULT_RULE:
+        notes.append(f"{report.rule}: {RULES[report.rule].what}")
     if found.counted != queries:
         notes.append(f"The rule makes {found.counted} samples of {queries} queries.")
     if found.at_least:
@@ -102,8 +104,8 @@ def _notes(report: Report, table: PublishedTable | None, direction: str) -> list
         notes.append("The rule's own recalls are fractions; the table shows per cent.")
     if table is not None and (report.queries, report.videos) != (table.queries, table.videos):
         notes.append(
-            f"NOT COMPARABLE: the published rows are of {table.queries} captions and {table.videos} videos, "
-            f"this is of {report.queries} and {report.videos}."
+            f"NOT THE PUBLISHED TEST SET: that has {table.queries} captions of {table.videos} videos, "
+            f"this one {report.queries} of {report.videos}."
         )
     if report.postprocessing is not None:
         notes.append(f"{report.postprocessing} used other queries of the set: a server can't rank like this.")

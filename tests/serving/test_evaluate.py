@@ -113,7 +113,7 @@ def test_the_table_stands_beside_published_rows(server, indexed: list, captions:
     assert code == 0, err
     rows = {line.split("  ")[0]: line for line in out.splitlines()}
     assert {"X-Pool", "CLIP4Clip", "measured"} <= rows.keys()
-    assert "NOT COMPARABLE" in out
+    assert "NOT THE PUBLISHED TEST SET" in out
     assert "searching" not in out
 
 
@@ -154,8 +154,9 @@ def test_missing_videos_are_listed(server, indexed: list, captions: CaptionSet, 
 
 
 def test_a_caption_that_cannot_be_searched_for_stops_it(client: Client, indexed: list, captions: CaptionSet) -> None:
-    bad = CaptionSet.of_pairs([(captions.videos[0], "a" * 70_000)])
-    with pytest.raises(InvalidQuery, match="bytes"):
+    pairs = [(captions.videos[v], c) for v, c in zip(captions.target, captions.captions, strict=True)]
+    bad = CaptionSet.of_pairs([*pairs[:5], (captions.videos[0], "xyz " * 20_000), *pairs[5:]])
+    with pytest.raises(InvalidQuery, match=r"the caption 'xyz xyz .* can't be searched for: .* bytes"):
         served_scores(client, bad)
 
 

@@ -51,7 +51,7 @@ def test_the_table_puts_the_measured_row_last_in_the_papers_columns() -> None:
     assert lines[9].split()[0] == "measured"
     assert lines[9].split()[1:] == [f"{v:.1f}" for v in measured(report)]
     assert "[1] Dong et al." in lines[11]
-    assert "NOT COMPARABLE" not in text(report, published_tables()["msrvtt-7k"])
+    assert "NOT THE PUBLISHED TEST SET" not in text(report, published_tables()["msrvtt-7k"])
 
 
 def measured(report: Report, direction: str = "t2v") -> list[float]:
@@ -60,8 +60,8 @@ def measured(report: Report, direction: str = "t2v") -> list[float]:
 
 
 def test_another_size_than_the_published_one_is_told() -> None:
-    assert "NOT COMPARABLE" in text(measure(random(24, 24)), published_tables()["msrvtt"])
-    assert "NOT COMPARABLE" not in text(measure(random(24, 24)), None)
+    assert "NOT THE PUBLISHED TEST SET" in text(measure(random(24, 24)), published_tables()["msrvtt"])
+    assert "NOT THE PUBLISHED TEST SET" not in text(measure(random(24, 24)), None)
 
 
 def test_both_directions_make_two_tables() -> None:
