@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,8 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
         with safe_globals([(_Placeholder, name) for name in _PLACEHOLDERS]):
             loaded = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        unknown = re.search(r"GLOBAL (\S+?)(?: was not an allowed global| whose module \S+ is blocked)", str(error))
+        reason = f"it holds {unknown[1]}" if unknown else str(error).splitlines()[0]
         raise CheckpointError(
             f"{file} can't be read as weights only (it is damaged, or holds objects that could run code): {reason}. "
             "Save the bare state_dict with torch.save or safetensors and try again"

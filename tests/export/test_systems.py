@@ -315,6 +315,42 @@ def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
         build({"encoder.layer.0.weight": torch.ones(2), "head.weight": torch.ones(2)})
 
 
+def test_ts2nets_frames_are_masked_by_other_frames_as_its_authors_have_it() -> None:
+    made = model("ts2net")
+    video, _ = inputs(made)
+    with torch.no_grad():
+        frames, mask = made.encode_video(*video)
+        quiet = made.encode_video(*video[:2])[0]
+    assert torch.equal(mask, video[1][:, [4 * f % F for f in range(F)]])
+    torch.testing.assert_close(frames.norm(dim=-1), torch.ones(V, F))
+    assert not torch.allclose(frames, quiet, atol=1e-4)
+
+
+@pytest.mark.parametrize("output", dgl.OUTPUTS)
+def test_dgls_video_is_the_output_asked_for(output: str) -> None:
+    state = model("dgl linear").state_dict()
+    made: Any = build(state, {**OPTIONS["dgl linear"], "output": output})
+    video, _ = inputs(made)
+    with torch.no_grad():
+        got = made.encode_video(*video)[0]
+        shared, frames = made.clip.embed_clips(made.clip.visual.normalise(video[0]))
+    want = {
+        "global_prompt0": shared[:, :1],
+        "average_global_prompt": shared,
+        "average_frame_cls_token": frames,
+        "average_global_prompt_and_frame_cls_token": torch.cat([shared, frames], 1),
+    }[output].mean(1)
+    torch.testing.assert_close(got, want / want.norm(dim=-1, keepdim=True))
+
+
+def test_mug_stan_leaves_out_positions_without_a_token() -> None:
+    made = model("mug-stan")
+    _, ids = inputs(made)
+    with torch.no_grad():
+        words = made.encode_text(ids)[0]
+    assert torch.equal(words.norm(dim=-1) > 0.5, ids != 0)
+
+
 def test_xclip_takes_exactly_its_own_number_of_words() -> None:
     with pytest.raises(ValueError, match="8 token positions, the weights are for exactly 9"):
         model("xclip").encode_text(torch.ones(1, 8, dtype=torch.long))
