@@ -78,7 +78,7 @@ def served_scores(
     Raises:
         InvalidInput: videos that the gallery lacks, all named up to fifty; a gallery that is too large; or a caption
             that can't be searched for.
-        GalleryError: the gallery lost videos meanwhile.
+        GalleryError: one of the videos was removed or indexed anew meanwhile.
         ServerError: the server stays away.
     """
     ids = [video + suffix for video in captions.videos]
@@ -105,26 +105,26 @@ def served_scores(
     scores, seen = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
     lowest = np.full(shape[0], -np.inf, np.float32)
 
-    def keep(start: int, results: Sequence[SearchResult]) -> None:
+    def work(start: int) -> int:
+        # Each answer is read here and forgotten: a thousand hits with their frames take megabytes.
+        results = _search(client, captions.captions[start : start + _TEXTS_PER_CALL], top)
         for row, result in enumerate(results, start=start):
             for hit in result.hits:
                 if (place := column.get(hit.id)) is not None:
                     scores[row, place], seen[row, place] = hit.score, True
             lowest[row] = result.hits[-1].score if result.hits else -np.inf
+        return len(results)
 
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="evaluate")
     try:
-        parts = [(i, captions.captions[i : i + _TEXTS_PER_CALL]) for i in range(0, shape[0], _TEXTS_PER_CALL)]
-        futures = {pool.submit(_search, client, texts, top): start for start, texts in parts}
-        for future in as_completed(futures):
-            # An answer of a thousand hits with their frames is large: it is read and forgotten.
-            start = futures.pop(future)
-            keep(start, results := future.result())
-            done(len(results))
+        for future in as_completed([pool.submit(work, start) for start in range(0, shape[0], _TEXTS_PER_CALL)]):
+            done(future.result())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    if whole and not seen.all():
-        raise GalleryError("the gallery changed while it was evaluated, and some answers lack videos: run it again")
+    if (whole and not seen.all()) or client.lookup(ids).digests != found.digests:
+        raise GalleryError(
+            "the gallery changed while it was evaluated, so answers are of different galleries: run it again"
+        )
     return Served(ScoreMatrix(scores, captions.target), seen, lowest, top, whole)
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.export.build import eager_model
-from framesift.export.bundle.errors import InvalidInput, InvalidQuery, ServerUnavailable
+from framesift.export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.text import Tokenizer
 from framesift.export.bundle.video import decode
@@ -141,6 +141,20 @@ def test_a_gallery_larger_than_an_answer(client: Client, indexed: list, captions
     with pytest.raises(InvalidInput, match="and an answer at most 20"):
         served_scores(client, captions, most=20, need_all=True, done=told.append)
     assert told == []
+
+
+def test_a_video_indexed_anew_meanwhile_stops_it(client: Client, indexed: list, captions: CaptionSet) -> None:
+    first = next(clip for clip in indexed if clip.video.name == captions.videos[0])
+    other = next(clip for clip in indexed if clip.video.name != captions.videos[0])
+
+    def replace(_: int) -> None:
+        client.index(other.video, id=first.video.name)
+
+    try:
+        with pytest.raises(GalleryError, match="changed while it was evaluated"):
+            served_scores(client, captions, jobs=1, done=replace)
+    finally:
+        client.wait_searchable(client.index(first.video, id=first.video.name))
 
 
 def test_missing_videos_are_listed(server, indexed: list, captions: CaptionSet, tmp_path: Path) -> None:
