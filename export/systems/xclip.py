@@ -93,6 +93,8 @@ class XClip(ClipFamily[VisionTower]):
 def examine(findings: Findings) -> None:
     """What the weights show and what they don't."""
     examine_header(findings)
+    if findings.found["header"] == "tightTransf":
+        raise findings.error("it has cross and no other header, with which X-CLIP has no score")
     words, frames = findings.shape("word_logit_weight", 2)[0], findings.shape("frame_logit_weight", 2)[0]
     findings.read("words", words, f"word_logit_weight is [{words}, {words}]")
     findings.read("frames", frames, f"frame_logit_weight is [{frames}, {frames}]")
