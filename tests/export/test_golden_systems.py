@@ -79,7 +79,7 @@ OPTIONS = {
 
 def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:
     """A head's weights with small random towers, so that a case without towers loads as a whole checkpoint does."""
-    towers = ClipConfig(width, 32, 8, 64, 1, 64, 1, 64, 20)
+    towers = ClipConfig(width, 32, 8, 64, 1, 64, 1, 64, 77)
     made = {f"clip.{key}": value for key, value in Clip(towers).state_dict().items()}
     if system == "ts2net":
         block = "clip.visual.transformer.resblocks.0.attn."
