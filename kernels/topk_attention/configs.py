@@ -34,15 +34,16 @@ class Tile:
         return 32 * self.warps
 
 
-_FEW = Tile(2, 8, 32, 32, 4, 3)
-_SOME = Tile(1, 16, 32, 32, 4, 3)
+# 100 KiB of shared memory a multiprocessor: two programs of two stages.
+_FEW = Tile(2, 8, 32, 32, 4, 2)
+_SOME = Tile(1, 16, 32, 32, 4, 2)
 _MANY = Tile(1, 64, 8, 32, 4, 3)
 # float32 products are three TF32 products each.
-_SINGLE = Tile(1, 16, 32, 32, 4, 2)
+_SINGLE = Tile(1, 16, 32, 16, 4, 2)
 
 TILES: dict[tuple[int, Regime], Tile] = {
-    (80, "few"): _FEW,
-    (80, "some"): _SOME,
+    (80, "few"): Tile(2, 8, 32, 32, 4, 3),
+    (80, "some"): Tile(1, 16, 32, 32, 4, 3),
     (80, "many"): _MANY,
     (86, "few"): _FEW,
     (86, "some"): _SOME,
@@ -52,7 +53,7 @@ TILES: dict[tuple[int, Regime], Tile] = {
     (89, "many"): _MANY,
     (90, "few"): Tile(2, 8, 32, 32, 4, 4),
     (90, "some"): Tile(1, 16, 32, 32, 4, 4),
-    (90, "many"): Tile(1, 64, 8, 64, 4, 2),
+    (90, "many"): Tile(1, 64, 8, 32, 4, 4),
     (100, "few"): Tile(2, 8, 32, 32, 4, 4),
     (100, "some"): Tile(1, 16, 32, 32, 4, 4),
     (100, "many"): Tile(1, 64, 8, 32, 4, 3),

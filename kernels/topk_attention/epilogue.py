@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, operator, index, attr-defined"
+# mypy: ignore-errors
 import triton
 import triton.language as tl
 

@@ -26,7 +26,7 @@ Letters: F frames, H heads, D width, N = H F attention entries, head-major, S st
 
 from __future__ import annotations
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, operator, index, attr-defined"
+# mypy: ignore-errors
 import triton
 import triton.language as tl
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import triton.language as tl
+import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 from .configs import Storage, Tile, tile
@@ -191,9 +191,9 @@ def search(
         step = max(LANES, _SORTED_SCORES // queries // LANES * LANES)
         for start in range(0, videos, step):
             part = slice(start, start + step)
-            blocks = table[start // LANES : -(-(start + step) // LANES)]
+            tables = table[start // LANES : -(-(start + step) // LANES)]
             some = score(
-                u, w, tau, frames[part], blocks, None if mean is None else mean[part], top_k=top_k, heads=heads
+                u, w, tau, frames[part], tables, None if mean is None else mean[part], top_k=top_k, heads=heads
             )
             here = torch.arange(start, start + some.shape[1], dtype=torch.int32, device=frames.device).expand_as(some)
             if live is not None:

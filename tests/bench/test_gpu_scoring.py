@@ -1,0 +1,32 @@
+"""The parts of the GPU benchmark that need no GPU: its data mean what they should, and without a device it ends."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from framesift.bench import bench_gpu_scoring as bench
+
+
+@pytest.mark.parametrize(("storage", "tolerance"), [("float16", 2e-3), ("int8", 1e-2), ("float8_e4m3fn", 3e-2)])
+def test_the_gallery_scores_as_the_published_formula(storage: str, tolerance: float) -> None:
+    torch.manual_seed(0)
+    case = bench.gallery(21, storage, torch.device("cpu"), raw=10, step=16)
+    text, u, w, tau = case.text(3)
+    scores, clear = bench.exact(case, u, w, tau, 10)
+    published, _ = case.head(text, case.raw)
+    assert clear.any()
+    torch.testing.assert_close(scores[clear].float(), published[clear].detach(), rtol=0, atol=tolerance)
+
+
+def test_the_floor_is_memory_for_one_query_and_arithmetic_for_many() -> None:
+    case = bench.gallery(16, "float16", torch.device("cpu"), raw=1)
+    stored = 16 * 12 * 512 * 2 + 270 * 16 * 4
+    assert bench.floor_ms(1, case, 1e9, 1e15) == pytest.approx(1e-6 * (stored + 4 * (1024 + 16)))
+    assert bench.floor_ms(256, case, 1e15, 1e9) == pytest.approx(1e-6 * 24576 * 256 * 16)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="would measure")
+def test_without_a_device_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 0
+    assert capsys.readouterr().out == "no CUDA device: nothing to measure\n"
