@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class Result:
 
 DEFAULT = [Job(arch, "float16", regime) for arch in (90, 100, 80, 120) for regime in ("few", "many")]
 DEFAULT += [Job(90, "int8", "few"), Job(90, "int8", "many")]
+DEFAULT += [Job(90, "float16", "few", best=8), Job(90, "float16", "many", best=16)]
 
 
 def build(how: Plan, best: int = 0, live: bool = False) -> Any:
@@ -172,16 +173,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--fresh", action="store_true", help="compile even what triton's cache holds")
     given = parser.parse_args(arguments)
-    sizes = {name: getattr(given, name) for name in ("frames", "width", "top_k", "heads", "best")}
+    sizes = {name: getattr(given, name) for name in ("frames", "width", "top_k", "heads")}
     if given.arch or given.storage or given.regime:
         jobs = [
-            Job(arch, storage, regime, **sizes)
+            Job(arch, storage, regime, **sizes, best=given.best)
             for arch in given.arch or (80, 90, 100, 120)
             for storage in given.storage or ("float16",)
             for regime in given.regime or ("few", "many")
         ]
     else:
-        jobs = [Job(job.arch, job.storage, job.regime, **sizes) for job in DEFAULT]
+        jobs = [replace(job, **sizes, best=given.best or job.best) for job in DEFAULT]
 
     start = time.perf_counter()
     print(HEADER)

@@ -34,15 +34,15 @@ class Tile:
         return 32 * self.warps
 
 
-# 100 KiB of shared memory a multiprocessor: two programs of two stages.
-_FEW = Tile(2, 8, 32, 32, 4, 2)
+# 100 KiB of shared memory a multiprocessor: fewer stages leave room for more programs.
+_FEW = Tile(2, 8, 16, 32, 2, 2)
 _SOME = Tile(1, 16, 32, 32, 4, 2)
 _MANY = Tile(1, 64, 8, 32, 4, 3)
 # float32 products are three TF32 products each.
 _SINGLE = Tile(1, 16, 32, 16, 4, 2)
 
 TILES: dict[tuple[int, Regime], Tile] = {
-    (80, "few"): Tile(2, 8, 32, 32, 4, 3),
+    (80, "few"): Tile(2, 8, 16, 32, 2, 3),
     (80, "some"): Tile(1, 16, 32, 32, 4, 3),
     (80, "many"): _MANY,
     (86, "few"): _FEW,
@@ -51,10 +51,10 @@ TILES: dict[tuple[int, Regime], Tile] = {
     (89, "few"): _FEW,
     (89, "some"): _SOME,
     (89, "many"): _MANY,
-    (90, "few"): Tile(2, 8, 32, 32, 4, 4),
+    (90, "few"): Tile(2, 8, 16, 32, 2, 3),
     (90, "some"): Tile(1, 16, 32, 32, 4, 4),
     (90, "many"): Tile(1, 64, 8, 32, 4, 4),
-    (100, "few"): Tile(2, 8, 32, 32, 4, 4),
+    (100, "few"): Tile(2, 8, 16, 32, 2, 3),
     (100, "some"): Tile(1, 16, 32, 32, 4, 4),
     (100, "many"): Tile(1, 64, 8, 32, 4, 3),
     (120, "few"): _FEW,

@@ -32,19 +32,23 @@ import triton.language as tl
 
 from .epilogue import LANES, finish, fold, frames_apart, row, table_rows, topk_softmax
 
+NOTHING = tl.constexpr(-0x7FFFFFFFFFFFFFFF)
+"""A key below that of every video."""
+
 
 @triton.jit
-def _load(at, inside):
+def _load(at, inside, CACHE: tl.constexpr = ""):
     if inside is None:
-        return tl.load(at)
+        return tl.load(at, cache_modifier=CACHE)
     else:  # noqa: RET505 - a branch taken at compile time
-        return tl.load(at, mask=inside, other=0)
+        return tl.load(at, mask=inside, other=0, cache_modifier=CACHE)
 
 
 @triton.jit
 def _text(vectors, at, part, PARTS: tl.constexpr, DOT: tl.constexpr, inside):
     """Text vectors in the products' dtype; with PARTS = 2, rows of part 1 hold what rounding rows of part 0 lost."""
-    x = _load(vectors + at, inside)
+    # all programs of a multiprocessor read the same few text vectors: through its first-level cache
+    x = _load(vectors + at, inside, ".ca" if PARTS == 2 else "")
     if PARTS == 2:
         high = x.to(DOT)
         x = tl.where(part, x - high.to(tl.float32), high.to(tl.float32))
@@ -105,7 +109,12 @@ def _tile(
     a = ()
     readout = tl.zeros([BQ, BV], tl.float32)
     if QUANTISED:
-        bias = tl.zeros([M, BV], tl.float32)
+        # as wide as the tensor-core tiles of the other products need it, or the layouts differ
+        WIDTH: tl.constexpr = 32 if M == 16 and BV < 32 else BV
+        bias = tl.zeros([M, WIDTH], tl.float32)
+        wide = tl.arange(0, WIDTH)
+        mean_inside = (wide < BV)[None, :] if WIDTH > BV else None
+        mean_at = tl.minimum(wide % BV, last)[None, :] * D + k[:, None]
     for h in tl.static_range(H):
         key_at = ()
         value_at = ()
@@ -140,8 +149,13 @@ def _tile(
             keys = keys_next
             values = values_next
             if QUANTISED:
-                mean_at = tl.minimum(lane, last)[None, :] * D + (k + (h * DH + step))[:, None]
-                mean = _load(MEAN + mean_at, frame_inside).to(DOT)
+                if WHOLE:
+                    inside = mean_inside
+                elif WIDTH > BV:
+                    inside = mean_inside & frame_inside
+                else:
+                    inside = frame_inside
+                mean = _load(MEAN + (h * DH + step) + mean_at, inside).to(DOT)
                 bias = tl.dot(w, mean, bias)
 
         logits = ()
@@ -166,7 +180,7 @@ def _tile(
             readout += weights[i] * readouts[i]
         a += weights
     if QUANTISED:
-        readout += fold(bias, BQ, PARTS)
+        readout += frames_apart(fold(bias, BQ, PARTS), BQ, BV, WIDTH // BV)[0]
     tau = TAU + q0.to(tl.int64) * 4 + tl.minimum(tl.arange(0, BQ), Q - 1 - q0) * 4
     return finish(a, readout, tau, table, N)
 
@@ -203,6 +217,23 @@ def _keys(scores, rows):
 
 
 @triton.jit
+def _wider(keys, TIMES: tl.constexpr):
+    """[Q, M] -> [Q, TIMES * M], TIMES a power of two, filled up with nothing."""
+    if TIMES > 1:
+        keys = tl.join(keys, tl.full(keys.shape, NOTHING, tl.int64))
+        return _wider(tl.reshape(keys, [keys.shape[0], keys.shape[1] * 2]), TIMES // 2)
+    else:  # noqa: RET505 - a branch taken at compile time
+        return keys
+
+
+@triton.jit
+def _merge(best, keys, N: tl.constexpr, BV: tl.constexpr):
+    """The N largest of [Q, N] and [Q, BV], sorted."""
+    top = tl.topk(keys, N, 1) if BV > N else _wider(keys, N // BV)
+    return tl.topk(tl.reshape(tl.join(best, top), [best.shape[0], 2 * N]), N, 1)
+
+
+@triton.jit
 def search_kernel(
     U, W, TAU, X, TABLE, MEAN, LIVE, Q, V, BLOCKS, TILES, SCORES, ROWS,
     N: tl.constexpr,
@@ -217,7 +248,6 @@ def search_kernel(
     query_blocks = tl.cdiv(Q, BQ)
     query_block = tl.program_id(0) % query_blocks
     block = tl.program_id(0) // query_blocks
-    NOTHING: tl.constexpr = -0x7FFFFFFFFFFFFFFF
     best = tl.full([BQ, N], NOTHING, tl.int64)
     for video_block in range(block * TILES, tl.minimum((block + 1) * TILES, tl.cdiv(V, BV))):
         scores = _tile(
@@ -232,12 +262,7 @@ def search_kernel(
         # most tiles of a long block hold nothing that enters
         worst = tl.min(best, axis=1, keep_dims=True)
         if tl.max((keys > worst).to(tl.int32)) > 0:
-            if BV > N:
-                keys = tl.topk(keys, N, 1)
-            WIDER: tl.constexpr = (N // BV).bit_length() - 1 if N > BV else 0
-            for _ in tl.static_range(WIDER):
-                keys = tl.reshape(tl.join(keys, tl.full(keys.shape, NOTHING, tl.int64)), [BQ, 2 * keys.shape[1]])
-            best = tl.topk(tl.reshape(tl.join(best, keys), [BQ, 2 * N]), N, 1)
+            best = _merge(best, keys, N, BV)
     found = best > NOTHING
     bits = (best >> 32).to(tl.int32)
     scores = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(tl.float32, bitcast=True)

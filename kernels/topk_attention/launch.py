@@ -18,10 +18,11 @@ from .configs import Storage, Tile, tile
 from .kernel import score_kernel, search_kernel
 from .layout import LANES, HeadShape
 
-FUSED_BEST = 128
-"""Largest n whose best videos are kept inside the kernel; beyond it the scores of a part of the gallery are sorted."""
+# Keys of 64 bits that a thread of the search kernel can hold without spilling.
+_KEYS = 16
+# Scores that exist at once where more are wanted; programs that keep a device busy to the end.
 _SORTED_SCORES = 1 << 26
-_PROGRAMS = 1024
+_PROGRAMS = 8192
 
 _DOT: dict[Storage, tuple[str, Any]] = {
     "float16": ("fp16", tl.float16),
@@ -102,6 +103,11 @@ class Plan:
     def programs(self, queries: int, videos: int) -> int:
         """Length of the score kernel's grid, which has one axis."""
         return -(-queries // self.tile.queries) * -(-videos // self.tile.videos)
+
+    @property
+    def most(self) -> int:
+        """How many best videos the search kernel can keep; for more, the scores of parts of the gallery are sorted."""
+        return min(128, _KEYS * self.tile.threads // self.tile.queries)
 
     def blocks(self, queries: int, videos: int) -> tuple[int, int]:
         """How many blocks the search kernel cuts the gallery into, and how many tiles of videos a block holds."""
@@ -187,7 +193,9 @@ def search(
     rows = torch.full((queries, n), -1, dtype=torch.int32, device=frames.device)
     if not queries or not videos:
         return scores, rows
-    if n > FUSED_BEST:
+    how = _plan_for(u, frames, top_k, heads)
+    kept = 1 << (n - 1).bit_length()
+    if kept > how.most:
         step = max(LANES, _SORTED_SCORES // queries // LANES * LANES)
         for start in range(0, videos, step):
             part = slice(start, start + step)
@@ -202,9 +210,7 @@ def search(
             scores, rows = best_of(torch.cat((scores, some), 1), torch.cat((rows, here), 1), n)
         return scores, rows
 
-    how = _plan_for(u, frames, top_k, heads)
     blocks, tiles = how.blocks(queries, videos)
-    kept = 1 << (n - 1).bit_length()
     best = torch.empty(queries, blocks, kept, dtype=torch.float32, device=frames.device)
     where = torch.empty(queries, blocks, kept, dtype=torch.int32, device=frames.device)
     with _on(frames):

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from framesift.kernels.topk_attention.layout import LANES
-from framesift.kernels.topk_attention.reference import topk_softmax
+from framesift.kernels.topk_attention.factorised import FactorisedHead
+from framesift.kernels.topk_attention.layout import LANES, pack_tables
+from framesift.kernels.topk_attention.reference import TopKAttention, topk_softmax
 
 Run = Callable[..., Any]
 ROUNDED = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16}
@@ -240,3 +241,22 @@ def test_reading_past_a_tensor_is_noticed(interpreted: Run) -> None:
     p = problem(1, 20, 4, 64, 1, 2)
     with pytest.raises(RuntimeError, match="out of bounds"):
         interpreted("score", **{**p.arguments(), "table": p.table[:1].clone()})
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_equals_the_published_formula(interpreted: Run, heads: int) -> None:
+    width, frames, top_k = 64, 5, 3
+    head = TopKAttention(width, heads=heads, top_k=top_k).double()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    folded = FactorisedHead(head, frames)
+    text, videos = torch.randn(3, width).double(), torch.randn(19, frames, width).double()
+    with torch.no_grad():
+        expected, _ = head(text, videos)
+        u, w, tau = (x.float().contiguous() for x in folded.encode_text(text))
+        streams, tables = folded.encode_video(videos)
+    table = torch.from_numpy(pack_tables(tables.numpy()))
+    got = interpreted(
+        "score", u=u, w=w, tau=tau, frames=streams.float(), table=table, mean=None, top_k=top_k, heads=heads
+    )
+    torch.testing.assert_close(got.double(), expected, rtol=0, atol=1e-4)
