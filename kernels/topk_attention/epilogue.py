@@ -1,4 +1,8 @@
-"""Parts of the Triton kernels behind the products: frames apart, top-K softmax, forms of the table. See ``kernel``."""
+"""Parts of the Triton kernels behind the products: frames apart, top-K softmax, forms of the table. See ``kernel``.
+
+The compiler's time grows with the number of operations times that of loads, nearly all of them rows of the table: hence
+rows that need no reshaping and sums in single ``fma``s.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +90,7 @@ def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
     shift = top * LOG2_E
     weights = ()
     for i in tl.static_range(F):
-        weights += (tl.exp2(logits[i] * LOG2_E - shift),)
+        weights += (tl.exp2(tl.fma(logits[i], LOG2_E, -shift)),)
     if K < F:
         threshold = largest[0]
         for i in tl.static_range(1, K):
@@ -113,7 +117,8 @@ def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
 
 @triton.jit
 def row(table, r: tl.constexpr):
-    return tl.load(table + r * LANES)[None, :]
+    """Row r [1, videos] of ``table``, a pointer [1, videos]."""
+    return tl.load(table + r * LANES)
 
 
 @triton.jit
@@ -131,15 +136,15 @@ def finish(a, readout, tau, table, N: tl.constexpr):
         y = a[i] * row(table, pair_row(i, i, N) + 1)
         z = a[i] * row(table, pair_row(i, i, N) + 2)
         for j in tl.static_range(i + 1, N):
-            x += a[j] * row(table, pair_row(i, j, N))
-            y += a[j] * row(table, pair_row(i, j, N) + 1)
-            z += a[j] * row(table, pair_row(i, j, N) + 2)
-        A += a[i] * x
-        B += a[i] * y
-        E += a[i] * z
-        c2 += a[i] * row(table, T + 3 * i)
-        c3 += a[i] * row(table, T + 3 * i + 1)
-        c4 += a[i] * row(table, T + 3 * i + 2)
+            x = tl.fma(a[j], row(table, pair_row(i, j, N)), x)
+            y = tl.fma(a[j], row(table, pair_row(i, j, N) + 1), y)
+            z = tl.fma(a[j], row(table, pair_row(i, j, N) + 2), z)
+        A = tl.fma(a[i], x, A)
+        B = tl.fma(a[i], y, B)
+        E = tl.fma(a[i], z, E)
+        c2 = tl.fma(a[i], row(table, T + 3 * i), c2)
+        c3 = tl.fma(a[i], row(table, T + 3 * i + 1), c3)
+        c4 = tl.fma(a[i], row(table, T + 3 * i + 2), c4)
     tau0 = tl.load(tau)[:, None]
     tau1 = tl.load(tau + 1)[:, None]
     tau2 = tl.load(tau + 2)[:, None]

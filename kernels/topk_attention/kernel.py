@@ -100,11 +100,11 @@ def _tile(
         MEAN += v0.to(tl.int64) * D
     lane = tl.arange(0, BV)
     if BV <= LANES:
-        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (v0 % LANES + lane)
+        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (v0 % LANES + lane)[None, :]
     else:
         # the last tile may reach past the last block of the table
         block = tl.minimum(lane // LANES, last // LANES)
-        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (block * (R * LANES) + lane % LANES)
+        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (block * (R * LANES) + lane % LANES)[None, :]
 
     a = ()
     readout = tl.zeros([BQ, BV], tl.float32)
@@ -185,7 +185,7 @@ def _tile(
     return finish(a, readout, tau, table, N)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["Q", "V"])
 def score_kernel(
     U, W, TAU, X, TABLE, MEAN, Q, V, OUT,
     F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
@@ -233,7 +233,7 @@ def _merge(best, keys, N: tl.constexpr, BV: tl.constexpr):
     return tl.topk(tl.reshape(tl.join(best, top), [best.shape[0], 2 * N]), N, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["Q", "V", "BLOCKS", "TILES"])
 def search_kernel(
     U, W, TAU, X, TABLE, MEAN, LIVE, Q, V, BLOCKS, TILES, SCORES, ROWS,
     N: tl.constexpr,

@@ -189,13 +189,12 @@ def search(
         Scores float32 [Q, n] and rows int32 [Q, n]; where fewer than n videos are live, -inf and row -1.
     """
     videos, queries = len(frames), len(u)
-    scores = torch.full((queries, n), -torch.inf, dtype=torch.float32, device=frames.device)
-    rows = torch.full((queries, n), -1, dtype=torch.int32, device=frames.device)
     if not queries or not videos:
-        return scores, rows
+        return _nothing(queries, n, frames)
     how = _plan_for(u, frames, top_k, heads)
     kept = 1 << (n - 1).bit_length()
     if kept > how.most:
+        scores, rows = _nothing(queries, n, frames)
         step = max(LANES, _SORTED_SCORES // queries // LANES * LANES)
         for start in range(0, videos, step):
             part = slice(start, start + step)
@@ -218,7 +217,7 @@ def search(
             *_inputs(how, u, w, tau, frames, table, mean), live, queries, videos, blocks, tiles, best, where,
             N=kept, **how.constants(), **how.options(),
         )  # fmt: skip
-    return best_of(torch.cat((best.flatten(1), scores), 1), torch.cat((where.flatten(1), rows), 1), n)
+    return best_of(best.flatten(1), where.flatten(1), n)
 
 
 def best_of(scores: Tensor, rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -231,6 +230,11 @@ def best_of(scores: Tensor, rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
     keys = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long() << 32 | (0x7FFFFFFF - rows.long())
     at = keys.topk(n, dim=1).indices
     return scores.gather(1, at), rows.gather(1, at)
+
+
+def _nothing(queries: int, n: int, frames: Tensor) -> tuple[Tensor, Tensor]:
+    scores = torch.full((queries, n), -torch.inf, dtype=torch.float32, device=frames.device)
+    return scores, torch.full((queries, n), -1, dtype=torch.int32, device=frames.device)
 
 
 def _plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
