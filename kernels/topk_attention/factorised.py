@@ -80,7 +80,10 @@ class FactorisedHead(nn.Module):
             streams = normed.unsqueeze(1)
             values = streams
         else:
-            streams = torch.stack([normed @ self.frame_to_streams[0], normed @ self.frame_to_streams[1]], dim=1)
+            keys = normed @ self.frame_to_streams[0]
+            # A softmax doesn't see what all logits share, and what is left is small: rounding in storage takes less.
+            keys = keys - keys.mean(1, keepdim=True)
+            streams = torch.stack([keys, normed @ self.frame_to_streams[1]], dim=1)
             values = streams[:, 1].unflatten(-1, (heads, width // heads)).transpose(1, 2)
         # Head-major, [V, N, D]: centred before any square is formed, or digits are lost.
         pooled = (values @ self.frame_to_pooled).flatten(1, 2) + self.pooled_bias
