@@ -64,9 +64,10 @@ def _example(model: Dong2026, name: str) -> tuple[Tensor, ...]:
     if name == VIDEO_ENCODER:
         return (random_frames(model, 2, generator),)
     if name == SCORER:
-        width = model.config.clip.embed_dim
-        text = torch.randn(3, width, generator=generator)
-        return text, torch.randn(5, model.config.frames, width, generator=generator)
+        inputs = ports(model)[SCORER].inputs
+        sizes = {"queries": 3, "videos": 5}
+        shapes = [tuple(sizes[d] if isinstance(d, str) else d for d in port.dims) for port in inputs]
+        return tuple(torch.randn(shape, generator=generator) for shape in shapes)
     return (random_token_ids(model, 3, 7, generator),)
 
 

@@ -12,20 +12,19 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..kernels.topk_attention.factorised import FactorisedHead
 from .bundle.errors import ParityError
 from .bundle.ports import (
     ATTENTION,
-    FRAME_EMBEDDINGS,
     FRAMES,
     SCORER,
-    TEXT_EMBEDDING,
     TEXT_ENCODER,
     TOKEN_IDS,
     VIDEO_ENCODER,
 )
-from .graphs import random_frames, random_token_ids
+from .graphs import graphs, random_frames, random_token_ids
 from .systems.dong2026 import Dong2026
 
 # Largest RMS of the error, relative to the RMS of the reference. Float32 towers of 12 to 24 layers come out near 1e-6;
@@ -38,7 +37,7 @@ OVERLAP_LIMIT = 0.99
 SWAP_LIMIT = 1e-3
 
 # How many rows compare_graphs yields, for progress bars.
-COMPARISONS = 8
+COMPARISONS = 16
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,10 @@ def compare_graphs(model: Dong2026, folder: Path, *, seed: int | None = None) ->
     """
     generator = torch.Generator().manual_seed(secrets.randbits(40) if seed is None else seed)
     model.double().eval()
-    yield from _video(model, _session(folder, VIDEO_ENCODER), generator)
-    yield from _text(model, _session(folder, TEXT_ENCODER), generator)
-    yield _scorer(model, _session(folder, SCORER), generator)
+    modules = graphs(model)
+    yield from _video(model, modules[VIDEO_ENCODER], _session(folder, VIDEO_ENCODER), generator)
+    yield from _text(model, modules[TEXT_ENCODER], _session(folder, TEXT_ENCODER), generator)
+    yield _scorer(model, modules, _session(folder, SCORER), generator)
 
 
 def demand(rows: Sequence[Row]) -> None:
@@ -121,35 +121,47 @@ def _row(stage: str, got: NDArray[Any], want: Tensor, **more: float) -> Row:
 
 
 @torch.no_grad()
-def _video(model: Dong2026, session: ort.InferenceSession, generator: torch.Generator) -> Iterator[Row]:
+def _video(
+    model: Dong2026, encoder: nn.Module, session: ort.InferenceSession, generator: torch.Generator
+) -> Iterator[Row]:
     for batch in (1, 3):
         frames = random_frames(model, batch, generator)
         got = session.run(None, {FRAMES: frames.numpy()})
-        for port, mine, reference in zip(session.get_outputs(), got, model.encode_video(frames), strict=True):
+        for port, mine, reference in zip(session.get_outputs(), got, encoder(frames), strict=True):
             yield _row(f"{VIDEO_ENCODER} {port.name}, batch {batch}", mine, reference)
 
 
 @torch.no_grad()
-def _text(model: Dong2026, session: ort.InferenceSession, generator: torch.Generator) -> Iterator[Row]:
+def _text(
+    model: Dong2026, encoder: nn.Module, session: ort.InferenceSession, generator: torch.Generator
+) -> Iterator[Row]:
     longest = model.config.clip.context_length
     for length in (16, 32, longest):
         ids = random_token_ids(model, 5, min(length, longest), generator)
-        # The reference always runs at full length: a shorter graph must give the very same embedding.
+        # The reference always runs at full length: a shorter graph must give the very same record.
         padded = torch.zeros(5, longest, dtype=torch.int64)
         padded[:, : ids.shape[1]] = ids
-        (got,) = session.run(None, {TOKEN_IDS: ids.numpy()})
-        yield _row(f"{TEXT_ENCODER} length {ids.shape[1]}", got, model.encode_text(padded))
+        got = session.run(None, {TOKEN_IDS: ids.numpy()})
+        for port, mine, reference in zip(session.get_outputs(), got, encoder(padded), strict=True):
+            yield _row(f"{TEXT_ENCODER} {port.name}, length {ids.shape[1]}", mine, reference)
 
 
 @torch.no_grad()
-def _scorer(model: Dong2026, session: ort.InferenceSession, generator: torch.Generator) -> Row:
+def _scorer(
+    model: Dong2026, modules: Mapping[str, nn.Module], session: ort.InferenceSession, generator: torch.Generator
+) -> Row:
+    """Records made in float64, scored by the graph in float32, against the published formula in float64."""
     queries, videos = 33, 129
     width = model.config.clip.embed_dim
     scene = torch.randn(videos, 1, width, generator=generator)
-    frames = (scene + 0.5 * torch.randn(videos, model.config.frames, width, generator=generator)).float()
-    text = torch.randn(queries, width, generator=generator)
-    scores, attention = session.run(None, {TEXT_EMBEDDING: text.numpy(), FRAME_EMBEDDINGS: frames.numpy()})
-    reference, weights = model.score(text.double(), frames.double())
+    frames = (scene + 0.5 * torch.randn(videos, model.config.frames, width, generator=generator)).double()
+    text = torch.randn(queries, width, generator=generator).double()
+    head = modules[VIDEO_ENCODER].head
+    assert isinstance(head, FactorisedHead)
+    records = (*head.encode_text(text), *head.encode_video(frames))
+    names = (port.name for port in session.get_inputs())
+    scores, attention = session.run(None, {n: r.float().numpy() for n, r in zip(names, records, strict=True)})
+    reference, weights = model.score(text, frames)
     # Where rounding swapped two nearly equal logits another frame was pooled: such pairs are counted, not compared.
     same = ((attention > 0) == (weights.numpy() > 0)).all(-1)
     best, mine = (np.argsort(-s, axis=1, kind="stable")[:, :10] for s in (reference.numpy(), scores))

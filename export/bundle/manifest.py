@@ -10,7 +10,7 @@ from typing import Any
 from .errors import BundleError
 from .ports import GRAPHS, GraphPorts, Port
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,6 @@ class Manifest:
 
 def _graph(ports: Mapping[str, Any]) -> GraphPorts:
     def read(rows: list[dict[str, Any]]) -> tuple[Port, ...]:
-        return tuple(Port(row["name"], row["dtype"], tuple(row["dims"])) for row in rows)
+        return tuple(Port(row["name"], row["dtype"], tuple(row["dims"]), row["stored"]) for row in rows)
 
     return GraphPorts(read(ports["inputs"]), read(ports["outputs"]))

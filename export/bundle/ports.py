@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...kernels.topk_attention.layout import SCALARS, HeadShape
+
 VIDEO_ENCODER = "video_encoder"
 TEXT_ENCODER = "text_encoder"
 SCORER = "scorer"
@@ -17,8 +19,13 @@ GRAPHS = (VIDEO_ENCODER, TEXT_ENCODER, SCORER)
 FRAMES = "frames"
 FRAME_EMBEDDINGS = "frame_embeddings"
 MEAN_EMBEDDING = "mean_embedding"
+FRAME_VECTORS = "frame_vectors"
+GRAM_TABLE = "gram_table"
 TOKEN_IDS = "token_ids"
 TEXT_EMBEDDING = "text_embedding"
+LOGIT_VECTOR = "logit_vector"
+READOUT_VECTOR = "readout_vector"
+TEXT_SCALARS = "text_scalars"
 SCORES = "scores"
 ATTENTION = "attention"
 
@@ -43,11 +50,15 @@ VERSION = "version"
 
 @dataclass(frozen=True)
 class Port:
-    """One input or output of a graph. ``dtype`` is a numpy name: uint8, int64, float32, ..."""
+    """One input or output of a graph. ``dtype`` is a numpy name: uint8, int64, float32, ...
+
+    ``stored`` is the dtype in which a gallery keeps it, where it is part of a video record.
+    """
 
     name: str
     dtype: str
     dims: tuple[int | str, ...]
+    stored: str = "float16"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,24 +74,32 @@ class GraphPorts:
     outputs: tuple[Port, ...]
 
 
-def topk_attention_ports(frames: int, image_size: int, embed_dim: int) -> Mapping[str, GraphPorts]:
-    """The three graphs of a system scored by ``topk_attention``.
+def topk_attention_ports(shape: HeadShape, image_size: int) -> Mapping[str, GraphPorts]:
+    """The three graphs of a system scored by ``topk_attention``, in its factorised form.
 
-    The video record is ``frame_embeddings`` [F, D] (temporal encoding applied), which the scorer reads, and
-    ``mean_embedding`` [D], the unit-length mean of the raw frame embeddings, for a first-stage search.
+    The video record is ``frame_vectors`` [S, F, D] and ``gram_table`` [R], which the scorer reads, and ``mean_embedding``
+    [D], the unit-length mean of the raw frame embeddings, for a first-stage search. The text record is the two vectors [D]
+    that frames are multiplied with, and four scalars.
     """
-    f, s, d = frames, image_size, embed_dim
-    text = Port(TEXT_EMBEDDING, "float32", ("batch", d))
-    record = Port(FRAME_EMBEDDINGS, "float32", ("batch", f, d))
+    f, s, d = shape.frames, image_size, shape.width
+
+    def text(batch: str) -> tuple[Port, ...]:
+        vectors = (Port(name, "float32", (batch, d)) for name in (LOGIT_VECTOR, READOUT_VECTOR))
+        return (*vectors, Port(TEXT_SCALARS, "float32", (batch, SCALARS)))
+
+    def record(batch: str) -> tuple[Port, ...]:
+        return (
+            Port(FRAME_VECTORS, "float32", (batch, shape.streams, f, d)),
+            # Sums of squares: float16 would take more from a score than it takes in all frames.
+            Port(GRAM_TABLE, "float32", (batch, shape.rows), stored="float32"),
+        )
+
     mean = Port(MEAN_EMBEDDING, "float32", ("batch", d))
     return {
-        VIDEO_ENCODER: GraphPorts((Port(FRAMES, "uint8", ("batch", f, 3, s, s)),), (record, mean)),
-        TEXT_ENCODER: GraphPorts((Port(TOKEN_IDS, "int64", ("batch", "length")),), (text,)),
+        VIDEO_ENCODER: GraphPorts((Port(FRAMES, "uint8", ("batch", f, 3, s, s)),), (*record("batch"), mean)),
+        TEXT_ENCODER: GraphPorts((Port(TOKEN_IDS, "int64", ("batch", "length")),), text("batch")),
         SCORER: GraphPorts(
-            (
-                Port(TEXT_EMBEDDING, "float32", ("queries", d)),
-                Port(FRAME_EMBEDDINGS, "float32", ("videos", f, d)),
-            ),
+            (*text("queries"), *record("videos")),
             (
                 Port(SCORES, "float32", ("queries", "videos")),
                 Port(ATTENTION, "float32", ("queries", "videos", f)),

@@ -20,6 +20,7 @@ Shapes use the letters of ``layout``.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
@@ -137,13 +138,13 @@ def _unpacked(tables: Tensor, entries: int) -> tuple[Tensor, Tensor]:
     """Tables [V, R] as forms [V, N, N * 3], symmetric, and vectors [V, N, 3]."""
     i, j, _ = upper_triangle(entries)
     triangle = len(i)
-    place = torch.zeros(entries, entries, dtype=torch.int64)
-    place[torch.from_numpy(i), torch.from_numpy(j)] = torch.arange(triangle)
-    place[torch.from_numpy(j), torch.from_numpy(i)] = torch.arange(triangle)
-    half = torch.full((entries, entries), 0.5, dtype=tables.dtype)
-    half.fill_diagonal_(1.0)
+    place, half = np.empty((entries, entries), np.int64), np.full((entries, entries), 0.5)
+    place[i, j] = place[j, i] = np.arange(triangle)
+    np.fill_diagonal(half, 1.0)
+    index = torch.from_numpy(place.ravel()).to(tables.device)
+    share = torch.from_numpy(half.reshape(-1, 1)).to(tables.device, tables.dtype)
     packed = tables[:, : 3 * triangle].unflatten(-1, (triangle, 3))
-    forms = packed[:, place.flatten().to(tables.device)] * half.flatten().unsqueeze(-1).to(tables.device)
+    forms = packed[:, index] * share
     vectors = tables[:, 3 * triangle :].unflatten(-1, (entries, 3))
     return forms.unflatten(1, (entries, entries)).flatten(-2), vectors
 
