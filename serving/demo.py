@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..export import parity
@@ -23,6 +22,7 @@ from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
 from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..export.training.evaluate import encode_texts, encode_videos, score_all
+from ..kernels.topk_attention.factorised import FactorisedHead, score
 from .agreement import compare
 from .client.results import SearchResult
 from .client.sync import Client
@@ -140,4 +140,7 @@ def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float3
         frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
     records = encode_videos(model, frames)
     text = encode_texts(model, tokenizer, [clip.captions[0] for clip in corpus])
-    return score_all(model, text, records.to(torch.float16).float()), score_all(model, text, records)
+    head = FactorisedHead(model.pool_frames, profile.frames.count)
+    vectors, tables = head.encode_video(records)
+    stored, _ = score(*head.encode_text(text), vectors.half().float(), tables, head.shape)
+    return stored.numpy(), score_all(model, text, records)

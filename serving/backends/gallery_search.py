@@ -26,9 +26,11 @@ from ...export.bundle.store import MANIFEST
 from ..gallery.checks import check_top
 from ..gallery.packing import pack_joined, pack_rows
 from ..gallery.place import open_gallery
-from ..gallery.ranking import Ranked, rank
-from ..gallery.scorer import OnnxScorer, Scorer
+from ..gallery.ranking import GraphRanker, Ranked, Ranker
+from ..gallery.scorer import OnnxScorer
 from ..gallery.snapshot import Snapshot, View
+from ..gallery.topk_ranking import SCORER as TOPK_ATTENTION
+from ..gallery.topk_ranking import TopKRanker
 from .base import Arrays, Backend
 
 _THREADS = 2
@@ -43,7 +45,7 @@ class GallerySearch(Backend):
     was searched.
     """
 
-    scorer: Scorer
+    ranker: Ranker
     snapshot: Snapshot
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
@@ -52,7 +54,11 @@ class GallerySearch(Backend):
         kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         scored = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
-        self.scorer = OnnxScorer(folder / f"{SCORER}.onnx", _THREADS)
+        # One scorer has an implementation of its own; the others run the bundle's graph.
+        if manifest.scorer == TOPK_ATTENTION:
+            self.ranker = TopKRanker(manifest)
+        else:
+            self.ranker = GraphRanker(OnnxScorer(folder / f"{SCORER}.onnx", _THREADS))
         self.snapshot = Snapshot(open_gallery(manifest).reader(), scored)
         self.snapshot.start()
 
@@ -68,7 +74,7 @@ class GallerySearch(Backend):
         text = {name: np.concatenate([request[name] for request, _ in good]) for name in self._text}
         counts = [len(request[TOP]) for request, _ in good]
         row_tops = [top for (_, top), count in zip(good, counts, strict=True) for _ in range(count)]
-        ranked = iter(rank(view, self.scorer, text, row_tops))
+        ranked = iter(self.ranker.rank(view, text, row_tops))
         answers = iter([_answer(view, [next(ranked) for _ in range(count)]) for count in counts])
         return [next(answers) if isinstance(top, int) else top for top in tops]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -26,7 +26,7 @@ from ...export.bundle.ports import (
 )
 from .checks import DIGEST_BYTES, check_digest, check_id, check_metadata, check_source
 
-FORMAT = 1
+FORMAT = 2
 SEQUENCE = "sequence"
 INDEXED_AT = "indexed_at"
 
@@ -53,12 +53,20 @@ class GalleryRecord:
 
 @dataclass(frozen=True)
 class Layout:
-    """The model a gallery belongs to: ``tensors`` maps each record tensor to its shape, ``frames`` is F."""
+    """The model a gallery belongs to: ``tensors`` maps each record tensor to its shape, ``frames`` is F.
+
+    Record tensors are kept in float16, but for those that ``dtypes`` names.
+    """
 
     system: str
     fingerprint: str
     tensors: Mapping[str, tuple[int, ...]]
     frames: int
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """The dtype in which the tensor ``name`` is kept."""
+        return np.dtype(self.dtypes.get(name, "float16"))
 
     @staticmethod
     def of(manifest: Manifest) -> Layout:
@@ -67,12 +75,14 @@ class Layout:
         Raises:
             GalleryError: a record tensor whose shape is not fixed.
         """
-        tensors = {}
+        tensors, dtypes = {}, {}
         for port in manifest.graphs[VIDEO_ENCODER].outputs:
             if any(isinstance(size, str) for size in port.dims[1:]):
                 raise GalleryError(f"the record tensor {port.name!r} has the shape {port.dims}: it must be fixed")
             tensors[port.name] = port.shape[1:]
-        return Layout(manifest.system, manifest.fingerprint, tensors, manifest.frames.count)
+            if port.stored != "float16":
+                dtypes[port.name] = port.stored
+        return Layout(manifest.system, manifest.fingerprint, tensors, manifest.frames.count, dtypes)
 
     @staticmethod
     def read(schema: pa.Schema) -> Layout:
@@ -88,7 +98,7 @@ class Layout:
                     f"the gallery has format {values['format']}, this framesift reads {FORMAT}: index the videos again"
                 )
             tensors = {str(name): tuple(int(size) for size in shape) for name, shape in values["tensors"].items()}
-            return Layout(values["system"], values["fingerprint"], tensors, int(values["frames"]))
+            return Layout(values["system"], values["fingerprint"], tensors, int(values["frames"]), dict(values["dtypes"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GalleryError(f"the table was not made by framesift: {error!r}") from error
 
@@ -113,7 +123,10 @@ class Layout:
             )
         columns = {
             **facts,
-            **{name: pa.list_(pa.float16(), math.prod(shape)) for name, shape in self.tensors.items()},
+            **{
+                name: pa.list_(pa.from_numpy_dtype(self.dtype(name)), math.prod(shape))
+                for name, shape in self.tensors.items()
+            },
         }
         values = {
             "format": FORMAT,
@@ -121,6 +134,7 @@ class Layout:
             "fingerprint": self.fingerprint,
             "frames": self.frames,
             "tensors": self.tensors,
+            "dtypes": self.dtypes,
         }
         fields = [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
         return pa.schema(fields, metadata={_KEY: json.dumps(values)})
@@ -131,7 +145,8 @@ class Layout:
         Raises:
             InvalidRequest: a text that breaks the rules of ``checks``; a tensor that is missing, unknown, of
             another
-                shape, not finite, or beyond float16.
+                shape, not finite, or
+                beyond the dtype in which it is kept.
         """
         check_id(record.id)
         check_source(record.source)
@@ -146,7 +161,7 @@ class Layout:
             )
         _check_array(record.id, TIMESTAMPS, np.asarray(record.timestamps, np.float32), (self.frames,))
         for name, shape in self.tensors.items():
-            _check_array(record.id, name, _half(record.tensors[name]), shape)
+            _check_array(record.id, name, _kept(record.tensors[name], self.dtype(name)), shape)
 
     def rows(self, records: Sequence[GalleryRecord], first_sequence: int) -> pa.Table:
         """Checked records as rows, numbered upwards from ``first_sequence``."""
@@ -162,7 +177,12 @@ class Layout:
             INDEXED_AT: [now] * count,
             TIMESTAMPS: np.stack([np.asarray(record.timestamps, np.float32) for record in records]),
         }
-        columns.update({name: np.stack([_half(record.tensors[name]) for record in records]) for name in self.tensors})
+        columns.update(
+            {
+                name: np.stack([_kept(record.tensors[name], self.dtype(name)) for record in records])
+                for name in self.tensors
+            }
+        )
         schema = self.schema()
         return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in schema], schema=schema)
 
@@ -180,9 +200,9 @@ def _array(values: Any, kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _half(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
+def _kept(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(values).astype(np.float16)
+        return np.asarray(values).astype(dtype)
 
 
 def _check_array(video: str, name: str, values: npt.NDArray[Any], shape: tuple[int, ...]) -> None:

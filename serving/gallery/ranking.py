@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,35 +32,49 @@ class Ranked:
     attention: Floats
 
 
-def rank(
-    view: View, scorer: Scorer, text: Tensors, tops: Sequence[int], block_bytes: int = BLOCK_BYTES
-) -> list[Ranked]:
-    """The ``tops[q]`` best videos (all of them, when there are fewer) for each of Q texts.
+class Ranker(Protocol):
+    """Anything that finds the best videos of a view for each of Q texts."""
 
-    ``text`` maps the text record's tensors to float32 [Q, ...]. All texts are scored in one pass over the
-    gallery, and the attention is computed again for the winners alone: keeping it for every pair would take F
-    times the scores. Videos with equal scores come in the order in which they were indexed; a score that is
-    not a number comes last.
-    """
-    rows = len(view.timestamps)
-    frames = view.timestamps.shape[1]
-    block = block_rows(view, text, block_bytes)
-    scores = np.empty((len(tops), rows), np.float32)
-    for start in range(0, rows, block):
-        part = slice(start, min(start + block, rows))
-        scores[:, part] = scorer.score(text, {name: values[part] for name, values in view.tensors.items()})[0]
-    scores[np.isnan(scores)] = -np.inf
-    ranked = []
-    for q, top in enumerate(tops):
-        winners = best(scores[q], view.dead, min(top, view.count))
-        attention = np.empty((len(winners), frames), np.float32)
-        one = {name: values[q : q + 1] for name, values in text.items()}
-        for start in range(0, len(winners), block):
-            part = slice(start, start + block)
-            records = {name: values[winners[part]] for name, values in view.tensors.items()}
-            attention[part] = scorer.score(one, records)[1][0]
-        ranked.append(Ranked(winners, scores[q, winners], attention))
-    return ranked
+    def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
+        """The ``tops[q]`` best videos (all of them, when there are fewer) for each text.
+
+        ``text`` maps the text record's tensors to float32 [Q, ...]. Videos with equal scores come in the order in which
+        they were indexed; a score that is not a number comes last.
+        """
+        ...
+
+
+class GraphRanker:
+    """Ranks with any scorer: all texts in one pass over the gallery, a block of it at a time."""
+
+    def __init__(self, scorer: Scorer, block_bytes: int = BLOCK_BYTES) -> None:
+        self._scorer, self._block_bytes = scorer, block_bytes
+
+    def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
+        """As ``Ranker.rank``.
+
+        The attention is computed again for the winners alone: keeping it for every pair would take F times the scores.
+        """
+        rows = len(view.timestamps)
+        frames = view.timestamps.shape[1]
+        block = block_rows(view, text, self._block_bytes)
+        scores = np.empty((len(tops), rows), np.float32)
+        for start in range(0, rows, block):
+            part = slice(start, min(start + block, rows))
+            records = {name: values[part] for name, values in view.tensors.items()}
+            scores[:, part] = self._scorer.score(text, records)[0]
+        scores[np.isnan(scores)] = -np.inf
+        ranked = []
+        for q, top in enumerate(tops):
+            winners = best(scores[q], view.dead, min(top, view.count))
+            attention = np.empty((len(winners), frames), np.float32)
+            one = {name: values[q : q + 1] for name, values in text.items()}
+            for start in range(0, len(winners), block):
+                part = slice(start, start + block)
+                records = {name: values[winners[part]] for name, values in view.tensors.items()}
+                attention[part] = self._scorer.score(one, records)[1][0]
+            ranked.append(Ranked(winners, scores[q, winners], attention))
+        return ranked
 
 
 def best(scores: Floats, dead: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import ID, TIMESTAMPS
+from ...export.bundle.ports import GRAM_TABLE, ID, TIMESTAMPS
 from .columns import Columns
 from .layout import SEQUENCE, column
 from .reader import Reader
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 class View:
     """One state of the gallery; never changes. Rows are in the order in which they were indexed.
 
-    ``tensors`` hold float16 [R, ...] per record tensor and ``timestamps`` float32 [R, F] seconds. ``dead``
+    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, Gram tables [ceil(R / 16), n, 16] with
+    16 rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead``
     lists the rows that have been removed or replaced since the arrays were built: R = ``count`` + the number
     of dead rows. ``ids`` may be longer than R.
     """
@@ -41,7 +43,7 @@ class View:
     version: int
     count: int
     ids: Sequence[str]
-    tensors: Mapping[str, npt.NDArray[np.float16]]
+    tensors: Mapping[str, npt.NDArray[Any]]
     timestamps: npt.NDArray[np.float32]
     dead: npt.NDArray[np.intp]
 
@@ -71,8 +73,9 @@ class Snapshot:
             TIMESTAMPS: (reader.layout.frames,),
             **{name: reader.layout.tensors[name] for name in tensors},
         }
-        dtypes = dict.fromkeys(tensors, np.float16) | {SEQUENCE: np.int64, TIMESTAMPS: np.float32}
-        self._columns = Columns(self._shapes, dtypes)
+        dtypes = {name: reader.layout.dtype(name) for name in tensors}
+        dtypes |= {SEQUENCE: np.dtype(np.int64), TIMESTAMPS: np.dtype(np.float32)}
+        self._columns = Columns(self._shapes, dtypes, {GRAM_TABLE} & set(tensors))
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._dead: list[int] = []
