@@ -46,7 +46,12 @@ class Scorer(nn.Module):
         self.shape = shape
 
     def forward(
-        self, logit_vector: Tensor, readout_vector: Tensor, text_scalars: Tensor, frame_vectors: Tensor, gram_table: Tensor
+        self,
+        logit_vector: Tensor,
+        readout_vector: Tensor,
+        text_scalars: Tensor,
+        frame_vectors: Tensor,
+        gram_table: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See ``factorised.score``."""
         return score(logit_vector, readout_vector, text_scalars, frame_vectors, gram_table, self.shape)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..export import parity
@@ -132,6 +133,7 @@ def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], sec
         raise ParityError(f"{agreement.queries - agreement.equal} served rankings differ from eager PyTorch's")
 
 
+@torch.no_grad()
 def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
     model, profile = eager_model(bundle), bundle.manifest

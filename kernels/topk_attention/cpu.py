@@ -100,7 +100,9 @@ def merge(parts: list[tuple[Floats, Rows]], n: int) -> tuple[Floats, Rows]:
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
 
 
-def _checked(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation) -> native.Library | None:
+def _checked(
+    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation
+) -> native.Library | None:
     check_fit(text, gallery, shape)
     if impl == "numpy":
         return None

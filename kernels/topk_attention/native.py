@@ -73,7 +73,12 @@ class Scan:
     """One call's job and everything it points to. ``work`` may run in several threads at once."""
 
     def __init__(
-        self, text: TextVectors, gallery: GalleryVectors, shape: HeadShape, live: npt.NDArray[np.bool_] | None, threads: int
+        self,
+        text: TextVectors,
+        gallery: GalleryVectors,
+        shape: HeadShape,
+        live: npt.NDArray[np.bool_] | None,
+        threads: int,
     ) -> None:
         self._arrays = {
             "vectors": gallery.frames,

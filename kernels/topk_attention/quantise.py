@@ -44,9 +44,7 @@ def fold(text: TextVectors, affine: Affine) -> TextVectors:
     return TextVectors(text.logit * affine.gain[0], text.readout * affine.gain[-1], scalars)
 
 
-def quantise(
-    frames: npt.NDArray[Any], tables: npt.NDArray[Any], affine: Affine, *, heads: int = 1
-) -> GalleryVectors:
+def quantise(frames: npt.NDArray[Any], tables: npt.NDArray[Any], affine: Affine, *, heads: int = 1) -> GalleryVectors:
     """Frame vectors [V, S, F, D] and their tables [V, R] in int8 storage under ``affine``.
 
     Raises:

@@ -56,7 +56,9 @@ class GalleryVectors:
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or not len(self.frames):
-            raise ValueError(f"frame vectors must be [V, S, F, D] with at least one video, got {list(self.frames.shape)}")
+            raise ValueError(
+                f"frame vectors must be [V, S, F, D] with at least one video, got {list(self.frames.shape)}"
+            )
         if self.frames.dtype not in (np.float32, np.float16, np.int8):
             raise ValueError(f"frame vectors are {self.frames.dtype}, must be float32, float16 or int8")
         videos, _, _, width = self.frames.shape
@@ -100,7 +102,9 @@ def check_fit(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> N
     """
     wanted = (shape.streams, shape.frames, shape.width)
     if gallery.frames.shape[1:] != wanted:
-        raise ValueError(f"frame vectors are [V, S, F, D] = {list(gallery.frames.shape)}, the scorer takes {list(wanted)}")
+        raise ValueError(
+            f"frame vectors are [V, S, F, D] = {list(gallery.frames.shape)}, the scorer takes {list(wanted)}"
+        )
     if text.logit.shape[1] != shape.width:
         raise ValueError(f"the queries' vectors have width {text.logit.shape[1]}, the scorer takes {shape.width}")
     rows = shape.rows + (shape.streams * shape.entries if gallery.mean is not None else 0)

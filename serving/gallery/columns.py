@@ -84,7 +84,8 @@ class Columns:
     def views(self) -> dict[str, npt.NDArray[Any]]:
         """The filled part of every array, not copied and not writable."""
         views = {
-            name: array[: blocks(self.rows) if name in self._across else self.rows] for name, array in self._arrays.items()
+            name: array[: blocks(self.rows) if name in self._across else self.rows]
+            for name, array in self._arrays.items()
         }
         for view in views.values():
             view.flags.writeable = False

@@ -98,7 +98,9 @@ class Layout:
                     f"the gallery has format {values['format']}, this framesift reads {FORMAT}: index the videos again"
                 )
             tensors = {str(name): tuple(int(size) for size in shape) for name, shape in values["tensors"].items()}
-            return Layout(values["system"], values["fingerprint"], tensors, int(values["frames"]), dict(values["dtypes"]))
+            return Layout(
+                values["system"], values["fingerprint"], tensors, int(values["frames"]), dict(values["dtypes"])
+            )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GalleryError(f"the table was not made by framesift: {error!r}") from error
 

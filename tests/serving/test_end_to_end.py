@@ -24,6 +24,7 @@ from framesift.export.bundle.text import Tokenizer
 from framesift.export.bundle.video import decode
 from framesift.export.corpus.generate import write_video
 from framesift.export.training.evaluate import encode_texts, encode_videos, score_all
+from framesift.kernels.topk_attention.factorised import FactorisedHead, score
 from framesift.serving.agreement import compare
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import VideoRecord
@@ -34,13 +35,17 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def eager(bundle: Bundle, clips: list) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Eager text embeddings, records, and scores from records rounded as the gallery stores them."""
+def eager(bundle: Bundle, clips: list) -> tuple:
+    """Eager text and frame embeddings, scores from records rounded as the gallery stores them, and frame vectors."""
     model, manifest = eager_model(bundle), bundle.manifest
     tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
     records = encode_videos(model, np.stack([decode(c.video, manifest.frames).frames for c in clips]))
     text = encode_texts(model, tokenizer, [c.captions[0] for c in clips])
-    return text, records, score_all(model, text, records.half().float())
+    with torch.no_grad():
+        head = FactorisedHead(model.pool_frames, manifest.frames.count)
+        vectors, tables = head.encode_video(records)
+        stored, _ = score(*head.encode_text(text), vectors.half().float(), tables, head.shape)
+    return text, records, stored.numpy(), vectors
 
 
 def test_every_ranking_equals_eager_pytorch(client: Client, indexed: list, eager) -> None:
@@ -77,15 +82,15 @@ def test_attention_and_moments_are_of_the_frames(client: Client, indexed: list, 
 
 
 def test_encoding_and_scoring_without_a_gallery(client: Client, indexed: list, eager, bundle: Bundle) -> None:
-    text, records, _ = eager
+    text, records, _, vectors = eager
     before = client.lookup([]).count
     encoded = [client.encode_video(clip.video) for clip in indexed[:3]]
     for i, record in enumerate(encoded):
-        np.testing.assert_allclose(record.tensors["frame_embeddings"], records[i], atol=2e-5)
+        np.testing.assert_allclose(record.tensors["frame_vectors"], vectors[i], atol=1e-4)
         assert np.linalg.norm(record.tensors["mean_embedding"]) == pytest.approx(1, abs=1e-5)
     frames = np.stack([decode(clip.video, bundle.manifest.frames).frames for clip in indexed[:3]])
     for one, other in zip(encoded, client.encode_frames(frames), strict=True):
-        np.testing.assert_allclose(one.tensors["frame_embeddings"], other.tensors["frame_embeddings"], atol=2e-5)
+        np.testing.assert_allclose(one.tensors["frame_vectors"], other.tensors["frame_vectors"], atol=1e-4)
     scores = client.score([clip.captions[0] for clip in indexed], encoded)
     want = score_all(eager_model(bundle), text, records[:3])
     np.testing.assert_allclose(scores.scores, want, atol=5e-6)
@@ -237,7 +242,13 @@ def test_a_scoring_request_is_bounded_and_never_empty(server) -> None:
     import tritonclient.grpc as grpc
 
     def score(client: grpc.InferenceServerClient, queries: int, videos: int) -> np.ndarray:
-        shapes = {"text_embedding": (queries, 128), "frame_embeddings": (videos, 12, 128)}
+        shapes = {
+            "logit_vector": (queries, 128),
+            "readout_vector": (queries, 128),
+            "text_scalars": (queries, 4),
+            "frame_vectors": (videos, 1, 12, 128),
+            "gram_table": (videos, 270),
+        }
         inputs = []
         for name, shape in shapes.items():
             made = grpc.InferInput(name, list(shape), "FP32")
@@ -280,7 +291,7 @@ def test_slow_texts_do_not_hold_up_the_others(client: Client, indexed: list) -> 
 
 
 def test_a_record_of_another_shape_is_refused(client: Client) -> None:
-    record = VideoRecord({"frame_embeddings": np.zeros((12, 7), np.float32), "mean_embedding": np.zeros(7, np.float32)})
+    record = VideoRecord({"frame_vectors": np.zeros((1, 12, 7), np.float32), "gram_table": np.zeros(270, np.float32)})
     with pytest.raises(InvalidRequest):
         client.score(["a red circle"], [record])
 

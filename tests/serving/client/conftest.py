@@ -38,7 +38,6 @@ from framesift.export.bundle.ports import (
     TIMESTAMPS,
     TOP,
     VIDEO,
-    topk_attention_ports,
 )
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
@@ -46,7 +45,10 @@ from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
 from framesift.serving.gallery.place import open_gallery
+from framesift.serving.gallery.ranking import GraphRanker
 from framesift.serving.gallery.snapshot import Snapshot
+
+from ..toy_ports import toy_ports
 
 F, D, S = 3, 8, 32
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -81,7 +83,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.index.setup({}, folder)
         self.lookup.setup({}, folder)
         self.search._text = [TEXT_EMBEDDING]
-        self.search.scorer = ToyScorer()
+        self.search.ranker = GraphRanker(ToyScorer())
         self.search.snapshot = Snapshot(open_gallery(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
         self.search.snapshot.start()
 
@@ -180,12 +182,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyServe
     monkeypatch.setenv("FRAMESIFT_GALLERY", str(tmp_path / "gallery"))
     manifest = Manifest(
         system="dong2026",
-        scorer="topk_attention",
+        scorer="toy",
         fingerprint="model-a",
         embed_dim=D,
         frames=FrameProfile(count=F, size=S),
         tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(F, S, D),
+        graphs=toy_ports(F, S, D),
     )
     (tmp_path / "manifest.json").write_text(manifest.to_json())
     server = ToyServer(tmp_path, manifest)

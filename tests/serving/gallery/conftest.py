@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, topk_attention_ports
+from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.layout import GalleryRecord
+
+from ..toy_ports import toy_ports
 
 FRAMES, SIZE, DIM = 3, 32, 8
 
@@ -22,12 +24,12 @@ MakeRecord = Callable[..., GalleryRecord]
 def manifest() -> Manifest:
     return Manifest(
         system="dong2026",
-        scorer="topk_attention",
+        scorer="toy",
         fingerprint="model-a",
         embed_dim=DIM,
         frames=FrameProfile(count=FRAMES, size=SIZE),
         tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(FRAMES, SIZE, DIM),
+        graphs=toy_ports(FRAMES, SIZE, DIM),
     )
 
 

@@ -32,7 +32,7 @@ from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.packing import unpack_joined
 from framesift.serving.gallery.place import GALLERY_VARIABLE
-from framesift.serving.gallery.ranking import best, block_rows, rank
+from framesift.serving.gallery.ranking import GraphRanker, best, block_rows
 from framesift.serving.gallery.scorer import OnnxScorer
 from framesift.serving.gallery.store import Gallery
 
@@ -230,12 +230,14 @@ def test_equal_scores_come_in_the_order_of_indexing_and_the_removed_do_not(
 
 @pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 20])
 def test_the_size_of_a_block_changes_nothing(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord, block_bytes: int
+    search: GallerySearch, gallery: Gallery, make_record: MakeRecord, block_bytes: int, tmp_path: Path
 ) -> None:
     _wait(search, gallery.add([make_record(f"v{n}") for n in range(101)]).version)
     view, text = search.snapshot.view, {TEXT_EMBEDDING: _texts(3)}
-    whole = rank(view, search.scorer, text, [9, 101, 2])
-    for expected, found in zip(whole, rank(view, search.scorer, text, [9, 101, 2], block_bytes), strict=True):
+    scorer = OnnxScorer(tmp_path / "gallery_search" / "1" / f"{SCORER}.onnx", 1)
+    whole = search.ranker.rank(view, text, [9, 101, 2])
+    cut = GraphRanker(scorer, block_bytes).rank(view, text, [9, 101, 2])
+    for expected, found in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(found.rows, expected.rows)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
         np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-5, atol=1e-7)
