@@ -77,9 +77,9 @@ class GraphPorts:
 def topk_attention_ports(shape: HeadShape, image_size: int) -> Mapping[str, GraphPorts]:
     """The three graphs of a system scored by ``topk_attention``, in its factorised form.
 
-    The video record is ``frame_vectors`` [S, F, D] and ``gram_table`` [R], which the scorer reads, and ``mean_embedding``
-    [D], the unit-length mean of the raw frame embeddings, for a first-stage search. The text record is the two vectors [D]
-    that frames are multiplied with, and four scalars.
+    The video record is ``frame_vectors`` [S, F, D] and ``gram_table`` [R], which the scorer reads, and
+    ``mean_embedding`` [D], the unit-length mean of the raw frame embeddings, for a first-stage search. The text
+    record is the two vectors [D] that frames are multiplied with, and four scalars.
     """
     f, s, d = shape.frames, image_size, shape.width
 

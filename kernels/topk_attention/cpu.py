@@ -93,7 +93,7 @@ def search(
 
 
 def merge(parts: list[tuple[Floats, Rows]], n: int) -> tuple[Floats, Rows]:
-    """The ``n`` best of several lists of candidates [Q, m], best first, lower rows first; rows of -1 are no candidates."""
+    """The ``n`` best of several lists of candidates [Q, m], best and lower rows first; rows of -1 are none."""
     scores, rows = (np.concatenate(values, axis=1) for values in zip(*parts, strict=True))
     # The last key decides first.
     order = np.lexsort((rows, -scores, rows < 0), axis=1)[:, :n]
@@ -109,8 +109,8 @@ def _checked(
     found = native.available(shape)
     if found is None and impl == "native":
         raise ValueError(
-            f"the compiled scorer can't run {shape} here: it needs AVX2, at most {native.MOST_FRAMES} frames, a head width "
-            f"that {LANES} divides, and a build with a C compiler"
+            f"the compiled scorer can't run {shape} here: it needs AVX2, at most {native.MOST_FRAMES} frames, a head "
+            f"width that {LANES} divides, and a build with a C compiler"
         )
     return found
 

@@ -1,7 +1,7 @@
 """The score of ``reference.TopKAttention``, factorised exactly: no D x D product is left per pair.
 
-Softmax weights sum to one and everything behind them is affine but for the scales of two LayerNorms and one norm. So with
-the normalised frames x_i of a video (LayerNorm 1 without its gain and bias) a pair needs only
+Softmax weights sum to one and everything behind them is affine but for the scales of two LayerNorms and one norm. So
+with the normalised frames x_i of a video (LayerNorm 1 without its gain and bias) a pair needs only
 
     l_i = u . x_i          logits: what doesn't depend on i cancels in the softmax
     s_i = w . x_i          readout
@@ -12,8 +12,8 @@ the normalised frames x_i of a video (LayerNorm 1 without its gain and bias) a p
     score = (a . s + tau_0 + sigma tau_1 + r tau_2) / sqrt(e)
 
 where u, w, tau belong to the text, x, G, h to the video and kappa to the checkpoint; it travels with the text, so that
-the scorer itself has no weights. Every epsilon is in G: because sum a = H, a constant becomes a form. With more than one
-head keys and values take the place of x in the two products.
+the scorer itself has no weights. Every epsilon is in G: because sum a = H, a constant becomes a form. With more than
+one head keys and values take the place of x in the two products.
 
 Shapes use the letters of ``layout``.
 """
@@ -35,8 +35,8 @@ _TINY = 1e-30
 class FactorisedHead(nn.Module):
     """What a checkpoint's head leaves on the text's and on the video's side.
 
-    All products of weights are formed in float64; ``.double()`` afterwards would not bring back what rounding took, so a
-    float64 head comes from a float64 reference.
+    All products of weights are formed in float64; ``.double()`` afterwards would not bring back what rounding took,
+    so a float64 head comes from a float64 reference.
     """
 
     text_to_logit: Tensor

@@ -3,13 +3,13 @@
 Letters in shapes: Q queries, V videos, F frames, H heads, D embedding width, N = H F attention weights of a pair
 (head-major), S streams, R rows of the Gram table.
 
-One head reads the same frame vectors for its logits and for its readout: S = 1. With more heads keys and values are kept
-apart, S = 2, because then a pair costs 4FD operations for any number of heads.
+One head reads the same frame vectors for its logits and for its readout: S = 1. With more heads keys and values are
+kept apart, S = 2, because then a pair costs 4FD operations for any number of heads.
 
-The Gram table of a video holds three symmetric forms and three vectors over its N weights. Row ``3 t + m`` is entry t of
-form m, where t counts the pairs (i, j >= i) of the upper triangle row by row and entries off the diagonal are doubled, so
-that a form is one sum over t of ``entry * a_i * a_j``. Row ``3 T + 3 n + m`` is entry n of vector m. In memory the
-tables of 16 videos lie side by side, [ceil(V / 16), R, 16]: one vector load takes a row of 16 videos.
+The Gram table of a video holds three symmetric forms and three vectors over its N weights. Row ``3 t + m`` is entry t
+of form m, where t counts the pairs (i, j >= i) of the upper triangle row by row and entries off the diagonal are
+doubled, so that a form is one sum over t of ``entry * a_i * a_j``. Row ``3 T + 3 n + m`` is entry n of vector m. In
+memory the tables of 16 videos lie side by side, [ceil(V / 16), R, 16]: one vector load takes a row of 16 videos.
 """
 
 from __future__ import annotations

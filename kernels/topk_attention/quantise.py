@@ -1,8 +1,9 @@
 """int8 storage of frame vectors: a third of float32's bytes, exact but for the rounding of the steps.
 
-A video's frames resemble one another, so their mean is kept in float16 and the frames as int8 steps away from it, every frame
-with a step size of its own in every head. Before that each dimension is shifted and scaled as its values in the whole gallery ask for; such a map
-of the frames is undone exactly by the inverse map of the text vectors (``fold``), so the scorers don't know of it.
+A video's frames resemble one another, so their mean is kept in float16 and the frames as int8 steps away from it,
+every frame with a step size of its own in every head. Before that each dimension is shifted and scaled as its values
+in the whole gallery ask for; such a map of the frames is undone exactly by the inverse map of the text vectors
+(``fold``), so the scorers don't know of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LEAST_GAIN = 1e-2
 
 @dataclass(frozen=True)
 class Affine:
-    """How frame vectors x are stored: (x - offset) / gain. ``gain`` float32 [S, D]; ``offset`` float32 [D], last stream's."""
+    """How frame vectors x are stored: (x - offset) / gain. ``gain`` [S, D]; ``offset`` [D], the last stream's."""
 
     gain: Floats
     offset: Floats

@@ -18,7 +18,8 @@ class TextVectors:
     """The text side of Q queries, float32: ``logit`` and ``readout`` [Q, D], ``scalars`` [Q, 4].
 
     Raises:
-        ValueError: no query, shapes that don't go together, another dtype, not contiguous, or a value that is not finite.
+        ValueError: no query, shapes that don't go together, another dtype, not contiguous, or a value that is not
+            finite.
     """
 
     logit: Floats
@@ -41,12 +42,13 @@ class TextVectors:
 class GalleryVectors:
     """The video side of V videos, C-contiguous.
 
-    ``frames`` are frame vectors [V, S, F, D] in float32 or float16, ``tables`` float32 [>= ceil(V / 16), R, 16]. In int8
-    (``quantise``) ``frames`` are steps around the mean frame, the tables have S N more rows, the size of each frame's steps,
-    head by head, and ``mean`` float16 [V, D] is the mean of the last stream.
+    ``frames`` are frame vectors [V, S, F, D] in float32 or float16, ``tables`` float32 [>= ceil(V / 16), R, 16]. In
+    int8 (``quantise``) ``frames`` are steps around the mean frame, the tables have S N more rows, the size of each
+    frame's steps, head by head, and ``mean`` float16 [V, D] is the mean of the last stream.
 
     Raises:
-        ValueError: no video, shapes or dtypes that don't go together, or not contiguous. Values are not looked at, because
+        ValueError: no video, shapes or dtypes that don't go together, or not contiguous. Values are not looked at,
+            because
             a gallery is scanned far more often than it changes: call ``check_finite`` where they come in.
     """
 

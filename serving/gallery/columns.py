@@ -17,7 +17,8 @@ _SMALLEST = 64
 class Columns:
     """Named arrays [capacity, ...] of one length, filled from the front.
 
-    Those named in ``across`` hold vectors [n] and lie as the scorer reads its tables: 16 rows side by side, [blocks, n, 16].
+    Those named in ``across`` hold vectors [n] and lie as the scorer reads its tables: 16 rows side by side, [blocks,
+    n, 16].
 
     Rows that have been written never change, so ``views`` taken before stay true while rows are added behind
     them.

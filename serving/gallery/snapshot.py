@@ -34,10 +34,10 @@ _log = logging.getLogger(__name__)
 class View:
     """One state of the gallery; never changes. Rows are in the order in which they were indexed.
 
-    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, Gram tables [ceil(R / 16), n, 16] with
-    16 rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead``
-    lists the rows that have been removed or replaced since the arrays were built: R = ``count`` + the number
-    of dead rows. ``ids`` may be longer than R.
+    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, Gram tables [ceil(R / 16), n,
+    16] with 16 rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
+    removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
+    than R.
     """
 
     version: int

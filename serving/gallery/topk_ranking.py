@@ -20,7 +20,7 @@ SCORER = "topk_attention"
 
 
 class TopKRanker:
-    """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, from which only the best come back."""
+    """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, which returns the best alone."""
 
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.config

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from ...export.bundle.ports import topk_attention_ports
+from ...kernels.topk_attention.layout import HeadShape
 from .config import parse, render, to_text
 from .plan import Model, Served, plan
 
@@ -24,7 +25,7 @@ def reference_manifest() -> Manifest:
         embed_dim=512,
         frames=frames,
         tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(frames.count, frames.size, 512),
+        graphs=topk_attention_ports(HeadShape(frames.count, 512, top_k=4), frames.size),
     )
 
 
