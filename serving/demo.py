@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..export import parity
@@ -22,8 +21,7 @@ from ..export.bundle.video import decode
 from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
 from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
-from ..export.training.evaluate import encode_texts, encode_videos, score_all
-from ..kernels.topk_attention.factorised import FactorisedHead, score
+from ..export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
 from .agreement import compare
 from .client.results import SearchResult
 from .client.sync import Client
@@ -133,7 +131,6 @@ def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], sec
         raise ParityError(f"{agreement.queries - agreement.equal} served rankings differ from eager PyTorch's")
 
 
-@torch.no_grad()
 def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
     model, profile = eager_model(bundle), bundle.manifest
@@ -142,7 +139,4 @@ def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float3
         frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
     records = encode_videos(model, frames)
     text = encode_texts(model, tokenizer, [clip.captions[0] for clip in corpus])
-    head = FactorisedHead(model.pool_frames, profile.frames.count)
-    vectors, tables = head.encode_video(records)
-    stored, _ = score(*head.encode_text(text), vectors.half().float(), tables, head.shape)
-    return stored.numpy(), score_all(model, text, records)
+    return score_stored(model, text, records), score_all(model, text, records)

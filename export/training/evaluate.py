@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...kernels.topk_attention.factorised import FactorisedHead, score
 from ..bundle.text import Tokenizer
 from ..evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..systems.dong2026 import Dong2026
@@ -47,6 +48,15 @@ def score_all(model: Dong2026, text: Tensor, frames: Tensor, *, block: int = 64)
     """Text [Q, D] and records [V, F, D] to scores [Q, V], ``block`` queries and videos at a time."""
     rows = [torch.cat([model.score(t, v)[0] for v in frames.split(block)], dim=1) for t in text.split(block)]
     scores: NDArray[np.float32] = torch.cat(rows).cpu().numpy()
+    return scores
+
+
+@torch.no_grad()
+def score_stored(model: Dong2026, text: Tensor, frames: Tensor) -> NDArray[np.float32]:
+    """As ``score_all``, from records rounded to float16 as a gallery keeps them."""
+    head = FactorisedHead(model.pool_frames, model.config.frames)
+    vectors, tables = head.encode_video(frames)
+    scores: NDArray[np.float32] = score(*head.encode_text(text), vectors.half().float(), tables, head.shape)[0].numpy()
     return scores
 
 

@@ -23,8 +23,8 @@ from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.text import Tokenizer
 from framesift.export.bundle.video import decode
 from framesift.export.corpus.generate import write_video
-from framesift.export.training.evaluate import encode_texts, encode_videos, score_all
-from framesift.kernels.topk_attention.factorised import FactorisedHead, score
+from framesift.export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
+from framesift.kernels.topk_attention.factorised import FactorisedHead
 from framesift.serving.agreement import compare
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import VideoRecord
@@ -43,9 +43,8 @@ def eager(bundle: Bundle, clips: list) -> tuple:
     text = encode_texts(model, tokenizer, [c.captions[0] for c in clips])
     with torch.no_grad():
         head = FactorisedHead(model.pool_frames, manifest.frames.count)
-        vectors, tables = head.encode_video(records)
-        stored, _ = score(*head.encode_text(text), vectors.half().float(), tables, head.shape)
-    return text, records, stored.numpy(), vectors
+        vectors, _ = head.encode_video(records)
+    return text, records, score_stored(model, text, records), vectors
 
 
 def test_every_ranking_equals_eager_pytorch(client: Client, indexed: list, eager) -> None:

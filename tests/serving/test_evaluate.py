@@ -19,7 +19,7 @@ from framesift.export.bundle.video import decode
 from framesift.export.evaluation.captions import CaptionSet, load_captions
 from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.scores import ScoreMatrix, load_scores
-from framesift.export.training.evaluate import encode_texts, encode_videos, score_all
+from framesift.export.training.evaluate import encode_texts, encode_videos, score_stored
 from framesift.serving.client.sync import Client
 from framesift.serving.evaluate import served_scores
 
@@ -43,7 +43,7 @@ def eager(bundle: Bundle, clips: list, captions: CaptionSet) -> ScoreMatrix:
     tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
     files = {clip.video.name: clip.video for clip in clips}
     records = encode_videos(model, np.stack([decode(files[id_], manifest.frames).frames for id_ in captions.videos]))
-    scores = score_all(model, encode_texts(model, tokenizer, captions.captions), records.half().float())
+    scores = score_stored(model, encode_texts(model, tokenizer, captions.captions), records)
     return ScoreMatrix(scores, captions.target)
 
 

@@ -1,0 +1,221 @@
+"""Scoring torch tensors: arguments are checked once, then the device decides which implementation runs.
+
+Both functions are custom operators, so that ``torch.compile`` and ``torch.export`` see one node each. On CUDA they launch
+the fused Triton kernel, on the CPU the compiled scorer or numpy (``cpu``). Letters in shapes: ``layout``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import cpu
+from .layout import LANES, SCALARS, HeadShape, blocks
+from .records import GalleryVectors, TextVectors
+
+_CPU_DTYPES = (torch.float32, torch.float16, torch.int8)
+_CUDA_DTYPES = (*_CPU_DTYPES, torch.bfloat16, torch.float8_e4m3fn)
+
+
+def score(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None = None,
+    *,
+    top_k: int,
+    heads: int = 1,
+    check_gallery: bool = True,
+) -> Tensor:
+    """Scores float32 [Q, V] in [-1, 1] of the factorised head (Dong et al., 2026; see ``factorised``).
+
+    Args:
+        logit: logit vectors float32 [Q, D].
+        readout: readout vectors float32 [Q, D].
+        scalars: float32 [Q, 4].
+        frames: frame vectors [V, S, F, D] in float32, float16 or int8; on CUDA also bfloat16 and float8_e4m3fn.
+        tables: Gram tables float32 [>= ceil(V / 16), R, 16], as ``layout.pack_tables`` makes them; in int8 and float8 with
+            the step sizes behind the R rows (``quantise``).
+        mean: float16 [V, D], with int8 and float8 alone.
+        check_gallery: whether to look for NaN and infinity in the gallery, which reads it once more than scoring does.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that don't go together, K outside 1..F, an empty gallery, views that are not
+            contiguous, NaN or infinity. Nothing has been launched then.
+    """
+    _check(logit, readout, scalars, frames, tables, mean, top_k, heads, check_gallery)
+    return topk_attention_scores(logit, readout, scalars, frames, tables, mean, top_k, heads)
+
+
+def search(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None = None,
+    *,
+    n: int,
+    top_k: int,
+    heads: int = 1,
+    check_gallery: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """The ``n`` best videos of each query, best first, the lower row first among equals.
+
+    Args and errors are those of ``score``; ``n`` must lie in 1..V.
+
+    Returns:
+        Scores float32 and rows int64, [Q, n].
+    """
+    _check(logit, readout, scalars, frames, tables, mean, top_k, heads, check_gallery)
+    if not 1 <= n <= len(frames):
+        raise ValueError(f"n is {n}, it must lie between 1 and the number of videos, {len(frames)}")
+    return topk_attention_search(logit, readout, scalars, frames, tables, mean, n, top_k, heads)
+
+
+@torch.library.custom_op("framesift::topk_attention_scores", mutates_args=())
+def topk_attention_scores(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None,
+    top_k: int,
+    heads: int,
+) -> Tensor:
+    """The operator behind ``score``: arguments are taken as checked."""
+    if frames.is_cuda:
+        from . import launch
+
+        return launch.score(logit, readout, scalars, frames, tables, mean, top_k=top_k, heads=heads)
+    text, gallery = _arrays(logit, readout, scalars, frames, tables, mean)
+    return torch.from_numpy(cpu.score(text, gallery, _shape(frames, top_k, heads)))
+
+
+@torch.library.custom_op("framesift::topk_attention_search", mutates_args=())
+def topk_attention_search(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None,
+    n: int,
+    top_k: int,
+    heads: int,
+) -> tuple[Tensor, Tensor]:
+    """The operator behind ``search``: arguments are taken as checked."""
+    if frames.is_cuda:
+        from . import launch
+
+        scores, rows = launch.search(
+            logit, readout, scalars, frames, tables, mean, top_k=top_k, heads=heads, live=None, n=n
+        )
+        return scores, rows.long()
+    text, gallery = _arrays(logit, readout, scalars, frames, tables, mean)
+    found = cpu.search(text, gallery, _shape(frames, top_k, heads), n)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+
+@topk_attention_scores.register_fake
+def _(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None,
+    top_k: int,
+    heads: int,
+) -> Tensor:
+    return logit.new_empty((logit.shape[0], frames.shape[0]))
+
+
+@topk_attention_search.register_fake
+def _(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None,
+    n: int,
+    top_k: int,
+    heads: int,
+) -> tuple[Tensor, Tensor]:
+    size = (logit.shape[0], n)
+    return logit.new_empty(size), logit.new_empty(size, dtype=torch.int64)
+
+
+def _shape(frames: Tensor, top_k: int, heads: int) -> HeadShape:
+    return HeadShape(frames.shape[2], frames.shape[3], top_k, heads)
+
+
+def _arrays(
+    logit: Tensor, readout: Tensor, scalars: Tensor, frames: Tensor, tables: Tensor, mean: Tensor | None
+) -> tuple[TextVectors, GalleryVectors]:
+    text = TextVectors(*(t.detach().numpy() for t in (logit, readout, scalars)))
+    return text, GalleryVectors(
+        frames.detach().numpy(), tables.detach().numpy(), None if mean is None else mean.detach().numpy()
+    )
+
+
+def _check(
+    logit: Tensor,
+    readout: Tensor,
+    scalars: Tensor,
+    frames: Tensor,
+    tables: Tensor,
+    mean: Tensor | None,
+    top_k: int,
+    heads: int,
+    values: bool,
+) -> None:
+    if frames.ndim != 4 or not len(frames):
+        raise ValueError(f"frames must be [V, S, F, D], V not 0, they are {list(frames.shape)}")
+    if logit.ndim != 2 or not len(logit):
+        raise ValueError(f"logit must be [Q, D], Q not 0, it is {list(logit.shape)}")
+    dtypes = _CUDA_DTYPES if frames.is_cuda else _CPU_DTYPES
+    if frames.dtype not in dtypes:
+        raise ValueError(f"frames are {frames.dtype}, on {frames.device} they must be one of {dtypes}")
+    shape = _shape(frames, top_k, heads)
+    quantised = frames.dtype in (torch.int8, torch.float8_e4m3fn)
+    if quantised != (mean is not None):
+        raise ValueError(f"frames are {frames.dtype}: a mean comes with int8 and float8, and with nothing else")
+    queries, videos = len(logit), len(frames)
+    rows = shape.rows + (shape.streams * shape.entries if quantised else 0)
+    wanted: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
+        ("logit", logit, (queries, shape.width), torch.float32),
+        ("readout", readout, (queries, shape.width), torch.float32),
+        ("scalars", scalars, (queries, SCALARS), torch.float32),
+        ("frames", frames, (videos, shape.streams, shape.frames, shape.width), frames.dtype),
+        ("tables", tables, (max(blocks(videos), len(tables)), rows, LANES), torch.float32),
+    ]
+    if mean is not None:
+        wanted.append(("mean", mean, (videos, shape.width), torch.float16))
+    for name, tensor, size, dtype in wanted:
+        if tuple(tensor.shape) != size or tensor.dtype != dtype:
+            raise ValueError(f"{name}: {tensor.dtype} {list(tensor.shape)}, must be {dtype} {list(size)} for {shape}")
+        if not tensor.is_contiguous():
+            raise ValueError(f"{name} is a view that is not contiguous: pass {name}.contiguous()")
+        if tensor.device != frames.device:
+            raise ValueError(f"{name} lies on {tensor.device}, frames on {frames.device}: move them together")
+        looked_at = name in {"logit", "readout", "scalars"} or values
+        if looked_at and tensor.dtype.is_floating_point and not _finite(tensor):
+            raise ValueError(f"{name} holds NaN or infinity")
+
+
+def _finite(tensor: Tensor) -> bool:
+    if tensor.dtype == torch.float8_e4m3fn:
+        tensor = tensor.half()
+    if not tensor.is_cuda:
+        return bool(
+            np.isfinite(
+                tensor.detach().float().numpy() if tensor.dtype == torch.bfloat16 else tensor.detach().numpy()
+            ).all()
+        )
+    return bool(tensor.isfinite().all())
