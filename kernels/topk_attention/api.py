@@ -1,7 +1,7 @@
 """Scoring torch tensors: arguments are checked once, then the device decides which implementation runs.
 
-Both functions are custom operators, so that ``torch.compile`` and ``torch.export`` see one node each. On CUDA they launch
-the fused Triton kernel, on the CPU the compiled scorer or numpy (``cpu``). Letters in shapes: ``layout``.
+Both functions are custom operators, so that ``torch.compile`` and ``torch.export`` see one node each. On CUDA they
+launch the fused Triton kernel, on the CPU the compiled scorer or numpy (``cpu``). Letters in shapes: ``layout``.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def score(
         readout: readout vectors float32 [Q, D].
         scalars: float32 [Q, 4].
         frames: frame vectors [V, S, F, D] in float32, float16 or int8; on CUDA also bfloat16 and float8_e4m3fn.
-        tables: Gram tables float32 [>= ceil(V / 16), R, 16], as ``layout.pack_tables`` makes them; in int8 and float8 with
+        tables: Gram tables float32 [>= ceil(V / 16), R, 16], as ``layout.pack_tables`` makes them; in int8 and float8
+        with
             the step sizes behind the R rows (``quantise``).
         mean: float16 [V, D], with int8 and float8 alone.
         check_gallery: whether to look for NaN and infinity in the gallery, which reads it once more than scoring does.
 
     Raises:
-        ValueError: shapes, dtypes or devices that don't go together, K outside 1..F, an empty gallery, views that are not
+        ValueError: shapes, dtypes or devices that don't go together, K outside 1..F, an empty gallery, views that are
+            not
             contiguous, NaN or infinity. Nothing has been launched then.
     """
     _check(logit, readout, scalars, frames, tables, mean, top_k, heads, check_gallery)
@@ -187,6 +189,8 @@ def _check(
     if quantised != (mean is not None):
         raise ValueError(f"frames are {frames.dtype}: a mean comes with int8 and float8, and with nothing else")
     queries, videos = len(logit), len(frames)
+    if quantised and heads > 1 and frames.is_cuda:
+        raise ValueError(f"{frames.dtype} with {heads} heads is scored on the CPU alone: keep the gallery in float16")
     rows = shape.rows + (shape.streams * shape.entries if quantised else 0)
     wanted: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
         ("logit", logit, (queries, shape.width), torch.float32),
@@ -210,12 +214,6 @@ def _check(
 
 
 def _finite(tensor: Tensor) -> bool:
-    if tensor.dtype == torch.float8_e4m3fn:
-        tensor = tensor.half()
-    if not tensor.is_cuda:
-        return bool(
-            np.isfinite(
-                tensor.detach().float().numpy() if tensor.dtype == torch.bfloat16 else tensor.detach().numpy()
-            ).all()
-        )
-    return bool(tensor.isfinite().all())
+    if tensor.is_cuda:
+        return bool((tensor.half() if tensor.dtype == torch.float8_e4m3fn else tensor).isfinite().all())
+    return bool(np.isfinite(tensor.detach().numpy()).all())

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import native, portable
-from .layout import LANES, HeadShape
+from .layout import LANES, HeadShape, pack_tables, unpack_tables
 from .records import Floats, GalleryVectors, TextVectors, check_fit
 
 Implementation = Literal["auto", "native", "numpy"]
@@ -90,6 +90,30 @@ def search(
     threads = _threads(len(text.logit) * len(gallery), threads)
     scan = native.Scan(text, gallery, shape, live, threads)
     return merge(_in_threads(lambda: scan.best(found, n), threads), n)
+
+
+def rescore(
+    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows, n: int, *, impl: Implementation = "auto"
+) -> tuple[Floats, Rows]:
+    """The ``n`` best of each query's own short list, scored from a gallery of higher precision than made the list.
+
+    Args:
+        rows: int64 [Q, m] of the videos to score, without repetition in a row.
+        n: at most m.
+
+    Returns:
+        Scores float32 and rows int64, [Q, n], best first, the lower row first among equals.
+
+    Raises:
+        ValueError: as ``score``.
+    """
+    scores = np.empty(rows.shape, np.float32)
+    for q, own in enumerate(rows):
+        one = TextVectors(text.logit[q : q + 1], text.readout[q : q + 1], text.scalars[q : q + 1])
+        mean = None if gallery.mean is None else gallery.mean[own]
+        part = GalleryVectors(gallery.frames[own], pack_tables(unpack_tables(gallery.tables, own)), mean)
+        scores[q] = score(one, part, shape, threads=1, impl=impl)[0]
+    return merge([(scores, rows)], n)
 
 
 def merge(parts: list[tuple[Floats, Rows]], n: int) -> tuple[Floats, Rows]:
