@@ -8,7 +8,6 @@ from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from ...export.bundle.ports import topk_attention_ports
 from ...kernels.topk_attention.layout import HeadShape
-from ...kernels.topk_attention.layout import HeadShape
 from .config import parse, render, to_text
 from .plan import Model, Served, plan
 
