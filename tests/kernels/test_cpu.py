@@ -159,7 +159,7 @@ def overlap(got: npt.NDArray[np.int64], want: npt.NDArray[np.int64]) -> float:
 @pytest.mark.parametrize("spread", [0.0, 0.5])
 @pytest.mark.parametrize(("heads", "top_k"), [(1, 1), (1, 4), (1, 12), (4, 1), (4, 4), (4, 12)])
 def test_low_precision_ranks_as_float64_does(heads: int, top_k: int, spread: float) -> None:
-    made = problem(100, 300, 12, 512, heads, top_k, spread, seed=heads + top_k)
+    made = problem(150, 500, 12, 512, heads, top_k, spread, seed=heads + top_k)
     best = np.argsort(-made.scores, axis=1, kind="stable")[:, :10]
     _, half = cpu.search(made.text, made.gallery(np.float16), made.shape, 10)
     assert overlap(half, best) >= 0.998
