@@ -62,7 +62,7 @@ class Result:
 
 DEFAULT = [Job(arch, "float16", regime) for arch in (90, 100, 80, 120) for regime in ("few", "many")]
 DEFAULT += [Job(90, "int8", "few"), Job(90, "int8", "many")]
-DEFAULT += [Job(90, "float16", "few", best=8), Job(90, "float16", "many", best=16)]
+DEFAULT += [Job(90, "float16", "few", best=16), Job(90, "float16", "many", best=16)]
 
 
 def build(how: Plan, best: int = 0, live: bool = False) -> Any:

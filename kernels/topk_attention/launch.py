@@ -20,6 +20,8 @@ from .layout import LANES, HeadShape
 
 # Keys of 64 bits that a thread of the search kernel can hold without spilling.
 _KEYS = 16
+# Places of the shortest list that is kept.
+_SHORTEST = 16
 # Scores that exist at once where more are wanted; programs that keep a device busy to the end.
 _SORTED_SCORES = 1 << 26
 _PROGRAMS = 8192
@@ -192,7 +194,8 @@ def search(
     if not queries or not videos:
         return _nothing(queries, n, frames)
     how = _plan_for(u, frames, top_k, heads)
-    kept = 1 << (n - 1).bit_length()
+    # One compilation for every short list; the compiler spills for eight and not for sixteen.
+    kept = max(1 << (n - 1).bit_length(), min(_SHORTEST, how.most))
     if kept > how.most:
         scores, rows = _nothing(queries, n, frames)
         step = max(LANES, _SORTED_SCORES // queries // LANES * LANES)
