@@ -84,15 +84,12 @@ DOTS_OF(FLOAT16)
 DOTS_OF(INT8)
 #define DOTS_FOR(name, storage) (storage == FLOAT32 ? name##_FLOAT32 : storage == FLOAT16 ? name##_FLOAT16 : name##_INT8)
 
-/* All products of one video with one query, into lane `lane` of l and s, [entries][16] each, and of m, [16]: in int8 that of
- * the mean frame with w. Weights sum to one, so it adds to the score once; its logit cancels in the softmax. */
-INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t query, int lane, float *l, float *s,
-                       float *m) {
+/* All products of one video with one query, into lane `lane` of l and s, [entries][16] each. */
+INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t query, int lane, float *l, float *s) {
     const int64_t F = j->frames, D = j->width, H = j->heads, dh = D / H, size = bytes_of(storage);
     const char *keys = (const char *)j->vectors + video * j->streams * F * D * size;
     const char *values = keys + (j->streams - 1) * F * D * size;
     const float *u = j->logit + query * D, *w = j->readout + query * D;
-    float unused[1];
     if (H == 1)
         for (int64_t i = 0; i < F; i += 4)
             DOTS_FOR(shared, storage)[F - i < 4 ? F - i : 4](keys + i * D * size, 0, D, D, u, w, l + i * LANES + lane,
@@ -103,7 +100,6 @@ INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t q
                 const int64_t at = (i * D + h * dh) * size, n = (h * F + i) * LANES + lane;
                 DOTS_FOR(dots_heads, storage)(keys + at, values + at, dh, dh, u + h * dh, w + h * dh, l + n, s + n);
             }
-    if (storage == INT8) dots_1_FLOAT16((const char *)(j->mean + video * D), 0, D, D, w, w, m + lane, unused);
 }
 
 /* The scores of 16 videos from `video` on: into the matrix, or those that are good enough among the best. */
@@ -132,9 +128,18 @@ INLINE void blocks_few(const job *j, int64_t block, int64_t end, const int stora
             for (int64_t at = 0; at < table_bytes; at += 64) _mm_prefetch(tables + block * table_bytes + at, _MM_HINT_T0);
         for (int64_t q = 0; q < j->queries; q++) {
             float *l = work + ((v / LANES - block) * j->queries + q) * products;
-            video_dots(j, storage, v, q, (int)(v % LANES), l, l + entries * LANES, l + 2 * entries * LANES);
+            video_dots(j, storage, v, q, (int)(v % LANES), l, l + entries * LANES);
         }
     }
+    /* In int8 the product of the mean frame with w: weights sum to one, so it adds to the score once, and its logit cancels
+     * in the softmax. */
+    if (storage == INT8)
+        for (int64_t v = first; v < last; v++)
+            for (int64_t q = 0; q < j->queries; q++) {
+                float *m = work + ((v / LANES - block) * j->queries + q) * products + 2 * entries * LANES, unused[1];
+                const float *w = j->readout + q * j->width;
+                dots_1_FLOAT16((const char *)(j->mean + v * j->width), 0, j->width, j->width, w, w, m + v % LANES, unused);
+            }
     for (int64_t at = block; at < end; at++, work += j->queries * products) {
         const float *table = j->tables + at * j->table_rows * LANES, *scale = table + j->rows * LANES;
         if (at + 1 < end)
