@@ -158,7 +158,7 @@ def bench_one_read(one: Case, benchmark: Any, compared: Callable[..., None]) -> 
         for array in (gallery.frames, gallery.tables):
             found.framesift_read(array.ctypes.data, array.size)
 
-    benchmark.pedantic(read, rounds=15, warmup_rounds=1)
+    benchmark.pedantic(read, rounds=61, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
@@ -169,4 +169,4 @@ def bench_one_ours(storage: str, one: Case, benchmark: Any, compared: Callable[.
     benchmark.extra_info["bytes_per_video"] = gallery.nbytes // len(gallery)
     want = cpu.score(one.vectors, one.galleries["float32"], one.shape, impl="numpy")
     close(cpu.score(text, gallery, one.shape), want, {"float32": 5e-6, "float16": 2e-2, "int8": 5e-2}[storage])
-    benchmark.pedantic(cpu.search, (text, gallery, one.shape, 10), {"threads": 1}, rounds=15, warmup_rounds=1)
+    benchmark.pedantic(cpu.search, (text, gallery, one.shape, 10), {"threads": 1}, rounds=61, warmup_rounds=1)
