@@ -63,19 +63,28 @@ def search(
     n: int,
     top_k: int,
     heads: int = 1,
+    live: Tensor | None = None,
     check_gallery: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The ``n`` best videos of each query, best first, the lower row first among equals.
 
-    Args and errors are those of ``score``; ``n`` must lie in 1..V.
+    Args and errors are those of ``score``. ``live`` bool [V] keeps videos out where it is false; ``n`` must lie
+    between 1 and the number of the others.
 
     Returns:
         Scores float32 and rows int64, [Q, n].
     """
     _check(logit, readout, scalars, frames, tables, mean, top_k, heads, check_gallery)
-    if not 1 <= n <= len(frames):
-        raise ValueError(f"n is {n}, it must lie between 1 and the number of videos, {len(frames)}")
-    return topk_attention_search(logit, readout, scalars, frames, tables, mean, n, top_k, heads)
+    if live is not None and (
+        live.shape != frames.shape[:1] or live.dtype != torch.bool or live.device != frames.device
+    ):
+        raise ValueError(
+            f"live is {live.dtype} {list(live.shape)} on {live.device}, must be bool [{len(frames)}] on {frames.device}"
+        )
+    most = len(frames) if live is None else int(live.sum())
+    if not 1 <= n <= most:
+        raise ValueError(f"n is {n}, it must lie between 1 and the number of videos, {most}")
+    return topk_attention_search(logit, readout, scalars, frames, tables, mean, live, n, top_k, heads)
 
 
 @torch.library.custom_op("framesift::topk_attention_scores", mutates_args=())
@@ -106,6 +115,7 @@ def topk_attention_search(
     frames: Tensor,
     tables: Tensor,
     mean: Tensor | None,
+    live: Tensor | None,
     n: int,
     top_k: int,
     heads: int,
@@ -115,11 +125,21 @@ def topk_attention_search(
         from . import launch
 
         scores, rows = launch.search(
-            logit, readout, scalars, frames, tables, mean, top_k=top_k, heads=heads, live=None, n=n
+            logit,
+            readout,
+            scalars,
+            frames,
+            tables,
+            mean,
+            top_k=top_k,
+            heads=heads,
+            live=None if live is None else live.to(torch.uint8),
+            n=n,
         )
         return scores, rows.long()
     text, gallery = _arrays(logit, readout, scalars, frames, tables, mean)
-    found = cpu.search(text, gallery, _shape(frames, top_k, heads), n)
+    alive = None if live is None else np.ascontiguousarray(live.numpy())
+    found = cpu.search(text, gallery, _shape(frames, top_k, heads), n, live=alive)
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
@@ -145,6 +165,7 @@ def _(
     frames: Tensor,
     tables: Tensor,
     mean: Tensor | None,
+    live: Tensor | None,
     n: int,
     top_k: int,
     heads: int,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ class GallerySearch(Backend):
         scored = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
         # One scorer has an implementation of its own; the others run the bundle's graph.
         if manifest.scorer == TOPK_ATTENTION:
-            self.ranker = TopKRanker(manifest)
+            self.ranker = self._topk_ranker(manifest)
         else:
             self.ranker = GraphRanker(OnnxScorer(folder / f"{SCORER}.onnx", _THREADS))
         self.snapshot = Snapshot(open_gallery(manifest).reader(), scored)
@@ -77,6 +79,13 @@ class GallerySearch(Backend):
         ranked = iter(self.ranker.rank(view, text, row_tops))
         answers = iter([_answer(view, [next(ranked) for _ in range(count)]) for count in counts])
         return [next(answers) if isinstance(top, int) else top for top in tops]
+
+    def _topk_ranker(self, manifest: Manifest) -> TopKRanker:
+        if self.gpu is None or importlib.util.find_spec("torch") is None:
+            return TopKRanker(manifest)
+        device_ranking = importlib.import_module("..gallery.device_ranking", __package__)
+        ranker: TopKRanker = device_ranking.on_gpu(manifest, self.gpu)
+        return ranker
 
     def finalize(self) -> None:
         """Stop following the gallery."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
@@ -13,7 +15,7 @@ from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.portable import attention
 from ...kernels.topk_attention.records import GalleryVectors, TextVectors
 from .ranking import Ranked
-from .scorer import Tensors
+from .scorer import Floats, Tensors
 from .snapshot import View
 
 SCORER = "topk_attention"
@@ -22,26 +24,36 @@ SCORER = "topk_attention"
 class TopKRanker:
     """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, which returns the best alone."""
 
+    text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
+
     def __init__(self, manifest: Manifest) -> None:
         config = manifest.config
-        self._shape = HeadShape(manifest.frames.count, manifest.embed_dim, config["top_k"], config["heads"])
+        self.shape = HeadShape(manifest.frames.count, manifest.embed_dim, config["top_k"], config["heads"])
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""
-        frames = view.timestamps.shape[1]
         if not view.count:
-            empty = np.empty(0, np.float32)
-            return [Ranked(np.empty(0, np.intp), empty, np.empty((0, frames), np.float32)) for _ in tops]
-        vectors = TextVectors(*(text[name] for name in (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)))
-        gallery = GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
+            nothing = Ranked(
+                np.empty(0, np.intp), np.empty(0, np.float32), np.empty((0, self.shape.frames), np.float32)
+            )
+            return [nothing] * len(tops)
+        vectors, gallery = self.operands(view, text)
         live = None
         if len(view.dead):
             live = np.ones(len(gallery), np.bool_)
             live[view.dead] = False
-        scores, rows = search(vectors, gallery, self._shape, max(tops), live=live)
-        ranked = []
-        for q, top in enumerate(tops):
-            winners = rows[q, :top]
-            one = TextVectors(vectors.logit[q : q + 1], vectors.readout[q : q + 1], vectors.scalars[q : q + 1])
-            ranked.append(Ranked(winners, scores[q, :top], attention(one, gallery, self._shape, winners)[0]))
-        return ranked
+        scores, rows = search(vectors, gallery, self.shape, max(tops), live=live)
+        return [self.ranked(vectors, gallery, q, scores[q, :top], rows[q, :top]) for q, top in enumerate(tops)]
+
+    def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
+        """The texts and the view as the scorers take them."""
+        vectors = TextVectors(*(np.ascontiguousarray(text[name]) for name in self.text_names))
+        return vectors, GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
+
+    def ranked(
+        self, vectors: TextVectors, gallery: GalleryVectors, query: int, scores: Floats, rows: npt.NDArray[np.intp]
+    ) -> Ranked:
+        """The winners of one query, with its attention on their frames."""
+        only = slice(query, query + 1)
+        one = TextVectors(vectors.logit[only], vectors.readout[only], vectors.scalars[only])
+        return Ranked(rows, scores, attention(one, gallery, self.shape, rows)[0])

@@ -21,7 +21,6 @@ REPOSITORY = "model_repository"
 # What the Python models import, from the package's root; none of it needs torch.
 _SERVED_PACKAGES = ("export/bundle", "serving/backends", "serving/gallery")
 _SCORER_PACKAGE = "kernels/topk_attention"
-_SCORER_MODULES = ("__init__.py", "layout.py", "records.py", "native.py", "portable.py", "cpu.py")
 
 
 def deploy(bundle: Bundle, out: Path, target: Target, *, link: bool = False) -> Path:
@@ -84,7 +83,7 @@ def _copy_package(target: Path) -> None:
     sources = [root / "__init__.py", root / "export/__init__.py", root / "serving/__init__.py"]
     for package in _SERVED_PACKAGES:
         sources.extend(sorted((root / package).glob("*.py")))
-    sources.extend(root / _SCORER_PACKAGE / name for name in _SCORER_MODULES)
+    sources.extend(sorted((root / _SCORER_PACKAGE).glob("*.py")))
     # The compiled scorer runs under any Python; where it was not built, numpy scores.
     sources.extend(sorted((root / _SCORER_PACKAGE).glob("_scan_*.so")))
     for source in sources:

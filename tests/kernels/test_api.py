@@ -35,7 +35,7 @@ class Ranker(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         ops = torch.ops.framesift
         scores = ops.topk_attention_scores(logit, readout, scalars, frames, tables, None, 4, 1)
-        return scores, ops.topk_attention_search(logit, readout, scalars, frames, tables, None, 3, 4, 1)[1]
+        return scores, ops.topk_attention_search(logit, readout, scalars, frames, tables, None, None, 3, 4, 1)[1]
 
 
 def test_export_and_compile_see_one_node_each() -> None:
@@ -77,6 +77,17 @@ def test_bad_arguments_are_refused_before_anything_runs(change, said: str) -> No
         given[name] = edit(given[name])
     with pytest.raises(ValueError, match=said):
         score(**given, top_k=4)
+
+
+def test_what_is_not_live_is_not_found() -> None:
+    live = torch.from_numpy(np.random.default_rng(0).random(37) > 0.5)
+    scores = score(**tensors(), top_k=4).masked_fill(~live, -torch.inf)
+    _, rows = search(**tensors(), n=9, top_k=4, live=live)
+    np.testing.assert_array_equal(rows.numpy(), np.argsort(-scores.numpy(), axis=1, kind="stable")[:, :9])
+    with pytest.raises(ValueError, match="live is torch.uint8"):
+        search(**tensors(), n=1, top_k=4, live=live.to(torch.uint8))
+    with pytest.raises(ValueError, match="number of videos, 0"):
+        search(**tensors(), n=1, top_k=4, live=torch.zeros(37, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("n", [0, 38])

@@ -1,0 +1,138 @@
+"""Both rankers of the top-K attention scorer over a real gallery that grows, shrinks and is swept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.ports import (
+    FRAME_VECTORS,
+    GRAM_TABLE,
+    LOGIT_VECTOR,
+    MEAN_EMBEDDING,
+    READOUT_VECTOR,
+    TEXT_SCALARS,
+    topk_attention_ports,
+)
+from framesift.kernels.topk_attention import factorised
+from framesift.kernels.topk_attention.layout import HeadShape
+from framesift.serving.gallery.device_ranking import DeviceRanker
+from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.snapshot import Snapshot
+from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.topk_ranking import TopKRanker
+
+SHAPE = HeadShape(5, 64, 2)
+TEXT = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
+
+
+@pytest.fixture(params=["cpu", "device"])
+def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRanker]:
+    if request.param == "cpu":
+        return TopKRanker
+    return lambda manifest: DeviceRanker(manifest, torch.device("cpu"))
+
+
+@pytest.fixture
+def topk_manifest() -> Manifest:
+    return Manifest(
+        system="dong2026",
+        scorer="topk_attention",
+        fingerprint="model-a",
+        embed_dim=64,
+        frames=FrameProfile(count=5, size=32),
+        tokenizer=TokenizerProfile(),
+        graphs=topk_attention_ports(SHAPE, 32),
+        config={"top_k": 2, "heads": 1},
+    )
+
+
+def record(number: int) -> GalleryRecord:
+    from framesift.kernels.topk_attention.reference import TopKAttention
+
+    torch.manual_seed(0)
+    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
+    generator = torch.Generator().manual_seed(number)
+    with torch.no_grad():
+        vectors, tables = folded.encode_video(torch.randn(1, 5, 64, generator=generator))
+    tensors = {
+        FRAME_VECTORS: vectors[0].numpy(),
+        GRAM_TABLE: tables[0].numpy(),
+        MEAN_EMBEDDING: np.ones(64, np.float32),
+    }
+    digest = hashlib.sha256(str(number).encode()).digest()
+    return GalleryRecord(f"v{number}", tensors, np.arange(5, dtype=np.float32), 5.0, digest)
+
+
+def test_rankings_follow_the_gallery(
+    make_ranker: Callable[[Manifest], TopKRanker], topk_manifest: Manifest, folder: Path
+) -> None:
+    from framesift.kernels.topk_attention.reference import TopKAttention
+
+    torch.manual_seed(0)
+    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
+    with torch.no_grad():
+        text = folded.encode_text(torch.randn(3, 64))
+    given = {name: part.contiguous().numpy() for name, part in zip(TEXT, text, strict=True)}
+    gallery = Gallery.open(folder, topk_manifest)
+    ranker = make_ranker(topk_manifest)
+    snapshot = Snapshot(gallery.reader(), [FRAME_VECTORS, GRAM_TABLE])
+    present: dict[str, GalleryRecord] = {}
+
+    def agree() -> None:
+        snapshot.refresh()
+        view = snapshot.view
+        assert view.tensors[GRAM_TABLE].dtype == np.float32
+        assert view.count == len(present)
+        ranked = ranker.rank(view, given, [4, 1000, 1])
+        assert [len(row.rows) for row in ranked] == [min(n, len(present)) for n in (4, 1000, 1)]
+        if not present:
+            return
+        names = list(present)
+        frames = np.stack([present[n].tensors[FRAME_VECTORS].astype(np.float16).astype(np.float32) for n in names])
+        tables = np.stack([present[n].tensors[GRAM_TABLE] for n in names])
+        want, attention = factorised.score(
+            *(part.double() for part in text),
+            torch.from_numpy(frames).double(),
+            torch.from_numpy(tables).double(),
+            SHAPE,
+        )
+        for q, row in enumerate(ranked):
+            order = torch.argsort(-want[q], stable=True)[: len(row.rows)]
+            assert [view.ids[i] for i in row.rows] == [names[i] for i in order]
+            np.testing.assert_allclose(row.scores, want[q, order], atol=2e-6)
+            np.testing.assert_allclose(row.attention, attention[q, order], atol=1e-5)
+
+    def add(*numbers: int) -> None:
+        made = [record(n) for n in numbers]
+        gallery.add(made)
+        for one in made:
+            present.pop(one.id, None)
+            present[one.id] = one
+
+    def remove(*numbers: int) -> None:
+        gallery.remove([f"v{n}" for n in numbers])
+        for n in numbers:
+            del present[f"v{n}"]
+
+    agree()
+    add(0)
+    agree()
+    add(*range(1, 15))
+    agree()
+    add(15, 16, 17)
+    remove(0, 7, 16)
+    agree()
+    add(*range(100, 500))
+    agree()
+    # So many that removed rows are swept out and the others take new places.
+    remove(*range(100, 400))
+    agree()
+    add(700)
+    agree()
