@@ -210,8 +210,6 @@ def _check(
     if quantised != (mean is not None):
         raise ValueError(f"frames are {frames.dtype}: a mean comes with int8 and float8, and with nothing else")
     queries, videos = len(logit), len(frames)
-    if quantised and heads > 1 and frames.is_cuda:
-        raise ValueError(f"{frames.dtype} with {heads} heads is scored on the CPU alone: keep the gallery in float16")
     rows = shape.rows + (shape.streams * shape.entries if quantised else 0)
     wanted: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
         ("logit", logit, (queries, shape.width), torch.float32),

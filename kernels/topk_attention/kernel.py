@@ -78,7 +78,7 @@ def _tile(
     DH: tl.constexpr = D // H
     WHOLE: tl.constexpr = DH % BK == 0
     M: tl.constexpr = BQ * PARTS
-    R: tl.constexpr = table_rows(N) + (S * F if QUANTISED else 0)
+    R: tl.constexpr = table_rows(N) + (S * N if QUANTISED else 0)
 
     q0 = query_block * BQ
     U += q0.to(tl.int64) * D
@@ -170,10 +170,10 @@ def _tile(
             logits = ()
             readouts = ()
             for i in tl.static_range(F):
-                scale = row(table, table_rows(N) + i) * UNIT
+                scale = row(table, table_rows(N) + h * F + i) * UNIT
                 logits += (raw_logits[i] * scale,)
                 if S == 2:
-                    scale = row(table, table_rows(N) + F + i) * UNIT
+                    scale = row(table, table_rows(N) + N + h * F + i) * UNIT
                 readouts += (raw_readouts[i] * scale,)
         weights = topk_softmax(logits, F, K)
         for i in tl.static_range(F):

@@ -150,7 +150,7 @@ def score(
         w: readout vectors [Q, D].
         tau: float32 [Q, 4].
         frames: [V, S, F, D] float16, bfloat16 or float32, or residuals in int8 or float8_e4m3fn.
-        table: float32 [ceil(V / 16), R, 16]; quantised storage has its S F frame scales behind the R rows.
+        table: float32 [ceil(V / 16), R, 16]; quantised storage has S N step sizes behind the R rows.
         mean: float16 [V, D], the videos' mean frames, with quantised storage; else None.
         top_k: frames kept per head.
         heads: H.

@@ -59,7 +59,8 @@ class Problem:
         """Scores [Q, V] in float64 and how far apart the K-th and the next logit are, [Q, V]."""
         x = self.frames.double()
         if self.scales is not None and self.mean is not None:
-            x = x * self.scales.double()[..., None] + self.mean.double()[:, None, None]
+            sizes = self.scales.double().transpose(2, 3)[..., None]
+            x = (x.unflatten(-1, (self.heads, -1)) * sizes).flatten(-2) + self.mean.double()[:, None, None]
         x = x.unflatten(-1, (self.heads, -1))
         u, w = (t.double().unflatten(-1, (self.heads, -1)) for t in (self.u, self.w))
         logits = torch.einsum("qhd,vfhd->qvhf", u, x[:, 0])
@@ -94,7 +95,7 @@ def problem(
     if storage == torch.int8:
         frames = (frames * 30).round().clamp(-127, 127)
     if storage in (torch.int8, torch.float8_e4m3fn):
-        scales = torch.rand(v, s, f) * 0.02 + 0.02 if storage == torch.int8 else torch.rand(v, s, f) + 0.5
+        scales = torch.rand(v, s, h, f) * 0.02 + 0.02 if storage == torch.int8 else torch.rand(v, s, h, f) + 0.5
         mean = torch.randn(v, d).half()
     # gram matrices of vectors with a common part, as frames of a video have
     m = torch.randn(3, v, n, 16, dtype=torch.float64) * 0.3 + torch.randn(3, v, 1, 16, dtype=torch.float64)
