@@ -170,3 +170,16 @@ def bench_one_ours(storage: str, one: Case, benchmark: Any, compared: Callable[.
     want = cpu.score(one.vectors, one.galleries["float32"], one.shape, impl="numpy")
     close(cpu.score(text, gallery, one.shape), want, {"float32": 5e-6, "float16": 2e-2, "int8": 5e-2}[storage])
     benchmark.pedantic(cpu.search, (text, gallery, one.shape, 10), {"threads": 1}, rounds=61, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(timer=time.perf_counter)
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("group", [MANY, ONE])
+def bench_threads(
+    group: str, threads: int, request: pytest.FixtureRequest, benchmark: Any, compared: Callable[..., None]
+) -> None:
+    """By the clock on the wall: it tells something only where two cores are free."""
+    case = request.getfixturevalue("many" if group == MANY else "one")
+    compared(benchmark, group=f"{group}, wall clock", case=f"{threads} threads", baseline="1 threads")
+    run = (case.vectors, case.galleries["float16"], case.shape, 10)
+    benchmark.pedantic(cpu.search, run, {"threads": threads}, rounds=21, warmup_rounds=2)
