@@ -20,8 +20,6 @@ from .layout import LANES, HeadShape
 
 # Keys of 64 bits that a thread of the search kernel can hold without spilling.
 _KEYS = 16
-# Videos that the search kernel keeps at least: fewer don't save registers, and each number is another compilation.
-_FEWEST = 16
 # Places of the shortest list that is kept.
 _SHORTEST = 16
 # Scores that exist at once where more are wanted; programs that keep a device busy to the end.
