@@ -11,7 +11,7 @@ import click
 
 from ..export.bundle.errors import InvalidInput
 from ..export.evaluation.names import DEFAULT_RULE, DIRECTION_NAMES, RULE_NAMES, T2V, TABLE_NAMES
-from .client.channel import DEFAULT_ADDRESS
+from .client.options import server_option
 
 if TYPE_CHECKING:
     from ..export.evaluation.captions import CaptionSet
@@ -23,15 +23,7 @@ _BOTH = "both"
 
 @click.command("evaluate")
 @click.argument("captions", type=_FILE, required=False)
-@click.option(
-    "--server",
-    envvar="FRAMESIFT_SERVER",
-    default=DEFAULT_ADDRESS,
-    show_default=True,
-    show_envvar=True,
-    metavar="HOST:PORT",
-    help="The server whose answers are evaluated.",
-)
+@server_option("The server whose answers are evaluated.")
 @click.option("--scores", type=_FILE, help="Evaluate this .npy or .npz matrix of captions by videos, without a server.")
 @click.option("--captions", "captions_of_scores", type=_FILE, help="With --scores: the captions of its rows, in order.")
 @click.option("--data", type=_FILE, help="Where the captions are, if CAPTIONS lists ids alone: MSRVTT_data.json, ...")

@@ -144,16 +144,7 @@ def topk_attention_search(
 
 
 @topk_attention_scores.register_fake
-def _(
-    logit: Tensor,
-    readout: Tensor,
-    scalars: Tensor,
-    frames: Tensor,
-    tables: Tensor,
-    mean: Tensor | None,
-    top_k: int,
-    heads: int,
-) -> Tensor:
+def _(logit: Tensor, readout: Tensor, scalars: Tensor, frames: Tensor, *rest: object) -> Tensor:
     return logit.new_empty((logit.shape[0], frames.shape[0]))
 
 
@@ -167,8 +158,7 @@ def _(
     mean: Tensor | None,
     live: Tensor | None,
     n: int,
-    top_k: int,
-    heads: int,
+    *rest: object,
 ) -> tuple[Tensor, Tensor]:
     size = (logit.shape[0], n)
     return logit.new_empty(size), logit.new_empty(size, dtype=torch.int64)

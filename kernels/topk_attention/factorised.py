@@ -25,11 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from .layout import HeadShape, upper_triangle
+from .layout import TINY, HeadShape, upper_triangle
 from .reference import TopKAttention, topk_softmax
-
-# Below the square of any norm that float32 can tell from zero.
-_TINY = 1e-30
 
 
 class FactorisedHead(nn.Module):
@@ -126,11 +123,11 @@ def score(
     products = (a @ forms).unflatten(-1, (entries, 3)) * a.unsqueeze(-1)
     quadratic = products.sum(-2).transpose(0, 1)
     linear = (a @ vectors).transpose(0, 1)
-    sigma = quadratic[..., 0].clamp_min(_TINY).sqrt()
-    r = (quadratic[..., 1] + sigma * linear[..., 0]).clamp_min(_TINY).sqrt()
+    sigma = quadratic[..., 0].clamp_min(TINY).sqrt()
+    r = (quadratic[..., 1] + sigma * linear[..., 0]).clamp_min(TINY).sqrt()
     tau = scalars.unsqueeze(1).unbind(-1)
     norm = quadratic[..., 2] + sigma * linear[..., 1] + r * (linear[..., 2] + tau[3] * sigma)
-    scores = (pooled + tau[0] + sigma * tau[1] + r * tau[2]) / norm.clamp_min(_TINY).sqrt()
+    scores = (pooled + tau[0] + sigma * tau[1] + r * tau[2]) / norm.clamp_min(TINY).sqrt()
     return scores, weights.mean(-2)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .layout import LANES, HeadShape
+from .layout import LANES, HeadShape, blocks
 from .records import Floats, GalleryVectors, TextVectors
 
 # Best first.
@@ -26,7 +26,6 @@ _STORAGE = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8):
 
 _INTEGERS = ("queries", "videos", "frames", "width", "heads", "streams", "rows", "top_k", "table_rows", "storage")
 _POINTERS = ("vectors", "tables", "mean", "live", "logit", "readout", "scalars", "out")
-
 
 Library = ctypes.CDLL
 
@@ -70,7 +69,7 @@ def available(shape: HeadShape) -> Library | None:
 
 
 class Scan:
-    """One call's job and everything it points to. ``work`` may run in several threads at once."""
+    """One call's job and everything it points to. ``scores`` or ``best`` may run in several threads at once."""
 
     def __init__(
         self,
@@ -92,7 +91,6 @@ class Scan:
         queries, videos = len(text.logit), len(gallery)
         self._many = int(queries >= _MANY)
         self._next = np.zeros(1, np.int64)
-        blocks = -(-videos // LANES)
         self._job: dict[str, Any] = {
             "queries": queries,
             "videos": videos,
@@ -105,7 +103,7 @@ class Scan:
             "table_rows": gallery.tables.shape[1],
             "storage": _STORAGE[gallery.frames.dtype],
             # Small enough that no thread is left with a long last piece, and memory is read in long runs.
-            "chunk": max(1, min(32, blocks // (8 * threads))),
+            "chunk": max(1, min(32, blocks(videos) // (8 * threads))),
             "next": self._next.ctypes.data,
             **{name: None if array is None else array.ctypes.data for name, array in self._arrays.items()},
         }

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from .layout import HeadShape, unpack_tables, upper_triangle
+from .layout import TINY, HeadShape, unpack_tables, upper_triangle
 from .records import Floats, GalleryVectors, TextVectors
 
 # Products of one block: two for each frame, video and query.
 _BLOCK_FLOATS = 1 << 20
-_TINY = np.float32(1e-30)
+_TINY = np.float32(TINY)
 
 
 def parts(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> Iterator[tuple[int, Floats]]:
@@ -20,7 +20,7 @@ def parts(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> Itera
     step = max(1, _BLOCK_FLOATS // (2 * shape.entries * len(text.logit)))
     for start in range(0, len(gallery), step):
         rows = np.arange(start, min(start + step, len(gallery)))
-        yield start, _block(text, gallery, rows, shape)[0]
+        yield start, _block(text, gallery, rows, shape)
 
 
 def best(
@@ -43,24 +43,31 @@ def best(
 
 def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: npt.NDArray[np.intp]) -> Floats:
     """Attention weights float32 [Q, n, F] of each query on the videos ``rows`` [n], averaged over heads."""
-    weights = _block(text, gallery, rows, shape)[1]
+    weights = _weights(text, _dense(gallery, rows, shape)[:, 0], shape)
     return weights.reshape(*weights.shape[:2], shape.heads, shape.frames).mean(2)
 
 
-def _block(
-    text: TextVectors, gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape
-) -> tuple[Floats, Floats]:
-    """Scores [Q, n] and weights [Q, n, N] of the videos ``rows``."""
-    frames, tables = gallery.frames[rows].astype(np.float32), unpack_tables(gallery.tables, rows)
+def _dense(gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape) -> Floats:
+    """Frame vectors [n, S, F, D] of the videos ``rows``, whatever they are stored in."""
+    frames = gallery.frames[rows].astype(np.float32)
     if gallery.mean is not None:
-        sizes = tables[:, shape.rows :].reshape(-1, shape.streams, shape.heads, shape.frames, 1)
+        sizes = unpack_tables(gallery.tables, rows)[:, shape.rows :]
         split = frames.reshape(*frames.shape[:3], shape.heads, -1)
-        split *= sizes.swapaxes(2, 3)
+        split *= sizes.reshape(-1, shape.streams, shape.heads, shape.frames, 1).swapaxes(2, 3)
         frames[:, -1] += gallery.mean[rows].astype(np.float32)[:, None]
-    keys, values = _heads(frames[:, 0], shape), _heads(frames[:, -1], shape)
-    logits = _products(text.logit, keys, shape)
-    weights = _topk_softmax(logits, shape)
-    pooled = np.einsum("qvn,qvn->qv", weights, _products(text.readout, values, shape))
+    return frames
+
+
+def _weights(text: TextVectors, keys: Floats, shape: HeadShape) -> Floats:
+    """Attention weights [Q, n, N] on videos with the keys [n, F, D]."""
+    return _topk_softmax(_products(text.logit, _heads(keys, shape), shape), shape)
+
+
+def _block(text: TextVectors, gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape) -> Floats:
+    """Scores [Q, n] of the videos ``rows``."""
+    frames, tables = _dense(gallery, rows, shape), unpack_tables(gallery.tables, rows)
+    weights = _weights(text, frames[:, 0], shape)
+    pooled = np.einsum("qvn,qvn->qv", weights, _products(text.readout, _heads(frames[:, -1], shape), shape))
     i, j, _ = upper_triangle(shape.entries)
     triangle = shape.triangle
     pairs = weights[..., i] * weights[..., j]
@@ -72,7 +79,7 @@ def _block(
     r = np.sqrt(np.maximum(f2 + sigma * h2, _TINY))
     norm = f3 + sigma * h3 + r * (h4 + tau[3] * sigma)
     scores = (pooled + tau[0] + sigma * tau[1] + r * tau[2]) / np.sqrt(np.maximum(norm, _TINY))
-    return np.where(np.isnan(scores), np.float32(-np.inf), scores), weights
+    return np.where(np.isnan(scores), np.float32(-np.inf), scores)
 
 
 def _heads(frames: Floats, shape: HeadShape) -> Floats:

@@ -48,8 +48,7 @@ class GalleryVectors:
 
     Raises:
         ValueError: no video, shapes or dtypes that don't go together, or not contiguous. Values are not looked at,
-            because
-            a gallery is scanned far more often than it changes: call ``check_finite`` where they come in.
+            because a gallery is scanned far more often than it changes: call ``check_finite`` where they come in.
     """
 
     frames: npt.NDArray[Any]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,11 @@ class GallerySearch(Backend):
         return [next(answers) if isinstance(top, int) else top for top in tops]
 
     def _topk_ranker(self, manifest: Manifest) -> TopKRanker:
-        if self.gpu is None or importlib.util.find_spec("torch") is None:
+        if self.gpu is None or find_spec("torch") is None:
             return TopKRanker(manifest)
-        device_ranking = importlib.import_module("..gallery.device_ranking", __package__)
-        ranker: TopKRanker = device_ranking.on_gpu(manifest, self.gpu)
-        return ranker
+        from ..gallery.device_ranking import on_gpu
+
+        return on_gpu(manifest, self.gpu)
 
     def finalize(self) -> None:
         """Stop following the gallery."""

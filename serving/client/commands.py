@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...export.bundle.errors import FramesiftError, InvalidRequest
-from .channel import DEFAULT_ADDRESS
+from .options import server_option
 
 if TYPE_CHECKING:
     from .discover import IdFrom, VideoFile
@@ -20,15 +20,7 @@ if TYPE_CHECKING:
     from .results import SearchResult
     from .sync import Client
 
-_server_option = click.option(
-    "--server",
-    envvar="FRAMESIFT_SERVER",
-    default=DEFAULT_ADDRESS,
-    show_default=True,
-    show_envvar=True,
-    metavar="HOST:PORT",
-    help="The server's gRPC address.",
-)
+_server_option = server_option("The server's gRPC address.")
 
 
 @click.command("index")

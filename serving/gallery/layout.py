@@ -145,10 +145,8 @@ class Layout:
         """Check that a record can be kept.
 
         Raises:
-            InvalidRequest: a text that breaks the rules of ``checks``; a tensor that is missing, unknown, of
-            another
-                shape, not finite, or
-                beyond the dtype in which it is kept.
+            InvalidRequest: a text that breaks the rules of ``checks``; a tensor that is missing, unknown,
+                of another shape, not finite, or beyond the dtype in which it is kept.
         """
         check_id(record.id)
         check_source(record.source)

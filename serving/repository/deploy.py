@@ -18,7 +18,7 @@ from .render import write
 
 Target = Literal["embedded", "container"]
 REPOSITORY = "model_repository"
-# What the Python models import, from the package's root; none of it needs torch.
+# What the Python models import, from the package's root; of the scorer's modules only those for a GPU need torch.
 _SERVED_PACKAGES = ("export/bundle", "serving/backends", "serving/gallery")
 _SCORER_PACKAGE = "kernels/topk_attention"
 

@@ -34,6 +34,8 @@ class Problem:
     tables: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
     attention: npt.NDArray[np.float64]
+    gap: npt.NDArray[np.float64]
+    """[Q, V]: how far apart the last kept logit and the next one are, in the closest head."""
 
     def gallery(self, dtype: Any = np.float32) -> GalleryVectors:
         """The videos in float32 or float16 storage."""
@@ -55,6 +57,13 @@ def problem(
     vectors = TextVectors(*(part.contiguous().numpy() for part in folded.encode_text(text)))
     streams, tables = folded.encode_video(clips)
     head.double()
+    exact = FactorisedHead(head, frames)
+    split = (heads, width // heads)
+    keys = exact.encode_video(clips.double())[0][:, 0].unflatten(-1, split)
+    logits = torch.einsum("qhd,vfhd->qvhf", exact.encode_text(text.double())[0].unflatten(-1, split), keys)
+    ordered = logits.sort(-1, descending=True).values
+    full = top_k == frames
+    gap = torch.full((queries, videos), torch.inf) if full else (ordered[..., top_k - 1] - ordered[..., top_k]).amin(-1)
     parts = [head(some.double(), clips.double()) for some in text.split(16)]
     scores, attention = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    return Problem(folded.shape, vectors, streams.numpy(), tables.numpy(), scores, attention)
+    return Problem(folded.shape, vectors, streams.numpy(), tables.numpy(), scores, attention, gap.numpy())

@@ -15,8 +15,7 @@ typedef __m512 vf;
 #define MAX(x, y) _mm512_max_ps(x, y)
 #define HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define BYTE(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-/* Which lanes of x exceed those of y; the second is false for a number that is not one. */
-#define ABOVE(x, y) ((unsigned)_mm512_cmp_ps_mask(x, y, _CMP_GT_OQ))
+/* x, and `other` where x is not a number. */
 #define NUMBERS_ONLY(x, other) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), other, x)
 static inline __m256 fold(vf x) {
     return _mm512_castps512_ps256(x) + _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
@@ -31,7 +30,6 @@ typedef __m256 vf;
 #define MAX(x, y) _mm256_max_ps(x, y)
 #define HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define BYTE(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define ABOVE(x, y) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_GT_OQ)))
 #define NUMBERS_ONLY(x, other) _mm256_blendv_ps(other, x, _mm256_cmp_ps(x, x, _CMP_ORD_Q))
 static inline __m256 fold(vf x) { return x; }
 #else

@@ -1,0 +1,23 @@
+"""Command-line options that every command with a server has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .channel import DEFAULT_ADDRESS
+
+
+def server_option(told: str) -> Callable[[Any], Any]:
+    """``--server HOST:PORT``, also from FRAMESIFT_SERVER; ``told`` is its help."""
+    return click.option(
+        "--server",
+        envvar="FRAMESIFT_SERVER",
+        default=DEFAULT_ADDRESS,
+        show_default=True,
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help=told,
+    )
