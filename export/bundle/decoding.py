@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
@@ -15,9 +14,9 @@ from av.video.stream import VideoStream
 
 from .limits import Limits
 from .packet_index import FrameTable, PacketIndex
+from .resizing import Pixels
 
-Picture = npt.NDArray[np.uint8]
-Take = Callable[[VideoFrame], Picture]
+Take = Callable[[VideoFrame], Pixels]
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Decoded:
 
     times: list[int | None] = field(default_factory=list)
     errors: int = 0
-    pictures: dict[int, Picture] = field(default_factory=dict)
+    pictures: dict[int, Pixels] = field(default_factory=dict)
 
 
 def decode_chosen(
@@ -36,7 +35,7 @@ def decode_chosen(
     chosen: Iterable[int],
     take: Take,
     limits: Limits,
-) -> dict[int, Picture] | None:
+) -> dict[int, Pixels] | None:
     """Decode frames by their places in the order of presentation, starting at the nearest entry before each.
 
     Frames that nothing refers to and nobody chose are not decoded at all.
@@ -49,7 +48,7 @@ def decode_chosen(
     """
     runs = _runs(table, sorted(set(chosen)))
     limits.check_work(sum(run.last - run.entry + 1 for run in runs), context.width, context.height)
-    pictures: dict[int, Picture] = {}
+    pictures: dict[int, Pixels] = {}
     for run in runs:
         wanted = {int(table.pts[place]): place for place in run.places}
         needed = {int(table.positions[place]) for place in run.places}

@@ -1,48 +1,27 @@
-"""From a video's frames to a text-video model's pixels: which frames to take, how to resize and crop them."""
+"""From a video's frames to a text-video model's pixels, as a profile says: which frames, how resized and cropped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import pairwise
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
 from .errors import BundleError
 from .manifest import FrameProfile
+from .resizing import RESIZES, Image8, Pixels
+from .sampling import SAMPLERS
 
-Sampler = Callable[[int, int], list[int]]
-
-RESIZE = "bicubic-antialias"
 CROP = "center"
-
-
-def uniform(total: int, count: int) -> list[int]:
-    """The middle frame of each of ``count`` equal parts of a video of ``total`` frames (X-Pool's rule).
-
-    A video with fewer frames gives all of them; then its last frame repeats. Always ``count`` indices.
-    """
-    parts = min(count, total)
-    # Truncated floats, not integer division: this is how the published models were trained.
-    cuts = np.linspace(0, total, parts + 1).astype(int).tolist()
-    chosen = [(first + after - 1) // 2 for first, after in pairwise(cuts)]
-    return chosen + [chosen[-1]] * (count - parts)
-
-
-SAMPLERS: Mapping[str, Sampler] = {"uniform": uniform}
+REPEAT, MASK = "repeat", "mask"
 
 
 def check_profile(profile: FrameProfile) -> None:
     """Check that this framesift can do what a profile asks for.
 
     Raises:
-        BundleError: an unknown sampler, resize or crop, or a count or size below 1.
+        BundleError: an unknown sampler, resize, crop or rule for missing frames, or a count or size below 1.
     """
     for what, name, known in (
         ("sampler", profile.sampler, sorted(SAMPLERS)),
-        ("resize", profile.resize, [RESIZE]),
+        ("resize", profile.resize, sorted(RESIZES)),
         ("crop", profile.crop, [CROP]),
+        ("missing", profile.missing, [MASK, REPEAT]),
     ):
         if name not in known:
             raise BundleError(f"the frame profile's {what} {name!r} is unknown, known: {', '.join(known)}")
@@ -50,30 +29,27 @@ def check_profile(profile: FrameProfile) -> None:
         raise BundleError(f"the frame profile's count {profile.count} and size {profile.size} must be positive")
 
 
-def sample(total: int, profile: FrameProfile) -> list[int]:
-    """The indices of the ``profile.count`` frames to take of a video with ``total`` frames, ascending."""
-    return SAMPLERS[profile.sampler](total, profile.count)
+def sample(total: int, rate: float, profile: FrameProfile) -> list[int]:
+    """The indices of the frames to take of a video, ascending.
+
+    There are ``profile.count`` of them, the last one again and again where the video is short; or, where a mask leaves
+    out what is missing, fewer, but at least one.
+
+    Args:
+        total: number of the video's frames, at least 1.
+        rate: its frames per second on average.
+    """
+    chosen = SAMPLERS[profile.sampler](total, rate, profile.count)
+    return chosen if profile.missing == MASK else chosen + chosen[-1:] * (profile.count - len(chosen))
 
 
-def resize_crop(image: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Resize an image's short side to ``size`` and crop the middle square.
-
-    Equal to the last bit to torchvision's ``Resize(size, BICUBIC)`` and ``CenterCrop(size)`` of a Pillow
-    image.
+def resize_crop(image: Image8, profile: FrameProfile) -> Pixels:
+    """Resize an image's short side and crop the middle square.
 
     Args:
         image: RGB, uint8 [H, W, 3].
-        size: side of the result in pixels.
 
     Returns:
-        uint8 [3, size, size].
+        ``profile.dtype`` [3, S, S] with S ``profile.size``.
     """
-    height, width = image.shape[:2]
-    if width <= height:
-        new_width, new_height = size, int(size * height / width)
-    else:
-        new_width, new_height = int(size * width / height), size
-    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
-    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
-    cropped = np.asarray(resized.crop((left, top, left + size, top + size)))
-    return np.ascontiguousarray(cropped.transpose(2, 0, 1))
+    return RESIZES[profile.resize](image, profile.size)

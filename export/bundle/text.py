@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, islice
@@ -14,12 +15,14 @@ from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
 from .errors import BundleError, InvalidQuery
 from .manifest import TokenizerProfile
 from .merges_file import read_merges
-from .words import clean, decode_text, split
+from .words import clean, split
 
 CLEANING = "ftfy+html+whitespace+lower"
 
 _CACHED_WORDS = 1 << 14
 _LONGEST_CACHED = 64
+
+_log = logging.getLogger(__name__)
 
 
 class Tokenizer:
@@ -39,6 +42,10 @@ class Tokenizer:
             raise BundleError(
                 f"the tokenizer's largest bucket must be its context length of at least 3, "
                 f"got buckets {profile.buckets} and context length {profile.context_length}"
+            )
+        if profile.sliced_from is not None and profile.sliced_from < profile.context_length:
+            raise BundleError(
+                f"the tokenizer can't slice {profile.context_length} positions from {profile.sliced_from}"
             )
         base = list(BYTE_SYMBOLS.values())
         tokens = base + [symbol + END_OF_WORD for symbol in base] + [left + right for left, right in merges]
@@ -65,8 +72,9 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Token ids int64 [Q, W] of Q texts, each from start to end token and padded with ``profile.pad_id``.
 
-        W is the smallest bucket that holds the longest text. A text of more than ``profile.context_length``
-        tokens is cut and its last id is the end token, as CLIP does.
+        W is the smallest bucket that holds the longest text. A text of more than ``profile.context_length`` tokens is
+        cut and its last id is the end token, as CLIP does; but where the profile slices, it has no end token unless it
+        would have one there uncut, and a warning is logged.
 
         Raises:
             InvalidQuery: no texts, or one that is too long or of which nothing is left after cleaning.
@@ -74,6 +82,15 @@ class Tokenizer:
         if isinstance(texts, str) or not texts:
             raise InvalidQuery("encode takes a list of at least one text")
         rows = [self._encode_text(text) for text in texts]
+        endless = sum(row[-1] != self.end_id for row in rows)
+        if endless:
+            _log.warning(
+                "%d of %d texts are longer than %d tokens and lose their end token, as in the authors' code: the tower "
+                "reads them at their start token, so all such texts get the same sentence embedding",
+                endless,
+                len(rows),
+                self.profile.context_length - 2,
+            )
         longest = max(map(len, rows))
         width = next(bucket for bucket in self._buckets if bucket >= longest)
         ids = np.full((len(rows), width), self.profile.pad_id, dtype=np.int64)
@@ -81,18 +98,11 @@ class Tokenizer:
             row[: len(found)] = found
         return ids
 
-    def encode_bytes(self, raw: bytes) -> npt.NDArray[np.int64]:
-        """Token ids int64 [1, W] of one text in UTF-8, the form in which a text reaches a server.
-
-        Raises:
-            InvalidQuery: not UTF-8, or a text that ``encode`` refuses.
-        """
-        return self.encode([decode_text(raw)])
-
     def _encode_text(self, text: str) -> list[int]:
         ids = chain.from_iterable(map(self._word_ids, split(clean(text))))
+        positions = self.profile.sliced_from or self.profile.context_length
         # Words past the cut are never encoded.
-        return [self.start_id, *islice(ids, self.profile.context_length - 2), self.end_id]
+        return [self.start_id, *islice(ids, positions - 2), self.end_id][: self.profile.context_length]
 
     def _word_ids(self, word: str) -> tuple[int, ...]:
         return self._cached(word) if len(word) <= _LONGEST_CACHED else self._encode_word(word)

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
-from .decoding import Picture, decode_all, decode_chosen
+from .decoding import decode_all, decode_chosen
 from .errors import InvalidVideo
 from .frames import check_profile, resize_crop, sample
 from .limits import DEFAULT_LIMITS, Limits
 from .manifest import FrameProfile
 from .packet_index import PacketIndex, read_index
+from .resizing import Pixels
 from .video_file import VideoFile, open_video
 
 # A video of which some packets can't be decoded is used if this share of its frames comes out all the same.
@@ -29,12 +30,15 @@ _FALLBACK_RATE = 25.0
 class Clip:
     """A video as a video tower reads it.
 
-    ``frames`` are uint8 RGB [F, 3, S, S]; ``timestamps`` float64 [F] the seconds at which they are shown,
-    counted from the video's first frame; ``duration`` the seconds from the first frame to the end of the
-    last; ``frame_count`` the number of frames from which the F were chosen.
+    ``frames`` are RGB from 0 to 255 [F, 3, S, S], of the profile's dtype; ``mask`` float32 [F] is 1 for a frame of the
+    video and 0 for the black padding behind a short one, which there is only where the profile's ``missing`` is
+    "mask". ``timestamps`` float64 [F] are the seconds at which the frames are shown, counted from the video's first
+    frame; padding has the last frame's. ``duration`` is the seconds from the first frame to the end of the last;
+    ``frame_count`` the number of frames from which the F were chosen.
     """
 
-    frames: npt.NDArray[np.uint8]
+    frames: Pixels
+    mask: npt.NDArray[np.float32]
     timestamps: npt.NDArray[np.float64]
     duration: float
     frame_count: int
@@ -54,12 +58,12 @@ def decode(source: bytes | Path, profile: FrameProfile, limits: Limits = DEFAULT
 
     Raises:
         InvalidVideo: not a readable video, truncated before a chosen frame, damaged, or over a limit.
-        BundleError: a profile that asks for an unknown sampler, resize or crop.
+        BundleError: a profile that ``check_profile`` refuses.
     """
     check_profile(profile)
     with open_video(source, limits) as video:
         index, announced = read_index(video, limits)
-        if index.shown == 0 or sample(announced, profile)[-1] >= index.shown:
+        if index.shown == 0 or sample(announced, _rate(video), profile)[-1] >= index.shown:
             raise InvalidVideo(f"the file is truncated: {index.shown} of about {announced} frames are readable")
         step = _step(video, index)
         clip = _short_way(video, index, step, profile, limits)
@@ -72,38 +76,52 @@ def _short_way(video: VideoFile, index: PacketIndex, step: float, profile: Frame
         return None
     seconds = _seconds(table.pts.tolist(), video, step)
     limits.check_seconds(float(seconds[-1]) + step)
-    chosen = sample(index.shown, profile)
-    take = partial(_picture, size=profile.size, limits=limits)
+    chosen = sample(index.shown, _rate(video), profile)
+    take = partial(_picture, profile=profile, limits=limits)
     pictures = decode_chosen(video.stream.codec_context, index, table, chosen, take, limits)
-    return None if pictures is None else _clip(chosen, pictures, seconds, step)
+    return None if pictures is None else _clip(chosen, pictures, seconds, step, profile)
 
 
 def _whole_way(video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits) -> Clip:
-    take = partial(_picture, size=profile.size, limits=limits)
+    take = partial(_picture, profile=profile, limits=limits)
     context = video.stream.codec_context
-    chosen = sample(index.shown, profile)
+    chosen = sample(index.shown, _rate(video), profile)
     decoded = decode_all(context, index, chosen, take, limits)
     count = len(decoded.times)
     if count == 0 or (decoded.errors and count < _ENOUGH * index.shown):
         raise InvalidVideo(f"the video is damaged: {count} of its {index.shown} frames can be decoded")
     if count != index.shown:
         # Some codecs have packets that show nothing or several frames: only now is their number known.
-        chosen = sample(count, profile)
+        chosen = sample(count, _rate(video), profile)
         decoded = decode_all(context, index, chosen, take, limits)
     seconds = _seconds(decoded.times, video, step)
     limits.check_seconds(float(seconds[-1]) + step)
-    return _clip(chosen, decoded.pictures, seconds, step)
+    return _clip(chosen, decoded.pictures, seconds, step, profile)
 
 
 def _clip(
-    chosen: Sequence[int], pictures: Mapping[int, Picture], seconds: npt.NDArray[np.float64], step: float
+    chosen: Sequence[int],
+    pictures: Mapping[int, Pixels],
+    seconds: npt.NDArray[np.float64],
+    step: float,
+    profile: FrameProfile,
 ) -> Clip:
+    frames = np.zeros((profile.count, 3, profile.size, profile.size), profile.dtype)
+    for slot, place in enumerate(chosen):
+        frames[slot] = pictures[place]
+    shown = [*chosen, *[chosen[-1]] * (profile.count - len(chosen))]
     return Clip(
-        frames=np.stack([pictures[place] for place in chosen]),
-        timestamps=seconds[list(chosen)],
+        frames=frames,
+        mask=(np.arange(profile.count) < len(chosen)).astype(np.float32),
+        timestamps=seconds[shown],
         duration=float(seconds[-1]) + step,
         frame_count=len(seconds),
     )
+
+
+def _rate(video: VideoFile) -> float:
+    """Frames per second on average, by the file's own account."""
+    return float(video.stream.average_rate or _FALLBACK_RATE)
 
 
 def _step(video: VideoFile, index: PacketIndex) -> float:
@@ -112,7 +130,7 @@ def _step(video: VideoFile, index: PacketIndex) -> float:
     duration, base = index.packets[last].duration, video.stream.time_base
     if duration and base is not None:
         return float(duration * base)
-    return 1 / float(video.stream.average_rate or _FALLBACK_RATE)
+    return 1 / _rate(video)
 
 
 def _seconds(times: Sequence[int | None], video: VideoFile, step: float) -> npt.NDArray[np.float64]:
@@ -124,10 +142,11 @@ def _seconds(times: Sequence[int | None], video: VideoFile, step: float) -> npt.
     return (np.array(known) - known[0]) * float(base)
 
 
-def _picture(frame: VideoFrame, size: int, limits: Limits) -> Picture:
+def _picture(frame: VideoFrame, profile: FrameProfile, limits: Limits) -> Pixels:
     limits.check_frame(frame.width, frame.height)
     try:
         image = np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
     except (av.FFmpegError, ValueError) as error:
         raise InvalidVideo(f"a frame of format {frame.format.name} can't be converted to RGB") from error
-    return resize_crop(np.rot90(image, frame.rotation // 90) if frame.rotation % 90 == 0 else image, size)
+    upright = np.rot90(image, frame.rotation // 90) if frame.rotation % 90 == 0 else image
+    return resize_crop(np.ascontiguousarray(upright), profile)

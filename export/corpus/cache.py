@@ -12,20 +12,20 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..bundle.errors import InvalidVideo
 from ..bundle.manifest import FrameProfile
+from ..bundle.resizing import Pixels
 from ..bundle.video import decode
 from .manifest import Clip
 
 
 @dataclass(frozen=True)
 class DecodedCorpus:
-    """The clips that could be decoded, their frames uint8 [N, F, 3, S, S], and the reason for each that could not."""
+    """The clips that could be decoded, their frames [N, F, 3, S, S], and the reason for each that could not."""
 
     clips: list[Clip]
-    frames: NDArray[np.uint8]
+    frames: Pixels
     bad: list[str]
 
 
@@ -64,7 +64,7 @@ def _decode_all(
 ) -> None:
     part = array.with_suffix(f".{os.getpid()}.part")
     shape = (len(clips), profile.count, 3, profile.size, profile.size)
-    frames = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    frames = np.lib.format.open_memmap(part, mode="w+", dtype=profile.dtype, shape=shape)
     faults: dict[str, str] = {}
     try:
         with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
@@ -82,7 +82,7 @@ def _decode_all(
         part.unlink(missing_ok=True)
 
 
-def _decode_one(job: tuple[Path, FrameProfile]) -> NDArray[np.uint8] | str:
+def _decode_one(job: tuple[Path, FrameProfile]) -> Pixels | str:
     try:
         return decode(*job).frames
     except InvalidVideo as error:

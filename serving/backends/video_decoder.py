@@ -8,34 +8,50 @@ from typing import Any
 
 import numpy as np
 
-from ...export.bundle.errors import FramesiftError, InvalidVideo
+from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.manifest import FrameProfile, Manifest
-from ...export.bundle.ports import DURATION, FRAMES, TIMESTAMPS, VIDEO
+from ...export.bundle.noise import selector_noise
+from ...export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER, Port
 from ...export.bundle.store import MANIFEST
 from ...export.bundle.video import decode
+from ..gallery.packing import unpack_row
 from .base import Arrays, Backend
 
 
 class VideoDecoder(Backend):
-    """Reads ``video`` uint8 [1, N]; writes ``frames`` uint8 [1, F, 3, S, S], ``timestamps`` and ``duration``."""
+    """Reads ``video`` uint8 [1, N]; writes ``frames`` [1, F, 3, S, S], ``timestamps`` and ``duration``.
+
+    Frames are of the profile's dtype. What else the video encoder reads is written too: ``mask`` float32 [1, F]; and
+    ``noise`` float32 [1, F, samples, patches], which belongs to the video's ``id`` uint8 [1, N], an input then.
+    """
 
     profile: FrameProfile
+    ports: Mapping[str, Port]
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
-        """Read how the model samples and resizes."""
-        self.profile = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8")).frames
+        """Read how the model samples and resizes, and what its video encoder reads."""
+        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        self.profile = manifest.frames
+        self.ports = {port.name: port for port in manifest.graphs[VIDEO_ENCODER].inputs}
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """One video a request."""
-        return [self._one(request[VIDEO][0].tobytes()) for request in inputs]
+        return [self._one(request) for request in inputs]
 
-    def _one(self, video: bytes) -> Arrays | FramesiftError:
+    def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
+        written: Arrays = {}
         try:
-            clip = decode(video, self.profile)
-        except InvalidVideo as error:
+            if NOISE in self.ports:
+                noise = selector_noise(unpack_row(request[ID][0], ID), self.ports[NOISE].shape[1:])
+                written[NOISE] = noise[None]
+            clip = decode(request[VIDEO][0].tobytes(), self.profile)
+        except (InvalidVideo, InvalidRequest) as error:
             return error
+        if MASK in self.ports:
+            written[MASK] = clip.mask[None]
         return {
             FRAMES: clip.frames[None],
             TIMESTAMPS: clip.timestamps.astype(np.float32)[None],
             DURATION: np.array([[clip.duration]], np.float32),
+            **written,
         }

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
-from framesift.export.bundle.frames import resize_crop, uniform
 from framesift.export.bundle.limits import DEFAULT_LIMITS, Limits
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.packet_index import PacketIndex, read_index
+from framesift.export.bundle.resizing import pil_bicubic
+from framesift.export.bundle.sampling import uniform_middle
 from framesift.export.bundle.video import Clip, decode
 from framesift.export.bundle.video_file import open_video
 
@@ -43,8 +44,9 @@ def _check_equal(path: Path, *counts: int) -> Clip:
     pictures, times = _every_frame(path)
     for count in counts:
         clip = decode(path, FrameProfile(count=count, size=SIZE))
-        chosen = uniform(len(pictures), count)
-        expected = np.stack([resize_crop(np.ascontiguousarray(pictures[place]), SIZE) for place in chosen])
+        chosen = uniform_middle(len(pictures), 25.0, count)
+        chosen += chosen[-1:] * (count - len(chosen))
+        expected = np.stack([pil_bicubic(np.ascontiguousarray(pictures[place]), SIZE) for place in chosen])
         assert clip.frame_count == len(pictures)
         assert np.array_equal(clip.frames, expected)
         assert np.allclose(clip.timestamps, [times[place] for place in chosen])
@@ -184,7 +186,7 @@ def test_short_video_repeats_its_last_frame(write_clip: Write, count: int) -> No
 
 def test_times_count_from_the_first_frame(write_clip: Write) -> None:
     clip = decode(write_clip(milliseconds=[700 + t for t in _UNEVEN]), FrameProfile(size=SIZE))
-    chosen = uniform(60, 12)
+    chosen = uniform_middle(60, 25.0, 12)
     assert np.allclose(clip.timestamps, [(_UNEVEN[place] - _UNEVEN[0]) / 1000 for place in chosen])
     assert clip.duration > (_UNEVEN[-1] - _UNEVEN[0]) / 1000
     assert decode(write_clip(50), FrameProfile(size=SIZE)).duration == pytest.approx(2.0)

@@ -1,0 +1,135 @@
+"""Resizing a picture's short side and cropping the middle square, as three libraries do it.
+
+All take RGB uint8 [H, W, 3] and the side S of the result, and give [3, S, S], from 0 to 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Image8 = npt.NDArray[np.uint8]
+# uint8 or float32, as a profile says that is known only when it is read.
+Pixels = npt.NDArray[Any]
+Resize = Callable[[Image8, int], Pixels]
+
+_CUBIC = -0.75
+_ONE = 1 << 11
+
+
+def pil_bicubic(image: Image8, size: int) -> Image8:
+    """Pillow's bicubic resampling, which antialiases; uint8.
+
+    Equal to the last bit to torchvision's ``Resize(size, BICUBIC)`` and ``CenterCrop(size)`` of a Pillow image.
+    """
+    height, width = _truncated_size(image, size)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    cropped = np.asarray(resized.crop((left, top, left + size, top + size)))
+    return np.ascontiguousarray(cropped.transpose(2, 0, 1))
+
+
+def tensor_bicubic(image: Image8, size: int) -> npt.NDArray[np.float32]:
+    """Bicubic interpolation between the 4 x 4 nearest pixels, without antialiasing or clamping; float32.
+
+    Equal, up to rounding, to torchvision's ``Resize(size, BICUBIC, antialias=False)`` and ``CenterCrop(size)`` of a
+    tensor of floats.
+    """
+    height, width = _truncated_size(image, size)
+    rows, down = _cubic_taps(image.shape[0], height, round((height - size) / 2), size)
+    columns, across = _cubic_taps(image.shape[1], width, round((width - size) / 2), size)
+    first = int(columns.min())
+    used = np.ascontiguousarray(image[:, first : int(columns.max()) + 1])
+    lines = used.reshape(len(used), -1)
+    narrowed = np.zeros((size, lines.shape[1]), np.float32)
+    for row, weight in zip(rows, down, strict=True):
+        narrowed += lines[row] * weight[:, None]
+    pixels = np.zeros((size, 3, size), np.float32)
+    for column, weight in zip(columns - first, across, strict=True):
+        pixels += _planes(narrowed, column) * weight
+    return np.ascontiguousarray(pixels.transpose(1, 0, 2))
+
+
+def cv2_bilinear(image: Image8, size: int) -> Image8:
+    """OpenCV's ``resize(..., INTER_LINEAR)`` of bytes, to the last bit, without antialiasing; uint8.
+
+    The long side is rounded to the nearest and the crop's corner rounded down, as MMCV and MMAction do.
+    """
+    short = min(image.shape[:2])
+    height, width = (int(side * (size / short) + 0.5) for side in image.shape[:2])
+    top, left = (height - size) // 2, (width - size) // 2
+    if image.shape[:2] == (2 * height, 2 * width):
+        # OpenCV takes the mean of each 2 x 2 pixels instead, which rounds in another way.
+        cut = image[2 * top : 2 * (top + size), 2 * left : 2 * (left + size)].astype(np.uint16)
+        means = (cut[::2, ::2] + cut[::2, 1::2] + cut[1::2, ::2] + cut[1::2, 1::2] + 2) >> 2
+        return np.ascontiguousarray(means.astype(np.uint8).transpose(2, 0, 1))
+    rows, down = _linear_taps(image.shape[0], height, top, size)
+    columns, across = _linear_taps(image.shape[1], width, left, size)
+    outside = (columns[0] < 0) | (columns[0] >= image.shape[1] - 1)
+    # Beyond the border OpenCV repeats columns with a weight of one, but rows with two weights.
+    across[:, outside] = [[_ONE], [0]]
+    columns = columns.clip(0, image.shape[1] - 1)
+    used, places = np.unique(rows.clip(0, image.shape[0] - 1), return_inverse=True)
+    lines = image[used].reshape(len(used), -1)
+    narrowed = sum(_planes(lines, column) * weight for column, weight in zip(columns, across, strict=True)) >> 4
+    upper, lower = (
+        (narrowed[place] * weight[:, None, None]) >> 16
+        for place, weight in zip(places.reshape(rows.shape), down, strict=True)
+    )
+    return np.ascontiguousarray(((upper + lower + 2) >> 2).astype(np.uint8).transpose(1, 0, 2))
+
+
+RESIZES: Mapping[str, Resize] = {
+    "pil_bicubic": pil_bicubic,
+    "tensor_bicubic": tensor_bicubic,
+    "cv2_bilinear": cv2_bilinear,
+}
+
+
+def _truncated_size(image: Image8, size: int) -> tuple[int, int]:
+    """Height and width with the short side at ``size`` and the long one rounded down, as torchvision does."""
+    height, width = image.shape[:2]
+    return (int(size * height / width), size) if width <= height else (size, int(size * width / height))
+
+
+def _planes(lines: npt.NDArray[np.generic], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:
+    """Columns [S] of interleaved lines [R, 3 W] as planes [R, 3, S]."""
+    return lines.take(3 * columns + np.arange(3)[:, None], axis=1)
+
+
+def _cubic_taps(
+    length: int, resized: int, first: int, count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """For each of ``count`` resized pixels from ``first`` on the 4 pixels it is made of, and their weights: [4, count].
+
+    Positions are float32 as in PyTorch, rounded once after a fused multiplication and subtraction: far from the origin
+    their rounding shows in the pixels.
+    """
+    scale = float(np.float32(length) / np.float32(resized))
+    position = (scale * (np.arange(first, first + count) + 0.5) - 0.5).astype(np.float32)
+    floor = np.floor(position)
+    x = np.abs((position - floor).astype(np.float64) - np.array([[-1], [0], [1], [2]]))
+    near = ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
+    far = ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
+    places = floor.astype(np.int64) + np.array([[-1], [0], [1], [2]])
+    return places.clip(0, length - 1), np.where(x <= 1, near, far).astype(np.float32)
+
+
+def _linear_taps(
+    length: int, resized: int, first: int, count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    """For each of ``count`` resized pixels from ``first`` on the 2 pixels beside it, and their weights: [2, count].
+
+    Pixels may lie outside the picture; weights are in 2048ths.
+    """
+    # The reciprocal of a quotient is OpenCV's, and not always the inverted quotient.
+    scale = 1 / (resized / length)
+    position = ((np.arange(first, first + count) + 0.5) * scale - 0.5).astype(np.float32)
+    floor = np.floor(position)
+    after = position - floor
+    weights = np.rint(np.stack([np.float32(1) - after, after]) * np.float32(_ONE)).astype(np.int32)
+    return floor.astype(np.int64) + np.array([[0], [1]]), weights

@@ -1,0 +1,59 @@
+"""Which frames of a video are taken: the published systems' rules, each as its authors' code computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import numpy as np
+
+Sampler = Callable[[int, float, int], list[int]]
+"""From a video's number of frames, its frames per second and the number wanted to ascending indices of frames.
+
+Of a short video it may give fewer than are wanted, never more and never none.
+"""
+
+
+def uniform_middle(total: int, rate: float, count: int) -> list[int]:
+    """The middle frame of each of ``min(count, total)`` equal parts (X-Pool, Frozen in Time)."""
+    # Truncated floats, not integer division: this is how the published models were trained.
+    cuts = np.linspace(0, total, min(count, total) + 1).astype(int).tolist()
+    return [(first + after - 1) // 2 for first, after in pairwise(cuts)]
+
+
+def second_steps(total: int, rate: float, count: int) -> list[int]:
+    """The first frame of every second, thinned evenly to ``count`` (CLIP4Clip, X-CLIP, TS2-Net).
+
+    A second is the frame rate rounded down, so at 29.97 frames a second it has 29; below one frame a second, where the
+    authors' code divides by zero, every frame is taken. Frames are counted at a variable rate too; there the authors'
+    code depends on where OpenCV's seeking ends up, which is not reproduced.
+    """
+    seconds = range(0, total, max(1, int(rate)))
+    if len(seconds) <= count:
+        return list(seconds)
+    return [seconds[place] for place in np.linspace(0, len(seconds) - 1, count, dtype=int).tolist()]
+
+
+def tick_middle(total: int, rate: float, count: int) -> list[int]:
+    """The frame at the middle of each of ``count`` equal stretches; of a short video all frames (DGL)."""
+    if total <= count:
+        return list(range(total))
+    tick = total / count
+    return [int(tick / 2 + tick * place) for place in range(count)]
+
+
+def segment_round(total: int, rate: float, count: int) -> list[int]:
+    """Always ``count`` frames, evenly from the first on, moved by half a step (STAN).
+
+    A short video gives some frames more than once, and its last ones maybe never.
+    """
+    step = (total - 1) / count
+    return [round(step * place) + int(step / 2) for place in range(count)]
+
+
+SAMPLERS: Mapping[str, Sampler] = {
+    "uniform_middle": uniform_middle,
+    "second_steps": second_steps,
+    "tick_middle": tick_middle,
+    "segment_round": segment_round,
+}
