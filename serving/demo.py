@@ -12,7 +12,6 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export import parity
 from ..export.build import build_bundle, eager_model
 from ..export.bundle.errors import ParityError
 from ..export.bundle.store import Bundle
@@ -21,6 +20,7 @@ from ..export.bundle.video import decode
 from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
 from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
+from ..export.parity_rows import rows_of, table
 from ..export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
 from .agreement import compare
 from .client.results import SearchResult
@@ -44,7 +44,7 @@ def run_demo(work: Path, clips: int) -> None:
     corpus = _videos(work / "videos", clips)
     _title(2, "Export: the checkpoint to ONNX graphs, each compared with eager float64")
     bundle = build_bundle(CHECKPOINT, work / "bundle", options={}, overwrite=True)
-    click.echo(parity.table(parity.rows_of(bundle.manifest.parity)))
+    click.echo(table(rows_of(bundle.manifest.parity)))
     # Each run measures the whole job, so it starts from an empty gallery.
     gallery = work / "gallery"
     shutil.rmtree(gallery, ignore_errors=True)
@@ -105,7 +105,8 @@ def _show(results: list[SearchResult], corpus: list[Clip]) -> None:
         click.echo(f"\n  {corpus[i].captions[0]}")
         for rank, hit in enumerate(results[i].hits[:_HITS_SHOWN], start=1):
             mark = click.style("*", fg="green") if hit.id == corpus[i].video.name else " "
-            click.echo(f"  {mark} {rank}. {hit.score:.3f}  {hit.id}  at {hit.moment:.1f} s  ({told[hit.id]})")
+            moment = "" if hit.moment is None else f"  at {hit.moment:.1f} s"
+            click.echo(f"  {mark} {rank}. {hit.score:.3f}  {hit.id}{moment}  ({told[hit.id]})")
 
 
 def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], seconds: list[float]) -> None:

@@ -15,6 +15,7 @@ from ...export.bundle.ports import (
     ATTENTION,
     ID_LENGTHS,
     IDS,
+    MEAN_EMBEDDING,
     SCORER,
     SCORES,
     TEXT_ENCODER,
@@ -25,12 +26,13 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.store import MANIFEST
 from ..gallery.checks import check_top
+from ..gallery.formulas import CROSS_ENCODER, TOPK_ATTENTION, pair_floats
 from ..gallery.packing import pack_joined, pack_rows
 from ..gallery.place import open_gallery
 from ..gallery.ranking import GraphRanker, Ranked, Ranker
+from ..gallery.reranking import ShortlistRanker, shortlist_size
 from ..gallery.scorer import OnnxScorer
 from ..gallery.snapshot import Snapshot, View
-from ..gallery.topk_ranking import SCORER as TOPK_ATTENTION
 from ..gallery.topk_ranking import TopKRanker
 from .base import Arrays, Backend
 
@@ -42,8 +44,8 @@ class GallerySearch(Backend):
 
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a
     row's ids joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending,
-    ``attention`` and ``timestamps`` float32 [B, n, F], ``version`` int64 [B, 1] the state of the gallery that
-    was searched.
+    ``timestamps`` float32 [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and
+    ``attention`` float32 [B, n, F] where the scorer has one weight a frame.
     """
 
     ranker: Ranker
@@ -54,13 +56,18 @@ class GallerySearch(Backend):
         manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
         kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
-        scored = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
+        read = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
         # One scorer has an implementation of its own; the others run the bundle's graph.
         if manifest.scorer == TOPK_ATTENTION:
             self.ranker = self._topk_ranker(manifest)
         else:
-            self.ranker = GraphRanker(OnnxScorer(folder / f"{SCORER}.onnx", _THREADS))
-        self.snapshot = Snapshot(open_gallery(manifest).reader(), scored)
+            scorer = OnnxScorer(folder / f"{SCORER}.onnx", _THREADS)
+            if manifest.scorer == CROSS_ENCODER:
+                self.ranker = ShortlistRanker(scorer, shortlist_size(manifest), pair_floats(manifest))
+                read.append(MEAN_EMBEDDING)
+            else:
+                self.ranker = GraphRanker(scorer, pair_floats(manifest))
+        self.snapshot = Snapshot(open_gallery(manifest).reader(), read)
         self.snapshot.start()
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
@@ -104,11 +111,12 @@ class GallerySearch(Backend):
 
 def _answer(view: View, ranked: list[Ranked]) -> Arrays:
     ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
+    weights = [row.attention for row in ranked if row.attention is not None]
     return {
         IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
         ID_LENGTHS: np.stack([lengths for _, lengths in ids]),
         SCORES: np.stack([row.scores for row in ranked]),
-        ATTENTION: np.stack([row.attention for row in ranked]),
+        **({ATTENTION: np.stack(weights)} if weights else {}),
         TIMESTAMPS: np.stack([view.timestamps[row.rows] for row in ranked]),
         VERSION: np.full((len(ranked), 1), view.version, np.int64),
     }

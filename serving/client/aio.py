@@ -14,11 +14,13 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
-from ..repository.plan import SCORE_TEXT
+from ...export.bundle.ports import SCORER
+from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
 from .errors import translate
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .signature import Signature
 from .uploads import Video, read_video
 
 _POLL_S = 0.1
@@ -37,7 +39,8 @@ class AsyncClient:
         self.address = address
         self.timeout_s = timeout_s
         self._server = InferenceServerClient(address, channel_args=channel_options(address))
-        self._scored: tuple[str, ...] | None = None
+        self._signatures: dict[str, Signature] = {}
+        self._configs: dict[str, Any] = {}
 
     async def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
         """As ``Client.search``."""
@@ -47,7 +50,8 @@ class AsyncClient:
         self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
     ) -> list[SearchResult]:
         """As ``Client.search_many``."""
-        return [result for part in await self._run_all(wire.search_calls(texts, top), timeout_s) for result in part]
+        calls = wire.search_calls(texts, top, wire.texts_per_search(await self._config(SEARCH, timeout_s)))
+        return [result for part in await self._run_all(calls, timeout_s) for result in part]
 
     async def index(
         self,
@@ -62,23 +66,32 @@ class AsyncClient:
         upload = await asyncio.to_thread(read_video, video)
         return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
 
-    async def encode_video(self, video: Video, *, timeout_s: float | None = None) -> VideoRecord:
+    async def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """As ``Client.encode_video``."""
         upload = await asyncio.to_thread(read_video, video)
-        return await self._run(wire.encode_video_call(upload), timeout_s)
+        takes = await self._signature(ENCODE_VIDEO, timeout_s)
+        return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
 
     async def encode_frames(
-        self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None
+        self,
+        frames: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
+        mask: npt.ArrayLike | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> list[VideoRecord]:
         """As ``Client.encode_frames``."""
-        return [record for part in await self._run_all(wire.encode_frames_calls(frames), timeout_s) for record in part]
+        calls = wire.encode_frames_calls(await self._signature(ENCODE_FRAMES, timeout_s), frames, mask, ids)
+        return [record for part in await self._run_all(calls, timeout_s) for record in part]
 
     async def score(
         self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None
     ) -> Scores:
         """As ``Client.score``."""
-        calls = wire.score_calls(texts, records, await self._record_inputs(timeout_s))
-        return wire.joined_scores(await self._run_all(calls, timeout_s))
+        names = wire.record_inputs(await self._signature(SCORE_TEXT, timeout_s))
+        most = wire.pairs_per_call(await self._config(SCORER, timeout_s))
+        rows = wire.score_calls(texts, records, names, most)
+        return wire.joined_scores(await asyncio.gather(*(self._run_all(row, timeout_s) for row in rows)))
 
     async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
         """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
@@ -136,12 +149,22 @@ class AsyncClient:
     def _timeout(self, timeout_s: float | None) -> float | None:
         return self.timeout_s if timeout_s is None else timeout_s
 
-    async def _record_inputs(self, timeout_s: float | None) -> tuple[str, ...]:
-        if self._scored is None:
+    async def _signature(self, model: str, timeout_s: float | None) -> Signature:
+        if model not in self._signatures:
             timeout = self._timeout(timeout_s)
             try:
-                metadata = await self._server.get_model_metadata(SCORE_TEXT, client_timeout=timeout)
+                found = await self._server.get_model_metadata(model, client_timeout=timeout)
             except InferenceServerException as error:
                 raise translate(error, self.address, timeout) from error
-            self._scored = wire.record_inputs(metadata)
-        return self._scored
+            self._signatures[model] = Signature.of(found)
+        return self._signatures[model]
+
+    async def _config(self, model: str, timeout_s: float | None) -> Any:
+        if model not in self._configs:
+            timeout = self._timeout(timeout_s)
+            try:
+                found = await self._server.get_model_config(model, client_timeout=timeout)
+            except InferenceServerException as error:
+                raise translate(error, self.address, timeout) from error
+            self._configs[model] = found.config
+        return self._configs[model]

@@ -37,20 +37,27 @@ def output(result: InferResult, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def weights(result: InferResult) -> npt.NDArray[Any] | None:
+    """The attention in an answer; None where the model has none to tell."""
+    array: npt.NDArray[Any] | None = result.as_numpy(ATTENTION)
+    return array
+
+
 def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResult]:
     """The results for ``texts``, in order."""
     joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
-    scores, attention, times = (output(result, name).tolist() for name in (SCORES, ATTENTION, TIMESTAMPS))
+    scores, times = (output(result, name).tolist() for name in (SCORES, TIMESTAMPS))
+    attention = weights(result)
     versions = output(result, VERSION)
     return [
         SearchResult(
             text,
             tuple(
-                Hit(id_, score, tuple(weights), tuple(seconds))
-                for id_, score, weights, seconds in zip(
+                Hit(id_, score, tuple(counted), tuple(seconds))
+                for id_, score, counted, seconds in zip(
                     unpack_joined(joined[row], lengths[row], IDS),
                     scores[row],
-                    attention[row],
+                    [()] * len(scores[row]) if attention is None else attention[row].tolist(),
                     times[row],
                     strict=True,
                 )

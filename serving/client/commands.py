@@ -91,7 +91,7 @@ def index_command(
 def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
-    The moment is the time of the frame that counted most.
+    The moment is the time of the frame that counted most; not every model can tell it.
 
     \b
     Example:
@@ -117,13 +117,16 @@ def table(result: SearchResult) -> str:
     """The hits of one query as aligned text."""
     if not result.hits:
         return "the gallery is empty: index videos with `framesift index`"
-    rows = [("rank", "score", "moment", "id")]
-    rows += [
-        (str(rank), f"{hit.score:.4f}", f"{hit.moment:.1f} s", hit.id) for rank, hit in enumerate(result.hits, start=1)
+    columns = [
+        ["rank", *(str(rank) for rank in range(1, len(result.hits) + 1))],
+        ["score", *(f"{hit.score:.4f}" for hit in result.hits)],
     ]
-    widths = [max(len(row[place]) for row in rows) for place in range(3)]
+    if all(hit.moment is not None for hit in result.hits):
+        columns.append(["moment", *(f"{hit.moment:.1f} s" for hit in result.hits)])
+    aligned = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     # The ids come last: their width on a terminal is not their number of characters.
-    return "\n".join("  ".join([*map(str.rjust, row[:3], widths), row[3]]) for row in rows)
+    aligned.append(["id", *(hit.id for hit in result.hits)])
+    return "\n".join("  ".join(row) for row in zip(*aligned, strict=True))
 
 
 def read_metadata(lines: Iterator[str]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ class Hit:
     """One video that was found.
 
     ``attention`` says how much each of the F frames counted for the score, ``timestamps`` where the frames
-    are, in seconds.
+    are, in seconds. ``attention`` is empty where the model's score has no weight a frame.
     """
 
     id: str
@@ -26,17 +26,22 @@ class Hit:
     timestamps: tuple[float, ...]
 
     @property
-    def moment(self) -> float:
-        """The time of the frame with the most attention, the earlier one among equals, in seconds."""
+    def moment(self) -> float | None:
+        """The time of the frame with the most attention, the earlier one among equals, in seconds.
+
+        None where the model tells no attention.
+        """
+        if not self.attention:
+            return None
         return self.timestamps[self.attention.index(max(self.attention))]
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON's types."""
+        """The hit as JSON's types; ``moment`` and ``attention`` are None where the model tells no attention."""
         return {
             "id": self.id,
             "score": self.score,
             "moment": self.moment,
-            "attention": list(self.attention),
+            "attention": list(self.attention) or None,
             "timestamps": list(self.timestamps),
         }
 
@@ -86,9 +91,10 @@ class VideoRecord:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """``scores`` float32 [Q, V] of Q texts and V videos, and the ``attention`` float32 [Q, V, F] behind
-    them.
+    """``scores`` float32 [Q, V] of Q texts and V videos, and the ``attention`` float32 [Q, V, F] behind them.
+
+    ``attention`` is None where the model's score has no weight a frame.
     """
 
     scores: Floats
-    attention: Floats
+    attention: Floats | None = None

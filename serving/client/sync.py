@@ -13,11 +13,13 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
-from ..repository.plan import SCORE_TEXT
+from ...export.bundle.ports import SCORER
+from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
 from .errors import translate
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .signature import Signature
 from .uploads import Video, read_video
 
 _POLL_S = 0.1
@@ -40,7 +42,8 @@ class Client:
         self.address = address
         self.timeout_s = timeout_s
         self._server = InferenceServerClient(address, channel_args=channel_options(address))
-        self._scored: tuple[str, ...] | None = None
+        self._signatures: dict[str, Signature] = {}
+        self._configs: dict[str, Any] = {}
 
     def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
         """The ``top`` best videos for a text, fewer when the gallery has fewer.
@@ -53,7 +56,8 @@ class Client:
 
     def search_many(self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
-        return [result for call in wire.search_calls(texts, top) for result in self._run(call, timeout_s)]
+        most = wire.texts_per_search(self._config(SEARCH, timeout_s))
+        return [result for call in wire.search_calls(texts, top, most) for result in self._run(call, timeout_s)]
 
     def index(
         self,
@@ -76,21 +80,40 @@ class Client:
         """
         return self._run(wire.index_call(read_video(video), id, source, metadata), timeout_s)
 
-    def encode_video(self, video: Video, *, timeout_s: float | None = None) -> VideoRecord:
+    def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """Encode a video, a path or a file's bytes, and keep nothing.
+
+        A model that draws noise draws it by the id, which is that of ``index`` where none is given.
 
         Raises:
             InvalidVideo: it can't be read or decoded.
+            InvalidRequest: an id that breaks the gallery's rules.
         """
-        return self._run(wire.encode_video_call(read_video(video)), timeout_s)
+        upload = read_video(video)
+        return self._run(wire.encode_video_call(upload, id, self._signature(ENCODE_VIDEO, timeout_s)), timeout_s)
 
-    def encode_frames(self, frames: npt.NDArray[np.uint8], *, timeout_s: float | None = None) -> list[VideoRecord]:
-        """Encode clips that are sampled and resized already, uint8 [clips, F, 3, S, S] in RGB.
+    def encode_frames(
+        self,
+        frames: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
+        mask: npt.ArrayLike | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> list[VideoRecord]:
+        """Encode clips that are sampled and resized already.
+
+        Args:
+            frames: RGB from 0 to 255, [clips, F, 3, S, S]; uint8, or float32 where the model takes that.
+            mask: [clips, F], 1 for a frame and 0 for padding, for a model that leaves padding out. All frames count
+                where it is not given.
+            ids: one id a clip, for a model that draws noise by it.
 
         Raises:
-            InvalidRequest: another dtype or shape than the model's.
+            InvalidRequest: another dtype or shape than the model's, a mask of a model that takes none, or no ids where
+                it needs them.
         """
-        return [record for call in wire.encode_frames_calls(frames) for record in self._run(call, timeout_s)]
+        calls = wire.encode_frames_calls(self._signature(ENCODE_FRAMES, timeout_s), frames, mask, ids)
+        return [record for call in calls for record in self._run(call, timeout_s)]
 
     def score(self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None) -> Scores:
         """Score every text against every record.
@@ -99,8 +122,9 @@ class Client:
             InvalidQuery: an empty text, or one that can't be encoded.
             InvalidRequest: no texts, no records, or records of another model.
         """
-        calls = wire.score_calls(texts, records, self._record_inputs(timeout_s))
-        return wire.joined_scores([self._run(call, timeout_s) for call in calls])
+        names = wire.record_inputs(self._signature(SCORE_TEXT, timeout_s))
+        calls = wire.score_calls(texts, records, names, wire.pairs_per_call(self._config(SCORER, timeout_s)))
+        return wire.joined_scores([[self._run(call, timeout_s) for call in row] for row in calls])
 
     def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
         """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
@@ -159,11 +183,21 @@ class Client:
     def _timeout(self, timeout_s: float | None) -> float | None:
         return self.timeout_s if timeout_s is None else timeout_s
 
-    def _record_inputs(self, timeout_s: float | None) -> tuple[str, ...]:
-        if self._scored is None:
+    def _signature(self, model: str, timeout_s: float | None) -> Signature:
+        if model not in self._signatures:
             timeout = self._timeout(timeout_s)
             try:
-                self._scored = wire.record_inputs(self._server.get_model_metadata(SCORE_TEXT, client_timeout=timeout))
+                found = self._server.get_model_metadata(model, client_timeout=timeout)
             except InferenceServerException as error:
                 raise translate(error, self.address, timeout) from error
-        return self._scored
+            self._signatures[model] = Signature.of(found)
+        return self._signatures[model]
+
+    def _config(self, model: str, timeout_s: float | None) -> Any:
+        if model not in self._configs:
+            timeout = self._timeout(timeout_s)
+            try:
+                self._configs[model] = self._server.get_model_config(model, client_timeout=timeout).config
+            except InferenceServerException as error:
+                raise translate(error, self.address, timeout) from error
+        return self._configs[model]

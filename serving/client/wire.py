@@ -16,10 +16,8 @@ from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.ports import (
-    ATTENTION,
     COUNT,
     DIGEST,
-    FRAMES,
     ID,
     ID_LENGTHS,
     IDS,
@@ -40,15 +38,19 @@ from ..repository.plan import (
     GALLERY_LOOKUP,
     INDEX_VIDEO,
     MAX_PAIRS,
+    MAX_ROWS,
     SCORE_TEXT,
     SEARCH,
 )
-from .answers import found, output, record_list, search_results
+from .answers import found, output, record_list, search_results, weights
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .signature import Signature, clip_inputs
 from .uploads import Upload
 
 TEXTS_PER_CALL = 32
 CLIPS_PER_CALL = 8
+# A message holds less than 2 GiB, and the server copies it.
+RECORD_BYTES_PER_CALL = 256 << 20
 MAX_TEXT_BYTES = 64 * 1024
 
 Answer = TypeVar("Answer")
@@ -63,8 +65,8 @@ class Call(Generic[Answer]):
     read: Callable[[InferResult], Answer]
 
 
-def search_calls(texts: Sequence[str], top: int) -> list[Call[list[SearchResult]]]:
-    """Calls that search for ``texts``, in order, at most ``TEXTS_PER_CALL`` in each.
+def search_calls(texts: Sequence[str], top: int, most: int) -> list[Call[list[SearchResult]]]:
+    """Calls that search for ``texts``, in order, at most ``most`` in each.
 
     Raises:
         InvalidQuery: a text that is empty, too long or not Unicode.
@@ -78,7 +80,12 @@ def search_calls(texts: Sequence[str], top: int) -> list[Call[list[SearchResult]
         inputs = {**_texts(rows), TOP: np.full((len(rows), 1), top, np.int32)}
         return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, texts[part]))
 
-    return [call(part) for part in _parts(len(texts), TEXTS_PER_CALL)]
+    return [call(part) for part in _parts(len(texts), min(most, TEXTS_PER_CALL))]
+
+
+def texts_per_search(config: Any) -> int:
+    """The most texts of one search, from the server's configuration of the searching model."""
+    return max(1, int(config.max_batch_size))
 
 
 def index_call(
@@ -105,34 +112,40 @@ def index_call(
     return Call(INDEX_VIDEO, _inputs(inputs), read)
 
 
-def encode_video_call(upload: Upload) -> Call[VideoRecord]:
-    """A call that encodes a video and keeps nothing."""
-    return Call(
-        ENCODE_VIDEO,
-        _inputs({VIDEO: np.frombuffer(upload.data, np.uint8)[None]}),
-        lambda r: record_list(r)[0],
-    )
-
-
-def encode_frames_calls(frames: npt.NDArray[np.uint8]) -> list[Call[list[VideoRecord]]]:
-    """Calls that encode clips uint8 [B, F, 3, S, S], at most ``CLIPS_PER_CALL`` in each.
+def encode_video_call(upload: Upload, id_: str | None, takes: Signature) -> Call[VideoRecord]:
+    """A call that encodes a video and keeps nothing; the id is sent to a model that ``takes`` one.
 
     Raises:
-        InvalidRequest: another dtype or number of dimensions.
+        InvalidRequest: an id that breaks the rules.
     """
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 5:
-        raise InvalidRequest(
-            f"the frames are {frames.dtype} {list(frames.shape)}, they must be uint8 [clips, F, 3, S, S]"
-        )
+    id_ = check_id(upload.id if id_ is None else id_)
+    inputs = {VIDEO: np.frombuffer(upload.data, np.uint8)[None]}
+    if ID in takes.shapes:
+        inputs[ID] = pack_rows([id_.encode()])
+    return Call(ENCODE_VIDEO, _inputs(inputs), lambda r: record_list(r)[0])
+
+
+def encode_frames_calls(
+    takes: Signature, frames: npt.ArrayLike, mask: npt.ArrayLike | None, ids: Sequence[str] | None
+) -> list[Call[list[VideoRecord]]]:
+    """Calls that encode clips, at most ``CLIPS_PER_CALL`` in each, for a model that ``takes`` these inputs.
+
+    Raises:
+        InvalidRequest: see ``signature.clip_inputs``.
+    """
+    inputs = clip_inputs(takes, frames, mask, ids)
     return [
-        Call(ENCODE_FRAMES, _inputs({FRAMES: frames[part]}), record_list)
-        for part in _parts(len(frames), CLIPS_PER_CALL)
+        Call(ENCODE_FRAMES, _inputs({name: array[part] for name, array in inputs.items()}), record_list)
+        for part in _parts(len(next(iter(inputs.values()))), CLIPS_PER_CALL)
     ]
 
 
-def score_calls(texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str]) -> list[Call[Scores]]:
+def score_calls(
+    texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str], most: int
+) -> list[list[Call[Scores]]]:
     """Calls that score ``texts`` against records, whose tensors called ``names`` the scorer reads.
+
+    Each scores at most ``most`` pairs. A row of calls is of the same texts and all records.
 
     Raises:
         InvalidQuery: a text that is empty, too long or not Unicode.
@@ -146,27 +159,38 @@ def score_calls(texts: Sequence[str], records: Sequence[VideoRecord], names: Seq
         raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
     except ValueError as error:
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
-    if len(records) > MAX_PAIRS:
-        raise InvalidRequest(f"{len(records)} records are too many for one call, the limit is {MAX_PAIRS}")
     encoded = _encode_texts(texts)
+    each = max(1, sum(array[0].nbytes for array in tensors.values()))
+    across = max(1, min(len(records), most, RECORD_BYTES_PER_CALL // each))
 
-    def read(result: InferResult) -> Scores:
-        return Scores(output(result, SCORES), output(result, ATTENTION))
+    def call(rows: slice, columns: slice) -> Call[Scores]:
+        inputs = {**_texts(encoded[rows]), **{name: array[columns] for name, array in tensors.items()}}
+        return Call(SCORE_TEXT, _inputs(inputs), lambda result: Scores(output(result, SCORES), weights(result)))
 
     return [
-        Call(SCORE_TEXT, _inputs({**_texts(encoded[part]), **tensors}), read)
-        for part in _parts(len(texts), min(TEXTS_PER_CALL, MAX_PAIRS // len(records)))
+        [call(rows, columns) for columns in _parts(len(records), across)]
+        for rows in _parts(len(texts), max(1, min(TEXTS_PER_CALL, most // across)))
     ]
 
 
-def joined_scores(parts: Sequence[Scores]) -> Scores:
-    """The scores of all texts, from those of ``score_calls``."""
-    return Scores(np.concatenate([part.scores for part in parts]), np.concatenate([part.attention for part in parts]))
+def joined_scores(parts: Sequence[Sequence[Scores]]) -> Scores:
+    """The scores of all texts and records, from those of ``score_calls``."""
+    scores = np.concatenate([np.concatenate([part.scores for part in row], axis=1) for row in parts])
+    attention = [[part.attention for part in row if part.attention is not None] for row in parts]
+    if not attention[0]:
+        return Scores(scores)
+    return Scores(scores, np.concatenate([np.concatenate(row, axis=1) for row in attention]))
 
 
-def record_inputs(metadata: Any) -> tuple[str, ...]:
-    """The record tensors that the scorer reads, from the server's metadata of the scoring model."""
-    return tuple(port.name for port in metadata.inputs if port.name not in {TEXT, TEXT_LENGTH})
+def pairs_per_call(config: Any) -> int:
+    """The most pairs of one scoring request, from the server's configuration of the scorer."""
+    told = config.parameters[MAX_ROWS].string_value if MAX_ROWS in config.parameters else ""
+    return int(told) if told.isdigit() and int(told) else MAX_PAIRS
+
+
+def record_inputs(takes: Signature) -> tuple[str, ...]:
+    """The record tensors that the scorer reads, of all that the scoring model ``takes``."""
+    return tuple(name for name in takes.shapes if name not in {TEXT, TEXT_LENGTH})
 
 
 def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:

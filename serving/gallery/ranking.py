@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,26 +9,21 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .formulas import BLOCK_BYTES, block_rows
 from .scorer import Floats, Scorer, Tensors
 from .snapshot import View
-
-# What one call of the scorer may hold in temporaries, in bytes.
-BLOCK_BYTES = 128 << 20
-
-# The exported graphs hold about this many float32 copies of a block of records, and of one text record per
-# pair.
-_COPIES = 3
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """The winners for one text, best first: rows of the view int64 [n], scores float32 [n], attention float32
-    [n, F].
+    """The winners for one text, best first: rows of the view int64 [n], scores float32 [n], attention float32 [n, F].
+
+    ``attention`` is None where the scorer has no weight a frame, for no text of any search.
     """
 
     rows: npt.NDArray[np.intp]
     scores: Floats
-    attention: Floats
+    attention: Floats | None
 
 
 class Ranker(Protocol):
@@ -45,19 +39,23 @@ class Ranker(Protocol):
 
 
 class GraphRanker:
-    """Ranks with any scorer: all texts in one pass over the gallery, a block of it at a time."""
+    """Ranks with any scorer: all texts in one pass over the gallery, a block of it at a time.
 
-    def __init__(self, scorer: Scorer, block_bytes: int = BLOCK_BYTES) -> None:
-        self._scorer, self._block_bytes = scorer, block_bytes
+    Args:
+        pair_floats: what the scorer holds for every pair, see ``formulas``.
+        block_bytes: what one call of it may hold.
+    """
+
+    def __init__(self, scorer: Scorer, pair_floats: int, block_bytes: int = BLOCK_BYTES) -> None:
+        self._scorer, self._pair_floats, self._block_bytes = scorer, pair_floats, block_bytes
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``Ranker.rank``.
 
-        The attention is computed again for the winners alone: keeping it for every pair would take F times the scores.
+        Attention is computed again for the winners alone: keeping it for every pair would take F times the scores.
         """
         rows = len(view.timestamps)
-        frames = view.timestamps.shape[1]
-        block = block_rows(view, text, self._block_bytes)
+        block = block_rows(view.tensors, len(tops), self._pair_floats, self._block_bytes)
         scores = np.empty((len(tops), rows), np.float32)
         for start in range(0, rows, block):
             part = slice(start, min(start + block, rows))
@@ -67,14 +65,21 @@ class GraphRanker:
         ranked = []
         for q, top in enumerate(tops):
             winners = best(scores[q], view.dead, min(top, view.count))
-            attention = np.empty((len(winners), frames), np.float32)
             one = {name: values[q : q + 1] for name, values in text.items()}
-            for start in range(0, len(winners), block):
-                part = slice(start, start + block)
-                records = {name: values[winners[part]] for name, values in view.tensors.items()}
-                attention[part] = self._scorer.score(one, records)[1][0]
+            attention = self._attention(view, one, winners) if self._scorer.attends else None
             ranked.append(Ranked(winners, scores[q, winners], attention))
         return ranked
+
+    def _attention(self, view: View, text: Tensors, rows: npt.NDArray[np.intp]) -> Floats:
+        attention = np.empty((len(rows), view.timestamps.shape[1]), np.float32)
+        block = block_rows(view.tensors, 1, self._pair_floats, self._block_bytes)
+        for start in range(0, len(rows), block):
+            part = slice(start, start + block)
+            records = {name: values[rows[part]] for name, values in view.tensors.items()}
+            weights = self._scorer.score(text, records)[1]
+            assert weights is not None
+            attention[part] = weights[0]
+        return attention
 
 
 def best(scores: Floats, dead: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
@@ -93,10 +98,3 @@ def best(scores: Floats, dead: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.i
     chosen = np.concatenate([above, level])
     winners: npt.NDArray[np.intp] = rows[chosen[np.argsort(-candidates[chosen], kind="stable")]]
     return winners
-
-
-def block_rows(view: View, text: Tensors, block_bytes: int) -> int:
-    """How many videos to score at once so that the temporaries stay near ``block_bytes``."""
-    record = sum(math.prod(values.shape[1:]) for values in view.tensors.values())
-    pairs = sum(values.size for values in text.values())
-    return max(1, block_bytes // (4 * _COPIES * (record + pairs + 1)))

@@ -18,10 +18,17 @@ Floats = npt.NDArray[np.float32]
 
 
 class Scorer(Protocol):
-    """Anything that scores Q texts against V videos."""
+    """Anything that scores Q texts against V videos.
 
-    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats]:
-        """Scores float32 [Q, V] and attention float32 [Q, V, F].
+    Attributes:
+        attends: whether its formula has one weight a frame, which it tells.
+    """
+
+    @property
+    def attends(self) -> bool: ...
+
+    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats | None]:
+        """Scores float32 [Q, V], and attention float32 [Q, V, F] where it ``attends``.
 
         ``text`` maps the text record's tensors to float32 [Q, ...], ``records`` the video record's to float16
         [V, ...].
@@ -48,13 +55,15 @@ class OnnxScorer:
         except Exception as error:
             raise BundleError(f"the scorer {path} can't be loaded: {error}") from error
         self._inputs = [port.name for port in self._session.get_inputs()]
-        found = {port.name for port in self._session.get_outputs()}
-        if not {SCORES, ATTENTION} <= found:
-            raise BundleError(f"the scorer {path} returns {sorted(found)}, it must return {SCORES} and {ATTENTION}")
+        found = [port.name for port in self._session.get_outputs()]
+        self.attends = ATTENTION in found
+        self._outputs = [SCORES, ATTENTION] if self.attends else [SCORES]
+        if set(found) != set(self._outputs):
+            raise BundleError(f"the scorer {path} returns {found}, it must return {SCORES} and may return {ATTENTION}")
 
-    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats]:
+    def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats | None]:
         """As ``Scorer.score``; the records are widened to float32 here."""
         given = {**text, **records}
         feeds = {name: np.ascontiguousarray(given[name], np.float32) for name in self._inputs}
-        scores, attention = self._session.run([SCORES, ATTENTION], feeds)
-        return scores, attention
+        scores, *attention = self._session.run(self._outputs, feeds)
+        return scores, attention[0] if self.attends else None

@@ -18,8 +18,6 @@ from .ranking import Ranked
 from .scorer import Floats, Tensors
 from .snapshot import View
 
-SCORER = "topk_attention"
-
 
 class TopKRanker:
     """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, which returns the best alone."""

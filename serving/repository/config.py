@@ -32,11 +32,13 @@ def render(served: Served) -> pb.ModelConfig:
         config.output.add(name=port.name, data_type=_TYPES[port.dtype], dims=port.shape)
     if isinstance(served, Ensemble):
         config.platform = "ensemble"
+        # What no later step reads is not asked for.
+        used = {port.name for port in (*served.outputs, *(p for member in served.steps for p in member.inputs))}
         for member in served.steps:
             step = config.ensemble_scheduling.step.add(model_name=member.name, model_version=-1)
             for port in member.inputs:
                 step.input_map[port.name] = port.name
-            for port in member.outputs:
+            for port in (p for p in member.outputs if p.name in used):
                 step.output_map[port.name] = port.name
         return config
     # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.

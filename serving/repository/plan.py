@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import (
     ATTENTION,
@@ -15,7 +18,9 @@ from ...export.bundle.ports import (
     ID,
     ID_LENGTHS,
     IDS,
+    MASK,
     METADATA,
+    NOISE,
     PRESENT,
     SCORER,
     SCORES,
@@ -28,8 +33,10 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
     VIDEO_ENCODER,
+    GraphPorts,
     Port,
 )
+from ..gallery.formulas import CROSS_ENCODER, pair_floats
 
 VIDEO_DECODER = "video_decoder"
 TOKENIZER = "tokenizer"
@@ -37,8 +44,10 @@ GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
 
-# The most pairs of one scoring request, and the parameter by which the embedded server's ONNX models are told.
+# The most pairs of one scoring request, and of fewer where their temporaries would fill more than these bytes. The
+# parameter tells the embedded server's ONNX models, and clients.
 MAX_PAIRS = 1 << 16
+SCORER_BYTES = 512 << 20
 MAX_ROWS = "framesift.max_rows"
 
 ENCODE_VIDEO = "encode_video"
@@ -101,12 +110,18 @@ Served = Model | Ensemble
 
 
 def plan(manifest: Manifest) -> tuple[Served, ...]:
-    """Every model and ensemble that serves a bundle, members before the ensembles that use them."""
+    """Every model and ensemble that serves a bundle, members before the ensembles that use them.
+
+    Raises:
+        BundleError: a graph's tensor has the name of one that ensembles use, or the scorer is not known.
+    """
+    _check_names(manifest.graphs)
     models = _models(manifest)
     decoder, video, tokenizer, text = (models[n] for n in (VIDEO_DECODER, VIDEO_ENCODER, TOKENIZER, TEXT_ENCODER))
-    record, times = video.outputs, decoder.outputs[1:]
+    record, times = video.outputs, decoder.outputs[len(video.inputs) :]
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
-    named = {port.name for port in record}
+    named, decoded = {port.name for port in record}, {port.name for port in decoder.inputs}
+    described = (port for port in _DESCRIPTION if port.name not in decoded)
     ensembles = (
         Ensemble(ENCODE_VIDEO, 1, decoder.inputs, (*record, *times), (decoder, video)),
         Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),
@@ -120,15 +135,16 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
             scorer.outputs,
             (tokenizer, text, scorer),
         ),
-        Ensemble(INDEX_VIDEO, 1, (*decoder.inputs, *_DESCRIPTION), index.outputs, (decoder, video, index)),
+        Ensemble(INDEX_VIDEO, 1, (*decoder.inputs, *described), index.outputs, (decoder, video, index)),
         Ensemble(SEARCH, search.max_batch, (*tokenizer.inputs, _TOP), search.outputs, (tokenizer, text, search)),
     )
     return (*models.values(), *ensembles)
 
 
 _TOP = Port(TOP, "int32", (1,))
+_ID = Port(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
-    Port(ID, "uint8", ("id bytes",)),
+    _ID,
     Port(SOURCE, "uint8", ("source bytes",)),
     Port(DIGEST, "uint8", (32,)),
     Port(METADATA, "uint8", ("metadata bytes",)),
@@ -141,14 +157,18 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     times = (Port(TIMESTAMPS, "float32", (frames,)), Port(DURATION, "float32", (1,)))
     video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
     record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
+    # Only formulas that weigh frames tell the weights.
+    weighed = any(port.name == ATTENTION for port in scorer.outputs)
     hits = (
         Port(IDS, "uint8", ("id bytes",)),
         Port(ID_LENGTHS, "int32", ("hits",)),
         Port(SCORES, "float32", ("hits",)),
-        Port(ATTENTION, "float32", ("hits", frames)),
+        *((Port(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
         Port(TIMESTAMPS, "float32", ("hits", frames)),
         Port(VERSION, "int64", (1,)),
     )
+    masked = any(port.name == MASK for port in video.inputs)
+    noisy = any(port.name == NOISE for port in video.inputs)
     query = (Port(TEXT, "uint8", ("text bytes",)), Port(TEXT_LENGTH, "int32", (1,)))
     words = b"a warm-up query"
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
@@ -158,13 +178,22 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             VIDEO_DECODER,
             1,
-            (Port(VIDEO, "uint8", ("video bytes",)),),
+            # A video's noise comes from its id.
+            (Port(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
             (*_unbatched(video.inputs), *times),
             body="VideoDecoder",
             instances=2,
             batching=clips,
         ),
-        Model(VIDEO_ENCODER, 8, _unbatched(video.inputs), record, batching=clips, warmup=Warmup()),
+        Model(
+            VIDEO_ENCODER,
+            8,
+            _unbatched(video.inputs),
+            record,
+            batching=clips,
+            # A mask that is no mask makes a graph divide by zero.
+            warmup=Warmup(files={MASK: np.ones(frames, "<f4").tobytes()} if masked else {}),
+        ),
         Model(
             TOKENIZER,
             64,
@@ -192,7 +221,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             scorer.outputs,
             warmup=Warmup({"queries": 1, "videos": 1}),
             # Without an arena the memory of a large request is given back.
-            parameters={MAX_ROWS: str(MAX_PAIRS), "enable_mem_arena": "0"},
+            parameters={MAX_ROWS: str(max_pairs(manifest)), "enable_mem_arena": "0"},
         ),
         Model(
             GALLERY_INDEX,
@@ -204,11 +233,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             GALLERY_SEARCH,
-            32,
+            # A cross-encoder takes milliseconds a pair: four texts with the longest list of hits take ten seconds.
+            4 if manifest.scorer == CROSS_ENCODER else 32,
             (*text_record, _TOP),
             hits,
             body="GallerySearch",
-            batching=texts,
+            batching=replace(texts, timeout_s=60) if manifest.scorer == CROSS_ENCODER else texts,
         ),
         Model(
             GALLERY_LOOKUP,
@@ -224,6 +254,19 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
     )
     return {model.name: model for model in models}
+
+
+def max_pairs(manifest: Manifest) -> int:
+    """The most pairs of one scoring request."""
+    return max(1, min(MAX_PAIRS, SCORER_BYTES // (4 * pair_floats(manifest))))
+
+
+def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
+    # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
+    taken = {VIDEO, TEXT, TEXT_LENGTH, TOP, TIMESTAMPS, DURATION, *(port.name for port in _DESCRIPTION)}
+    for graph in (VIDEO_ENCODER, TEXT_ENCODER):
+        if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
+            raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")
 
 
 def _unbatched(ports: tuple[Port, ...]) -> tuple[Port, ...]:

@@ -6,19 +6,30 @@ import filecmp
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import BundleError
+from framesift.export.bundle.ports import Port
 from framesift.export.bundle.store import Bundle
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy
-from framesift.serving.repository.plan import Ensemble, Model, plan
+from framesift.serving.repository.plan import Ensemble, Model, max_pairs, plan
 from framesift.serving.repository.render import differences, reference_manifest, write
+
+from .toy_ports import toy_manifest
 
 COMMITTED = Path(__file__).parents[2] / "model_repository"
 PLAN = plan(reference_manifest())
+# What a video encoder, a text encoder and a scorer may take and give beside the reference model's.
+NOISY = toy_manifest(3, 32, 8, mask=True, noise=(4, 6))
+FIXED = toy_manifest(3, 32, 8, scorer="token_frame", dtype="float32", words=20, attends=False)
+SLOW = toy_manifest(3, 32, 8, scorer="cross_encoder", mask=True, attends=False)
+PLANS = {"reference": PLAN, "noisy": plan(NOISY), "fixed": plan(FIXED), "slow": plan(SLOW)}
+SERVED = [pytest.param(served, id=f"{name}-{served.name}") for name, found in PLANS.items() for served in found]
 
 # Runs without the environment's .pth files, so that framesift can come from the deployment alone, as in the container.
 _IMPORT_ALL = """
@@ -46,7 +57,7 @@ print(*names)
 """
 
 
-@pytest.mark.parametrize("served", PLAN, ids=lambda s: s.name)
+@pytest.mark.parametrize("served", SERVED)
 def test_a_configuration_survives_its_text(served: Model | Ensemble) -> None:
     config = render(served)
     assert parse(to_text(config)) == config
@@ -57,7 +68,7 @@ def test_the_committed_repository_is_what_the_plan_says() -> None:
     assert differences(COMMITTED, reference_manifest()) == []
 
 
-@pytest.mark.parametrize("ensemble", [s for s in PLAN if isinstance(s, Ensemble)], ids=lambda s: s.name)
+@pytest.mark.parametrize("ensemble", [p for p in SERVED if isinstance(p.values[0], Ensemble)])
 def test_every_step_finds_its_inputs(ensemble: Ensemble) -> None:
     known = {port.name for port in ensemble.inputs}
     for member in ensemble.steps:
@@ -66,8 +77,86 @@ def test_every_step_finds_its_inputs(ensemble: Ensemble) -> None:
     assert {port.name for port in ensemble.outputs} <= known
 
 
-def test_no_output_is_text() -> None:
-    assert all(port.dtype in {"uint8", "int32", "int64", "float32", "bool"} for s in PLAN for port in s.outputs)
+@pytest.mark.parametrize("served", SERVED)
+def test_no_output_is_text_and_no_port_comes_twice(served: Model | Ensemble) -> None:
+    assert all(port.dtype in {"uint8", "int32", "int64", "float32", "bool"} for port in served.outputs)
+    for ports in (served.inputs, served.outputs):
+        assert len({port.name for port in ports}) == len(ports)
+
+
+def _named(name: str) -> dict[str, Model | Ensemble]:
+    return {served.name: served for served in PLANS[name]}
+
+
+def test_a_decoder_writes_all_that_the_encoder_reads() -> None:
+    found = _named("noisy")
+    decoder, encoder = found["video_decoder"], found["video_encoder"]
+    assert [(p.name, p.dtype, p.shape) for p in decoder.outputs] == [
+        ("frames", "uint8", (3, 3, 32, 32)),
+        ("mask", "float32", (3,)),
+        ("noise", "float32", (3, 4, 6)),
+        ("timestamps", "float32", (3,)),
+        ("duration", "float32", (1,)),
+    ]
+    assert decoder.outputs[:3] == encoder.inputs == found["encode_frames"].inputs
+    assert [p.name for p in decoder.inputs] == [p.name for p in found["encode_video"].inputs] == ["video", "id"]
+    assert [p.name for p in found["index_video"].inputs] == ["video", "id", "source", "digest", "metadata"]
+    assert [p.name for p in found["encode_video"].outputs][-2:] == ["timestamps", "duration"]
+
+
+def test_a_video_without_noise_needs_no_id_to_be_encoded() -> None:
+    for name in ("reference", "slow"):
+        assert [p.name for p in _named(name)["encode_video"].inputs] == ["video"]
+        assert [p.name for p in _named(name)["index_video"].inputs] == ["video", "id", "source", "digest", "metadata"]
+
+
+def test_only_a_scorer_that_weighs_frames_tells_attention() -> None:
+    for name, told in (("reference", True), ("noisy", True), ("fixed", False), ("slow", False)):
+        for served in ("scorer", "score_text", "gallery_search", "search"):
+            assert ("attention" in {port.name for port in _named(name)[served].outputs}) is told, (name, served)
+
+
+def test_a_models_first_request_is_one_that_it_takes() -> None:
+    text = render(_named("fixed")["text_encoder"]).model_warmup[0].inputs["token_ids"]
+    assert list(text.dims) == [20]
+    assert list(render(_named("noisy")["text_encoder"]).model_warmup[0].inputs["token_ids"].dims) == [16]
+    warmup = render(_named("noisy")["video_encoder"]).model_warmup[0].inputs
+    assert {name: list(entry.dims) for name, entry in warmup.items()} == {
+        "frames": [3, 3, 32, 32],
+        "mask": [3],
+        "noise": [3, 4, 6],
+    }
+    encoder = _named("noisy")["video_encoder"]
+    assert isinstance(encoder, Model)
+    assert encoder.warmup is not None
+    assert warmup["mask"].input_data_file == "mask"
+    assert np.frombuffer(encoder.warmup.files["mask"], np.float32).tolist() == [1, 1, 1]
+
+
+def test_a_scoring_request_has_as_many_pairs_as_memory_allows() -> None:
+    assert max_pairs(reference_manifest()) == max_pairs(NOISY) == 65536
+    large = toy_manifest(12, 32, 512, scorer="cross_encoder", attends=False)
+    assert max_pairs(large) == (512 << 20) // (4 * 26 * 13 * 512)
+    (scorer,) = (served for served in plan(large) if served.name == "scorer")
+    assert render(scorer).parameters["framesift.max_rows"].string_value == str(max_pairs(large))
+    assert _named("slow")["search"].max_batch < _named("fixed")["search"].max_batch
+
+
+def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
+    graphs = dict(NOISY.graphs)
+    graphs["text_encoder"] = replace(graphs["text_encoder"], outputs=(Port("text", "float32", ("batch", 8)),))
+    with pytest.raises(BundleError, match="tensors of the text_encoder can't be named text"):
+        plan(replace(NOISY, graphs=graphs))
+
+
+def test_what_no_later_step_reads_is_not_asked_for() -> None:
+    graphs = dict(SLOW.graphs)
+    text = graphs["text_encoder"]
+    graphs["text_encoder"] = replace(text, outputs=(*text.outputs, Port("first_stage", "float32", ("batch", 8))))
+    found = {served.name: render(served) for served in plan(replace(SLOW, graphs=graphs))}
+    for ensemble, asked in (("score_text", False), ("search", True)):
+        (step,) = (s for s in found[ensemble].ensemble_scheduling.step if s.model_name == "text_encoder")
+        assert ("first_stage" in step.output_map) is asked
 
 
 def test_frames_travel_as_bytes_and_every_queue_is_bounded() -> None:

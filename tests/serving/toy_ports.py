@@ -1,14 +1,18 @@
-"""Ports of a small model with a scorer graph of its own, for tests that need a manifest but no checkpoint."""
+"""Ports and manifests of small models with a scorer graph of their own, for tests that need no checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from framesift.export.bundle.ports import (
     ATTENTION,
     FRAME_EMBEDDINGS,
     FRAMES,
+    MASK,
     MEAN_EMBEDDING,
+    NOISE,
     SCORER,
     SCORES,
     TEXT_EMBEDDING,
@@ -20,8 +24,27 @@ from framesift.export.bundle.ports import (
 )
 
 
-def toy_ports(frames: int, size: int, width: int) -> Mapping[str, GraphPorts]:
-    """Records of frame embeddings [F, D] and a mean [D]; texts of one embedding [D]."""
+def toy_ports(
+    frames: int,
+    size: int,
+    width: int,
+    *,
+    dtype: str = "uint8",
+    mask: bool = False,
+    noise: tuple[int, int] | None = None,
+    words: int | None = None,
+    attends: bool = True,
+) -> Mapping[str, GraphPorts]:
+    """Records of frame embeddings [F, D] and a mean [D]; texts of one embedding [D].
+
+    ``dtype`` is that of the pixels; ``mask`` and ``noise``, its samples and patches, say what else the video encoder
+    takes; ``words`` fixes the length of a text.
+    """
+    takes = [Port(FRAMES, dtype, ("batch", frames, 3, size, size))]
+    if mask:
+        takes.append(Port(MASK, "float32", ("batch", frames)))
+    if noise:
+        takes.append(Port(NOISE, "float32", ("batch", frames, *noise)))
     record = (
         Port(FRAME_EMBEDDINGS, "float32", ("batch", frames, width)),
         Port(MEAN_EMBEDDING, "float32", ("batch", width)),
@@ -32,12 +55,33 @@ def toy_ports(frames: int, size: int, width: int) -> Mapping[str, GraphPorts]:
     )
     scores = (
         Port(SCORES, "float32", ("queries", "videos")),
-        Port(ATTENTION, "float32", ("queries", "videos", frames)),
+        *((Port(ATTENTION, "float32", ("queries", "videos", frames)),) if attends else ()),
     )
     return {
-        VIDEO_ENCODER: GraphPorts((Port(FRAMES, "uint8", ("batch", frames, 3, size, size)),), record),
+        VIDEO_ENCODER: GraphPorts(tuple(takes), record),
         TEXT_ENCODER: GraphPorts(
-            (Port(TOKEN_IDS, "int64", ("batch", "length")),), (Port(TEXT_EMBEDDING, "float32", ("batch", width)),)
+            (Port(TOKEN_IDS, "int64", ("batch", words or "length")),),
+            (Port(TEXT_EMBEDDING, "float32", ("batch", width)),),
         ),
         SCORER: GraphPorts(scored, scores),
     }
+
+
+def toy_manifest(
+    frames: int, size: int, width: int, *, scorer: str = "frame_softmax", fingerprint: str = "model-a", **ports: Any
+) -> Manifest:
+    """A manifest of ``toy_ports``, with the pixels' profile that goes with them."""
+    return Manifest(
+        system="dong2026",
+        scorer=scorer,
+        fingerprint=fingerprint,
+        embed_dim=width,
+        frames=FrameProfile(
+            count=frames,
+            size=size,
+            resize="tensor_bicubic" if ports.get("dtype") == "float32" else "pil_bicubic",
+            missing="mask" if ports.get("mask") else "repeat",
+        ),
+        tokenizer=TokenizerProfile(),
+        graphs=toy_ports(frames, size, width, **ports),
+    )

@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import (
     GRPCInferenceServiceServicer,
@@ -24,13 +25,14 @@ from tritonclient.grpc.service_pb2_grpc import (
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from framesift.export.bundle.errors import FramesiftError, InvalidVideo
-from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import (
     ATTENTION,
     DURATION,
     FRAME_EMBEDDINGS,
     FRAMES,
     MEAN_EMBEDDING,
+    SCORER,
     SCORES,
     TEXT,
     TEXT_EMBEDDING,
@@ -47,8 +49,10 @@ from framesift.serving.client.sync import Client
 from framesift.serving.gallery.place import open_gallery
 from framesift.serving.gallery.ranking import GraphRanker
 from framesift.serving.gallery.snapshot import Snapshot
+from framesift.serving.repository.config import render
+from framesift.serving.repository.plan import plan
 
-from ..toy_ports import toy_ports
+from ..toy_ports import toy_manifest
 
 F, D, S = 3, 8, 32
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -68,6 +72,8 @@ def score(text: npt.NDArray[Any], frames: npt.NDArray[Any]) -> tuple[npt.NDArray
 
 
 class ToyScorer:
+    attends = True
+
     def score(self, text: Arrays, records: Arrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         return score(text[TEXT_EMBEDDING], records[FRAME_EMBEDDINGS])
 
@@ -77,13 +83,16 @@ class ToyServer(GRPCInferenceServiceServicer):
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
+        self.received: list[Arrays] = []
+        self.configs = {served.name: render(served) for served in plan(manifest)}
+        self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
         self.busy_answers = 0
         self.index, self.lookup, self.search = GalleryIndex(), GalleryLookup(), GallerySearch()
         self.index.setup({}, folder)
         self.lookup.setup({}, folder)
         self.search._text = [TEXT_EMBEDDING]
-        self.search.ranker = GraphRanker(ToyScorer())
+        self.search.ranker = GraphRanker(ToyScorer(), F)
         self.search.snapshot = Snapshot(open_gallery(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
         self.search.snapshot.start()
 
@@ -91,9 +100,21 @@ class ToyServer(GRPCInferenceServiceServicer):
         return pb.ServerReadyResponse(ready=self.is_ready)
 
     def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
-        assert request.name == "score_text"
-        names = (TEXT, TEXT_LENGTH, FRAME_EMBEDDINGS)
-        return pb.ModelMetadataResponse(inputs=[pb.ModelMetadataResponse.TensorMetadata(name=name) for name in names])
+        config = self.configs[request.name]
+        batch = [-1] if config.max_batch_size else []
+        return pb.ModelMetadataResponse(
+            inputs=[
+                pb.ModelMetadataResponse.TensorMetadata(
+                    name=port.name,
+                    datatype=model_config_pb2.DataType.Name(port.data_type).removeprefix("TYPE_"),
+                    shape=[*batch, *port.dims],
+                )
+                for port in config.input
+            ]
+        )
+
+    def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
+        return pb.ModelConfigResponse(config=self.configs[request.name])
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
         arrays = {
@@ -101,6 +122,7 @@ class ToyServer(GRPCInferenceServiceServicer):
             for port, raw in zip(request.inputs, request.raw_input_contents, strict=True)
         }
         self.requests.append((request.model_name, {name: array.shape for name, array in arrays.items()}))
+        self.received.append(arrays)
         model: Callable[[Arrays], Arrays | FramesiftError] | None = getattr(self, f"_{request.model_name}", None)
         if model is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.model_name}' is not found")
@@ -127,7 +149,10 @@ class ToyServer(GRPCInferenceServiceServicer):
         return np.stack([embed(row, D) for row in rows])
 
     def _search(self, arrays: Arrays) -> Arrays | FramesiftError:
-        return self.search.run([{TEXT_EMBEDDING: self._text(arrays), TOP: arrays[TOP]}])[0]
+        found = self.search.run([{TEXT_EMBEDDING: self._text(arrays), TOP: arrays[TOP]}])[0]
+        if isinstance(found, dict) and not self.attends:
+            del found[ATTENTION]
+        return found
 
     def _encode_video(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         raw = arrays[VIDEO][0].tobytes()
@@ -160,7 +185,7 @@ class ToyServer(GRPCInferenceServiceServicer):
 
     def _score_text(self, arrays: Arrays) -> Arrays:
         scores, attention = score(self._text(arrays), arrays[FRAME_EMBEDDINGS])
-        return {SCORES: scores, ATTENTION: attention}
+        return {SCORES: scores, ATTENTION: attention} if self.attends else {SCORES: scores}
 
 
 class Blocking:
@@ -178,17 +203,14 @@ class Blocking:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyServer]:
+def manifest(request: pytest.FixtureRequest) -> Manifest:
+    """Parametrized indirectly: what ``toy_manifest`` takes beside the sizes."""
+    return toy_manifest(F, S, D, **getattr(request, "param", {}))
+
+
+@pytest.fixture
+def server(manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToyServer]:
     monkeypatch.setenv("FRAMESIFT_GALLERY", str(tmp_path / "gallery"))
-    manifest = Manifest(
-        system="dong2026",
-        scorer="toy",
-        fingerprint="model-a",
-        embed_dim=D,
-        frames=FrameProfile(count=F, size=S),
-        tokenizer=TokenizerProfile(),
-        graphs=toy_ports(F, S, D),
-    )
     (tmp_path / "manifest.json").write_text(manifest.to_json())
     server = ToyServer(tmp_path, manifest)
     yield server

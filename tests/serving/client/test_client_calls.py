@@ -136,8 +136,16 @@ def test_scores_of_many_texts_are_joined(client: Any) -> None:
         (lambda c: c.index(b"x", source="a\0"), InvalidRequest, "source"),
         (lambda c: c.index(b"x", metadata={"a": {1, 2}}), InvalidRequest, "JSON"),
         (lambda c: c.lookup([" a"]), InvalidRequest, "white space"),
-        (lambda c: c.encode_frames(np.zeros((3, 3, 32, 32), np.uint8)), InvalidRequest, "must be uint8"),
-        (lambda c: c.encode_frames(np.zeros((1, 3, 3, 32, 32), np.float32)), InvalidRequest, "are float32"),
+        (
+            lambda c: c.encode_frames(np.zeros((3, 3, 32, 32), np.uint8)),
+            InvalidRequest,
+            r"frames has the shape \[3, 3, 32, 32\]",
+        ),
+        (
+            lambda c: c.encode_frames(np.zeros((1, 3, 3, 32, 32), np.float32)),
+            InvalidRequest,
+            "are float32, the model takes uint8",
+        ),
         (lambda c: c.score(["x"], []), InvalidRequest, "got 1 and 0"),
         (lambda c: c.score(["x"], [VideoRecord({})]), InvalidRequest, "'frame_embeddings'"),
     ],

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.layout import GalleryRecord
 
-from ..toy_ports import toy_ports
+from ..toy_ports import toy_manifest
 
 FRAMES, SIZE, DIM = 3, 32, 8
 
@@ -22,15 +22,7 @@ MakeRecord = Callable[..., GalleryRecord]
 
 @pytest.fixture
 def manifest() -> Manifest:
-    return Manifest(
-        system="dong2026",
-        scorer="toy",
-        fingerprint="model-a",
-        embed_dim=DIM,
-        frames=FrameProfile(count=FRAMES, size=SIZE),
-        tokenizer=TokenizerProfile(),
-        graphs=toy_ports(FRAMES, SIZE, DIM),
-    )
+    return toy_manifest(FRAMES, SIZE, DIM)
 
 
 @pytest.fixture

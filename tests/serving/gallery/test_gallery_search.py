@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,15 @@ from framesift.export.bundle.ports import (
     VERSION,
 )
 from framesift.serving.backends.gallery_search import GallerySearch
+from framesift.serving.gallery.formulas import block_rows
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.packing import unpack_joined
 from framesift.serving.gallery.place import GALLERY_VARIABLE
-from framesift.serving.gallery.ranking import GraphRanker, best, block_rows
+from framesift.serving.gallery.ranking import GraphRanker, best
 from framesift.serving.gallery.scorer import OnnxScorer
 from framesift.serving.gallery.store import Gallery
+
+from ..toy_ports import toy_manifest
 
 MakeRecord = Callable[..., GalleryRecord]
 Answer = dict[str, npt.NDArray[Any]]
@@ -42,7 +47,7 @@ Answer = dict[str, npt.NDArray[Any]]
 FRAMES, DIM = 3, 8
 
 
-def _scorer_graph(attention: str = ATTENTION) -> onnx.ModelProto:
+def _scorer_graph(attention: str = ATTENTION, attends: bool = True) -> onnx.ModelProto:
     """score = sum over frames of softmax(t.f) * (t.f), the same shape of problem as text-conditioned
     pooling.
     """
@@ -58,7 +63,7 @@ def _scorer_graph(attention: str = ATTENTION) -> onnx.ModelProto:
     outputs = [
         helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["queries", "videos"]),
         helper.make_tensor_value_info(attention, TensorProto.FLOAT, ["queries", "videos", FRAMES]),
-    ]
+    ][: 2 if attends else 1]
     graph = helper.make_graph(nodes, "scorer", inputs, outputs)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -78,19 +83,28 @@ def _reference(
     return found
 
 
-@pytest.fixture
-def search(
+@contextmanager
+def _searching(
     tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GallerySearch]:
     version = tmp_path / "gallery_search" / "1"
     version.mkdir(parents=True)
     (version / "manifest.json").write_text(manifest.to_json())
-    onnx.save(_scorer_graph(), version / f"{SCORER}.onnx")
+    attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
+    onnx.save(_scorer_graph(attends=attends), version / f"{SCORER}.onnx")
     monkeypatch.setenv(GALLERY_VARIABLE, str(folder))
     body = GallerySearch()
     body.setup({}, version)
     yield body
     body.finalize()
+
+
+@pytest.fixture
+def search(
+    tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GallerySearch]:
+    with _searching(tmp_path, folder, manifest, monkeypatch) as body:
+        yield body
 
 
 @pytest.fixture
@@ -236,13 +250,13 @@ def test_the_size_of_a_block_changes_nothing(
     view, text = search.snapshot.view, {TEXT_EMBEDDING: _texts(3)}
     scorer = OnnxScorer(tmp_path / "gallery_search" / "1" / f"{SCORER}.onnx", 1)
     whole = search.ranker.rank(view, text, [9, 101, 2])
-    cut = GraphRanker(scorer, block_bytes).rank(view, text, [9, 101, 2])
+    cut = GraphRanker(scorer, 4 * FRAMES, block_bytes).rank(view, text, [9, 101, 2])
     for expected, found in zip(whole, cut, strict=True):
         np.testing.assert_array_equal(found.rows, expected.rows)
         np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-6)
         np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-5, atol=1e-7)
-    blocks = -(-101 // block_rows(view, text, block_bytes))
-    assert blocks == {1: 101, 3000: 21, 1 << 20: 1}[block_bytes]
+    blocks = -(-101 // block_rows(view.tensors, 3, 4 * FRAMES, block_bytes))
+    assert blocks == {1: 101, 3000: 17, 1 << 20: 1}[block_bytes]
 
 
 def test_only_the_tensors_that_the_scorer_reads_are_held(search: GallerySearch) -> None:
@@ -270,5 +284,42 @@ def test_a_scorer_that_can_not_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="can't be loaded"):
         OnnxScorer(tmp_path / "scorer.onnx", 1)
     onnx.save(_scorer_graph(attention="weights"), tmp_path / "scorer.onnx")
-    with pytest.raises(BundleError, match="must return scores and attention"):
+    with pytest.raises(BundleError, match="must return scores and may return attention"):
         OnnxScorer(tmp_path / "scorer.onnx", 1)
+
+
+def test_without_attention_the_answer_has_none(
+    tmp_path: Path, folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = toy_manifest(FRAMES, 32, DIM, scorer="multi_grained", attends=False)
+    records = [make_record(f"v{n}", seed=n) for n in range(33)]
+    with _searching(tmp_path, folder, manifest, monkeypatch) as search:
+        (empty,) = _answers(search, _request(_texts(2), 5))
+        assert empty.keys() == {IDS, ID_LENGTHS, SCORES, TIMESTAMPS, VERSION}
+        _wait(search, Gallery.open(folder, manifest).add(records).version)
+        text = _texts(3)
+        (answer,) = _answers(search, _request(text, 6))
+        assert answer.keys() == empty.keys()
+        for q, (ids, scores, _) in enumerate(_reference(text, records, 6)):
+            assert _ids(answer, q) == ids
+            np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_cross_encoder_orders_what_the_means_chose(
+    tmp_path: Path, folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = toy_manifest(FRAMES, 32, DIM, scorer="cross_encoder", attends=False)
+    records = [make_record(f"v{n}", seed=n) for n in range(33)]
+    means = np.stack([record.tensors[MEAN_EMBEDDING].astype(np.float16) for record in records]).astype(np.float64)
+    text = _texts(3)
+    with _searching(tmp_path, folder, replace(manifest, config={"shortlist": 10}), monkeypatch) as search:
+        assert set(search.snapshot.view.tensors) == {FRAME_EMBEDDINGS, MEAN_EMBEDDING}
+        _wait(search, Gallery.open(folder, manifest).add(records).version)
+        for top in (4, 10, 12, 50):
+            (answer,) = _answers(search, _request(text, top))
+            assert ATTENTION not in answer
+            for q in range(len(text)):
+                chosen = np.sort(np.argsort(-(means @ text[q]), kind="stable")[: max(top, 10)])
+                ((ids, scores, _),) = _reference(text[q : q + 1], [records[v] for v in chosen], top)
+                assert _ids(answer, q) == ids
+                np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
