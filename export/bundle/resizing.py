@@ -45,9 +45,9 @@ def tensor_bicubic(image: Image8, size: int) -> npt.NDArray[np.float32]:
     first = int(columns.min())
     used = np.ascontiguousarray(image[:, first : int(columns.max()) + 1])
     lines = used.reshape(len(used), -1)
-    narrowed = np.zeros((size, lines.shape[1]), np.float32)
+    narrowed, part = np.zeros((2, size, lines.shape[1]), np.float32)
     for row, weight in zip(rows, down, strict=True):
-        narrowed += lines[row] * weight[:, None]
+        narrowed += np.multiply(lines[row], weight[:, None], out=part)
     pixels = np.zeros((size, 3, size), np.float32)
     for column, weight in zip(columns - first, across, strict=True):
         pixels += _planes(narrowed, column) * weight

@@ -37,7 +37,7 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
         container: Mapping[str, str] | None = None,
         milliseconds: Sequence[int] | None = None,
         pixels: str = "yuv420p",
-        rate: int = 25,
+        rate: int | Fraction = 25,
     ) -> Path:
         path = tmp_path / f"clip{next(written)}{suffix}"
         with av.open(str(path), "w", options=dict(container or {})) as out:
