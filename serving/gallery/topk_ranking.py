@@ -25,8 +25,9 @@ class TopKRanker:
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 
     def __init__(self, manifest: Manifest) -> None:
-        config = manifest.config
-        self.shape = HeadShape(manifest.frames.count, manifest.embed_dim, config["top_k"], config["heads"])
+        config, frames = manifest.config, manifest.frames.count
+        # X-Pool keeps every frame, so its checkpoints name no K.
+        self.shape = HeadShape(frames, manifest.embed_dim, config.get("top_k", frames), config["heads"])
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

@@ -37,6 +37,16 @@ def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
+def test_zeros_are_kept(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    """A mask of padding, and a word that is no word, are zeros."""
+    record = make_record("a")
+    zeros = {name: np.zeros_like(values) for name, values in record.tensors.items()}
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([replace(record, tensors=zeros)])
+    (row,) = Gallery.existing(folder).reader().batches([*zeros], -1)
+    assert all(not column(row, name, values.shape).any() for name, values in zeros.items())
+
+
 def test_the_same_id_again_replaces_the_record(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
     with Gallery.open(folder, manifest) as gallery:
         first = gallery.add([make_record("a"), make_record("b")])

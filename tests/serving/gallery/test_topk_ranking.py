@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +137,10 @@ def test_rankings_follow_the_gallery(
     agree()
     add(700)
     agree()
+
+
+def test_every_frame_is_kept_where_the_model_names_no_k(
+    make_ranker: Callable[[Manifest], TopKRanker], topk_manifest: Manifest
+) -> None:
+    assert make_ranker(topk_manifest).shape == SHAPE
+    assert make_ranker(replace(topk_manifest, config={"heads": 1})).shape == HeadShape(5, 64, 5)
