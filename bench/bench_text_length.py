@@ -41,10 +41,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     from framesift.export.graphs import graphs, ports, random_token_ids
     from framesift.export.onnx import write_graph
     from framesift.export.systems.dong2026 import Config, Dong2026
+    from framesift.export.systems.factorised import Factorised
 
     torch.manual_seed(0)
     # The vision tower plays no part here.
-    model = Dong2026(Config(clip=replace(VIT_B_32, vision_layers=1)))
+    model = Factorised(Dong2026(Config(clip=replace(VIT_B_32, vision_layers=1))), "dong2026")
     path: Path = tmp_path_factory.mktemp("graphs") / "text_encoder.onnx"
     example = random_token_ids(model, 3, 7, torch.Generator().manual_seed(0))
     write_graph(graphs(model)[TEXT_ENCODER], (example,), ports(model)[TEXT_ENCODER], path)

@@ -3,64 +3,61 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from . import parity
 from .bundle.errors import BundleError, CheckpointError
-from .bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from .bundle.merges_file import clip_merges
+from .bundle.manifest import FrameProfile, Manifest
 from .bundle.store import Bundle, seal, staged
-from .bundle.text import Tokenizer
-from .checkpoint import Checkpoint, fingerprint, fit, load, save
-from .graphs import ports
+from .checkpoint import Checkpoint, fingerprint, load, save
+from .graphs import ports, with_pixels
 from .onnx import OPSET, write_graphs
-from .systems.dong2026 import SCORER, SYSTEM, Dong2026, config_from_state
+from .parity_rows import demand
+from .systems.contract import System
+from .systems.dong2026 import Dong2026
+from .systems.factorised import Factorised
+from .systems.preprocessing import Preprocessing, Resize, Sampler
+from .systems.recognise import AUTO, Recognised, build, recognise, settled
+from .vocabulary import tokenizer_files
 
 WEIGHTS = "weights.safetensors"
+# How many videos a cross-encoder looks at, of those that the mean vector put first.
+SHORTLIST = 100
 
 
-def load_model(checkpoint: Checkpoint, options: Mapping[str, Any]) -> Dong2026:
-    """The eager model of a checkpoint; ``options`` fill in what the weights don't show.
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint's model, what was recognised in it, and the options that its weights don't show."""
+
+    system: System
+    recognised: Recognised
+    options: Mapping[str, Any]
+
+
+def load_system(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Loaded:
+    """The eager system of a checkpoint.
+
+    Args:
+        options: what the weights don't show; what is not given comes from the checkpoint, or is the authors' default.
+        system: one of ``recognise.SYSTEMS``.
 
     Raises:
         CheckpointError: the weights and options don't make a whole model.
     """
-    config = config_from_state(checkpoint.state, {**checkpoint.options, **options})
-    model = Dong2026(config)
-    fit(model, checkpoint.state)
-    return model.eval()
-
-
-def tokenizer_files(checkpoint: Checkpoint, vocab_size: int, merges: Path | None, folder: Path) -> TokenizerProfile:
-    """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or CLIP's.
-
-    Raises:
-        CheckpointError: its size is not that of the checkpoint's token embedding.
-    """
-    if merges is not None:
-        name = "merges.txt.gz" if merges.suffix == ".gz" else "merges.txt"
-        shutil.copyfile(merges, folder / name)
-    elif checkpoint.merges is not None:
-        name = "merges.txt"
-        (folder / name).write_text(checkpoint.merges, encoding="utf-8")
-    else:
-        name = "merges.txt.gz"
-        shutil.copyfile(clip_merges(), folder / name)
-    length = checkpoint.state["clip.positional_embedding"].shape[0]
-    buckets = tuple(b for b in (16, 32) if b < length)
-    profile = TokenizerProfile(merges=name, context_length=length, buckets=(*buckets, length))
-    found = Tokenizer.load(folder / name, profile).vocab_size
-    if found != vocab_size:
-        raise CheckpointError(
-            f"the checkpoint knows {vocab_size} tokens and the vocabulary {merges or name} makes {found}: "
-            "pass the merges file that it was trained with (--merges)"
-        )
-    return profile
+    state = checkpoint.state
+    if system == AUTO and "top_k" in {**checkpoint.options, **options} and "pool_frames.q_proj.weight" in state:
+        # X-Pool keeps every frame: who chooses K has the reference model, of which it is a case.
+        system = "dong2026"
+    recognised = recognise(state, system)
+    known = {**recognised.found, **recognised.assumed}
+    options = {**{key: value for key, value in checkpoint.options.items() if key in known}, **options}
+    model = build(state, options, system)
+    wrapped = Factorised(model, recognised.system) if isinstance(model, Dong2026) else model
+    return Loaded(wrapped.eval(), recognised, settled(state, options, system))
 
 
 def build_bundle(
@@ -68,6 +65,10 @@ def build_bundle(
     out: Path,
     *,
     options: Mapping[str, Any],
+    system: str = AUTO,
+    sampler: Sampler | None = None,
+    resize: Resize | None = None,
+    shortlist: int = SHORTLIST,
     merges: Path | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
@@ -75,48 +76,105 @@ def build_bundle(
     """Export a checkpoint; the bundle appears at ``out`` only if every graph agrees with eager PyTorch.
 
     Args:
-        options: frames, top_k, heads, temporal where the checkpoint doesn't tell.
+        options: what the checkpoint doesn't tell, by the system's names: frames, top_k, heads and others.
+        system: one of ``recognise.SYSTEMS``.
+        sampler, resize: by name, where they shall not be the authors'.
+        shortlist: how many videos a cross-encoder re-ranks; other systems score every video.
         report: called with a line for every step.
 
     Raises:
         CheckpointError, BundleError, ParityError: nothing is left behind.
     """
-    loaded = load(checkpoint)
-    model = load_model(loaded, options)
-    config = model.config
-    report(
-        f"{SYSTEM}: {config.clip.vision_width}-wide vision tower of {config.clip.vision_layers} layers, "
-        f"patch {config.clip.patch}, {config.clip.image_size} px; {config.options()}"
-    )
+    file = load(checkpoint)
+    loaded = load_system(file, options, system)
+    model = loaded.system
+    authors = loaded.recognised.preprocessing
+    profile = replace(authors, frames=model.frames, sampler=sampler or authors.sampler, resize=resize or authors.resize)
+    report(loaded.recognised.describe())
+    frames = _frames(profile)
+    with_pixels(model, frames.dtype)
     with staged(out, overwrite=overwrite) as folder:
-        tokenizer = tokenizer_files(loaded, config.clip.vocab_size, merges, folder)
-        save(folder / WEIGHTS, model, config.options(), loaded.merges)
+        tokenizer = tokenizer_files(
+            file,
+            model.vocab_size,
+            merges,
+            folder,
+            words=min(profile.words, model.words),
+            whole_text=model.whole_text,
+            sliced_from=profile.sliced_from,
+        )
+        if tokenizer.sliced_from is not None:
+            longest = tokenizer.context_length - 2
+            report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")
+        save(folder / WEIGHTS, model.trained, _saved(loaded), file.merges)
         report("writing the ONNX graphs")
         write_graphs(model, folder)
-        frames = FrameProfile(count=config.frames, size=config.clip.image_size)
+        config = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
+        config |= loaded.options
+        if model.scorer == "cross_encoder":
+            config["shortlist"] = shortlist
+        chosen = {"sampler": frames.sampler, "resize": frames.resize}
         manifest = Manifest(
-            system=SYSTEM,
-            scorer=SCORER,
-            fingerprint=fingerprint(model.state_dict(), config.options()),
-            embed_dim=config.clip.embed_dim,
+            system=model.name,
+            scorer=model.scorer,
+            fingerprint=fingerprint(model.trained.state_dict(), {**loaded.options, **chosen}),
+            embed_dim=loaded.recognised.found["clip"].embed_dim,
             frames=frames,
             tokenizer=tokenizer,
             graphs=ports(model),
-            config=config.options(),
+            config=config,
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
         report("comparing every graph with eager float64")
         rows = list(parity.compare_graphs(model, folder))
-        parity.demand(rows)
+        demand(rows)
         seal(folder, replace(manifest, parity=tuple(row.as_json() for row in rows)))
     return Bundle.open(out)
 
 
+def eager_system(bundle: Bundle) -> System:
+    """The bundle's own weights as the eager system, for comparison.
+
+    Raises:
+        BundleError: the weights don't make the system that the manifest names.
+    """
+    manifest = bundle.manifest
+    try:
+        system = load_system(load(bundle.file(WEIGHTS)), {}, manifest.system).system
+    except CheckpointError as error:
+        raise BundleError(f"{bundle.root} holds no {manifest.system} that this framesift knows: {error}") from error
+    return with_pixels(system, manifest.frames.dtype)
+
+
 def eager_model(bundle: Bundle) -> Dong2026:
-    """The bundle's own weights as the eager model, for comparison."""
-    if bundle.manifest.system != SYSTEM:
-        raise BundleError(f"{bundle.root} holds {bundle.manifest.system}, this framesift knows {SYSTEM}")
-    return load_model(load(bundle.file(WEIGHTS)), {})
+    """The reference model of a bundle that holds one, or X-Pool, which is a case of it.
+
+    Raises:
+        BundleError: it holds another system.
+    """
+    system = eager_system(bundle)
+    if not isinstance(system, Factorised):
+        raise BundleError(f"{bundle.root} holds {system.name}, not the reference model")
+    return system.model
+
+
+def _saved(loaded: Loaded) -> dict[str, Any]:
+    """What ``load_system`` reads again, and for the reference model what a fine-tuning starts from."""
+    more = loaded.system.model.config.options() if isinstance(loaded.system, Factorised) else {}
+    return {**more, **loaded.options}
+
+
+def _frames(profile: Preprocessing) -> FrameProfile:
+    return FrameProfile(
+        count=profile.frames,
+        size=profile.size,
+        sampler=profile.sampler,
+        resize=profile.resize,
+        crop=profile.crop,
+        missing=profile.missing,
+        mean=profile.mean,
+        std=profile.std,
+    )
 
 
 def _versions() -> dict[str, str]:

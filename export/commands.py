@@ -2,30 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from .systems.preprocessing import Resize, Sampler
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+# Written here once more, because --help must not wait for torch; a test compares them with recognise.SYSTEMS.
+SYSTEMS = ("auto", "dong2026", "xpool", "clip4clip", "xclip", "ts2net", "dgl", "stan", "mugstan")
+SAMPLERS = ("uniform_middle", "second_steps", "tick_middle", "segment_round")
+RESIZES = ("pil_bicubic", "tensor_bicubic", "cv2_bilinear")
+
+
+def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    settings = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
 
 
 @click.command("export")
 @click.argument("checkpoint", type=_FILE)
 @click.option("--out", required=True, type=_FOLDER, help="The bundle's folder, to be made.")
+@click.option("--system", default="auto", type=click.Choice(SYSTEMS), help="Whose model it is.", show_default=True)
 @click.option("--frames", type=click.IntRange(1), help="Frames per video; read off the weights where they tell.")
-@click.option("--top-k", type=click.IntRange(1), help="Frames that the attention keeps  [default: 4]")
-@click.option("--heads", type=click.IntRange(1), help="Attention heads of the scorer  [default: 1]")
+@click.option("--words", type=click.IntRange(3), help="Token positions per text; read off the weights where they tell.")
+@click.option("--top-k", type=click.IntRange(1), help="Frames that dong2026's attention keeps  [default: 4]")
+@click.option("--heads", type=click.IntRange(1), help="Attention heads of the scorer or of the temporal encoder.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_settings, help="Any other option of the system."
+)
+@click.option("--sampler", type=click.Choice(SAMPLERS), help="How frames are chosen  [default: as the authors do]")
+@click.option("--resize", type=click.Choice(RESIZES), help="How frames are resized  [default: as the authors do]")
+@click.option(
+    "--shortlist",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Videos that a cross-encoder re-ranks for a query.",
+)
 @click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 def export_command(
     checkpoint: Path,
     out: Path,
+    system: str,
     frames: int | None,
+    words: int | None,
     top_k: int | None,
     heads: int | None,
+    settings: dict[str, Any],
+    sampler: Sampler | None,
+    resize: Resize | None,
+    shortlist: int,
     merges: Path | None,
     overwrite: bool,
 ) -> None:
@@ -34,20 +75,28 @@ def export_command(
     The bundle holds three ONNX graphs (video encoder, text encoder, scorer), the tokenizer and a manifest. Every graph
     is compared with the eager model in float64; if one disagrees, no bundle is written.
 
-    CHECKPOINT is a safetensors or torch file, with OpenAI's or Hugging Face's tower names. Nothing in it is executed.
+    CHECKPOINT is the authors' own file: safetensors or torch, with OpenAI's or Hugging Face's tower names, wrapped or
+    bare. Nothing in it is executed. Which system it is, and its sizes, are read off its tensors; what was found, what
+    had to be assumed, and under which name it can be set, is printed.
 
     \b
-    Example:
-      framesift export model_best.pth --frames 12 --top-k 12 --out bundles/xpool
+    Examples:
+      framesift export model_best.pth --out bundles/xpool
+      framesift export pytorch_model.bin.4 --frames 12 --words 32 --out bundles/clip4clip
+      framesift export ckpt_stan.pth --system stan --out bundles/stan
+      framesift export ts2net.bin --set samples=0 --out bundles/ts2net
     """
     from .build import build_bundle
 
-    given = {"frames": frames, "top_k": top_k, "heads": heads}
-    options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    named = {"frames": frames, "words": words, "top_k": top_k, "heads": heads}
     bundle = build_bundle(
         checkpoint,
         out,
-        options=options,
+        options={**settings, **{key: value for key, value in named.items() if value is not None}},
+        system=system,
+        sampler=sampler,
+        resize=resize,
+        shortlist=shortlist,
         merges=merges,
         overwrite=overwrite,
         report=lambda line: click.echo(line, err=True),
@@ -71,14 +120,16 @@ def check_command(bundle: Path, seed: int | None) -> None:
       framesift check bundles/demo
     """
     from . import parity
-    from .build import eager_model
+    from .build import eager_system
     from .bundle.store import Bundle
+    from .parity_rows import demand, table
 
     opened = Bundle.open(bundle)
+    system = eager_system(opened)
     rows = []
-    with click.progressbar(length=parity.COMPARISONS, label="comparing", file=sys.stderr) as bar:
-        for row in parity.compare_graphs(eager_model(opened), opened.root, seed=seed):
+    with click.progressbar(length=parity.comparisons(system), label="comparing", file=sys.stderr) as bar:
+        for row in parity.compare_graphs(system, opened.root, seed=seed):
             rows.append(row)
             bar.update(1)
-    click.echo(parity.table(rows))
-    parity.demand(rows)
+    click.echo(table(rows))
+    demand(rows)

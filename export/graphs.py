@@ -2,98 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from ..kernels.topk_attention.factorised import FactorisedHead, score
-from ..kernels.topk_attention.layout import HeadShape
-from .bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, GraphPorts, topk_attention_ports
-from .systems.dong2026 import Dong2026
+from .bundle.ports import (
+    ATTENTION,
+    FRAMES,
+    MASK,
+    SCORER,
+    SCORES,
+    TEXT_ENCODER,
+    TOKEN_IDS,
+    VIDEO_ENCODER,
+    GraphPorts,
+    Port,
+)
+from .systems.contract import RecordTensor, System
 
 
 class VideoEncoder(nn.Module):
-    """Frames uint8 [B, F, 3, S, S] to the video record: frame vectors, Gram table, mean embedding."""
+    """What ``System.video_inputs`` names to the video record. Pixels are RGB from 0 to 255, whatever their dtype."""
 
-    def __init__(self, model: Dong2026, head: FactorisedHead) -> None:
+    def __init__(self, system: System) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        self.system = system
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``Dong2026.encode_video`` and ``FactorisedHead.encode_video``."""
-        embeddings, mean = self.model.encode_video(frames)
-        return (*self.head.encode_video(embeddings), mean)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """See ``System.encode_video``."""
+        frames, *more = inputs
+        if frames.is_floating_point():
+            frames = self.system.towers.visual.standardise(frames)
+        return tuple(self.system.encode_video(frames, *more))
 
 
 class TextEncoder(nn.Module):
-    """Token ids int64 [B, W] to the text record, at any length W."""
+    """Token ids int64 [B, W] to the text record."""
 
-    def __init__(self, model: Dong2026, head: FactorisedHead) -> None:
+    def __init__(self, system: System) -> None:
         super().__init__()
-        self.model, self.head = model, head
+        self.system = system
 
-    def forward(self, token_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See ``Dong2026.encode_text`` and ``FactorisedHead.encode_text``."""
-        return self.head.encode_text(self.model.encode_text(token_ids))
+    def forward(self, token_ids: Tensor) -> tuple[Tensor, ...]:
+        """See ``System.encode_text``."""
+        return tuple(self.system.encode_text(token_ids))
 
 
 class Scorer(nn.Module):
-    """Text records [Q, ...] and video records [V, ...] to scores [Q, V] and attention [Q, V, F]; it has no weights."""
+    """Text records [Q, ...] and video records [V, ...] to scores [Q, V], and where there is one attention [Q, V, F]."""
 
-    def __init__(self, shape: HeadShape) -> None:
+    def __init__(self, system: System) -> None:
         super().__init__()
-        self.shape = shape
+        self.system = system
+        self.split = len(_scored(system.text_record))
 
-    def forward(
-        self,
-        logit_vector: Tensor,
-        readout_vector: Tensor,
-        text_scalars: Tensor,
-        frame_vectors: Tensor,
-        gram_table: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """See ``factorised.score``."""
-        return score(logit_vector, readout_vector, text_scalars, frame_vectors, gram_table, self.shape)
+    def forward(self, *records: Tensor) -> tuple[Tensor, ...]:
+        """See ``System.score`` and ``System.attend``."""
+        text, video = records[: self.split], records[self.split :]
+        return self.system.attend(text, video) if self.system.attends else (self.system.score(text, video),)
 
 
-def head_shape(model: Dong2026) -> HeadShape:
-    """The sizes of the model's scorer."""
-    config = model.config
-    return HeadShape(config.frames, config.clip.embed_dim, config.top_k, config.heads)
+def graphs(system: System) -> dict[str, nn.Module]:
+    """The modules of every graph, by name, in evaluation mode and the system's own precision."""
+    folded = system.eval().folded()
+    return {VIDEO_ENCODER: VideoEncoder(folded), TEXT_ENCODER: TextEncoder(folded), SCORER: Scorer(folded)}
 
 
-def graphs(model: Dong2026) -> dict[str, nn.Module]:
-    """The modules of every graph, by name, in evaluation mode and the model's own precision."""
-    model.eval()
-    head = FactorisedHead(model.pool_frames, model.config.frames)
+def ports(system: System) -> Mapping[str, GraphPorts]:
+    """Inputs and outputs of every graph, by name."""
+    text, video = system.text_record, system.video_record
+    attention = Port(ATTENTION, "float32", ("queries", "videos", system.frames))
+    scores = Port(SCORES, "float32", ("queries", "videos"))
+    ids = Port(TOKEN_IDS, "int64", ("batch", system.words if system.whole_text else "length"))
     return {
-        VIDEO_ENCODER: VideoEncoder(model, head),
-        TEXT_ENCODER: TextEncoder(model, head),
-        SCORER: Scorer(head.shape),
+        VIDEO_ENCODER: GraphPorts(_ports(system.video_inputs, "batch"), _ports(video, "batch")),
+        TEXT_ENCODER: GraphPorts((ids,), _ports(text, "batch")),
+        SCORER: GraphPorts(
+            (*_ports(_scored(text), "queries"), *_ports(_scored(video), "videos")),
+            (scores, attention) if system.attends else (scores,),
+        ),
     }
 
 
-def ports(model: Dong2026) -> Mapping[str, GraphPorts]:
-    """Inputs and outputs of every graph, by name."""
-    return topk_attention_ports(head_shape(model), model.config.clip.image_size)
-
-
-def random_token_ids(model: Dong2026, rows: int, length: int, generator: torch.Generator) -> Tensor:
+def random_token_ids(system: System, rows: int, length: int, generator: torch.Generator) -> Tensor:
     """Random texts: token ids int64 [rows, length], each with its end token somewhere and zeros behind it.
 
     The end token is the largest id of the vocabulary, as the text tower expects.
     """
-    end = model.config.clip.vocab_size - 1
+    end = system.vocab_size - 1
     ids = torch.randint(1, end - 1, (rows, length), generator=generator)
     at = torch.randint(1, length, (rows, 1), generator=generator)
     places = torch.arange(length)
     return torch.where(places < at, ids, torch.where(places == at, end, 0))
 
 
-def random_frames(model: Dong2026, rows: int, generator: torch.Generator) -> Tensor:
-    """Random clips uint8 [rows, F, 3, S, S] whose frames resemble one another, as a video's do."""
-    size = (rows, model.config.frames, 3, model.config.clip.image_size, model.config.clip.image_size)
-    scene = torch.randint(0, 256, (rows, 1, *size[2:]), generator=generator)
-    change = torch.randint(-40, 41, size, generator=generator)
-    return (scene + change).clamp(0, 255).to(torch.uint8)
+def random_video_inputs(system: System, rows: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Random clips, in the order and dtypes of ``System.video_inputs``.
+
+    A clip's frames resemble one another, as a video's do; where there is a mask a clip has one frame at least and
+    padding behind its last.
+    """
+    return tuple(_random_input(tensor, rows, generator) for tensor in system.video_inputs)
+
+
+def random_mask(rows: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Masks float32 [rows, F] of videos with 1 to F frames."""
+    counts = torch.randint(1, frames + 1, (rows, 1), generator=generator)
+    return (torch.arange(frames) < counts).float()
+
+
+def with_pixels(system: System, dtype: str) -> System:
+    """The system, set to take frames of ``dtype``: uint8, or float32 from 0 to 255."""
+    frames, *more = system.video_inputs
+    system.video_inputs = (replace(frames, dtype=dtype), *more)
+    return system
+
+
+def _random_input(tensor: RecordTensor, rows: int, generator: torch.Generator) -> Tensor:
+    size = (rows, *tensor.dims)
+    if tensor.name == FRAMES:
+        scene = torch.randint(0, 256, (rows, 1, *size[2:]), generator=generator)
+        pixels = (scene + torch.randint(-40, 41, size, generator=generator)).clamp(0, 255)
+        if tensor.dtype == "uint8":
+            return pixels.to(torch.uint8)
+        # A resize of floats leaves fractions and overshoots.
+        return pixels + torch.rand(size, generator=generator) * 2 - 1
+    if tensor.name == MASK:
+        return random_mask(rows, tensor.dims[0], generator)
+    return torch.randn(size, generator=generator)
+
+
+def _scored(record: Iterable[RecordTensor]) -> tuple[RecordTensor, ...]:
+    return tuple(tensor for tensor in record if tensor.scored)
+
+
+def _ports(tensors: Iterable[RecordTensor], batch: str) -> tuple[Port, ...]:
+    return tuple(Port(t.name, t.dtype, (batch, *t.dims), t.stored) for t in tensors)

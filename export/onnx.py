@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -15,23 +17,23 @@ from torch import Tensor, nn
 
 from .bundle.errors import BundleError
 from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER, GraphPorts
-from .graphs import graphs, ports, random_frames, random_token_ids
-from .systems.dong2026 import Dong2026
+from .graphs import graphs, ports, random_token_ids, random_video_inputs
+from .systems.contract import System
 
 OPSET = 18
 
 
-def write_graphs(model: Dong2026, folder: Path) -> None:
+def write_graphs(system: System, folder: Path) -> None:
     """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
 
-    Batch dimensions and the text's length are dynamic; pixels go in as uint8.
+    Batch dimensions and, where the system allows it, the text's length are dynamic.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
     """
-    modules, promised = graphs(model), ports(model)
+    modules, promised = graphs(system), ports(system)
     for name in GRAPHS:
-        write_graph(modules[name], _example(model, name), promised[name], folder / f"{name}.onnx")
+        write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx")
 
 
 def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphPorts, path: Path) -> None:
@@ -39,9 +41,12 @@ def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphP
     # One Dim object a name, so that inputs that share a name share the dimension.
     names = {d for port in promised.inputs for d in port.dims if isinstance(d, str)}
     symbols = {name: torch.export.Dim(name, min=1) for name in names}
-    dynamic = tuple(
+    dynamic: tuple[Any, ...] = tuple(
         {axis: symbols[d] for axis, d in enumerate(port.dims) if isinstance(d, str)} for port in promised.inputs
     )
+    if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values()):
+        # The exporter takes all of ``*inputs`` as one argument.
+        dynamic = (dynamic,)
     with _quiet():
         torch.onnx.export(
             module,
@@ -58,17 +63,17 @@ def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphP
     _verify(path, promised)
 
 
-def _example(model: Dong2026, name: str) -> tuple[Tensor, ...]:
+def _example(system: System, name: str) -> tuple[Tensor, ...]:
     # Sizes above one and unlike any fixed dimension, so that the exporter takes none of them for a constant.
     generator = torch.Generator().manual_seed(0)
     if name == VIDEO_ENCODER:
-        return (random_frames(model, 2, generator),)
+        return random_video_inputs(system, 2, generator)
     if name == SCORER:
-        inputs = ports(model)[SCORER].inputs
+        inputs = ports(system)[SCORER].inputs
         sizes = {"queries": 3, "videos": 5}
         shapes = [tuple(sizes[d] if isinstance(d, str) else d for d in port.dims) for port in inputs]
         return tuple(torch.randn(shape, generator=generator) for shape in shapes)
-    return (random_token_ids(model, 3, 7, generator),)
+    return (random_token_ids(system, 3, system.words if system.whole_text else 7, generator),)
 
 
 def _verify(path: Path, promised: GraphPorts) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import BundleError
 from .ports import GRAPHS, GraphPorts, Port
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -18,26 +18,46 @@ class TokenizerProfile:
     """How a text becomes token ids.
 
     ``merges`` is the BPE merges file in the bundle. ``context_length`` counts the start and end tokens. ``buckets`` are
-    the lengths to which a batch is padded with ``pad_id``: the text tower is causal, so what follows the end token
-    can't reach the sentence's embedding and the shortest bucket that fits gives the same result.
+    the lengths to which a batch is padded with ``pad_id``: where the text tower is causal and is read at the end token,
+    what follows that token can't reach the sentence's embedding, so the shortest bucket that fits gives the same
+    result; where every position counts there is one bucket, ``context_length``.
+
+    Where ``sliced_from`` is given, a text is cut to that many positions, end token and all, and padded; of those the
+    first ``context_length`` are taken, whatever they are. A long text so loses its end token (STAN).
     """
 
     merges: str = "merges.txt.gz"
     context_length: int = 77
     pad_id: int = 0
     buckets: tuple[int, ...] = (16, 32, 77)
+    sliced_from: int | None = None
     cleaning: str = "ftfy+html+whitespace+lower"
 
 
 @dataclass(frozen=True)
 class FrameProfile:
-    """How a video becomes frames: ``count`` chosen by ``sampler``, the short side resized to ``size``, cropped."""
+    """How a video becomes pixels.
+
+    ``count`` frames chosen by ``sampler``, the short side resized to ``size`` by ``resize``, then ``crop``; the rules
+    are those of ``frames.py``. Where a video has fewer frames, ``missing`` says what takes their places: the last frame
+    again (``repeat``), or black frames that a mask leaves out (``mask``).
+
+    ``mean`` and ``std`` of RGB from 0 to 255 are for the reader: the video encoder's graph normalises.
+    """
 
     count: int = 12
     size: int = 224
-    sampler: str = "uniform"
-    resize: str = "bicubic-antialias"
+    sampler: str = "uniform_middle"
+    resize: str = "pil_bicubic"
     crop: str = "center"
+    missing: str = "repeat"
+    mean: tuple[float, float, float] = (122.7709383, 116.7460125, 104.09373615)
+    std: tuple[float, float, float] = (68.5005327, 66.6321579, 70.32316305)
+
+    @property
+    def dtype(self) -> str:
+        """Numpy's name of the pixels' type: uint8, or float32 from 0 to 255 and a little beyond, as bicubic gives."""
+        return "float32" if self.resize == "tensor_bicubic" else "uint8"
 
 
 @dataclass(frozen=True)
@@ -79,10 +99,10 @@ class Manifest:
         if found != FORMAT:
             raise BundleError(f"the manifest has format {found}, this framesift reads format {FORMAT}: export it again")
         try:
-            tokenizer = values.pop("tokenizer")
+            tokenizer, frames = values.pop("tokenizer"), values.pop("frames")
             graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
             manifest = Manifest(
-                frames=FrameProfile(**values.pop("frames")),
+                frames=FrameProfile(**{**frames, "mean": tuple(frames["mean"]), "std": tuple(frames["std"])}),
                 tokenizer=TokenizerProfile(**{**tokenizer, "buckets": tuple(tokenizer["buckets"])}),
                 graphs=graphs,
                 parity=tuple(values.pop("parity")),

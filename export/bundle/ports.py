@@ -6,7 +6,6 @@ The names of tensors are written here and nowhere else. A dimension is a number,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...kernels.topk_attention.layout import SCALARS, HeadShape
@@ -17,12 +16,23 @@ SCORER = "scorer"
 GRAPHS = (VIDEO_ENCODER, TEXT_ENCODER, SCORER)
 
 FRAMES = "frames"
+# 1 for a frame of the video and 0 for padding, and the draw of a system that selects with noise.
+MASK = "mask"
+NOISE = "noise"
 FRAME_EMBEDDINGS = "frame_embeddings"
+FRAME_MASK = "frame_mask"
+VIDEO_EMBEDDING = "video_embedding"
 MEAN_EMBEDDING = "mean_embedding"
 FRAME_VECTORS = "frame_vectors"
 GRAM_TABLE = "gram_table"
 TOKEN_IDS = "token_ids"
 TEXT_EMBEDDING = "text_embedding"
+MIXED_TEXT_EMBEDDING = "mixed_text_embedding"
+WORD_EMBEDDINGS = "word_embeddings"
+MIXED_WORD_EMBEDDINGS = "mixed_word_embeddings"
+# Embeddings with the position that a cross-encoder gives them.
+PLACED_TEXT = "placed_text"
+PLACED_FRAMES = "placed_frames"
 LOGIT_VECTOR = "logit_vector"
 READOUT_VECTOR = "readout_vector"
 TEXT_SCALARS = "text_scalars"
@@ -74,7 +84,7 @@ class GraphPorts:
     outputs: tuple[Port, ...]
 
 
-def topk_attention_ports(shape: HeadShape, image_size: int) -> Mapping[str, GraphPorts]:
+def topk_attention_ports(shape: HeadShape, image_size: int) -> dict[str, GraphPorts]:
     """The three graphs of a system scored by ``topk_attention``, in its factorised form.
 
     The video record is ``frame_vectors`` [S, F, D] and ``gram_table`` [R], which the scorer reads, and

@@ -52,12 +52,15 @@ class VisionTower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 RGB [B, 3, H, W] to raw embeddings [B, D]."""
-        return self.embed((pixels.to(self.proj.dtype) - self.pixel_mean) / self.pixel_std)
+        return self.embed(self.standardise(pixels))
+
+    def standardise(self, pixels: Tensor) -> Tensor:
+        """RGB from 0 to 255 [..., 3, H, W] of any dtype to normalised pixels in the weights' dtype."""
+        return (pixels.to(self.proj.dtype) - self.pixel_mean) / self.pixel_std
 
     def normalise(self, frames: Tensor) -> Tensor:
         """uint8 RGB [..., 3, H, W] to normalised pixels in the weights' dtype; floating frames are so already."""
-        frames, given = frames.to(self.proj.dtype), frames.dtype
-        return frames if given.is_floating_point else (frames - self.pixel_mean) / self.pixel_std
+        return frames.to(self.proj.dtype) if frames.is_floating_point() else self.standardise(frames)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Normalised pixels [B, 3, H, W] to raw embeddings [B, D]."""

@@ -9,6 +9,14 @@ from torch import Tensor, nn
 
 from ...kernels.cross_encoder.reference import CrossEncoder, score_all, score_pairs
 from ...kernels.dot.reference import dot
+from ..bundle.ports import (
+    FRAME_MASK,
+    MEAN_EMBEDDING,
+    PLACED_FRAMES,
+    PLACED_TEXT,
+    TEXT_EMBEDDING,
+    VIDEO_EMBEDDING,
+)
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
 from .contract import RecordTensor, unit
@@ -27,8 +35,8 @@ class Clip4Clip(ClipFamily[VisionTower]):
     def __init__(self, config: FamilyConfig) -> None:
         super().__init__(config, clip_towers(config))
         width = config.clip.embed_dim
-        self.text_record = (RecordTensor("text", (width,)),)
-        self.video_record = (RecordTensor("video", (width,)),)
+        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
+        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)),)
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] and mask [V, F] to unit vectors [V, D]."""
@@ -63,37 +71,42 @@ class Clip4ClipTight(ClipFamily[VisionTower]):
         blocks = temporal_transformer(width, config.layers, config.heads)
         self.cross = CrossEncoder(width, blocks, positions=config.positions)
         self.similarity_dense = nn.Linear(width, 1)
-        self.text_record = (RecordTensor("text", (width,)),)
+        # Ranking every video with a transformer is out of reach, so a record also holds what chooses a short list.
+        self.text_record = (
+            RecordTensor(PLACED_TEXT, (width,)),
+            RecordTensor(TEXT_EMBEDDING, (width,), scored=False),
+        )
         self.video_record = (
-            RecordTensor("frame_embeddings", (config.frames, width)),
-            RecordTensor("frame_mask", (config.frames,)),
+            RecordTensor(PLACED_FRAMES, (config.frames, width)),
+            RecordTensor(FRAME_MASK, (config.frames,)),
+            RecordTensor(MEAN_EMBEDDING, (width,), scored=False),
         )
 
-    def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Frames [V, F, 3, H, W] and mask [V, F] to placed frame embeddings [V, F, D] and the mask."""
+    def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames [V, F, 3, H, W] and mask [V, F] to placed frame embeddings [V, F, D], the mask, and unit means."""
         return self.pool(self.embed_frames(frames, mask), mask)
 
-    def pool(self, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def pool(self, raw: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Raw frame embeddings [V, F, D] and mask [V, F] to the record."""
         mask = raw.new_ones(raw.shape[:2]) if mask is None else mask.to(raw.dtype)
-        return self.cross.place_frames(raw), mask
+        return self.cross.place_frames(raw), mask, masked_mean(raw, mask)
 
-    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
-        """Token ids int64 [Q, W] to placed text embeddings [Q, D]."""
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Token ids int64 [Q, W] to placed and to unit text embeddings [Q, D]."""
         return self.finish_text(self.clip(token_ids))
 
-    def finish_text(self, raw: Tensor) -> tuple[Tensor]:
+    def finish_text(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Raw text embeddings [Q, D] to the record."""
-        return (self.cross.place_text(raw),)
+        return self.cross.place_text(raw), unit(raw)
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """Every pair of a short list; see ``kernels/cross_encoder``."""
-        frames, mask = video
+        frames, mask = video[:2]
         return score_all(self.cross, self.similarity_dense, text[0], frames, mask)
 
     def score_pairs(self, text: Sequence[Tensor], video: Sequence[Tensor], pairs: Tensor) -> Tensor:
         """Scores [N] of the rows (query, video) of ``pairs``, int64 [N, 2]."""
-        frames, mask = video
+        frames, mask = video[:2]
         return score_pairs(self.cross, self.similarity_dense, text[0], frames, mask, pairs)
 
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
+
+from ..encoders.clip import Towers
+from ..encoders.clip_vision import VisionTower
 
 
 @dataclass(frozen=True)
 class RecordTensor:
-    """One named tensor of a record or input; ``dims`` leave out the leading batch. ``dtype`` is a numpy name."""
+    """One named tensor of a record or input; ``dims`` leave out the leading batch. ``dtype`` is a numpy name.
+
+    ``stored`` is the dtype in which a gallery keeps it; ``scored`` says whether the scorer reads it, or only a search's
+    first stage.
+    """
 
     name: str
     dims: tuple[int, ...]
     dtype: str = "float32"
+    stored: str = "float16"
+    scored: bool = True
 
 
 class System(nn.Module, ABC):
@@ -29,6 +38,10 @@ class System(nn.Module, ABC):
     name: ClassVar[str]
     # The folder in kernels/ that reads the records.
     scorer: ClassVar[str]
+    # Whether the score weighs the frames, so that ``attend`` tells how much each of them counted.
+    attends: ClassVar[bool] = False
+    # Whether every token position takes part, so that a text must have exactly ``words`` of them.
+    whole_text: ClassVar[bool] = False
     # Token positions of every text; a text encoder that reads only up to the end token takes fewer as well.
     words: int
     video_inputs: tuple[RecordTensor, ...]
@@ -49,7 +62,41 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
-        """Text records [Q, ...] and video records [V, ...] to scores [Q, V], by which the authors rank."""
+        """Text records [Q, ...] and video records [V, ...] to scores [Q, V], by which the authors rank.
+
+        Tensors that are not ``scored`` may be left out at the end of either record.
+        """
+
+    def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores [Q, V] and how much each frame counted [Q, V, F], where the system ``attends``."""
+        raise NotImplementedError(f"{self.name} has no weight for a frame")
+
+    @property
+    def trained(self) -> nn.Module:
+        """The module whose state_dict is the checkpoint's."""
+        return self
+
+    def folded(self) -> System:
+        """A system of the same scores in which what depends on the weights alone has been computed, in their dtype.
+
+        To be called after the last cast; this one stays as it is.
+        """
+        return self
+
+    @property
+    def towers(self) -> Towers[VisionTower]:
+        """Both towers, which every system calls ``clip``."""
+        return cast("Towers[VisionTower]", self.clip)
+
+    @property
+    def frames(self) -> int:
+        """F, the frames that a video is encoded from."""
+        return self.video_inputs[0].dims[0]
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens the text tower knows."""
+        return self.towers.token_embedding.num_embeddings
 
 
 def unit(x: Tensor) -> Tensor:

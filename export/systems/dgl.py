@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...kernels.dot.reference import dot
+from ..bundle.ports import FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..encoders.clip import VIT_B_32, ClipConfig
 from ..encoders.prompted import PromptConfig, PromptedClip
 from ..encoders.transformer import HEAD_WIDTH
@@ -53,13 +55,15 @@ class Dgl(System):
         width, size = config.clip.embed_dim, config.clip.image_size
         self.words, self.output = config.words, config.output
         self.clip = PromptedClip(config.clip, config.prompts)
-        self.video_inputs = (RecordTensor("frames", (config.prompts.frames, 3, size, size), "uint8"),)
-        self.text_record = (RecordTensor("text", (width,)),)
-        self.video_record = (RecordTensor("video", (width,)),)
+        self.video_inputs = (RecordTensor(FRAMES, (config.prompts.frames, 3, size, size), "uint8"),)
+        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
+        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)),)
 
-    def fold(self) -> None:
-        """Make the prompts constants; see ``PromptedClip.fold``."""
-        self.clip.fold()
+    def folded(self) -> Dgl:
+        """With the prompts as constants; see ``PromptedClip.fold``."""
+        folded = deepcopy(self)
+        folded.clip.fold()
+        return folded
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] to unit vectors [V, D]."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.topk_attention.reference import TopKAttention
-from ..bundle.errors import CheckpointError
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
 from ..encoders.temporal import TEMPORAL, Temporal, encode_time, temporal_transformer
+from .findings import Findings
 
 SYSTEM = "dong2026"
 SCORER = "topk_attention"
@@ -70,7 +70,10 @@ class Dong2026(nn.Module):
             Frame embeddings [V, F, D] with the temporal encoding applied, and the unit-length mean [V, D] of the
             raw ones, each first normalised (CLIP4Clip's meanP).
         """
-        raw = self.clip.encode_frames(frames)
+        return self.finish_video(self.clip.encode_frames(frames))
+
+    def finish_video(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw frame embeddings [V, F, D] to the video record."""
         mean = (raw / raw.norm(dim=-1, keepdim=True)).mean(-2)
         return self.encode_time(raw), mean / mean.norm(dim=-1, keepdim=True)
 
@@ -89,35 +92,32 @@ class Dong2026(nn.Module):
         return scores, attention
 
 
-def config_from_state(state: Mapping[str, Tensor], options: Mapping[str, Any]) -> Config:
-    """Read every size off the weights; take from ``options`` what shapes can't tell.
-
-    Args:
-        state: state_dict with OpenAI's tower names.
-        options: any of frames, top_k, heads, temporal; what the weights show must not contradict it.
-
-    Raises:
-        CheckpointError: tensors that show the sizes are missing, or an option contradicts the weights.
-    """
-    try:
-        clip = ClipConfig.from_state(state)
-    except KeyError as error:
-        raise CheckpointError(
-            f"the checkpoint has no {error.args[0]}: it is not a {SYSTEM} or CLIP checkpoint"
-        ) from error
-    found: dict[str, Any] = {}
-    encoding = state.get("temporal_encoding")
-    if encoding is not None:
-        found["frames"] = encoding.shape[0]
-    stem = "transformerClip.resblocks."
-    layers = len({key[len(stem) :].split(".")[0] for key in state if key.startswith(stem)})
+def examine(findings: Findings) -> None:
+    """What the weights show and what they don't."""
+    findings.towers()
+    if "temporal_encoding" in findings.state:
+        rows = findings.shape("temporal_encoding", 2)[0]
+        findings.read("frames", rows, "rows of temporal_encoding")
+    else:
+        findings.assume("frames", 12, "frames are not in the weights")
+    layers = findings.count("transformerClip.resblocks.")
     if layers:
-        found["temporal_layers"] = layers
-    found["temporal"] = "transformer" if layers else "none" if encoding is None else "positional"
-    for key, value in found.items():
-        if options.get(key, value) != value:
-            raise CheckpointError(f"{key} is {options[key]} by the options but {value} by the checkpoint's weights")
-    try:
-        return Config(**{**options, **found}, clip=clip)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
+        findings.read("temporal", "transformer", "there is transformerClip")
+        findings.read("temporal_layers", layers, "blocks under transformerClip.resblocks")
+    elif "frames" in findings.found:
+        findings.read("temporal", "positional", "there is temporal_encoding and no transformerClip")
+    else:
+        findings.read("temporal", "none", "there is no temporal_encoding")
+    frames = {**findings.assumed, **findings.found}["frames"]
+    findings.assume("top_k", min(4, frames), "how many frames the attention keeps is not in the weights")
+    findings.assume("heads", 1, "the attention's heads are not in the weights")
+
+
+def build(options: Mapping[str, Any]) -> Dong2026:
+    """The model of settled options, with random weights."""
+    return Dong2026(Config(**options))
+
+
+def unused(findings: Findings) -> tuple[str, ...]:
+    """No tensor is left out."""
+    return ()

@@ -8,6 +8,7 @@ from typing import Generic, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from ..bundle.ports import FRAMES, MASK
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, Vision, vision_sizes
 from ..encoders.clip_patch3d import VisionTower3d
 from ..encoders.clip_vision import VisionTower
@@ -61,8 +62,8 @@ class ClipFamily(System, Generic[Vision]):
         self.words = config.words
         self.clip = clip
         self.video_inputs = (
-            RecordTensor("frames", (config.frames, 3, size, size), "uint8"),
-            RecordTensor("mask", (config.frames,)),
+            RecordTensor(FRAMES, (config.frames, 3, size, size), "uint8"),
+            RecordTensor(MASK, (config.frames,)),
         )
         if config.header == "seqTransf":
             self.frame_position_embeddings = nn.Embedding(config.positions, width)

@@ -11,7 +11,7 @@ Sampling rules, over the ``n`` frames of a video and ``count`` wanted:
 - ``segment_round``: frame ``round(step * i) + int(step / 2)`` with ``step = (n - 1) / count``.
 
 Resizing rules, all of the short side: ``pil_bicubic`` on uint8 with antialiasing; ``tensor_bicubic`` on floats without
-antialiasing and without clamping; ``cv2_bilinear`` on uint8 without antialiasing; ``none``.
+antialiasing and without clamping; ``cv2_bilinear`` on uint8 without antialiasing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..encoders.clip_vision import PIXEL_MEAN, PIXEL_STD
 from ..encoders.stan import PIXELS as STAN_PIXELS
 
 Sampler = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round"]
-Resize = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear", "none"]
+Resize = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear"]
 _CLIP_MEAN = (255 * PIXEL_MEAN[0], 255 * PIXEL_MEAN[1], 255 * PIXEL_MEAN[2])
 _CLIP_STD = (255 * PIXEL_STD[0], 255 * PIXEL_STD[1], 255 * PIXEL_STD[2])
 
@@ -35,16 +35,15 @@ class Preprocessing:
 
     ``mean`` and ``std`` are of RGB from 0 to 255. ``missing`` says what fills a video with too few frames: the last
     frame again, or zeros after normalisation with a mask. A text is cut to ``words`` token positions with its end token
-    kept and padded with ``pad``. Where ``tokenized`` is given it is cut so to that many positions first, and then to
+    kept and padded with zeros. Where ``sliced_from`` is given it is cut so to that many positions first, and then to
     ``words`` whatever is there.
     """
 
     sampler: Sampler
     resize: Resize
-    missing: Literal["repeat", "zeros_and_mask"]
+    missing: Literal["repeat", "mask"]
     words: int = 32
-    tokenized: int | None = None
-    pad: int = 0
+    sliced_from: int | None = None
     frames: int = 12
     size: int = 224
     crop: Literal["center"] = "center"
@@ -53,31 +52,33 @@ class Preprocessing:
 
     def describe(self) -> str:
         """One line for a person."""
-        resized = "not resized" if self.resize == "none" else f"short side to {self.size} by {self.resize}"
-        sliced = "" if self.tokenized is None else f" sliced from {self.tokenized}"
+        missing = "the last frame again" if self.missing == "repeat" else "black frames and a mask"
+        sliced = "" if self.sliced_from is None else f" sliced from {self.sliced_from}"
         return (
-            f"{self.frames} frames by {self.sampler}, {resized}, {self.crop} crop, "
-            f"{self.missing.replace('_', ' ')} where frames are missing; {self.words} token positions{sliced}, "
-            f"padded with {self.pad}"
+            f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
+            f"{missing} where frames are missing; {self.words} token positions{sliced}"
         )
 
 
-_CLIP4CLIP = Preprocessing("second_steps", "pil_bicubic", "zeros_and_mask")
+_CLIP4CLIP = Preprocessing("second_steps", "pil_bicubic", "mask")
 
 PROFILES: Mapping[str, Preprocessing] = {
-    # Padding a text with its own end token changes nothing: the first one is read, and the tower is causal.
-    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", words=77, pad=49407),
+    "dong2026": Preprocessing("uniform_middle", "pil_bicubic", "repeat", words=77),
+    # The authors pad a text with its own end token. The first one is read and the tower is causal, so zeros give the
+    # same and leave no doubt about which token is the end.
+    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", words=77),
     "clip4clip": _CLIP4CLIP,
     "xclip": _CLIP4CLIP,
     "ts2net": _CLIP4CLIP,
-    # The authors' videos were shrunk beforehand: short side 224, three frames a second.
-    "dgl": Preprocessing("tick_middle", "none", "repeat"),
+    # The authors' videos were shrunk beforehand, to a short side of 224 at three frames a second, and are not resized
+    # again: nor is such a video by this rule.
+    "dgl": Preprocessing("tick_middle", "pil_bicubic", "repeat"),
     # A caption of more than 30 tokens loses its end token to the slice, and is then read at its first position.
     "stan": Preprocessing(
         "segment_round",
         "cv2_bilinear",
         "repeat",
-        tokenized=77,
+        sliced_from=77,
         mean=STAN_PIXELS[0],
         std=STAN_PIXELS[1],
     ),

@@ -11,14 +11,28 @@ from torch import Tensor
 
 from ..bundle.errors import CheckpointError
 from ..checkpoint import fit, normalised
-from . import clip4clip, dgl, stan, ts2net, xclip, xpool
+from . import clip4clip, dgl, dong2026, stan, ts2net, xclip, xpool
 from .contract import System
-from .dong2026 import Dong2026
 from .findings import Findings, listed
 from .preprocessing import PROFILES, Preprocessing
 
+AUTO = "auto"
+_MODULES: Mapping[str, ModuleType] = {
+    "dong2026": dong2026,
+    "xpool": xpool,
+    "clip4clip": clip4clip,
+    "xclip": xclip,
+    "ts2net": ts2net,
+    "dgl": dgl,
+    "stan": stan,
+    "mugstan": stan,
+}
+SYSTEMS = (AUTO, *_MODULES)
+# Names that say more than which module: STAN and Mug-STAN have the same weights.
+_IMPLIED: Mapping[str, Mapping[str, Any]] = {"stan": {"head": "stan"}, "mugstan": {"head": "mug"}}
 # The first system that has a tensor whose name starts so is the checkpoint's: those above have what those below have.
 _SIGNS: tuple[tuple[str, ModuleType, str], ...] = (
+    ("temporal_encoding", dong2026, "it has the reference model's temporal_encoding"),
     ("clip.visual.STAN_", stan, "it has STAN's branch, STAN_S_layers and STAN_T_layers"),
     ("clip.unified_prompt_embedding.", dgl, "it has DGL's unified_prompt_embedding"),
     ("clip.visual_prompt_embedding", dgl, "it has DGL's visual_prompt_embedding"),
@@ -59,40 +73,45 @@ class Recognised:
         return "\n".join(lines)
 
 
-def recognise(state: Mapping[str, Tensor]) -> Recognised:
-    """Tell the system of a state_dict, in any spelling that ``normalised`` knows.
+def recognise(state: Mapping[str, Tensor], system: str = AUTO) -> Recognised:
+    """Tell the system of a state_dict, in any spelling that ``normalised`` knows, or read it as ``system``.
 
     Raises:
         CheckpointError: no system here has such tensors, or one that the system needs is missing or misshapen.
     """
-    module, findings = _examine(normalised(state))
+    module, findings = _examine(normalised(state), system)
     return _recognised(module, findings)
 
 
-def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> System | Dong2026:
+def build(
+    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, system: str = AUTO
+) -> System | dong2026.Dong2026:
     """The system's model with the state_dict's weights, in evaluation mode, float32.
 
     Args:
         state: in any spelling that ``normalised`` knows.
         options: what the weights don't show, by the names in ``Recognised.assumed``; else the authors' defaults hold.
+        system: one of ``SYSTEMS``.
 
     Raises:
         CheckpointError: as ``recognise``; or an option is unknown or contradicts the weights; or tensors are missing,
             left over or misshapen: all are listed, after what was recognised.
     """
     state = normalised(state)
-    module, findings = _examine(state)
+    module, findings = _examine(state, system)
     values = findings.settle(options or {})
     prefixes = module.unused(findings)
     try:
-        model: System | Dong2026 = module.build(values)
+        model: System | dong2026.Dong2026 = module.build(values)
         fit(model, {key: tensor for key, tensor in state.items() if not key.startswith(prefixes)})
     except (CheckpointError, ValueError) as error:
         raise findings.error(str(error)) from error
     return model.eval()
 
 
-def settled(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def settled(
+    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, system: str = AUTO
+) -> dict[str, Any]:
     """The options that the weights don't show, as given or as assumed: plain values, to be kept beside the weights.
 
     ``build`` makes the same model of a model's own state_dict and these.
@@ -100,22 +119,28 @@ def settled(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = Non
     Raises:
         CheckpointError: as ``build`` for the options.
     """
-    _, findings = _examine(normalised(state))
+    _, findings = _examine(normalised(state), system)
     findings.settle(options or {})
     return {name: (options or {}).get(name, value) for name, value in findings.assumed.items()}
 
 
-def _examine(state: Mapping[str, Tensor]) -> tuple[ModuleType, Findings]:
-    for sign, module, why in _SIGNS:
-        if any(key.startswith(sign) for key in state):
-            if "temporal_encoding" in state:
-                raise CheckpointError("the checkpoint has temporal_encoding: it is the reference model's, dong2026")
-            findings = Findings(module.SYSTEM, state, why)
-            module.examine(findings)
-            return module, findings
+def _examine(state: Mapping[str, Tensor], system: str) -> tuple[ModuleType, Findings]:
+    if system not in SYSTEMS:
+        raise CheckpointError(f"there is no system {system}: framesift knows {', '.join(_MODULES)}")
+    found = next(((m, why) for sign, m, why in _SIGNS if any(key.startswith(sign) for key in state)), None)
+    if found is not None:
+        module, why = found
+        if system != AUTO:
+            if _MODULES[system] is not module:
+                why = f"as was asked for, though by its tensors it is {module.SYSTEM}: {why}"
+            module = _MODULES[system]
+        findings = Findings(module.SYSTEM, state, why)
+        module.examine(findings)
+        for name, value in _IMPLIED.get(system, {}).items():
+            findings.assume(name, value, f"the system asked for is {system}")
+        return module, findings
     raise CheckpointError(
-        f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: "
-        f"framesift knows {', '.join(dict.fromkeys(module.SYSTEM for _, module, _ in _SIGNS))}"
+        f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: framesift knows {', '.join(_MODULES)}"
     )
 
 

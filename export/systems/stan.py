@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...kernels.dot.reference import dot
 from ...kernels.token_frame.reference import TAU, token_frame
+from ..bundle.ports import FRAME_EMBEDDINGS, FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING, WORD_EMBEDDINGS
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
 from ..encoders.stan import StanTower
 from .contract import RecordTensor, System, unit
@@ -56,7 +57,7 @@ class StanFamily(System):
         self.words = config.words
         tower = StanTower(depth=config.depth, moments=config.moments, **vision_sizes(config.clip))
         self.clip = Towers(config.clip, tower, temperature=False)
-        self.video_inputs = (RecordTensor("frames", (config.frames, 3, size, size), "uint8"),)
+        self.video_inputs = (RecordTensor(FRAMES, (config.frames, 3, size, size), "uint8"),)
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """Frames [V, F, 3, H, W], uint8 or normalised, to raw frame embeddings [V, F, D]."""
@@ -70,8 +71,8 @@ class Stan(StanFamily):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.text_record = (RecordTensor("text", (config.clip.embed_dim,)),)
-        self.video_record = (RecordTensor("video", (config.clip.embed_dim,)),)
+        self.text_record = (RecordTensor(TEXT_EMBEDDING, (config.clip.embed_dim,)),)
+        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (config.clip.embed_dim,)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] to unit vectors [V, D]."""
@@ -89,13 +90,15 @@ class Stan(StanFamily):
 class MugStan(StanFamily):
     """Every word position against every frame; a position whose token id is 0 takes no part."""
 
+    name = "mugstan"
     scorer = "token_frame"
+    whole_text = True
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.tau = config.tau
-        self.text_record = (RecordTensor("words", (config.words, config.clip.embed_dim)),)
-        self.video_record = (RecordTensor("frame_embeddings", (config.frames, config.clip.embed_dim)),)
+        self.text_record = (RecordTensor(WORD_EMBEDDINGS, (config.words, config.clip.embed_dim)),)
+        self.video_record = (RecordTensor(FRAME_EMBEDDINGS, (config.frames, config.clip.embed_dim)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] to unit frame vectors [V, F, D]."""

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...kernels.frame_softmax.reference import frame_softmax
+from ...kernels.frame_softmax.reference import frame_softmax, frame_softmax_weights
+from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, NOISE, TEXT_EMBEDDING
 from ..encoders.clip import Towers, vision_sizes
 from ..encoders.patch_shift import ShiftTower
 from ..encoders.token_selector import SAMPLES, SIGMA, TokenSelector
@@ -40,6 +41,7 @@ class Ts2Net(ClipFamily[ShiftTower]):
 
     name = SYSTEM
     scorer = "frame_softmax"
+    attends = True
 
     def __init__(self, config: Config) -> None:
         tower = ShiftTower(frames=config.frames, shift_layers=config.shift_layers, **vision_sizes(config.clip))
@@ -50,9 +52,9 @@ class Ts2Net(ClipFamily[ShiftTower]):
             raise ValueError(f"top_k is {config.top_k}, a frame has only {patches} patches")
         self.visual_token_selector = TokenSelector(width, top_k=config.top_k, sigma=config.sigma)
         if config.samples:
-            self.video_inputs += (RecordTensor("noise", (frames, config.samples, patches)),)
-        self.text_record = (RecordTensor("text", (width,)),)
-        self.video_record = (RecordTensor("frame_embeddings", (frames, width)), RecordTensor("frame_mask", (frames,)))
+            self.video_inputs += (RecordTensor(NOISE, (frames, config.samples, patches)),)
+        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
+        self.video_record = (RecordTensor(FRAME_EMBEDDINGS, (frames, width)), RecordTensor(FRAME_MASK, (frames,)))
 
     def encode_video(
         self, frames: Tensor, mask: Tensor | None = None, noise: Tensor | None = None
@@ -92,6 +94,10 @@ class Ts2Net(ClipFamily[ShiftTower]):
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/frame_softmax``."""
         return frame_softmax(text[0], *video)
+
+    def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores [Q, V] and the softmax's weights [Q, V, F]."""
+        return frame_softmax_weights(text[0], *video)
 
 
 def tile(mask: Tensor, times: int) -> Tensor:

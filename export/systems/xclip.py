@@ -9,6 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.multi_grained.reference import Matrices, TextRecord, VideoRecord, multi_grained
+from ..bundle.ports import (
+    FRAME_EMBEDDINGS,
+    MIXED_TEXT_EMBEDDING,
+    MIXED_WORD_EMBEDDINGS,
+    TEXT_EMBEDDING,
+    VIDEO_EMBEDDING,
+    WORD_EMBEDDINGS,
+)
 from ..encoders.clip_text import at_end
 from ..encoders.clip_vision import VisionTower
 from . import clip4clip
@@ -27,6 +35,7 @@ class XClip(ClipFamily[VisionTower]):
 
     name = SYSTEM
     scorer = "multi_grained"
+    whole_text = True
 
     def __init__(self, config: FamilyConfig) -> None:
         super().__init__(config, clip_towers(config))
@@ -40,12 +49,12 @@ class XClip(ClipFamily[VisionTower]):
         self.frame_mat_weight = nn.Parameter(torch.eye(frames))
         self.frame_mat_weight2 = nn.Parameter(torch.eye(frames))
         self.text_record = (
-            RecordTensor("sentence", (width,)),
-            RecordTensor("sentence_mixed", (width,)),
-            RecordTensor("words", (words, width)),
-            RecordTensor("words_mixed", (words, width)),
+            RecordTensor(TEXT_EMBEDDING, (width,)),
+            RecordTensor(MIXED_TEXT_EMBEDDING, (width,)),
+            RecordTensor(WORD_EMBEDDINGS, (words, width)),
+            RecordTensor(MIXED_WORD_EMBEDDINGS, (words, width)),
         )
-        self.video_record = (RecordTensor("video", (width,)), RecordTensor("frame_embeddings", (frames, width)))
+        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)), RecordTensor(FRAME_EMBEDDINGS, (frames, width)))
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> VideoRecord:
         """Frames [V, F, 3, H, W] and mask [V, F] to the unit vectors of videos and frames."""

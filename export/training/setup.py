@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..build import tokenizer_files
 from ..bundle.errors import CheckpointError, InvalidVideo
 from ..bundle.manifest import FrameProfile, TokenizerProfile
 from ..bundle.merges_file import clip_merges, merges_text
@@ -21,7 +20,9 @@ from ..corpus.cache import DecodedCorpus, decoded
 from ..corpus.manifest import Clip, read_manifest
 from ..encoders.clip import ARCHITECTURES, ClipConfig
 from ..systems.dong2026 import Config, Dong2026
+from ..vocabulary import tokenizer_files
 
+_OPTIONS = {field.name for field in fields(Config)}
 _HEAD = ("pool_frames.", "temporal_encoding", "transformerClip.")
 
 
@@ -56,7 +57,9 @@ def from_checkpoint(
         state = {key: value for key, value in loaded.state.items() if not key.startswith(_HEAD)}
         loaded = replace(loaded, state=state, options={})
     try:
-        config = Config(**{**loaded.options, **options}, clip=ClipConfig.from_state(loaded.state))
+        kept = {key: value for key, value in loaded.options.items() if key in _OPTIONS}
+        heads = {key: value for key, value in loaded.options.items() if key in ("vision_heads", "text_heads")}
+        config = Config(**{**kept, **options}, clip=replace(ClipConfig.from_state(loaded.state), **heads))
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path} can't be fine-tuned: {error}") from error
     model = Dong2026(config, dropout=dropout)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from framesift.export.build import load_model
+from framesift.export.build import load_system
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ClipConfig
@@ -85,6 +85,12 @@ def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
+def reference(path: Path, options: dict[str, object]) -> Dong2026:
+    loaded = load_system(load(path), options).system.trained
+    assert isinstance(loaded, Dong2026)
+    return loaded
+
+
 def outputs(m: Dong2026) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(2)
     frames = torch.randint(0, 256, (2, 5, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -112,7 +118,7 @@ def test_every_form_loads_to_the_same_model(form: str, tmp_path: Path) -> None:
         torch.save({key: value.half() for key, value in state.items()}, path)
     options = {} if form == "safetensors" else OPTIONS
     tolerance = 5e-3 if form == "half" else 0
-    for got, want in zip(outputs(load_model(load(path), options)), outputs(original), strict=True):
+    for got, want in zip(outputs(reference(path, options)), outputs(original), strict=True):
         torch.testing.assert_close(got, want, atol=tolerance, rtol=0)
 
 
@@ -123,7 +129,7 @@ def test_every_misfit_is_listed_at_once(tmp_path: Path) -> None:
     state["extra.weight"] = torch.ones(2, 3)
     torch.save(state, tmp_path / "model.pt")
     with pytest.raises(CheckpointError) as caught:
-        load_model(load(tmp_path / "model.pt"), OPTIONS)
+        reference(tmp_path / "model.pt", OPTIONS)
     message = str(caught.value)
     assert "2 missing, 1 unexpected and 1 mis-shaped" in message
     for line in (
@@ -173,15 +179,15 @@ def test_a_file_that_is_not_a_checkpoint(name: str, tmp_path: Path) -> None:
 def test_options_must_not_contradict_the_weights(tmp_path: Path) -> None:
     torch.save(model().state_dict(), tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="frames is 12 by the options but 5 by the checkpoint"):
-        load_model(load(tmp_path / "model.pt"), {**OPTIONS, "frames": 12})
+        reference(tmp_path / "model.pt", {**OPTIONS, "frames": 12})
     with pytest.raises(CheckpointError, match="top_k is 6"):
-        load_model(load(tmp_path / "model.pt"), {**OPTIONS, "top_k": 6})
+        reference(tmp_path / "model.pt", {**OPTIONS, "top_k": 6})
 
 
 def test_the_fingerprint_is_the_models_and_not_the_files(tmp_path: Path) -> None:
     original = model()
     torch.save({"state_dict": original.state_dict()}, tmp_path / "model.pt")
-    loaded = load_model(load(tmp_path / "model.pt"), OPTIONS)
+    loaded = reference(tmp_path / "model.pt", OPTIONS)
     assert fingerprint(loaded.state_dict(), OPTIONS) == fingerprint(original.state_dict(), OPTIONS)
     with torch.no_grad():
         loaded.pool_frames.linear_proj.bias[3] += 1e-6

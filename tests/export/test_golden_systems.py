@@ -6,141 +6,19 @@ off, plus the rounding of the stored tensors. FRAMESIFT_GOLDEN names a further f
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from framesift.export.encoders.clip import Clip, ClipConfig
 from framesift.export.systems.contract import unit
-from framesift.export.systems.recognise import build, recognise
 from framesift.export.systems.stan import bounded_unit
 from framesift.kernels.frame_softmax.reference import frame_softmax_weights
 from framesift.kernels.multi_grained.reference import TextRecord, VideoRecord, granularities
 from framesift.kernels.token_frame.reference import token_frame
 
-COMMITTED = Path(__file__).parents[1] / "golden"
-FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]
-CODE = {
-    "ArrowLuo/CLIP4Clip": "clip4clip",
-    "xuguohai/X-CLIP": "xclip",
-    "yuqi657/ts2_net": "ts2net",
-    "knightyxp/DGL": "dgl",
-    "farewellthree/STAN": "stan",
-    "layer6ai-labs/xpool": "xpool",
-}
-
-
-def system_of(meta: Path) -> str | None:
-    source = json.loads(meta.read_text()).get("source", "")
-    return next((name for code, name in CODE.items() if source.startswith(code)), None)
-
-
-CASES = [
-    pytest.param(system, path, id=f"{folder.name}-{system}-{path.name.removesuffix('.meta.json')}")
-    for folder in FOLDERS
-    for path in sorted(folder.rglob("*.meta.json"))
-    if (system := system_of(path)) and "multicaption" not in path.name
-]
-# Names in the cases' configurations to options of the systems.
-OPTIONS = {
-    "max_frames": "frames",
-    "num_frames": "frames",
-    "F": "frames",
-    "max_words": "words",
-    "W": "words",
-    "sim_header": "header",
-    "vision_heads": "vision_heads",
-    "heads_vision": "vision_heads",
-    "text_heads": "text_heads",
-    "heads_text": "text_heads",
-    "header_heads": "heads",
-    "num_mha_heads": "heads",
-    "prompt_transformer_heads": "prompt_heads",
-    "shared_latent_space": "space",
-    "visual_output_type": "output",
-    "unified_transformer_layers": "layers",
-    "local_each_frame_prompt_length": "local",
-    "text_prompt_length": "text",
-    "topk": "top_k",
-    "num_samples": "samples",
-    "sigma": "sigma",
-    "depth": "depth",
-    "time_embed_size": "moments",
-    "mug_tau": "tau",
-}
-
-
-def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:
-    """A head's weights with small random towers, so that a case without towers loads as a whole checkpoint does."""
-    towers = ClipConfig(width, 32, 8, 64, 1, 64, 1, 64, 77)
-    made = {f"clip.{key}": value for key, value in Clip(towers).state_dict().items()}
-    if system == "ts2net":
-        block = "clip.visual.transformer.resblocks.0.attn."
-        made = {key.replace(block, f"{block}net."): value for key, value in made.items()}
-    return {**made, **state}
-
-
-class Case:
-    """A case's inputs in float64 and the model with its weights."""
-
-    def __init__(self, system: str, meta: Path) -> None:
-        self.meta: dict[str, Any] = json.loads(meta.read_text())
-        self.tensors = load_file(meta.with_name(meta.name.replace(".meta.json", ".safetensors")))
-        self.state = {key[3:]: value for key, value in self.tensors.items() if key.startswith("sd.")}
-        self.config = self.meta["config"]
-        self.whole = "in.video" in self.tensors
-        if system == "stan" and not self.state:
-            return
-        if not self.whole:
-            width = next(self[key].shape[-1] for key in ("in.sequence_output", "in.text_embeds") if key in self.tensors)
-            self.state = with_towers(self.state, width, system)
-        recognised = recognise(self.state)
-        assert recognised.system == system, recognised.describe()
-        options = {OPTIONS[key]: value for key, value in self.config.items() if key in OPTIONS}
-        if "model" in self.config:
-            options["head"] = "mug" if "Mug" in self.config["model"] else "stan"
-        if not self.whole:
-            options = {key: value for key, value in options.items() if key not in ("vision_heads", "text_heads")}
-        known = {*recognised.found, *recognised.assumed}
-        if system != "xpool":
-            assert known >= {"frames"} & set(options)
-        # What the weights show must be what the case says: ``build`` refuses an option that contradicts them.
-        self.model: Any = build(self.state, {key: value for key, value in options.items() if key in known}).double()
-
-    def __getitem__(self, key: str) -> Tensor:
-        tensor = self.tensors[key]
-        return tensor.double() if tensor.is_floating_point() else tensor
-
-    def check(self, got: Mapping[str, Tensor]) -> None:
-        """Every stored output must be among ``got`` and agree."""
-        stored = {key[4:] for key in self.tensors if key.startswith("out.")}
-        assert stored <= set(got), f"not compared: {sorted(stored - set(got))}"
-        deviations = self.meta["max_abs_fp32_vs_fp64"]
-        for name in sorted(stored):
-            want, value = self[f"out.{name}"], got[name]
-            allowed = 3 * deviations.get(name, max(deviations.values()))
-            assert value.shape == want.shape, name
-            off = (value - want).abs() - want.abs() * 2.0**-24
-            assert off.max() <= allowed, f"{name} is off by {off.max():.3g}, allowed are {allowed:.3g}"
-
-    def check_scores(self, scores: Tensor, name: str) -> None:
-        want = self[f"out.{name}"]
-        assert torch.equal(scores.argsort(1, descending=True), want.argsort(1, descending=True))
-
-
-def clip_features(case: Case, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Raw text and frame embeddings, computed from token ids and pixels, or given where the case is a head alone."""
-    if case.whole:
-        frames = (case["in.video"],) if mask is None else (case["in.video"], mask)
-        return case.model.clip(case["in.input_ids"]), case.model.embed_frames(*frames)
-    return case["in.sequence_output"].squeeze(1), case["in.visual_output"]
+from .golden_cases import CASES, Case, clip_features
 
 
 def clip4clip(case: Case) -> dict[str, Tensor]:
@@ -226,8 +104,8 @@ def dgl(case: Case) -> dict[str, Tensor]:
     text_prompts, visual_prompts = model.clip.prompts()
     shared, frames = model.clip.embed_clips(case["in.video"])
     records = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"])
-    model.fold()
-    folded = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"])
+    constant = model.folded()
+    folded = constant.encode_text(case["in.input_ids"]), constant.encode_video(case["in.video"])
     for before, after in zip(records, folded, strict=True):
         assert torch.equal(before[0], after[0])
     return {

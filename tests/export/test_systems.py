@@ -10,64 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import load, normalised
-from framesift.export.encoders.clip import ClipConfig
-from framesift.export.encoders.prompted import PromptConfig
-from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
+from framesift.export.systems import dgl
 from framesift.export.systems.contract import System
-from framesift.export.systems.family import FamilyConfig
 from framesift.export.systems.recognise import build, recognise, settled
 
-# 56 px in patches of 8 make 50 tokens a frame, enough for patches to be shifted by more than one place.
-CLIP = ClipConfig(32, 56, 8, 64, 2, 64, 2, 100, 77)
-F, W, V, Q = 5, 9, 3, 4
+from ..small_systems import MODELS, OPTIONS, F, W, model
 
-
-def family(header: str, **more: Any) -> FamilyConfig:
-    return FamilyConfig(F, W, header, layers=2, positions=33, clip=CLIP, **more)  # type: ignore[arg-type]
-
-
-def prompts(space: str) -> PromptConfig:
-    return PromptConfig(space, F, 2, 8, 4)  # type: ignore[arg-type]
-
-
-MODELS = {
-    "clip4clip meanP": lambda: clip4clip.Clip4Clip(family("meanP")),
-    "clip4clip meanP 3d": lambda: clip4clip.Clip4Clip(family("meanP", patch3d=True)),
-    "clip4clip seqLSTM": lambda: clip4clip.Clip4Clip(family("seqLSTM")),
-    "clip4clip seqTransf": lambda: clip4clip.Clip4Clip(family("seqTransf")),
-    "clip4clip tightTransf": lambda: clip4clip.Clip4ClipTight(family("tightTransf")),
-    "xclip": lambda: xclip.XClip(family("seqTransf")),
-    "ts2net": lambda: ts2net.Ts2Net(
-        ts2net.Config(F, W, "seqTransf", 2, positions=33, clip=CLIP, shift_layers=(1,), samples=6)
-    ),
-    "dgl transformer": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("transformer"), clip=CLIP)),
-    "dgl linear": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("linear"), clip=CLIP)),
-    "stan": lambda: stan.Stan(stan.Config(F, W, 1, 8, "stan", clip=CLIP)),
-    "mug-stan": lambda: stan.MugStan(stan.Config(F, W, 1, 8, "mug", clip=CLIP)),
-}
-# Options that the weights of the models above don't show and that are not the authors' defaults.
-OPTIONS: dict[str, dict[str, Any]] = {
-    **{name: {"frames": F, "words": W} for name in MODELS},
-    "xclip": {},
-    "ts2net": {"frames": F, "words": W, "samples": 6},
-    "dgl transformer": {"words": W},
-    "stan": {"frames": F, "words": W, "head": "stan"},
-}
-
-
-def model(name: str) -> Any:
-    """The system with random weights everywhere, no zero or identity left."""
-    torch.manual_seed(len(name))
-    made = MODELS[name]()
-    for key, parameter in made.named_parameters():
-        if "ln_" not in key and "LayerNorm" not in key and parameter.dim() < 3:
-            nn.init.normal_(parameter, std=0.1)
-    nn.init.constant_(made.clip.logit_scale, 3.0) if hasattr(made.clip, "logit_scale") else None
-    return made.eval()
+V, Q = 3, 4
 
 
 def inputs(made: System) -> tuple[list[Tensor], Tensor]:
@@ -79,10 +32,10 @@ def inputs(made: System) -> tuple[list[Tensor], Tensor]:
             video.append((torch.arange(F) < torch.tensor([[F], [3], [1]])).float())
         else:
             video.append(torch.randn(V, *port.dims, generator=generator))
-    ids = torch.randint(1, 98, (Q, W), generator=generator)
+    ids = torch.randint(1, 512, (Q, W), generator=generator)
     end = torch.tensor([[8], [1], [4], [6]])
     places = torch.arange(W)
-    return video, torch.where(places < end, ids, torch.where(places == end, 99, 0))
+    return video, torch.where(places < end, ids, torch.where(places == end, 513, 0))
 
 
 def outputs(made: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
@@ -311,7 +264,7 @@ def test_a_training_log_beside_the_weights_is_passed_over(tmp_path: Path, monkey
 
 
 def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
-    with pytest.raises(CheckpointError, match=r"holds encoder\.layer, head\.weight: framesift knows stan, dgl"):
+    with pytest.raises(CheckpointError, match=r"holds encoder\.layer, head\.weight: framesift knows dong2026, xpool"):
         build({"encoder.layer.0.weight": torch.ones(2), "head.weight": torch.ones(2)})
 
 

@@ -1,0 +1,85 @@
+"""The exported graphs in ONNX Runtime against outputs of the authors' own code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch import Tensor
+
+from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.graphs import graphs, ports, with_pixels
+from framesift.export.onnx import write_graph, write_graphs
+from framesift.export.systems.contract import System
+from framesift.export.systems.dong2026 import Dong2026
+from framesift.export.systems.factorised import Factorised
+
+from .golden_cases import CASES, Case, clip_features
+
+Records = tuple[Sequence[Tensor], Sequence[Tensor]]
+
+
+def run(folder: Path, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
+    session = ort.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+    feeds = {port.name: value.numpy() for port, value in zip(session.get_inputs(), inputs, strict=True)}
+    return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feeds)]
+
+
+def video_inputs(system: System, case: Case) -> list[Tensor]:
+    """The case's clips as pixels from 0 to 255, its masks and its noise."""
+    visual = system.clip.visual
+    pixels = case["in.video"] * visual.pixel_std + visual.pixel_mean
+    mask = case["in.video_mask"] if "in.video_mask" in case.tensors else None
+    more = {"mask": mask}
+    if "in.noise" in case.tensors:
+        more["noise"] = case["in.noise"].unflatten(0, pixels.shape[:2])
+    return [pixels.float(), *(more[port.name].float() for port in system.video_inputs[1:])]  # type: ignore[union-attr]
+
+
+def head_records(system: Any, case: Case, name: str) -> Records:
+    """Records in float64 of a case that holds the towers' outputs."""
+    if name == "xpool":
+        frames = system.head.encode_video(case["in.frame_embeds"])
+        return system.head.encode_text(case["in.text_embeds"]), frames
+    mask = case["in.video_mask"]
+    if name == "ts2net":
+        videos, frames = mask.shape
+        tokens = case["in.visual_hidden"].unflatten(1, (frames, -1))
+        noise = case["in.noise"].unflatten(0, (videos, frames))
+        return system.finish_text(case["in.sequence_output"].squeeze(1)), system.pool(tokens, mask, noise)
+    text, frames = clip_features(case, mask)
+    if name == "xclip":
+        return system.finish_text(text, case["in.seq_features"]), system.pool(frames, mask)
+    return system.finish_text(text), system.pool(frames, mask)
+
+
+@pytest.mark.parametrize(("name", "meta"), CASES)
+@torch.no_grad()
+def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_path: Path) -> None:
+    case = Case(name, meta)
+    if not case.state:
+        pytest.skip("the case holds no weights, so there is nothing to export")
+    system: System = Factorised(case.model, name) if isinstance(case.model, Dong2026) else case.model
+    want = case["out.sims"] if "out.sims" in case.tensors else case["out.logits"]
+    if case.whole:
+        with_pixels(system.float(), "float32")
+        write_graphs(system, tmp_path)
+        text: Sequence[Tensor] = run(tmp_path, TEXT_ENCODER, [case["in.input_ids"]])
+        video: Sequence[Tensor] = run(tmp_path, VIDEO_ENCODER, video_inputs(system, case))
+    else:
+        text, video = head_records(system.double().folded(), case, name)
+        text, video = [x.float() for x in text], [x.float() for x in video]
+        promised = ports(system.float())[SCORER]
+        sizes = {"queries": 3, "videos": 5}
+        example = tuple(torch.rand([sizes.get(d, d) for d in p.dims]) for p in promised.inputs)  # type: ignore[call-overload, misc]
+        write_graph(graphs(system)[SCORER], example, promised, tmp_path / f"{SCORER}.onnx")
+    scored = [x for x, t in zip(text, system.text_record, strict=True) if t.scored]
+    scored += [x for x, t in zip(video, system.video_record, strict=False) if t.scored]
+    scores = run(tmp_path, SCORER, scored)[0]
+    assert (scores - want).abs().max() <= 1e-4 * want.abs().max()
+    assert torch.equal(scores.argsort(1, descending=True), want.argsort(1, descending=True))

@@ -1,0 +1,83 @@
+"""Every published system with small random weights and a vocabulary of bytes, and its checkpoint on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from framesift.export.bundle.merges_file import write_merges
+from framesift.export.encoders.clip import ClipConfig
+from framesift.export.encoders.prompted import PromptConfig
+from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
+from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.family import FamilyConfig
+
+# 56 px in patches of 8 make 50 tokens a frame, enough for patches to be shifted by more than one place.
+CLIP = ClipConfig(32, 56, 8, 64, 2, 64, 2, 514, 77)
+F, W = 5, 20
+
+
+def family(header: str, **more: Any) -> FamilyConfig:
+    return FamilyConfig(F, W, header, layers=2, positions=33, clip=CLIP, **more)  # type: ignore[arg-type]
+
+
+def prompts(space: str) -> PromptConfig:
+    return PromptConfig(space, F, 2, 8, 4)  # type: ignore[arg-type]
+
+
+MODELS = {
+    "clip4clip meanP": lambda: clip4clip.Clip4Clip(family("meanP")),
+    "clip4clip meanP 3d": lambda: clip4clip.Clip4Clip(family("meanP", patch3d=True)),
+    "clip4clip seqLSTM": lambda: clip4clip.Clip4Clip(family("seqLSTM")),
+    "clip4clip seqTransf": lambda: clip4clip.Clip4Clip(family("seqTransf")),
+    "clip4clip tightTransf": lambda: clip4clip.Clip4ClipTight(family("tightTransf")),
+    "xclip": lambda: xclip.XClip(family("seqTransf")),
+    "ts2net": lambda: ts2net.Ts2Net(
+        ts2net.Config(F, W, "seqTransf", 2, positions=33, clip=CLIP, shift_layers=(1,), samples=6)
+    ),
+    "dgl transformer": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("transformer"), clip=CLIP)),
+    "dgl linear": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("linear"), clip=CLIP)),
+    "stan": lambda: stan.Stan(stan.Config(F, W, 1, 8, "stan", clip=CLIP)),
+    "mug-stan": lambda: stan.MugStan(stan.Config(F, W, 1, 8, "mug", clip=CLIP)),
+}
+# Options that the weights of the models above don't show and that are not the authors' defaults.
+OPTIONS: dict[str, dict[str, Any]] = {
+    **{name: {"frames": F, "words": W} for name in MODELS},
+    "xclip": {},
+    "ts2net": {"frames": F, "words": W, "samples": 6},
+    "dgl transformer": {"words": W},
+    "stan": {"frames": F, "words": W, "head": "stan"},
+}
+
+
+def model(name: str) -> Any:
+    """The system with random weights everywhere, no zero or identity left."""
+    torch.manual_seed(len(name))
+    made = MODELS[name]()
+    for key, parameter in made.named_parameters():
+        if "ln_" not in key and "LayerNorm" not in key and parameter.dim() < 3:
+            nn.init.normal_(parameter, std=0.1)
+    nn.init.constant_(made.clip.logit_scale, 3.0) if hasattr(made.clip, "logit_scale") else None
+    return made.eval()
+
+
+def xpool() -> Dong2026:
+    """X-Pool: the reference model that keeps every frame, whose attention is no identity here."""
+    torch.manual_seed(1)
+    made = Dong2026(Config(F, F, 1, "none", clip=CLIP))
+    for key, parameter in made.pool_frames.named_parameters():
+        if "layer_norm" not in key:
+            nn.init.normal_(parameter, std=0.2)
+    return made.eval()
+
+
+def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
+    """A file as authors leave it: wrapped, under ``module.``, in half precision; and the merges of its vocabulary."""
+    made = xpool() if name == "xpool" else model(name)
+    state = {f"module.{key}": value.half() for key, value in made.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
+    write_merges(folder / "merges.txt", [])
+    return folder / "model.pth", folder / "merges.txt"
