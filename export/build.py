@@ -49,7 +49,11 @@ def load_system(checkpoint: Checkpoint, options: Mapping[str, Any], system: str 
         CheckpointError: the weights and options don't make a whole model.
     """
     state = checkpoint.state
-    if system == AUTO and "top_k" in {**checkpoint.options, **options} and "pool_frames.q_proj.weight" in state:
+    if (
+        system == AUTO
+        and "top_k" in {**checkpoint.options, **options}
+        and any(key.startswith("pool_frames.") for key in state)
+    ):
         # X-Pool keeps every frame: who chooses K has the reference model, of which it is a case.
         system = "dong2026"
     recognised = recognise(state, system)

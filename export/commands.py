@@ -37,12 +37,21 @@ def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 @click.argument("checkpoint", type=_FILE)
 @click.option("--out", required=True, type=_FOLDER, help="The bundle's folder, to be made.")
 @click.option("--system", default="auto", type=click.Choice(SYSTEMS), help="Whose model it is.", show_default=True)
-@click.option("--frames", type=click.IntRange(1), help="Frames per video; read off the weights where they tell.")
-@click.option("--words", type=click.IntRange(3), help="Token positions per text; read off the weights where they tell.")
-@click.option("--top-k", type=click.IntRange(1), help="Frames that dong2026's attention keeps  [default: 4]")
-@click.option("--heads", type=click.IntRange(1), help="Attention heads of the scorer or of the temporal encoder.")
+@click.option("--frames", type=click.IntRange(1), help="Frames per video, where the weights don't tell.")
+@click.option("--words", type=click.IntRange(3), help="Token positions per text, where the weights don't tell.")
+@click.option("--top-k", type=click.IntRange(1), help="Frames that dong2026 keeps (4), patches that ts2net keeps (3).")
 @click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_settings, help="Any other option of the system."
+    "--heads",
+    type=click.IntRange(1),
+    help="Attention heads of the scorer (dong2026, xpool) or the header (clip4clip and its like).",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_settings,
+    help="Any option that the export lists as assumed.",
 )
 @click.option("--sampler", type=click.Choice(SAMPLERS), help="How frames are chosen  [default: as the authors do]")
 @click.option("--resize", type=click.Choice(RESIZES), help="How frames are resized  [default: as the authors do]")

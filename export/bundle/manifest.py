@@ -40,7 +40,7 @@ class FrameProfile:
 
     ``count`` frames chosen by ``sampler``, the short side resized to ``size`` by ``resize``, then ``crop``; the rules
     are those of ``frames.py``. Where a video has fewer frames, ``missing`` says what takes their places: the last frame
-    again (``repeat``), or black frames that a mask leaves out (``mask``).
+    again (``repeat``), or zeros after normalisation with a mask that leaves them out (``mask``).
 
     ``mean`` and ``std`` of RGB from 0 to 255 are for the reader: the video encoder's graph normalises.
     """

@@ -85,8 +85,8 @@ class Tokenizer:
         endless = sum(row[-1] != self.end_id for row in rows)
         if endless:
             _log.warning(
-                "%d of %d texts are longer than %d tokens and lose their end token, as in the authors' code: the tower "
-                "reads them at their start token, so all such texts get the same sentence embedding",
+                "%d of %d texts are longer than %d tokens and lose their end token, as in the authors' code: a model "
+                "that reads a text at its end token can't tell them apart, and one that reads all positions misses it",
                 endless,
                 len(rows),
                 self.profile.context_length - 2,

@@ -31,7 +31,7 @@ class Clip:
     """A video as a video tower reads it.
 
     ``frames`` are RGB from 0 to 255 [F, 3, S, S], of the profile's dtype; ``mask`` float32 [F] is 1 for a frame of the
-    video and 0 for the black padding behind a short one, which there is only where the profile's ``missing`` is
+    video and 0 for the padding behind a short one, which there is only where the profile's ``missing`` is
     "mask". ``timestamps`` float64 [F] are the seconds at which the frames are shown, counted from the video's first
     frame; padding has the last frame's. ``duration`` is the seconds from the first frame to the end of the last;
     ``frame_count`` the number of frames from which the F were chosen.

@@ -52,7 +52,7 @@ class Preprocessing:
 
     def describe(self) -> str:
         """One line for a person."""
-        missing = "the last frame again" if self.missing == "repeat" else "black frames and a mask"
+        missing = "the last frame again" if self.missing == "repeat" else "zeros and a mask"
         sliced = "" if self.sliced_from is None else f" sliced from {self.sliced_from}"
         return (
             f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
@@ -73,7 +73,7 @@ PROFILES: Mapping[str, Preprocessing] = {
     # The authors' videos were shrunk beforehand, to a short side of 224 at three frames a second, and are not resized
     # again: nor is such a video by this rule.
     "dgl": Preprocessing("tick_middle", "pil_bicubic", "repeat"),
-    # A caption of more than 30 tokens loses its end token to the slice, and is then read at its first position.
+    # A caption of more than 30 tokens loses its end token to the slice, and STAN then reads it at its first position.
     "stan": Preprocessing(
         "segment_round",
         "cv2_bilinear",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -12,15 +13,19 @@ import torch
 from click.testing import CliRunner
 
 from framesift.__main__ import main
-from framesift.export import parity, parity_rows
+from framesift.export import commands, parity, parity_rows
 from framesift.export.build import build_bundle, eager_system
 from framesift.export.bundle.errors import BundleError, CheckpointError, ParityError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.merges_file import write_merges
+from framesift.export.bundle.resizing import RESIZES
+from framesift.export.bundle.sampling import SAMPLERS
 from framesift.export.bundle.store import Bundle, seal
 from framesift.export.checkpoint import save
 from framesift.export.encoders.clip import ARCHITECTURES, ClipConfig
 from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.preprocessing import Resize, Sampler
+from framesift.export.systems.recognise import SYSTEMS
 
 SMALL = ClipConfig(
     embed_dim=64,
@@ -189,3 +194,9 @@ def test_options_that_make_no_model() -> None:
     for bad in ({"top_k": 13}, {"top_k": 0}, {"heads": 5}, {"temporal": "sometimes"}):
         with pytest.raises(ValueError, match=r"top_k|heads|temporal"):
             replace(Config(), **bad)  # type: ignore[arg-type]
+
+
+def test_the_command_offers_what_there_is() -> None:
+    assert commands.SYSTEMS == SYSTEMS
+    assert set(commands.SAMPLERS) == set(SAMPLERS) == set(get_args(Sampler))
+    assert set(commands.RESIZES) == set(RESIZES) == set(get_args(Resize))

@@ -1,0 +1,138 @@
+"""Every published system from its authors' kind of file to answers of a real Triton server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from framesift.export.build import build_bundle, eager_system
+from framesift.export.bundle.noise import selector_noise
+from framesift.export.bundle.ports import MASK, NOISE
+from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.video import decode
+from framesift.export.graphs import VideoEncoder
+from framesift.export.systems.contract import System
+from framesift.serving.agreement import TIE, compare
+from framesift.serving.client.sync import Client
+from framesift.serving.serve import running
+
+from ..small_systems import OPTIONS, F, write_checkpoint
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+
+# What each is served as, whether it tells how much a frame counted.
+NAMES = {
+    "xpool": ("xpool", True),
+    "clip4clip seqTransf": ("clip4clip", False),
+    "clip4clip tightTransf": ("clip4clip", False),
+    "xclip": ("xclip", False),
+    "ts2net": ("ts2net", True),
+    "dgl transformer": ("dgl", False),
+    "stan": ("stan", False),
+    "mug-stan": ("mugstan", False),
+}
+VIDEOS, QUERIES = 8, 6
+# Longer than every text tower here reads: the tokenizer's cut and STAN's slice take part.
+LONG = "a " * 40 + "circle"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server with ``VIDEOS`` videos, its client, and the eager system's scores [QUERIES, VIDEOS]."""
+
+    name: str
+    bundle: Bundle
+    client: Client
+    ids: list[str]
+    queries: list[str]
+    scores: NDArray[Any]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def served(request: pytest.FixtureRequest, clips: list, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    name, folder = request.param, tmp_path_factory.mktemp("served")
+    checkpoint, merges = write_checkpoint(name, folder)
+    options = {key: value for key, value in OPTIONS.get(name, {"frames": F}).items() if key != "head"}
+    bundle = build_bundle(
+        checkpoint, folder / "bundle", options=options, system="stan" if name == "stan" else "auto", merges=merges
+    )
+    chosen = clips[:VIDEOS]
+    queries = [clip.captions[0] for clip in chosen[: QUERIES - 1]] + [LONG]
+    paths = {clip.video.name: clip.video for clip in chosen}
+    with running(bundle, folder / "gallery") as server, Client(server.grpc_address) as client:
+        for path in paths.values():
+            last = client.index(path)
+        client.wait_searchable(last)
+        yield Served(name, bundle, client, list(paths), queries, eager_scores(bundle, paths, queries))
+
+
+@torch.no_grad()
+def eager_scores(bundle: Bundle, paths: dict[str, Path], queries: list[str]) -> NDArray[Any]:
+    """Scores in float64 from records rounded as the gallery stores them."""
+    system, profile = eager_system(bundle).double(), bundle.manifest.frames
+    tokenizer = Tokenizer.load(bundle.file(bundle.manifest.tokenizer.merges), bundle.manifest.tokenizer)
+    system = system.folded()
+    records = [encode(system, path, name, profile) for name, path in paths.items()]
+    video = tuple(
+        torch.cat(parts).to(getattr(torch, tensor.stored)).double()
+        for parts, tensor in zip(zip(*records, strict=True), system.video_record, strict=True)
+    )
+    text = system.encode_text(torch.from_numpy(tokenizer.encode(queries)))
+    kept = [x for x, t in zip(text, system.text_record, strict=True) if t.scored]
+    scores: NDArray[Any] = system.score(kept, video).numpy()
+    return scores
+
+
+def encode(system: System, path: Path, name: str, profile: Any) -> tuple[Tensor, ...]:
+    clip = decode(path, profile)
+    frames = torch.from_numpy(clip.frames)[None]
+    inputs = [frames.double() if frames.is_floating_point() else frames]
+    for port in system.video_inputs[1:]:
+        given = {MASK: clip.mask, NOISE: None}[port.name]
+        more = selector_noise(name, port.dims) if given is None else given
+        inputs.append(torch.from_numpy(more)[None].double())
+    record: tuple[Tensor, ...] = VideoEncoder(system)(*inputs)
+    return record
+
+
+def test_every_ranking_is_the_eager_systems(served: Served) -> None:
+    found = served.client.search_many(served.queries, top=VIDEOS)
+    scale = np.abs(served.scores).max()
+    agreement = compare(
+        [[hit.id for hit in result.hits] for result in found],
+        [np.array([hit.score for hit in result.hits]) / scale for result in found],
+        served.ids,
+        served.scores / scale,
+    )
+    assert (agreement.equal, agreement.off, agreement.scores) == (QUERIES, 0, QUERIES * VIDEOS)
+    # Were all videos alike, any order would do.
+    gaps = np.diff(np.sort(served.scores / scale, axis=1), axis=1)
+    assert (gaps > TIE).mean() > 0.5
+
+
+def test_the_manifest_says_what_is_served(served: Served) -> None:
+    system, attends = NAMES[served.name]
+    assert served.bundle.manifest.system == system
+    hit = served.client.search(served.queries[0], top=1).hits[0]
+    assert len(hit.timestamps) == F
+    assert (hit.moment in hit.timestamps) if attends else (hit.moment is None and hit.attention == ())
+    if attends:
+        assert sum(hit.attention) == pytest.approx(1, abs=1e-5)
+
+
+def test_encoding_and_scoring_without_the_gallery(served: Served, clips: list) -> None:
+    records = [served.client.encode_video(clip.video) for clip in clips[:3]]
+    scores = served.client.score(served.queries, records)
+    scale = np.abs(served.scores).max()
+    # The gallery's scores come from float16.
+    np.testing.assert_allclose(scores.scores / scale, served.scores[:, :3] / scale, atol=5e-3)
+    assert (scores.attention is not None) == NAMES[served.name][1]
