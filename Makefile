@@ -30,7 +30,8 @@ demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this mac
 
 .PHONY: test
 test: $(INSTALLED) lint ## Lint, type-check and run all tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'long or not server'
+	$(BIN)/pytest -m 'server and not long'
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types and the rendered model repository

@@ -11,6 +11,11 @@ import pytest
 from framesift.export.bundle.store import Bundle
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that two processes end together."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def demo_checkpoint() -> Path:
     return Path(str(files("framesift.export.demo") / "demo.safetensors"))

@@ -54,7 +54,7 @@ def stories(kind: Kind, count: int, split: Split, seed: int, *, variants: int) -
                 chosen.setdefault(kind.tell(story), story)
             misses = 0 if len(chosen) > before else misses + 1
             story = kind.vary(rng, story)
-        if misses > 2_000:
+        if misses > 300:
             raise InvalidInput(f"the {split} split has only about {len(chosen)} captions, {count} were asked for")
     return list(chosen.values())
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from ...kernels.topk_attention.factorised import FactorisedHead, score
 from ...kernels.topk_attention.layout import HeadShape
 from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, GraphPorts, Port, topk_attention_ports
+from ..encoders.clip import Towers
+from ..encoders.clip_vision import VisionTower
 from .contract import RecordTensor, System
 from .dong2026 import Dong2026
 
@@ -30,7 +32,6 @@ class Factorised(System):
         self.name = name  # type: ignore[misc]
         self.words = config.clip.context_length
         self.model = model
-        self.clip = model.clip
         self.head = FactorisedHead(model.pool_frames, config.frames)
         ports = topk_attention_ports(self.shape, config.clip.image_size)
         self.video_inputs = _tensors(ports[VIDEO_ENCODER].inputs, ports)
@@ -41,6 +42,11 @@ class Factorised(System):
     def shape(self) -> HeadShape:
         """The sizes of the scorer."""
         return self.head.shape
+
+    @property
+    def towers(self) -> Towers[VisionTower]:
+        """The model's."""
+        return self.model.clip
 
     @property
     def trained(self) -> nn.Module:
@@ -55,7 +61,7 @@ class Factorised(System):
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Frames [V, F, 3, H, W] to frame vectors [V, S, F, D], Gram tables [V, R] and unit means [V, D]."""
-        visual = self.clip.visual
+        visual = self.towers.visual
         embeddings, mean = self.model.finish_video(visual.embed_clips(visual.normalise(frames)))
         return (*self.head.encode_video(embeddings), mean)
 

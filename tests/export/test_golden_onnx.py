@@ -21,6 +21,8 @@ from framesift.export.systems.factorised import Factorised
 
 from .golden_cases import CASES, Case, clip_features
 
+pytestmark = pytest.mark.long
+
 Records = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 
@@ -32,7 +34,7 @@ def run(folder: Path, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
 
 def video_inputs(system: System, case: Case) -> list[Tensor]:
     """The case's clips as pixels from 0 to 255, its masks and its noise."""
-    visual = system.clip.visual
+    visual = system.towers.visual
     pixels = case["in.video"] * visual.pixel_std + visual.pixel_mean
     mask = case["in.video_mask"] if "in.video_mask" in case.tensors else None
     more = {"mask": mask}

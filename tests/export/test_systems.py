@@ -208,7 +208,7 @@ def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("xclip", {"word_mat_weight": torch.ones(W, W + 1)}, "mis-shaped: word_mat_weight has shape [9, 10]"),
+        ("xclip", {"word_mat_weight": torch.ones(W, W + 1)}, "mis-shaped: word_mat_weight has shape [20, 21]"),
         ("xclip", {"clip.visual.conv1.weight": torch.ones(3)}, "clip.visual.conv1.weight has shape [3]"),
         ("xclip", {"clip.visual.positional_embedding": torch.ones(51, 64)}, "51 rows, which is no square and one"),
         ("clip4clip meanP", {"head.weight": torch.ones(2)}, "unexpected: head.weight [2]"),
@@ -305,5 +305,5 @@ def test_mug_stan_leaves_out_positions_without_a_token() -> None:
 
 
 def test_xclip_takes_exactly_its_own_number_of_words() -> None:
-    with pytest.raises(ValueError, match="8 token positions, the weights are for exactly 9"):
-        model("xclip").encode_text(torch.ones(1, 8, dtype=torch.long))
+    with pytest.raises(ValueError, match="19 token positions, the weights are for exactly 20"):
+        model("xclip").encode_text(torch.ones(1, W - 1, dtype=torch.long))

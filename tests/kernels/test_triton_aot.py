@@ -16,6 +16,7 @@ COMMAND = [sys.executable, "-m", "framesift.kernels.topk_attention.aot"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_target_keeps_its_limits() -> None:
     done = subprocess.run(COMMAND, capture_output=True, text=True, env=ENVIRONMENT, check=False)

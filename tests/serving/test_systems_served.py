@@ -27,7 +27,7 @@ from framesift.serving.serve import running
 
 from ..small_systems import OPTIONS, F, write_checkpoint
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
 # What each is served as, whether it tells how much a frame counted.
 NAMES = {
