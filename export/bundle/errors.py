@@ -8,6 +8,9 @@
     ├── CheckpointError           a checkpoint that can't be loaded
     ├── BundleError               a bundle that is damaged, incomplete or of another version
     ├── ParityError               an exported graph that disagrees with eager PyTorch
+    ├── EngineError               an engine that can't be built, read or served
+    │   ├── EngineMismatch        an engine of other graphs, another GPU or another TensorRT
+    │   └── PrecisionError        an engine or graph that ranks worse than its precision may
     ├── GalleryError              a gallery that can't be read or written
     │   └── GalleryMismatch       a gallery written by another model
     └── ServerError               the server could not answer
@@ -72,6 +75,24 @@ class ParityError(FramesiftError):
     """An exported graph that disagrees with eager PyTorch."""
 
     code = "parity"
+
+
+class EngineError(FramesiftError):
+    """An engine that can't be built, read or served; the message names the graph and what to do."""
+
+    code = "engine"
+
+
+class EngineMismatch(EngineError):
+    """An engine of other graphs, another GPU or another TensorRT than are here."""
+
+    code = "engine-mismatch"
+
+
+class PrecisionError(EngineError):
+    """An engine or graph whose ranking falls short of what its precision must keep."""
+
+    code = "precision"
 
 
 class GalleryError(FramesiftError):

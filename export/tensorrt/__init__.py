@@ -1,0 +1,1 @@
+"""ONNX graphs to TensorRT engines: precision, profiles, building, and what an engine may be served with."""
