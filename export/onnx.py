@@ -15,10 +15,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from . import custom_node
 from .bundle.errors import BundleError
 from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER, GraphPorts
 from .graphs import graphs, ports, random_token_ids, random_video_inputs
 from .systems.contract import System
+from .systems.factorised import Factorised
 
 OPSET = 18
 
@@ -26,7 +28,8 @@ OPSET = 18
 def write_graphs(system: System, folder: Path) -> None:
     """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
 
-    Batch dimensions and, where the system allows it, the text's length are dynamic.
+    Batch dimensions and, where the system allows it, the text's length are dynamic. The scorer of a factorised system
+    is a single node, see ``custom_node``.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
@@ -34,6 +37,10 @@ def write_graphs(system: System, folder: Path) -> None:
     modules, promised = graphs(system), ports(system)
     for name in GRAPHS:
         write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx")
+    if isinstance(system, Factorised):
+        scorer = folder / f"{SCORER}.onnx"
+        custom_node.put_behind_node(scorer, system.shape)
+        _verify(scorer, promised[SCORER])
 
 
 def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphPorts, path: Path) -> None:
