@@ -1,0 +1,109 @@
+"""A bundle's three graphs to engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ... import __version__
+from ..bundle.errors import EngineError
+from ..bundle.ports import GRAPHS
+from ..bundle.store import Bundle, sha256
+from .builder import Settings, build_engine, check_settings
+from .device import Device, local_device
+from .engines import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of, staged
+from .flavours import Flavour
+from .profiles import Limits, default_limits, profile
+from .progress import Progress
+
+# Strongly typed float32 graphs: they are the bundle's own.
+_AS_EXPORTED = ("fp32", "tf32")
+PRECISIONS = (*_AS_EXPORTED, "fp16", "bf16")
+
+
+def build_engines(
+    bundle: Bundle,
+    flavour: Flavour,
+    settings: Settings,
+    limits: Limits | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[str], Progress] = lambda _: lambda _: None,
+) -> Engines:
+    """Build the engines of a bundle into its folder; they appear there only if every graph was built.
+
+    Args:
+        limits: the largest calls; ``default_limits`` where None.
+        progress: called with the name of each graph before it is built; what it returns is called as that goes on.
+
+    Raises:
+        EngineError: a graph can't be built, or what was asked can't be done.
+    """
+    settings = replace(settings, targets=flavour.check_targets(settings.targets))
+    check_settings(flavour, settings)
+    limits = limits or default_limits(bundle.manifest)
+    trt = flavour.load()
+    device = local_device()
+    if flavour.needs_gpu and device is None:
+        raise EngineError(
+            f"{flavour.title} builds on the GPU that shall serve, and nvidia-smi finds none here; "
+            f"--flavour rtx builds without one"
+        )
+    target = folder_of(bundle, flavour.name, settings.precision, settings.targets)
+    check_free(target, overwrite=overwrite)
+    with staged(target, overwrite=overwrite) as folder:
+        engines = {}
+        for graph in GRAPHS:
+            told = progress(graph)
+            ranges = profile(graph, bundle.manifest, limits)
+            with TemporaryDirectory() as scratch:
+                source = typed_source(bundle, graph, settings.precision, Path(scratch))
+                plan, seconds = build_engine(
+                    flavour, graph, source, bundle.manifest.graphs[graph], ranges, settings, told
+                )
+            path = folder / f"{graph}.engine"
+            path.write_bytes(plan)
+            engines[graph] = GraphEngine(
+                source=bundle.manifest.files[f"{graph}.onnx"],
+                sha256=sha256(path),
+                bytes=len(plan),
+                seconds=round(seconds, 3),
+                profile=ranges,
+            )
+        manifest = EngineManifest(
+            flavour=flavour.name,
+            version=str(trt.__version__),
+            precision=settings.precision,
+            capabilities=_capabilities(settings, device),
+            gpu=device.name if device else None,
+            driver=device.driver if device else None,
+            cuda=flavour.cuda(),
+            version_compatible=settings.version_compatible,
+            hardware=settings.hardware,
+            limits=limits,
+            fingerprint=bundle.manifest.fingerprint,
+            graphs=engines,
+            date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            framesift=__version__,
+        )
+        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return Engines.open(target, bundle)
+
+
+def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> Path:
+    """The ONNX file of a graph in a precision: the bundle's own, or one written into ``scratch``."""
+    source = bundle.graph(graph)
+    if precision in _AS_EXPORTED:
+        return source
+    from .precision import typed_graph
+
+    out = scratch / f"{graph}.onnx"
+    typed_graph(source, out, precision)
+    return out
+
+
+def _capabilities(settings: Settings, device: Device | None) -> tuple[str, ...]:
+    return settings.targets or ((device.capability,) if device else ())
