@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from .repository.deploy import Target
+
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _PORT = click.IntRange(1, 65535)
+_TARGETS = ("embedded", "container", "tensorrt")
 
 
 @click.command("serve")
@@ -48,23 +53,29 @@ def repository_group() -> None:
 @repository_group.command("deploy")
 @click.argument("bundle", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
-@click.option("--target", type=click.Choice(["embedded", "container"]), default="container", show_default=True)
-def deploy_command(bundle: Path, out: Path, target: str) -> None:
+@click.option("--target", type=click.Choice(_TARGETS), default="container", show_default=True)
+@click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
+def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.
 
-    Both targets hold the same model repository. With --target container a Dockerfile, a run.sh and framesift's own
-    modules come with it, for NVIDIA's Triton Inference Server container.
+    All targets hold the same model repository. With --target container a Dockerfile, a run.sh and framesift's own
+    modules come with it, for NVIDIA's Triton Inference Server container; with --target tensorrt also the engines, which
+    are compared with the GPU and the container's TensorRT before its server starts.
 
     \b
-    Example:
-      framesift repository deploy bundles/demo deployments/demo --target container
+    Examples:
+      framesift repository deploy bundles/demo deployments/demo
+      framesift repository deploy bundles/demo deployments/trt --target tensorrt \\
+          --engines bundles/demo/engines/tensorrt-fp16
     """
     from ..export.bundle.store import Bundle
+    from ..export.tensorrt.engines import Engines
     from .repository.deploy import deploy
 
-    repository = deploy(Bundle.open(bundle), out, "container" if target == "container" else "embedded")
+    opened = Bundle.open(bundle)
+    repository = deploy(opened, out, target, engines=None if engines is None else Engines.open(engines, opened))
     click.echo(repository)
-    if target == "container":
+    if target != "embedded":
         click.echo(f"next, on a machine with Docker: {out / 'run.sh'}", err=True)
 
 

@@ -12,11 +12,16 @@ RELEASE = "25.09"
 _NOT_IN_CONTAINER = ("nvidia-pytriton", "numpy")
 
 
-def container_files(manifest: Manifest) -> dict[str, str]:
-    """Dockerfile, requirements and the command line, by file name."""
+def container_files(manifest: Manifest, *, engines: bool = False) -> dict[str, str]:
+    """Dockerfile, requirements and the scripts that start the server, by file name.
+
+    Args:
+        engines: serve TensorRT engines unless told otherwise.
+    """
     return {
-        "Dockerfile": _DOCKERFILE.format(release=RELEASE),
+        "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines="COPY engines /opt/framesift/engines\n" * engines),
         "requirements.txt": "\n".join(_requirements()) + "\n",
+        "start.sh": _START.format(config="tensorrt" if engines else ""),
         "run.sh": _RUN.format(system=manifest.system),
     }
 
@@ -37,20 +42,33 @@ COPY requirements.txt /opt/framesift/
 RUN pip install --no-cache-dir -r /opt/framesift/requirements.txt
 COPY python /opt/framesift/python
 COPY model_repository /opt/framesift/model_repository
+{engines}COPY start.sh /opt/framesift/
 ENV PYTHONPATH=/opt/framesift/python \\
     PYTHONDONTWRITEBYTECODE=1 \\
     FRAMESIFT_GALLERY=/gallery
-VOLUME /gallery
+VOLUME /gallery /engines
 EXPOSE 8001 8002
-CMD ["tritonserver", "--model-repository=/opt/framesift/model_repository", \\
-     "--disable-auto-complete-config", "--exit-timeout-secs=10", \\
-     "--allow-http=false", "--allow-metrics=true", "--model-control-mode=none"]
+CMD ["/opt/framesift/start.sh"]
+"""
+
+_START = """\
+#!/usr/bin/env bash
+# Runs in the container. FRAMESIFT_CONFIG chooses how the graphs run: "onnxruntime" (CUDA where there is a GPU),
+# "accelerated" (ONNX Runtime's TensorRT provider, whose engines are kept in /engines) or "tensorrt" (engines that were
+# deployed).
+set -euo pipefail
+config=${{FRAMESIFT_CONFIG:-{config}}}
+[ "$config" != onnxruntime ] || config=
+[ "$config" != tensorrt ] || python3 -m framesift.serving.repository.engine_check /opt/framesift/engines
+exec tritonserver --model-repository=/opt/framesift/model_repository ${{config:+"--model-config-name=$config"}} \\
+    --disable-auto-complete-config --exit-timeout-secs=10 \\
+    --allow-http=false --allow-metrics=true --model-control-mode=none
 """
 
 _RUN = """\
 #!/usr/bin/env bash
 # Builds the image and serves the {system} bundle; the gallery is kept in the folder given, ./gallery by default.
-# Ports are published on this machine alone. Without GPUS=none all GPUs are used.
+# Ports are published on this machine alone. Without GPUS=none all GPUs are used. FRAMESIFT_CONFIG: see start.sh.
 set -euo pipefail
 gallery=$(realpath -m "${{1:-gallery}}")
 cd "$(dirname "$0")"
@@ -58,6 +76,7 @@ mkdir -p "$gallery"
 docker build --tag framesift-{system} .
 gpus=(--gpus "${{GPUS:-all}}")
 [ "${{GPUS:-all}}" != none ] || gpus=()
-exec docker run --rm --shm-size=1g "${{gpus[@]}}" --volume "$gallery:/gallery" \\
+exec docker run --rm --shm-size=1g "${{gpus[@]}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
+    --env "FRAMESIFT_CONFIG=${{FRAMESIFT_CONFIG:-}}" \\
     --publish 127.0.0.1:8001:8001 --publish 127.0.0.1:8002:8002 framesift-{system}
 """

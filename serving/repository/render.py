@@ -12,6 +12,8 @@ from .config import parse, render, to_text
 from .plan import Model, Served, plan
 
 CONFIG = "config.pbtxt"
+# Read by a server that is started with --model-config-name=accelerated or tensorrt.
+ACCELERATED, TENSORRT = "configs/accelerated.pbtxt", "configs/tensorrt.pbtxt"
 _BACKENDS = "framesift.serving.backends"
 
 
@@ -40,8 +42,11 @@ def shim(model: Model) -> str:
 def files(served: Served) -> dict[str, str]:
     """Every text file of one model's folder, by its path in that folder."""
     written = {CONFIG: to_text(render(served))}
-    if isinstance(served, Model) and served.body is not None:
-        written["1/model.py"] = shim(served)
+    if isinstance(served, Model):
+        if served.body is None:
+            written[ACCELERATED] = to_text(render(served, "accelerated"))
+        else:
+            written["1/model.py"] = shim(served)
     return written
 
 
@@ -73,9 +78,9 @@ def differences(root: Path, manifest: Manifest) -> list[str]:
 
 
 def _same(name: str, found: str, wanted: str) -> bool:
-    if name != CONFIG:
+    if not name.endswith(".pbtxt"):
         return found == wanted
     try:
         return bool(parse(found) == parse(wanted))
     except ValueError as error:
-        raise BundleError(f"a committed {CONFIG} can't be parsed: {error}") from error
+        raise BundleError(f"a committed {name} can't be parsed: {error}") from error

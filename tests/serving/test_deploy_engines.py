@@ -1,0 +1,146 @@
+"""Engines in a deployment for NVIDIA's container, and the look at them before its server starts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.errors import EngineError, EngineMismatch
+from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.store import Bundle, sha256
+from framesift.export.tensorrt.device import Device
+from framesift.export.tensorrt.engines import EngineManifest, Engines, GraphEngine
+from framesift.export.tensorrt.profiles import default_limits
+from framesift.serving.repository.config import parse
+from framesift.serving.repository.deploy import deploy
+from framesift.serving.repository.engine_check import check, library_version
+
+L4 = Device("NVIDIA L4", "sm_89", "580.95.05")
+
+
+def engines(bundle: Bundle, folder: Path, flavour: str = "tensorrt") -> Engines:
+    """A folder as ``framesift build`` leaves it, but for what is in the engines: nothing here opens them."""
+    graphs = {}
+    for name in GRAPHS:
+        path = folder / f"{name}.engine"
+        path.write_bytes(name.encode())
+        graphs[name] = GraphEngine(bundle.manifest.files[f"{name}.onnx"], sha256(path), path.stat().st_size, 1.0, {})
+    manifest = EngineManifest(
+        flavour=flavour,
+        version="10.13.3.9",
+        precision="fp16",
+        capabilities=("sm_89",),
+        gpu="NVIDIA L4",
+        driver="580.95.05",
+        cuda=12,
+        version_compatible=False,
+        hardware="same_gpu",
+        limits=default_limits(bundle.manifest),
+        fingerprint=bundle.manifest.fingerprint,
+        graphs=graphs,
+        date="2026-11-26",
+        framesift="0.0",
+    )
+    (folder / "engines.json").write_text(manifest.to_json())
+    return Engines.open(folder, bundle)
+
+
+@pytest.fixture
+def deployed(bundle: Bundle, tmp_path: Path) -> Path:
+    (tmp_path / "made").mkdir()
+    deploy(bundle, tmp_path / "out", "tensorrt", engines=engines(bundle, tmp_path / "made"))
+    return tmp_path / "out"
+
+
+def test_every_encoder_has_its_engine_and_three_ways_to_run(deployed: Path) -> None:
+    repository = deployed / "model_repository"
+    assert not (repository / SCORER / "1/model.plan").exists()
+    for name in (VIDEO_ENCODER, TEXT_ENCODER):
+        assert (repository / name / "1/model.plan").read_bytes() == name.encode()
+        assert (repository / name / "1/model.onnx").stat().st_size > 1000
+        usual = parse((repository / name / "config.pbtxt").read_text())
+        plan, fast = (
+            parse((repository / name / f"configs/{way}.pbtxt").read_text()) for way in ("tensorrt", "accelerated")
+        )
+        assert (plan.backend, plan.platform, plan.default_model_filename) == ("tensorrt", "tensorrt_plan", "model.plan")
+        assert not plan.parameters
+        (accelerator,) = fast.optimization.execution_accelerators.gpu_execution_accelerator
+        assert accelerator.parameters["trt_engine_cache_enable"] == "true"
+        # Whatever runs it, a model has the same inputs, outputs and queue.
+        for other in (plan, fast):
+            assert (list(other.input), list(other.output)) == (list(usual.input), list(usual.output))
+            assert (other.max_batch_size, other.dynamic_batching) == (usual.max_batch_size, usual.dynamic_batching)
+    assert "COPY engines " in (deployed / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("script", ["run.sh", "start.sh"])
+def test_scripts_are_bash(deployed: Path, script: str) -> None:
+    assert (deployed / script).stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(deployed / script)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("", "=tensorrt"), ("accelerated", "=accelerated"), ("onnxruntime", None), ("tensorrt", "=tensorrt")],
+)
+def test_the_server_starts_with_the_way_asked_for(deployed: Path, tmp_path: Path, given: str, said: str | None) -> None:
+    """start.sh itself, with programs in place of the container's that tell what they were called with."""
+    for name in ("tritonserver", "python3"):
+        (tmp_path / name).write_text(f'#!/bin/bash\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "FRAMESIFT_CONFIG": given}
+    run = subprocess.run([deployed / "start.sh"], env=environment, capture_output=True, text=True, check=True)
+    *checks, server = run.stdout.splitlines()
+    assert ("--model-config-name" in server) == (said is not None)
+    assert said is None or f"--model-config-name{said} " in server
+    assert ["engine_check" in line for line in checks] == [True] * (said == "=tensorrt")
+
+
+def test_only_fitting_engines_are_deployed(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "rtx").mkdir()
+    with pytest.raises(EngineError, match="engines of rtx, which Triton server's TensorRT backend can't run"):
+        deploy(bundle, tmp_path / "a", "tensorrt", engines=engines(bundle, tmp_path / "rtx", "rtx"))
+    with pytest.raises(EngineError, match="needs the folder of its engines"):
+        deploy(bundle, tmp_path / "b", "tensorrt")
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "version", "said"),
+    [
+        (replace(L4, capability="sm_90"), "10.13.3", "they are for sm_89, the GPU here is sm_90"),
+        (L4, "10.14.0", "built with TensorRT 10.13.3.9, here is 10.14.0"),
+        (replace(L4, driver="470.57.02"), "10.13.3", "need the driver of CUDA 12"),
+        (None, "10.13.3", "this machine shows none"),
+    ],
+)
+def test_engines_that_do_not_fit_are_refused_before_the_server(
+    deployed: Path, device: Device | None, version: str, said: str
+) -> None:
+    with pytest.raises(EngineMismatch, match=said):
+        check(deployed / "engines", device, version)
+
+
+def test_engines_that_fit_pass(deployed: Path) -> None:
+    check(deployed / "engines", L4, "10.13.3")
+
+
+def test_the_check_runs_from_the_deployment_alone(deployed: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-m", "framesift.serving.repository.engine_check", str(deployed / "engines")]
+    # Without the environment's .pth files, so that framesift comes from the deployment.
+    paths = f"{deployed / 'python'}:{sysconfig.get_path('purelib')}"
+    run = subprocess.run(command, env={"PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("Error: there is no TensorRT here")
+
+
+def test_the_version_is_the_librarys_own() -> None:
+    libraries = pytest.importorskip("tensorrt_rtx_libs")
+    bindings = pytest.importorskip("tensorrt_rtx_bindings")
+    (path,) = Path(libraries.__file__).parent.glob("libtensorrt_rtx.so.*")
+    assert library_version(("libabsent.so", str(path))) == ".".join(bindings.__version__.split(".")[:3])
