@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from framesift.export.bundle.store import Bundle
+
+from .exporting import read_library_once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,9 +27,18 @@ def demo_checkpoint() -> Path:
 @pytest.fixture(scope="session")
 def bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The demo checkpoint, exported: real graphs, compared with eager float64 while they are made."""
+    from filelock import FileLock
+
     from framesift.export.build import build_bundle
 
-    return build_bundle(demo_checkpoint, tmp_path_factory.mktemp("bundles") / "demo", options={})
+    # Tests that run in several processes share it: their temporary folders have one parent.
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.mktemp("bundles")
+    with FileLock(folder / "demo.lock"):
+        if (folder / "demo").exists():
+            return Bundle.open(folder / "demo")
+        read_library_once()
+        return build_bundle(demo_checkpoint, folder / "demo", options={})
 
 
 @pytest.fixture(scope="session")

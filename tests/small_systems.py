@@ -15,6 +15,10 @@ from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
 from framesift.export.systems.dong2026 import Config, Dong2026
 from framesift.export.systems.family import FamilyConfig
 
+from .exporting import read_library_once
+
+read_library_once()
+
 # 56 px in patches of 8 make 50 tokens a frame, enough for patches to be shifted by more than one place.
 CLIP = ClipConfig(32, 56, 8, 64, 2, 64, 2, 514, 77)
 F, W = 5, 20

@@ -19,9 +19,11 @@ from framesift.export.systems.contract import System
 from framesift.export.systems.dong2026 import Dong2026
 from framesift.export.systems.factorised import Factorised
 
+from ..exporting import read_library_once
 from .golden_cases import CASES, Case, clip_features
 
 pytestmark = pytest.mark.long
+read_library_once()
 
 Records = tuple[Sequence[Tensor], Sequence[Tensor]]
 
