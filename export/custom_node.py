@@ -8,6 +8,7 @@ a TensorRT that knows the plugin runs its kernel. See ``docs/tensorrt-plugin.md`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
@@ -53,7 +54,7 @@ def put_behind_node(path: Path, shape: HeadShape) -> None:
     onnx.save(wrapped, str(path))
 
 
-def _attributes(shape: HeadShape) -> dict[str, int | str]:
+def _attributes(shape: HeadShape) -> dict[str, Any]:
     """What a plugin needs to know, and what makes TensorRT's parser look for one that is compiled ahead of time."""
     sizes = {name: getattr(shape, name) for name in SIZES}
     return {**sizes, "plugin_namespace": DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -103,9 +104,13 @@ class Findings:
             if name not in self.found and name not in self.assumed:
                 known = ", ".join(sorted({*self.found, *self.assumed} - {"clip"}))
                 raise CheckpointError(f"{self.system} has no option {name}; it has {known}")
-            least = 0 if name == "samples" else 1
-            if type(self.assumed.get(name)) is int and (type(value) is not int or value < least):
+            least, usual = 0 if name == "samples" else 1, self.assumed.get(name)
+            if type(usual) is int and (type(value) is not int or value < least):
                 raise CheckpointError(f"{name} is {value!r}, it must be a whole number of at least {least}")
+            if type(usual) is float and (type(value) not in (int, float) or not 0 < value < math.inf):
+                raise CheckpointError(f"{name} is {value!r}, it must be a number above 0")
+            if type(usual) is str and type(value) is not str:
+                raise CheckpointError(f"{name} is {value!r}, it must be a name")
         values = {**self.assumed, **options, **self.found}
         rows = values["clip"].context_length
         if values.get("words", 1) > rows:

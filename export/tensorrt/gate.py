@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from ..bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from ..bundle.ports import GRAPHS, SCORER, SCORES, TEXT_ENCODER, VIDEO_ENCODER
 from ..bundle.store import Bundle
 from .calibration import CalibrationSet, Feeds
 from .runners import Arrays, Runner, bundle_runners, candidate_model, graph_runner, records, scores
@@ -22,6 +22,57 @@ _PROBED = 8
 _QUIET = 0.01
 
 
+class Gate:
+    """A bundle's own graphs over a calibration set, run once, and any number of candidates against them."""
+
+    def __init__(self, bundle: Bundle, inputs: CalibrationSet, limits: Limits | None = None) -> None:
+        """Run the float32 graphs; without ``limits`` the defaults hold."""
+        self.bundle, self.inputs, self.limits = bundle, inputs, limits or Limits()
+        self._own = bundle_runners({name: bundle.graph(name) for name in GRAPHS})
+        self._records = records(self._own, inputs)
+        self._scores = scores(bundle.manifest, self._own[SCORER], *self._records)
+
+    def judge(self, candidate: Path | Mapping[str, Runner], precision: str, *, optimise: bool = True) -> Verdict:
+        """Compare a candidate's ranking with that of the bundle's own graphs.
+
+        Args:
+            candidate: a folder with any of ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx``, or
+                functions that run them, such as engines; the bundle's own graph stands for what is absent.
+            precision: of the candidate. float16, bfloat16 and TF32 are rehearsed, see ``rehearsal``.
+            optimise: of ONNX graphs, see ``graph_runner``; a graph for TensorRT is judged without.
+
+        Returns:
+            The verdict; ``verdict.demand`` raises unless it is good. Stages are told of ONNX graphs alone.
+        """
+        models: dict[str, ModelProto] = {}
+        if isinstance(candidate, Path):
+            paths = {name: candidate / f"{name}.onnx" for name in GRAPHS}
+            models = {name: candidate_model(path, precision) for name, path in paths.items() if path.is_file()}
+            candidate = {name: graph_runner(model, optimise=optimise) for name, model in models.items()}
+        text, video = records({**self._own, **candidate}, self.inputs)
+        got = scores(self.bundle.manifest, candidate.get(SCORER, self._own[SCORER]), text, video)
+        found: list[StageError] = []
+        for name, feeds in ((TEXT_ENCODER, self.inputs.texts), (VIDEO_ENCODER, self.inputs.videos)):
+            if name in models:
+                own = onnx.load(str(self.bundle.graph(name)))
+                found += stage_errors(name, own, models[name], feeds[:_PROBED], optimise=optimise)
+        return Verdict(
+            precision=precision,
+            origin=self.inputs.origin,
+            videos=len(self.inputs.videos),
+            overlap=overlap(got, self._scores),
+            recall=recall(got),
+            recall_float32=recall(self._scores),
+            errors={
+                **_errors(TEXT_ENCODER, text, self._records[0]),
+                **_errors(VIDEO_ENCODER, video, self._records[1]),
+                f"{SCORER}.{SCORES}": relative_error(got, self._scores),
+            },
+            stages=tuple(found),
+            limits=self.limits,
+        )
+
+
 def judge(
     bundle: Bundle,
     candidate: Path | Mapping[str, Runner],
@@ -31,53 +82,8 @@ def judge(
     limits: Limits | None = None,
     optimise: bool = True,
 ) -> Verdict:
-    """Compare a candidate's ranking with that of the bundle's own graphs, which are run beside it.
-
-    Args:
-        candidate: a folder with any of ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx``, or functions
-            that run them, such as engines; the bundle's own graph stands for what is absent.
-        precision: of the candidate. float16, bfloat16 and TF32 are rehearsed, see ``rehearsal``.
-        optimise: of ONNX graphs, see ``graph_runner``; a graph for TensorRT is judged without.
-
-    Returns:
-        The verdict; ``verdict.demand`` raises unless it is good. Stages are told of ONNX graphs alone.
-    """
-    own = {name: bundle.graph(name) for name in GRAPHS}
-    models: dict[str, ModelProto] = {}
-    runners: dict[str, Runner] = bundle_runners(own)
-    reference = dict(runners)
-    if isinstance(candidate, Path):
-        models = {
-            name: candidate_model(candidate / f"{name}.onnx", precision)
-            for name in GRAPHS
-            if (candidate / f"{name}.onnx").is_file()
-        }
-        runners.update({name: graph_runner(model, optimise=optimise) for name, model in models.items()})
-    else:
-        runners.update(candidate)
-    text, video = records(reference, inputs)
-    want = scores(bundle.manifest, reference[SCORER], text, video)
-    my_text, my_video = records(runners, inputs)
-    got = scores(bundle.manifest, runners[SCORER], my_text, my_video)
-    found: list[StageError] = []
-    for name, feeds in ((TEXT_ENCODER, inputs.texts), (VIDEO_ENCODER, inputs.videos)):
-        if name in models:
-            found += stage_errors(name, onnx.load(str(own[name])), models[name], feeds[:_PROBED], optimise=optimise)
-    return Verdict(
-        precision=precision,
-        origin=inputs.origin,
-        videos=len(inputs.videos),
-        overlap=overlap(got, want),
-        recall=recall(got),
-        recall_float32=recall(want),
-        errors={
-            **_errors(TEXT_ENCODER, my_text, text),
-            **_errors(VIDEO_ENCODER, my_video, video),
-            f"{SCORER}.scores": relative_error(got, want),
-        },
-        stages=tuple(found),
-        limits=limits or Limits(),
-    )
+    """One candidate against the bundle's own graphs; see ``Gate.judge``."""
+    return Gate(bundle, inputs, limits).judge(candidate, precision, optimise=optimise)
 
 
 def stage_errors(

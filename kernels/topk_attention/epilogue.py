@@ -10,8 +10,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-LANES = tl.constexpr(16)
-"""Videos of one block of the table."""
 LOG2_E = tl.constexpr(1.4426950408889634)
 TINY = tl.constexpr(1e-30)
 
@@ -116,13 +114,13 @@ def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
 
 
 @triton.jit
-def row(table, r: tl.constexpr):
-    """Row r [1, videos] of ``table``, a pointer [1, videos]."""
+def row(table, r: tl.constexpr, LANES: tl.constexpr):
+    """Row r [1, videos] of ``table``, a pointer [1, videos]; the tables of LANES videos lie side by side."""
     return tl.load(table + r * LANES)
 
 
 @triton.jit
-def finish(a, readout, tau, table, N: tl.constexpr):
+def finish(a, readout, tau, table, N: tl.constexpr, LANES: tl.constexpr):
     """Scores from the weights ``a`` of all heads (N tensors [queries, videos]) and their readout."""
     T: tl.constexpr = 3 * (N * (N + 1) // 2)
     A = tl.zeros_like(readout)
@@ -132,19 +130,19 @@ def finish(a, readout, tau, table, N: tl.constexpr):
     c3 = tl.zeros_like(readout)
     c4 = tl.zeros_like(readout)
     for i in tl.static_range(N):
-        x = a[i] * row(table, pair_row(i, i, N))
-        y = a[i] * row(table, pair_row(i, i, N) + 1)
-        z = a[i] * row(table, pair_row(i, i, N) + 2)
+        x = a[i] * row(table, pair_row(i, i, N), LANES)
+        y = a[i] * row(table, pair_row(i, i, N) + 1, LANES)
+        z = a[i] * row(table, pair_row(i, i, N) + 2, LANES)
         for j in tl.static_range(i + 1, N):
-            x = tl.fma(a[j], row(table, pair_row(i, j, N)), x)
-            y = tl.fma(a[j], row(table, pair_row(i, j, N) + 1), y)
-            z = tl.fma(a[j], row(table, pair_row(i, j, N) + 2), z)
+            x = tl.fma(a[j], row(table, pair_row(i, j, N), LANES), x)
+            y = tl.fma(a[j], row(table, pair_row(i, j, N) + 1, LANES), y)
+            z = tl.fma(a[j], row(table, pair_row(i, j, N) + 2, LANES), z)
         A = tl.fma(a[i], x, A)
         B = tl.fma(a[i], y, B)
         E = tl.fma(a[i], z, E)
-        c2 = tl.fma(a[i], row(table, T + 3 * i), c2)
-        c3 = tl.fma(a[i], row(table, T + 3 * i + 1), c3)
-        c4 = tl.fma(a[i], row(table, T + 3 * i + 2), c4)
+        c2 = tl.fma(a[i], row(table, T + 3 * i, LANES), c2)
+        c3 = tl.fma(a[i], row(table, T + 3 * i + 1, LANES), c3)
+        c4 = tl.fma(a[i], row(table, T + 3 * i + 2, LANES), c4)
     tau0 = tl.load(tau)[:, None]
     tau1 = tl.load(tau + 1)[:, None]
     tau2 = tl.load(tau + 2)[:, None]

@@ -30,8 +30,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .epilogue import LANES, finish, fold, frames_apart, row, table_rows, topk_softmax
+from .epilogue import finish, fold, frames_apart, row, table_rows, topk_softmax
 
+PACKED = tl.constexpr(16)
+"""Videos of one block of a gallery's table."""
 NOTHING = tl.constexpr(-0x7FFFFFFFFFFFFFFF)
 """A key below that of every video."""
 
@@ -70,9 +72,12 @@ def _tile(
     U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
     F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
     DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
-    BK: tl.constexpr, STAGES: tl.constexpr,
+    BK: tl.constexpr, STAGES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    """Scores [BQ, BV] of one tile. Rows past Q or V repeat the last one: the caller doesn't store them."""
+    """Scores [BQ, BV] of one tile and its attention, N tensors [BQ, BV].
+
+    Rows past Q or V repeat the last one: the caller doesn't store them. TABLE is [V/LANES, R, LANES].
+    """
     N: tl.constexpr = H * F
     S: tl.constexpr = 1 if H == 1 else 2
     DH: tl.constexpr = D // H
@@ -170,10 +175,10 @@ def _tile(
             logits = ()
             readouts = ()
             for i in tl.static_range(F):
-                scale = row(table, table_rows(N) + h * F + i) * UNIT
+                scale = row(table, table_rows(N) + h * F + i, LANES) * UNIT
                 logits += (raw_logits[i] * scale,)
                 if S == 2:
-                    scale = row(table, table_rows(N) + N + h * F + i) * UNIT
+                    scale = row(table, table_rows(N) + N + h * F + i, LANES) * UNIT
                 readouts += (raw_readouts[i] * scale,)
         weights = topk_softmax(logits, F, K)
         for i in tl.static_range(F):
@@ -182,7 +187,7 @@ def _tile(
     if QUANTISED:
         readout += frames_apart(fold(bias, BQ, PARTS), BQ, BV, WIDTH // BV)[0]
     tau = TAU + q0.to(tl.int64) * 4 + tl.minimum(tl.arange(0, BQ), Q - 1 - q0) * 4
-    return finish(a, readout, tau, table, N)
+    return finish(a, readout, tau, table, N, LANES), a
 
 
 @triton.jit(do_not_specialize=["Q", "V"])
@@ -201,8 +206,8 @@ def score_kernel(
     video_block = tl.program_id(0) // query_blocks
     scores = _tile(
         U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
-        F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES,
-    )  # fmt: skip
+        F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES, PACKED,
+    )[0]  # fmt: skip
     q = query_block * BQ + tl.arange(0, BQ)
     v = video_block * BV + tl.arange(0, BV)
     tl.store(OUT + q[:, None].to(tl.int64) * V + v[None, :], scores, mask=(q < Q)[:, None] & (v < V)[None, :])
@@ -252,8 +257,8 @@ def search_kernel(
     for video_block in range(block * TILES, tl.minimum((block + 1) * TILES, tl.cdiv(V, BV))):
         scores = _tile(
             U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
-            F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES,
-        )  # fmt: skip
+            F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES, PACKED,
+        )[0]  # fmt: skip
         v = video_block * BV + tl.arange(0, BV)
         wanted = v < V
         if LIVE is not None:

@@ -247,6 +247,30 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: s
         build(model("clip4clip seqTransf").state_dict(), options)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mug-stan", {"tau": "sharp"}, "tau is 'sharp', it must be a number above 0"),
+        ("ts2net", {"sigma": float("nan")}, "sigma is nan, it must be a number above 0"),
+        ("ts2net", {"samples": -1}, "samples is -1, it must be a whole number of at least 0"),
+        ("dgl linear", {"output": 5}, "output is 5, it must be a name"),
+        ("dgl linear", {"output": "best"}, "output is 'best', it must be one of global_prompt0"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        build(model(name).state_dict(), {**OPTIONS[name], **options})
+
+
+def test_a_system_that_was_asked_for_is_held_to_the_weights() -> None:
+    state = model("xclip").state_dict()
+    with pytest.raises(CheckpointError, match="as was asked for, though by its tensors it is xclip") as caught:
+        build(state, {"frames": F, "words": W}, "clip4clip")
+    assert "unexpected: global_mat_weight" in str(caught.value)
+    with pytest.raises(CheckpointError, match="there is no system vit: framesift knows dong2026"):
+        recognise(state, "vit")
+
+
 def test_a_training_log_beside_the_weights_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """STAN's files, by mmengine, hold buffers of numpy numbers; where framesift runs there is no mmengine."""
     name = "mmengine.logging.history_buffer"
