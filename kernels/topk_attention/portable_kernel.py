@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from .configs import Regime, Storage, tile
+from .configs import Regime, Storage, Tile, tile
 from .launch import Plan
 from .layout import HeadShape
 
@@ -22,6 +22,8 @@ ARCH = 80
 PTX_VERSION = 80
 # What its tiles are made for: of the GPUs that may run it, those with the least shared memory.
 SMALLEST = 86
+# For frames in float32. With 4 warps registers are spilled.
+SINGLE = Tile(1, 16, 32, 16, 8, 2)
 QUERIES: dict[Regime, int] = {"few": 1, "some": 16, "many": 64}
 """Numbers of queries that stand for a regime."""
 
@@ -40,8 +42,9 @@ class Compiled:
 
 
 def portable_plan(shape: HeadShape, storage: Storage, regime: Regime) -> Plan:
-    """The plan of the portable kernel."""
-    return Plan(shape, storage, ARCH, tile(SMALLEST, QUERIES[regime], storage))
+    """The plan of the portable kernel; with frames in float32 it is the same for every number of queries."""
+    chosen = SINGLE if storage == "float32" else tile(SMALLEST, QUERIES[regime], storage)
+    return Plan(shape, storage, ARCH, chosen)
 
 
 def parameters(how: Plan) -> list[tuple[str, str]]:
@@ -57,7 +60,7 @@ def constants(how: Plan) -> dict[str, Any]:
 
 @cache
 def compiled(how: Plan) -> Compiled:
-    """Compile a plan that ``portable_plan`` made: some 10 to 100 s where Triton's cache doesn't hold it.
+    """Compile a plan that ``portable_plan`` made: some 10 to 100 s where the compiler's cache doesn't hold it.
 
     Raises:
         RuntimeError: the compiler wants something that its launcher would have to provide.
