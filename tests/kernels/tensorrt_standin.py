@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -183,8 +182,19 @@ def installed(folder: Path) -> Iterator[types.ModuleType]:
     """``tensorrt`` and ``tensorrt.plugin``, as long as the context lasts."""
     module = native()
     module.__path__ = [str(folder)]
-    with mock.patch.dict(sys.modules, {"tensorrt": module}):
+    hidden = _taken_out()
+    sys.modules["tensorrt"] = module
+    try:
         yield module
+    finally:
+        _taken_out()
+        sys.modules.update(hidden)
+
+
+def _taken_out() -> dict[str, types.ModuleType]:
+    """What is imported of TensorRT, and of the plugin that registers itself there: imported no longer."""
+    names = [name for name in sys.modules if name.partition(".")[0] == "tensorrt" or name.endswith("tensorrt_plugin")]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 @dataclass
