@@ -18,7 +18,7 @@ help: ## List the targets
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/topk_attention/csrc/*)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else f"framesift serves with Python 3.10 to 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[export,server,bench,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[export,server,bench,dev,rtx]'
 	@touch $@
 
 .PHONY: install
