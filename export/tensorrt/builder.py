@@ -147,4 +147,6 @@ def _profile(graph: str, builder: Any, ranges: Mapping[str, Range]) -> Any:
 def _advised(reason: str, settings: Settings) -> str:
     if settings.workspace is not None and "workspace" in reason.lower():
         return f"{reason}. Its workspace is {settings.workspace} bytes: give --workspace more"
+    if "sm_75" in settings.targets and ("SM75" in reason or "sm75" in reason):
+        return f"{reason}. The graphs keep products in float32, which sm_75 has none of: leave that target out"
     return reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from framesift.export.bundle.errors import EngineError
 from framesift.export.bundle.ports import GraphPorts, Port
 from framesift.export.tensorrt import commands
 from framesift.export.tensorrt.build import PRECISIONS
+from framesift.export.tensorrt.commands import HARDWARE
 from framesift.export.tensorrt.builder import Settings, build_engine, check_settings, configure
 from framesift.export.tensorrt.device import Device, parse_device, sm
 from framesift.export.tensorrt.flavours import FLAVOURS, RTX, TENSORRT, Flavour, flavour
@@ -59,7 +61,9 @@ def test_the_same_graph_and_targets_give_an_engine_every_time(tmp_path: Path) ->
 
 
 def test_a_target_without_the_precision_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"scorer: .*'product' for Turing \(SM75\): FP32 GEMM is not supported"):
+    with pytest.raises(
+        EngineError, match=r"scorer: .*'product' for Turing \(SM75\): FP32 GEMM is not supported.*leave that target out"
+    ):
         built(tmp_path, (product(),), replace(ADA, targets=("sm_75", "sm_89")))
 
 
@@ -111,9 +115,22 @@ def test_settings_of_tensorrt_reach_its_configuration() -> None:
     plain = configure(trt, trt.Builder(logger(trt)), like, Settings())
     assert plain.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE) > 1 << 30
     assert not plain.get_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    assert set(commands.HARDWARE) - {"same_gpu"} <= {
-        name.lower() for name in trt.HardwareCompatibilityLevel.__members__
-    }
+    assert set(HARDWARE) - {"same_gpu"} <= {name.lower() for name in trt.HardwareCompatibilityLevel.__members__}
+
+
+def test_tensorrt_itself_knows_every_name_that_is_used() -> None:
+    bindings = find_spec("tensorrt_bindings")
+    if bindings is None or not bindings.submodule_search_locations:
+        pytest.skip("the bindings of TensorRT are not installed: pip install tensorrt-cu13-bindings")
+    # Without its libraries, which need a GPU's machine, the module can't be imported, but its names can be read.
+    (library,) = Path(bindings.submodule_search_locations[0]).glob("*.so")
+    known = library.read_bytes()
+    names = [name for name in HARDWARE if name != "same_gpu"]
+    used = """STRONGLY_TYPED TF32 VERSION_COMPATIBLE WORKSPACE hardware_compatibility_level set_memory_pool_limit
+        create_timing_cache set_timing_cache get_timing_cache progress_monitor phase_start step_complete phase_finish
+        parse_from_file num_errors get_error node_operator node_name add_optimization_profile set_shape
+        build_serialized_network IProgressMonitor ILogger OnnxParser"""
+    assert [name for name in (*used.split(), *map(str.upper, names)) if name.encode() not in known] == []
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 40, b"\x08\x0a\x12\x05"], ids=["empty", "text", "cut"])

@@ -1,4 +1,4 @@
-"""The real builder takes every graph of every published system, and reads the ports that the bundle promises."""
+"""The real builder takes every graph of the demo and of the oddest systems, and reads the ports that are promised."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 from framesift.bench.engine_table import graphs_bundle
 from framesift.export.bundle.ports import GRAPHS
 from framesift.export.bundle.store import Bundle
-from framesift.export.graphs import with_pixels
-from framesift.export.systems.factorised import Factorised
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
 from framesift.export.tensorrt.engines import Engines
@@ -19,7 +17,7 @@ from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
 from framesift.export.tensorrt.profiles import default_limits, profile
 
-from ...small_systems import model, xpool
+from ...small_systems import model
 
 pytestmark = pytest.mark.long
 trt = pytest.importorskip(
@@ -27,24 +25,14 @@ trt = pytest.importorskip(
 )
 
 TARGETS = ("sm_80", "sm_89", "sm_120")
-# One of each published system; bench/engine_table.py builds their variants.
-SYSTEMS = (
-    "xpool",
-    "clip4clip seqLSTM",
-    "clip4clip tightTransf",
-    "xclip",
-    "ts2net",
-    "dgl transformer",
-    "stan",
-    "mug-stan",
-)
+# The oddest graphs: an LSTM, a transformer over pairs, a selection of patches with noise and masks. An export takes
+# longer than its engines: bench/engine_table.py has every system.
+SYSTEMS = ("clip4clip seqLSTM", "clip4clip tightTransf", "ts2net")
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    name = request.param
-    made = with_pixels(Factorised(xpool(), name).eval(), "float32") if name == "xpool" else model(name)
-    return graphs_bundle(made, tmp_path_factory.mktemp("engines") / "bundle")
+    return graphs_bundle(model(request.param), tmp_path_factory.mktemp("engines") / "bundle")
 
 
 def check(bundle: Bundle, engines: Engines) -> None:
@@ -63,7 +51,7 @@ def check(bundle: Bundle, engines: Engines) -> None:
             ]
 
 
-def test_every_graph_of_every_system_is_built(small: Bundle) -> None:
+def test_every_graph_of_a_small_system_is_built(small: Bundle) -> None:
     check(small, build_engines(small, RTX, Settings(targets=TARGETS)))
 
 
