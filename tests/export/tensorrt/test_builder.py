@@ -15,8 +15,8 @@ from framesift.export.bundle.errors import EngineError
 from framesift.export.bundle.ports import GraphPorts, Port
 from framesift.export.tensorrt import commands
 from framesift.export.tensorrt.build import PRECISIONS
-from framesift.export.tensorrt.commands import HARDWARE
 from framesift.export.tensorrt.builder import Settings, build_engine, check_settings, configure
+from framesift.export.tensorrt.commands import HARDWARE
 from framesift.export.tensorrt.device import Device, parse_device, sm
 from framesift.export.tensorrt.flavours import FLAVOURS, RTX, TENSORRT, Flavour, flavour
 from framesift.export.tensorrt.messages import Messages, listening, logger
