@@ -62,6 +62,11 @@ def stage_of(node: NodeProto) -> str:
     return ""
 
 
+def is_block(stage: str) -> bool:
+    """Whether a stage is one of a stack."""
+    return stage.rpartition(".")[2].isdigit()
+
+
 def element_types(model: ModelProto) -> Mapping[str, int]:
     """ONNX element types by name of every tensor of a graph whose type is known."""
     graph = onnx.shape_inference.infer_shapes(model).graph

@@ -1,0 +1,135 @@
+"""Towers with 8-bit products, by ONNX Runtime's quantiser: explicit Q/DQ for TensorRT, dynamic or static for a CPU.
+
+Only products with weights in the towers' blocks are quantised, weights symmetric and by output channel: there lies the
+work. Patch embedding, projections, attention products, norms, softmax and the scorer stay float32.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from onnx import ModelProto
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+from .calibration import Feeds
+from .products import weight_products
+from .stages import is_block, stage_of_nodes
+
+Scheme = Literal["dynamic", "static"]
+SCHEMES: tuple[Scheme, ...] = ("dynamic", "static")
+
+
+def qdq_graph(source: Path, out: Path, inputs: Sequence[Feeds], *, floating: Collection[str] = ()) -> None:
+    """Write a graph with explicit Q/DQ for TensorRT: signed, symmetric, activations by tensor from ``inputs``.
+
+    What is not quantised stays float32.
+
+    Args:
+        inputs: of the graph; their smallest and largest activations set the scales.
+        floating: stages that are not quantised.
+    """
+    _static(source, out, inputs, floating, activations=QuantType.QInt8, reduce_range=False)
+
+
+def cpu_graph(
+    source: Path, out: Path, inputs: Sequence[Feeds], *, scheme: Scheme, floating: Collection[str] = ()
+) -> None:
+    """Write a graph for ONNX Runtime's CPU: unsigned activations, weights of 7 bits.
+
+    Processors without VNNI add pairs of 8-bit products in 16 bits, which 8-bit weights would saturate. The dynamic
+    scheme takes one range over the whole batch, so what stands beside a row in a batch moves its last digits.
+
+    Args:
+        inputs: of the graph; the static scheme takes the activations' range from them. Not read by the dynamic one,
+            which measures it at every call.
+        floating: stages that are not quantised.
+    """
+    if scheme == "static":
+        _static(source, out, inputs, floating, activations=QuantType.QUInt8, reduce_range=True)
+        return
+    model = onnx.load(str(source))
+    with _quiet():
+        quantize_dynamic(
+            model,
+            str(out),
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=_chosen(model, floating),
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def quantisable_stages(source: Path) -> list[str]:
+    """The stages of a graph that hold products which can be quantised, in order."""
+    model = onnx.load(str(source))
+    wanted = set(_chosen(model, ()))
+    where = zip(model.graph.node, stage_of_nodes(model), strict=True)
+    return list(dict.fromkeys(stage for node, stage in where if node.name in wanted))
+
+
+def _static(
+    source: Path,
+    out: Path,
+    inputs: Sequence[Feeds],
+    floating: Collection[str],
+    *,
+    activations: QuantType,
+    reduce_range: bool,
+) -> None:
+    model = onnx.load(str(source))
+    with _quiet():
+        quantize_static(
+            model,
+            str(out),
+            _Reader(inputs),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["MatMul", "Gemm", "Conv"],
+            nodes_to_quantize=_chosen(model, floating),
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=activations,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                "ActivationSymmetric": activations == QuantType.QInt8,
+                "WeightSymmetric": True,
+                # A product's result goes on to float32 operators.
+                "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm", "Conv"],
+            },
+        )
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, inputs: Sequence[Feeds]) -> None:
+        self._rest = iter(inputs)
+
+    def get_next(self) -> dict[str, Any] | None:
+        feeds = next(self._rest, None)
+        return None if feeds is None else dict(feeds)
+
+
+def _chosen(model: ModelProto, floating: Collection[str]) -> list[str]:
+    wanted = {node.output[0] for node in weight_products(model)}
+    where = zip(model.graph.node, stage_of_nodes(model), strict=True)
+    return [
+        node.name for node, stage in where if node.output[0] in wanted and is_block(stage) and stage not in floating
+    ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The quantiser advises on the root logger to preprocess a graph; the exporter has optimised it already.
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger().setLevel(level)

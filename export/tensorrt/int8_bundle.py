@@ -1,0 +1,156 @@
+"""A bundle whose towers run in 8 bits on a CPU, made from a float32 bundle and let through the gate."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import parity
+from ..build import WEIGHTS, eager_system
+from ..bundle.errors import ParityError, PrecisionError
+from ..bundle.manifest import Manifest
+from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from ..bundle.store import Bundle, seal, sha256, staged
+from ..parity_rows import Row, rows_of
+from .calibration import CalibrationSet
+from .gate import Gate
+from .int8 import Scheme, cpu_graph, quantisable_stages
+from .verdict import Limits, StageError, Verdict, demand
+
+PRECISION, INT8 = "precision", "int8"
+_TOWERS = (TEXT_ENCODER, VIDEO_ENCODER)
+# Activations of a static scheme are ranged over so many inputs.
+_RANGED = 32
+# How much further than recorded a quantised graph may be from the eager model on other random inputs.
+_SLACK = 3.0
+
+
+def int8_bundle(
+    bundle: Bundle,
+    out: Path,
+    inputs: CalibrationSet,
+    *,
+    scheme: Scheme = "dynamic",
+    limits: Limits | None = None,
+    overwrite: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Bundle:
+    """Quantise a bundle's towers for ONNX Runtime's CPU; the new bundle appears only if it ranks well enough.
+
+    Where the gate does not hold with all stages in 8 bits, the one that adds most to the error goes back to float32,
+    one after another, until it holds or half of them are float32. The scorer stays as it is. The records differ from
+    the float32 bundle's, so the fingerprint does too, and galleries can't be mixed.
+
+    Args:
+        inputs: what to range activations and to judge by; see ``calibration_inputs``.
+        report: called with a line for every step.
+
+    Raises:
+        PrecisionError: the bundle is quantised already, or the gate does not hold; the message has the numbers.
+        BundleError: ``out`` is taken.
+    """
+    if precision_of(bundle.manifest) != "fp32":
+        raise PrecisionError(f"{bundle.root} is quantised already: start from the float32 bundle")
+    gate = Gate(bundle, inputs, limits)
+    with staged(out, overwrite=overwrite) as folder:
+        for name in (WEIGHTS, f"{SCORER}.onnx", bundle.manifest.tokenizer.merges):
+            shutil.copyfile(bundle.file(name), folder / name)
+        floating, verdict = _fitted(bundle, gate, folder, scheme, report)
+        report("comparing every graph with eager float64, for the record")
+        rows = list(parity.compare_graphs(eager_system(bundle), folder, seed=0))
+        made = {
+            "scheme": scheme,
+            "floating": {graph: list(stages) for graph, stages in floating.items()},
+            "float32_model": bundle.manifest.fingerprint,
+            "verdict": verdict.as_json(),
+        }
+        manifest = replace(
+            bundle.manifest,
+            fingerprint=_fingerprint(bundle.manifest, folder),
+            config={**bundle.manifest.config, PRECISION: INT8, INT8: made},
+            parity=tuple(row.as_json() for row in rows),
+        )
+        seal(folder, manifest)
+    return Bundle.open(out)
+
+
+def precision_of(manifest: Manifest) -> str:
+    """``fp32`` or, of a quantised bundle, ``int8``."""
+    return str(manifest.config.get(PRECISION, "fp32"))
+
+
+def describe_int8(manifest: Manifest) -> str:
+    """What a quantised bundle is and what its gate found, for whoever checks it."""
+    made: Mapping[str, Any] = manifest.config[INT8]
+    verdict = made["verdict"]
+    floating = sum(len(stages) for stages in made["floating"].values())
+    return (
+        f"this bundle is quantised to 8 bits ({made['scheme']}, {floating} stages left in float32): its records are "
+        f"not those of the eager model. When it was made it found {100 * verdict['overlap']:.1f} % of the float32 "
+        f"graphs' ten best videos and had R@1 {verdict['recall']:.1f} instead of {verdict['recall_float32']:.1f}, over "
+        f"{verdict['videos']} videos of the {verdict['origin']}"
+    )
+
+
+def demand_recorded(rows: Sequence[Row], manifest: Manifest) -> None:
+    """Raise ParityError where a quantised graph is further from the eager model than when it was made.
+
+    Args:
+        rows: of ``parity.compare_graphs``. The scorer is not quantised and must agree.
+    """
+    known = {row.stage: row.rms_error for row in rows_of(manifest.parity)}
+    far = [row for row in rows if not (row.ok or row.rms_error <= _SLACK * known.get(row.stage, 0.0))]
+    if far:
+        listing = "; ".join(f"{r.stage}: RMS {r.rms_error:.1e}, recorded {known.get(r.stage, 0.0):.1e}" for r in far)
+        raise ParityError(f"the quantised graphs are not those that were made: {listing}")
+
+
+def _fitted(
+    bundle: Bundle, gate: Gate, folder: Path, scheme: Scheme, report: Callable[[str], None]
+) -> tuple[dict[str, list[str]], Verdict]:
+    """Write both towers into ``folder`` with as few stages in float32 as the gate asks for."""
+    feeds = {TEXT_ENCODER: gate.inputs.texts[:_RANGED], VIDEO_ENCODER: gate.inputs.videos[:_RANGED]}
+    known = {graph: quantisable_stages(bundle.graph(graph)) for graph in _TOWERS}
+    floating: dict[str, list[str]] = {graph: [] for graph in _TOWERS}
+    changed: Sequence[str] = _TOWERS
+    while True:
+        for graph in changed:
+            report(f"quantising the {graph}")
+            source, out = bundle.graph(graph), folder / f"{graph}.onnx"
+            cpu_graph(source, out, feeds[graph], scheme=scheme, floating=floating[graph])
+        verdict = gate.judge(folder, INT8)
+        report(verdict.describe())
+        spent = 2 * sum(map(len, floating.values())) >= sum(map(len, known.values()))
+        if verdict.ok or spent:
+            demand(verdict)
+            return floating, verdict
+        worst = _adds_most(verdict, known, floating)
+        report(f"{worst.stage} of the {worst.graph} goes back to float32")
+        floating[worst.graph].append(worst.stage)
+        changed = (worst.graph,)
+
+
+def _adds_most(
+    verdict: Verdict, known: Mapping[str, Sequence[str]], floating: Mapping[str, Sequence[str]]
+) -> StageError:
+    """The quantised stage after which the squared error has grown most."""
+    best, most, before, graph = verdict.stages[0], -1.0, 0.0, ""
+    for stage in verdict.stages:
+        before = before if stage.graph == graph else 0.0
+        graph = stage.graph
+        added = stage.error**2 - before**2
+        if added > most and stage.stage in known[graph] and stage.stage not in floating[graph]:
+            best, most = stage, added
+        before = stage.error
+    return best
+
+
+def _fingerprint(manifest: Manifest, folder: Path) -> str:
+    digest = hashlib.sha256(f"{manifest.fingerprint} {INT8}".encode())
+    for graph in _TOWERS:
+        digest.update(sha256(folder / f"{graph}.onnx").encode())
+    return digest.hexdigest()
