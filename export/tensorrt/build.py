@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from ... import __version__
 from ..bundle.errors import EngineError
@@ -18,6 +19,9 @@ from .engines import MANIFEST, EngineManifest, Engines, GraphEngine, check_free,
 from .flavours import Flavour
 from .profiles import Limits, default_limits, profile
 from .progress import Progress
+
+if TYPE_CHECKING:
+    from .gate import Gate
 
 # Strongly typed float32 graphs: they are the bundle's own.
 _AS_EXPORTED = ("fp32", "tf32")
@@ -31,16 +35,20 @@ def build_engines(
     limits: Limits | None = None,
     *,
     overwrite: bool = False,
+    gate: Callable[[], Gate] | None = None,
     progress: Callable[[str], Progress] = lambda _: lambda _: None,
 ) -> Engines:
     """Build the engines of a bundle into its folder; they appear there only if every graph was built.
 
     Args:
         limits: the largest calls; ``default_limits`` where None.
+        gate: called, where the precision is not fp32, for what judges the graphs before they are built; without it they
+            are built as they are.
         progress: called with the name of each graph before it is built; what it returns is called as that goes on.
 
     Raises:
         EngineError: a graph can't be built, or what was asked can't be done.
+        PrecisionError: the ranking suffers more than it may.
     """
     settings = replace(settings, targets=flavour.check_targets(settings.targets))
     check_settings(flavour, settings)
@@ -54,16 +62,14 @@ def build_engines(
         )
     target = folder_of(bundle, flavour.name, settings.precision, settings.targets)
     check_free(target, overwrite=overwrite)
-    with staged(target, overwrite=overwrite) as folder:
+    with staged(target, overwrite=overwrite) as folder, TemporaryDirectory() as scratch:
+        sources = {graph: typed_source(bundle, graph, settings.precision, Path(scratch)) for graph in GRAPHS}
+        verdict = _judged(gate(), sources, settings.precision) if gate and settings.precision != "fp32" else None
         engines = {}
         for graph in GRAPHS:
-            told = progress(graph)
             ranges = profile(graph, bundle.manifest, limits)
-            with TemporaryDirectory() as scratch:
-                source = typed_source(bundle, graph, settings.precision, Path(scratch))
-                plan, seconds = build_engine(
-                    flavour, graph, source, bundle.manifest.graphs[graph], ranges, settings, told
-                )
+            ports = bundle.manifest.graphs[graph]
+            plan, seconds = build_engine(flavour, graph, sources[graph], ports, ranges, settings, progress(graph))
             path = folder / f"{graph}.engine"
             path.write_bytes(plan)
             engines[graph] = GraphEngine(
@@ -88,6 +94,7 @@ def build_engines(
             graphs=engines,
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             framesift=__version__,
+            gate=verdict,
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Engines.open(target, bundle)
@@ -103,6 +110,17 @@ def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> P
     out = scratch / f"{graph}.onnx"
     typed_graph(source, out, precision)
     return out
+
+
+def _judged(gate: Gate, sources: Mapping[str, Path], precision: str) -> Mapping[str, Any]:
+    """What the gate found, without its stages, for the manifest."""
+    from .verdict import demand
+
+    (folder,) = {path.parent for path in sources.values()}
+    # Casts and products are rehearsed as they stand, without a CPU's fusions.
+    verdict = gate.judge(folder, precision, optimise=False)
+    demand(verdict)
+    return {key: value for key, value in verdict.as_json().items() if key != "stages"}
 
 
 def _capabilities(settings: Settings, device: Device | None) -> tuple[str, ...]:

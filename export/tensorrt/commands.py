@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from .builder import Hardware
     from .engines import Engines
+    from .gate import Gate
     from .progress import Progress
 
 # Written here once more, because --help must wait for nothing; a test compares them with what the builder knows.
@@ -63,6 +64,16 @@ def _size(_: click.Context, __: click.Parameter, given: str | None) -> int | Non
     type=click.Path(dir_okay=False, path_type=Path),
     help="For tensorrt: a file that keeps kernel timings, so that the next build is quick.",
 )
+@click.option(
+    "--videos",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Your own videos, by which the gate judges  [default: generated clips]",
+)
+@click.option(
+    "--captions",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Their captions, in a form that `framesift evaluate` reads.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace engines that are there already.")
 def build_command(
     bundle: Path,
@@ -75,6 +86,8 @@ def build_command(
     version_compatible: bool,
     hardware: Hardware,
     timing_cache: Path | None,
+    videos: Path | None,
+    captions: Path | None,
     overwrite: bool,
 ) -> None:
     """Build TensorRT engines of BUNDLE's three graphs, into BUNDLE/engines.
@@ -82,15 +95,18 @@ def build_command(
     `tensorrt` builds on a machine with the GPU that shall serve, and for that GPU. `rtx` is TensorRT for RTX: it builds
     on any machine for the GPUs given with --target, and compiles the rest when an engine is first run.
 
-    fp32 computes in float32, tf32 in TensorFloat-32 where the GPU has it; fp16 and bf16 keep in float32 what would
-    overflow or lose the ranking. Engines carry hashes of the graphs they were built from and are refused where they
-    don't fit.
+    fp32 computes in float32, tf32 in TensorFloat-32 where the GPU has it; fp16 and bf16 compute the large products in
+    16 bits and keep norms, softmax and records in float32. All but fp32 are judged first: up to 200 videos are ranked
+    by the rounded graphs on this machine's CPU, and nothing is built where the ranking suffers.
+
+    Engines carry hashes of the graphs they were built from and are refused where they don't fit.
 
     \b
     Examples:
       framesift build bundles/demo
       framesift build bundles/demo --precision tf32 --timing-cache timings.bin
       framesift build bundles/demo --flavour rtx --target sm_89 --target sm_120
+      framesift build bundles/mine --precision bf16 --videos videos/ --captions captions.json
       framesift build bundles/demo --hardware ampere_plus --version-compatible --workspace 4G
     """
     from ..bundle.store import Bundle
@@ -112,8 +128,21 @@ def build_command(
         hardware=hardware,
         timing_cache=timing_cache,
     )
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    def gate() -> Gate:
+        from .calibration import calibration_inputs
+        from .gate import Gate
+
+        say(f"judging the ranking in {precision}")
+        return Gate(opened, calibration_inputs(opened, videos, captions, report=say))
+
     with _Bars() as bars:
-        engines = build_engines(opened, named(flavour), settings, limits, overwrite=overwrite, progress=bars.start)
+        engines = build_engines(
+            opened, named(flavour), settings, limits, overwrite=overwrite, gate=gate, progress=bars.start
+        )
     click.echo(_summary(engines))
 
 
@@ -141,4 +170,9 @@ def _summary(engines: Engines) -> str:
     lines = [f"{engines.root}: {made.flavour} {made.version}, {made.precision}, {', '.join(made.capabilities)}"]
     for name, engine in made.graphs.items():
         lines.append(f"  {name:14}{engine.bytes / 1e6:8.1f} MB {engine.seconds:8.1f} s")
+    if made.gate is not None:
+        lines.append(
+            f"  over {made.gate['videos']} videos of the {made.gate['origin']}: top-10 overlap with float32 "
+            f"{made.gate['overlap']:.4f}, R@1 {made.gate['recall']:.1f} instead of {made.gate['recall_float32']:.1f}"
+        )
     return "\n".join(lines)

@@ -40,7 +40,8 @@ class EngineManifest:
     """What was built, by what and for which GPUs.
 
     ``capabilities`` are like ``sm_89``; ``gpu`` and ``driver`` are of the machine that built, None where it has no GPU;
-    ``cuda`` is the major version that TensorRT was made for, None where that is unknown.
+    ``cuda`` is the major version that TensorRT was made for, None where that is unknown; ``gate`` is what the gate on
+    ranking found, None where nobody asked it.
     """
 
     flavour: str
@@ -57,6 +58,7 @@ class EngineManifest:
     graphs: Mapping[str, GraphEngine]
     date: str
     framesift: str
+    gate: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """The manifest as JSON text."""

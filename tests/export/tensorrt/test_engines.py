@@ -213,7 +213,7 @@ def test_the_command_builds_and_tells(tmp_path: Path) -> None:
         "--flavour",
         "rtx",
         "--precision",
-        "tf32",
+        "fp32",
         "--target",
         "sm_120",
         "--max-videos",
@@ -221,9 +221,9 @@ def test_the_command_builds_and_tells(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(main, [*arguments, "--workspace", "1G"])
     assert result.exit_code == 0, result.output
-    found = Engines.open(made.root / "engines" / "rtx-tf32-sm120", made)
+    found = Engines.open(made.root / "engines" / "rtx-fp32-sm120", made)
     assert found.manifest.limits.videos == 9
-    assert f"{found.root}: rtx {found.manifest.version}, tf32, sm_120" in result.output
+    assert f"{found.root}: rtx {found.manifest.version}, fp32, sm_120" in result.output
     assert all(f"building {graph}" in result.output for graph in GRAPHS)
 
 
