@@ -7,6 +7,7 @@ work. Patch embedding, projections, attention products, norms, softmax and the s
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,12 +55,17 @@ def cpu_graph(
         _static(source, out, inputs, floating, activations=QuantType.QUInt8, reduce_range=True)
         return
     model = onnx.load(str(source))
+    chosen = _chosen(model, floating)
+    if not chosen:
+        # The quantiser takes no names for all.
+        shutil.copyfile(source, out)
+        return
     with _quiet():
         quantize_dynamic(
             model,
             str(out),
             op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=_chosen(model, floating),
+            nodes_to_quantize=chosen,
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
@@ -84,6 +90,10 @@ def _static(
     reduce_range: bool,
 ) -> None:
     model = onnx.load(str(source))
+    chosen = _chosen(model, floating)
+    if not chosen:
+        shutil.copyfile(source, out)
+        return
     with _quiet():
         quantize_static(
             model,
@@ -91,7 +101,7 @@ def _static(
             _Reader(inputs),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["MatMul", "Gemm", "Conv"],
-            nodes_to_quantize=_chosen(model, floating),
+            nodes_to_quantize=chosen,
             per_channel=True,
             reduce_range=reduce_range,
             activation_type=activations,

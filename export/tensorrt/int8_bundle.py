@@ -25,8 +25,9 @@ PRECISION, INT8 = "precision", "int8"
 _TOWERS = (TEXT_ENCODER, VIDEO_ENCODER)
 # Activations of a static scheme are ranged over so many inputs.
 _RANGED = 32
-# How much further than recorded a quantised graph may be from the eager model on other random inputs.
-_SLACK = 3.0
+# How much further than its worst recorded output a quantised graph may be from the eager model on other random inputs;
+# another model's weights would show as an error of one.
+_SLACK = 5.0
 
 
 def int8_bundle(
@@ -34,7 +35,7 @@ def int8_bundle(
     out: Path,
     inputs: CalibrationSet,
     *,
-    scheme: Scheme = "dynamic",
+    scheme: Scheme = "static",
     limits: Limits | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
@@ -46,7 +47,10 @@ def int8_bundle(
     the float32 bundle's, so the fingerprint does too, and galleries can't be mixed.
 
     Args:
-        inputs: what to range activations and to judge by; see ``calibration_inputs``.
+        inputs: what to range activations and to judge by; see ``calibration_inputs``. Other videos than a model is for
+            give the static scheme ranges that clip the right ones, unseen by the gate.
+        scheme: ``static`` makes a row's record independent of what stands beside it in a batch, ``dynamic`` does not
+            and needs no ranges; both are as fast.
         report: called with a line for every step.
 
     Raises:
@@ -102,10 +106,14 @@ def demand_recorded(rows: Sequence[Row], manifest: Manifest) -> None:
     Args:
         rows: of ``parity.compare_graphs``. The scorer is not quantised and must agree.
     """
-    known = {row.stage: row.rms_error for row in rows_of(manifest.parity)}
-    far = [row for row in rows if not (row.ok or row.rms_error <= _SLACK * known.get(row.stage, 0.0))]
+    known: dict[str, float] = {}
+    for row in rows_of(manifest.parity):
+        graph = row.stage.partition(" ")[0]
+        known[graph] = max(known.get(graph, 0.0), row.rms_error)
+    limits = {graph: _SLACK * error for graph, error in known.items() if graph in _TOWERS}
+    far = [row for row in rows if not (row.ok or row.rms_error <= limits.get(row.stage.partition(" ")[0], 0.0))]
     if far:
-        listing = "; ".join(f"{r.stage}: RMS {r.rms_error:.1e}, recorded {known.get(r.stage, 0.0):.1e}" for r in far)
+        listing = "; ".join(f"{row.stage}: RMS {row.rms_error:.1e}" for row in far)
         raise ParityError(f"the quantised graphs are not those that were made: {listing}")
 
 

@@ -1,0 +1,116 @@
+"""Towers in 8 bits: what is quantised, and a bundle of them through the gate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from framesift.export import parity
+from framesift.export.build import eager_system
+from framesift.export.bundle.errors import ParityError, PrecisionError
+from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.store import Bundle, sha256
+from framesift.export.corpus.manifest import Clip
+from framesift.export.parity_rows import demand
+from framesift.export.tensorrt.calibration import CalibrationSet, calibration_inputs
+from framesift.export.tensorrt.gate import Gate
+from framesift.export.tensorrt.int8 import cpu_graph, qdq_graph, quantisable_stages
+from framesift.export.tensorrt.int8_bundle import demand_recorded, describe_int8, int8_bundle, precision_of
+from framesift.export.tensorrt.stages import is_block, stage_of
+from framesift.export.tensorrt.verdict import Limits
+
+# Twenty-four videos tell less than the two hundred that the defaults are for.
+LIMITS = Limits(overlap=0.9, recall_loss=10)
+
+
+@pytest.fixture(scope="module")
+def inputs(bundle: Bundle, clips: list[Clip]) -> CalibrationSet:
+    return calibration_inputs(bundle, clips[0].video.parent, clips[0].video.parent / "manifest.jsonl", 24)
+
+
+@pytest.fixture(scope="module")
+def quantised(bundle: Bundle, inputs: CalibrationSet, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return int8_bundle(bundle, tmp_path_factory.mktemp("int8") / "demo", inputs, limits=LIMITS)
+
+
+def test_explicit_qdq_surrounds_the_blocks_products_alone(
+    bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
+) -> None:
+    for graph, feeds, layers in ((TEXT_ENCODER, inputs.texts, 2), (VIDEO_ENCODER, inputs.videos, 5)):
+        qdq_graph(bundle.graph(graph), tmp_path / f"{graph}.onnx", feeds[:4])
+        model, own = onnx.load(tmp_path / f"{graph}.onnx"), onnx.load(str(bundle.graph(graph)))
+        assert [list(v) for v in (model.graph.input, model.graph.output)] == [
+            list(v) for v in (own.graph.input, own.graph.output)
+        ]
+        constants = {t.name: t for t in model.graph.initializer}
+        makers = {name: node for node in model.graph.node for name in node.output}
+        fed = [
+            n for n in model.graph.node if any(makers[i].op_type == "DequantizeLinear" for i in n.input if i in makers)
+        ]
+        assert {node.op_type for node in fed} <= {"MatMul", "Gemm"}
+        assert len(fed) == 4 * layers
+        assert all(is_block(stage_of(node)) for node in fed)
+        for node in (n for n in model.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")):
+            zero = constants[node.input[2]]
+            assert zero.data_type == TensorProto.INT8
+            assert not numpy_helper.to_array(zero).any()
+    verdict = Gate(bundle, inputs, LIMITS).judge(tmp_path, "int8", optimise=False)
+    assert 1e-3 < verdict.errors["scorer.scores"] < 0.1
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_stages_can_be_left_in_float32(bundle: Bundle, inputs: CalibrationSet, scheme: str, tmp_path: Path) -> None:
+    source = bundle.graph(TEXT_ENCODER)
+    first, second = quantisable_stages(source)
+    for floating, products in (((), 8), ((first,), 4), ((first, second), 0)):
+        cpu_graph(source, tmp_path / "q.onnx", inputs.texts[:2], scheme=scheme, floating=floating)  # type: ignore[arg-type]
+        model = onnx.load(tmp_path / "q.onnx")
+        weights = [t for t in model.graph.initializer if t.data_type == TensorProto.INT8 and len(t.dims) == 2]
+        assert len(weights) == products
+        # Seven bits: two products of a pair fit 16 bits.
+        assert all(abs(numpy_helper.to_array(t).astype(int)).max() <= 64 for t in weights)
+
+
+def test_the_bundle_says_what_it_is(bundle: Bundle, quantised: Bundle) -> None:
+    manifest = quantised.manifest
+    assert (precision_of(bundle.manifest), precision_of(manifest)) == ("fp32", "int8")
+    assert manifest.fingerprint != bundle.manifest.fingerprint
+    assert manifest.config["int8"]["float32_model"] == bundle.manifest.fingerprint
+    assert manifest.config["int8"]["verdict"]["ok"]
+    assert "quantised to 8 bits (static, 0 stages" in describe_int8(manifest)
+    assert replace(manifest, fingerprint="", config={}, parity=(), files={}) == replace(
+        bundle.manifest, fingerprint="", config={}, parity=(), files={}
+    )
+    assert sha256(quantised.graph(SCORER)) == sha256(bundle.graph(SCORER))
+    assert quantised.graph(TEXT_ENCODER).stat().st_size < 0.55 * bundle.graph(TEXT_ENCODER).stat().st_size
+
+
+def test_a_check_tells_rounding_from_other_graphs(quantised: Bundle, tmp_path: Path) -> None:
+    rows = list(parity.compare_graphs(eager_system(quantised), quantised.root, seed=3))
+    demand_recorded(rows, quantised.manifest)
+    with pytest.raises(ParityError, match="the graphs disagree"):
+        demand(rows)
+    worse = [replace(rows[0], rms_error=0.5, max_error=0.9), *rows[1:]]
+    with pytest.raises(ParityError, match="video_encoder frame_vectors, batch 1: RMS 5.0e-01"):
+        demand_recorded(worse, quantised.manifest)
+
+
+def test_stages_go_back_to_float32_until_the_gate_gives_up(
+    bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with pytest.raises(PrecisionError, match="top-10 overlap .*error jumps at"):
+        int8_bundle(bundle, tmp_path / "out", inputs, limits=Limits(overlap=1.01), report=told.append)
+    back = [line for line in told if line.endswith("goes back to float32")]
+    # Half of seven blocks, and none twice.
+    assert len(back) == len(set(back)) == 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, inputs: CalibrationSet, tmp_path: Path) -> None:
+    with pytest.raises(PrecisionError, match="quantised already"):
+        int8_bundle(quantised, tmp_path / "out", inputs)
