@@ -62,15 +62,18 @@ class Bundle:
 
 
 @contextmanager
-def staged(out: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+def staged(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str = MANIFEST) -> Iterator[Path]:
     """A scratch folder that becomes ``out`` when the block ends well, and vanishes when it doesn't.
+
+    Args:
+        marker: the file by which a folder shows that it may be replaced.
 
     Raises:
         BundleError: ``out`` exists and is not a bundle, or is one and ``overwrite`` is false.
     """
     target = Path(out).absolute()
-    if target.exists() and not (overwrite and (target / MANIFEST).is_file()):
-        hint = "pass --overwrite to replace it" if (target / MANIFEST).is_file() else "and is not a bundle"
+    if target.exists() and not (overwrite and (target / marker).is_file()):
+        hint = "pass --overwrite to replace it" if (target / marker).is_file() else f"and has no {marker}"
         raise BundleError(f"{out} exists already: {hint}")
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))

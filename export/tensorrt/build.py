@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ... import __version__
 from ..bundle.errors import EngineError
 from ..bundle.ports import GRAPHS
-from ..bundle.store import Bundle, sha256
+from ..bundle.store import Bundle, sha256, staged
 from .builder import Settings, build_engine, check_settings
 from .device import Device, local_device
-from .engines import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of, staged
+from .engines import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of
 from .flavours import Flavour
 from .profiles import Limits, default_limits, profile
 from .progress import Progress
@@ -62,7 +62,7 @@ def build_engines(
         )
     target = folder_of(bundle, flavour.name, settings.precision, settings.targets)
     check_free(target, overwrite=overwrite)
-    with staged(target, overwrite=overwrite) as folder, TemporaryDirectory() as scratch:
+    with staged(target, overwrite=overwrite, marker=MANIFEST) as folder, TemporaryDirectory() as scratch:
         sources = {graph: typed_source(bundle, graph, settings.precision, Path(scratch)) for graph in GRAPHS}
         verdict = _judged(gate(), sources, settings.precision) if gate and settings.precision != "fp32" else None
         engines = {}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -209,26 +206,6 @@ class Engines:
 def folder_of(bundle: Bundle, flavour_name: str, precision: str, targets: Sequence[str]) -> Path:
     """Where the engines of a flavour, precision and targets stand in a bundle."""
     return bundle.root / FOLDER / "-".join((flavour_name, precision, *(target.replace("_", "") for target in targets)))
-
-
-@contextmanager
-def staged(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A scratch folder that becomes ``target`` when the block ends well, and vanishes when it doesn't.
-
-    Raises:
-        EngineError: ``target`` exists and holds no engines, or does and ``overwrite`` is false.
-    """
-    check_free(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_free(target: Path, *, overwrite: bool) -> None:

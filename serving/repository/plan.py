@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...export.bundle.batches import TEXT_BATCH, VIDEO_BATCH
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import (
@@ -187,7 +188,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             VIDEO_ENCODER,
-            8,
+            VIDEO_BATCH,
             _unbatched(video.inputs),
             record,
             batching=clips,
@@ -196,7 +197,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             TOKENIZER,
-            64,
+            TEXT_BATCH,
             query,
             _unbatched(text.inputs),
             body="TokenizerBackend",
@@ -208,7 +209,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             TEXT_ENCODER,
-            64,
+            TEXT_BATCH,
             _unbatched(text.inputs),
             text_record,
             batching=texts,
