@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
@@ -12,16 +13,17 @@ from onnx import TensorProto, numpy_helper
 from framesift.export import parity
 from framesift.export.build import eager_system
 from framesift.export.bundle.errors import ParityError, PrecisionError
-from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.export.corpus.manifest import Clip
 from framesift.export.parity_rows import demand
 from framesift.export.tensorrt.calibration import CalibrationSet, calibration_inputs
 from framesift.export.tensorrt.gate import Gate
-from framesift.export.tensorrt.int8 import cpu_graph, qdq_graph, quantisable_stages
+from framesift.export.tensorrt.int8 import SCHEMES, cpu_graph, qdq_graph, quantisable_stages
 from framesift.export.tensorrt.int8_bundle import demand_recorded, describe_int8, int8_bundle, precision_of
+from framesift.export.tensorrt.runners import graph_runner
 from framesift.export.tensorrt.stages import is_block, stage_of
-from framesift.export.tensorrt.verdict import Limits
+from framesift.export.tensorrt.verdict import Limits, relative_error
 
 # Twenty-four videos tell less than the two hundred that the defaults are for.
 LIMITS = Limits(overlap=0.9, recall_loss=10)
@@ -73,6 +75,21 @@ def test_stages_can_be_left_in_float32(bundle: Bundle, inputs: CalibrationSet, s
         assert len(weights) == products
         # Seven bits: two products of a pair fit 16 bits.
         assert all(abs(numpy_helper.to_array(t).astype(int)).max() <= 64 for t in weights)
+
+
+def test_only_static_records_are_independent_of_their_neighbours(
+    bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
+) -> None:
+    moved = {}
+    for scheme in SCHEMES:
+        cpu_graph(bundle.graph(TEXT_ENCODER), tmp_path / f"{scheme}.onnx", inputs.texts, scheme=scheme)
+        run = graph_runner(tmp_path / f"{scheme}.onnx")
+        together = run({TOKEN_IDS: np.concatenate([feeds[TOKEN_IDS] for feeds in inputs.texts])})
+        alone = [run(feeds) for feeds in inputs.texts]
+        moved[scheme] = max(
+            relative_error(together[name][i], one[name][0]) for i, one in enumerate(alone) for name in one
+        )
+    assert moved["static"] < 1e-3 < moved["dynamic"] < 0.1
 
 
 def test_the_bundle_says_what_it_is(bundle: Bundle, quantised: Bundle) -> None:
