@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
 from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from .calibration import Feeds
-from .products import weight_products
+from .products import load_folded, weight_products
 from .stages import is_block, stage_of_nodes
 
 Scheme = Literal["dynamic", "static"]
@@ -54,7 +53,7 @@ def cpu_graph(
     if scheme == "static":
         _static(source, out, inputs, floating, activations=QuantType.QUInt8, reduce_range=True)
         return
-    model = onnx.load(str(source))
+    model = load_folded(source)
     chosen = _chosen(model, floating)
     if not chosen:
         # The quantiser takes no names for all.
@@ -74,7 +73,7 @@ def cpu_graph(
 
 def quantisable_stages(source: Path) -> list[str]:
     """The stages of a graph that hold products which can be quantised, in order."""
-    model = onnx.load(str(source))
+    model = load_folded(source)
     wanted = set(_chosen(model, ()))
     where = zip(model.graph.node, stage_of_nodes(model), strict=True)
     return list(dict.fromkeys(stage for node, stage in where if node.name in wanted))
@@ -89,7 +88,7 @@ def _static(
     activations: QuantType,
     reduce_range: bool,
 ) -> None:
-    model = onnx.load(str(source))
+    model = load_folded(source)
     chosen = _chosen(model, floating)
     if not chosen:
         shutil.copyfile(source, out)

@@ -18,7 +18,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ..bundle.errors import PrecisionError
-from .products import MOVES, attention_products, weight_products
+from .products import MOVES, attention_products, drop_unused, load_folded, weight_products
 from .stages import stage_of_nodes
 
 COPIED = ("fp32", "tf32")
@@ -50,7 +50,7 @@ def typed_graph(source: Path, out: Path, precision: str) -> None:
         raise PrecisionError("fp8 is not supported: no library that quantises to fp8 without CUDA is at hand; use int8")
     if precision not in LOW:
         raise PrecisionError(f"the precision {precision!r} is unknown, known: {', '.join(PRECISIONS)}")
-    model = onnx.load(str(source))
+    model = load_folded(source)
     lowered(model, LOW[precision])
     onnx.checker.check_model(model)
     onnx.save(model, str(out))
@@ -90,10 +90,7 @@ class _Lowering:
             raise PrecisionError(f"fp16 can't hold these weights, use bf16: {'; '.join(self.faults)}")
         del self.graph.node[:]
         self.graph.node.extend(self.nodes)
-        used = {name for node in self.nodes for name in node.input}
-        unused = [t for t in self.graph.initializer if t.name not in used]
-        for tensor in unused:
-            self.graph.initializer.remove(tensor)
+        drop_unused(self.model)
         for value in self.graph.value_info:
             if value.name in self.lowered:
                 value.type.tensor_type.elem_type = self.low

@@ -8,8 +8,12 @@ little, and is stored or ranked by. A scorer without a LayerNormalization so has
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from .stages import element_types
 
@@ -18,6 +22,33 @@ MOVES = frozenset(
     "Concat Expand Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze".split()  # noqa: SIM905
 )
 _TO_SOFTMAX = MOVES | {"Add", "Mul", "Div", "Sub", "Where"}
+
+
+def load_folded(path: Path) -> ModelProto:
+    """A graph whose transposed and sliced weights are weights themselves: the exporter leaves those that it shares."""
+    model = onnx.load(str(path))
+    graph = model.graph
+    known = {t.name: t for t in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        if node.op_type not in ("Transpose", "Slice") or not all(name in known for name in node.input):
+            nodes.append(node)
+            continue
+        feeds = {name: numpy_helper.to_array(known[name]) for name in node.input}
+        (values,) = ReferenceEvaluator(node).run(None, feeds)
+        known[node.output[0]] = numpy_helper.from_array(np.ascontiguousarray(values), node.output[0])
+        graph.initializer.append(known[node.output[0]])
+    del graph.node[:]
+    graph.node.extend(nodes)
+    drop_unused(model)
+    return model
+
+
+def drop_unused(model: ModelProto) -> None:
+    """Drop the weights that no node reads."""
+    used = {name for node in model.graph.node for name in node.input}
+    for tensor in [t for t in model.graph.initializer if t.name not in used]:
+        model.graph.initializer.remove(tensor)
 
 
 def weight_products(model: ModelProto) -> list[NodeProto]:

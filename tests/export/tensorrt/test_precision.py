@@ -18,7 +18,7 @@ from framesift.export.onnx import write_graphs
 from framesift.export.systems.contract import System
 from framesift.export.systems.factorised import Factorised
 from framesift.export.tensorrt.precision import LOW, typed_graph
-from framesift.export.tensorrt.products import attention_products, weight_products
+from framesift.export.tensorrt.products import attention_products, load_folded, weight_products
 from framesift.export.tensorrt.rehearsal import rehearsed, rehearsed_tf32
 from framesift.export.tensorrt.stages import element_types
 
@@ -97,6 +97,28 @@ def test_borders_and_protected_operators_stay_as_they_are(
     products = {n.output[0] for n in low.graph.node if n.op_type in ("MatMul", "Gemm", "Conv")}
     assert products & computed == {n.output[0] for n in core if n.op_type not in left}
     assert products - computed or graph == SCORER
+
+
+def test_a_shared_weight_that_is_transposed_in_the_graph_is_a_weight(tmp_path: Path) -> None:
+    helper = onnx.helper
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(6, 5)), "gain": rng.normal(size=6)}
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "turned"], ["product"]),
+        helper.make_node("LayerNormalization", ["product", "gain"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [2, d]) for n, d in (("x", 5), ("y", 6)))
+    tensors = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    own = helper.make_model(helper.make_graph(nodes, "turned", [x], [y], tensors), ir_version=10)
+    own.opset_import[0].version = 18
+    onnx.save(own, tmp_path / "turned.onnx")
+    assert not weight_products(own)
+    folded = load_folded(tmp_path / "turned.onnx")
+    assert [node.op_type for node in weight_products(folded)] == ["MatMul"]
+    assert {t.name for t in folded.graph.initializer} == {"turned", "gain"}
+    rows = [torch.randn(2, 5)]
+    assert error(run(folded, rows), run(own, rows)) < 1e-6
 
 
 def test_weights_that_fp16_cant_hold_are_named(exported: tuple[System, Path], tmp_path: Path) -> None:
