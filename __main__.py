@@ -10,6 +10,7 @@ from . import __version__
 from .export.bundle.errors import FramesiftError
 from .export.commands import check_command, export_command
 from .export.corpus.commands import corpus_command, vocabulary_command
+from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
 from .serving.client.commands import index_command, search_command
@@ -66,6 +67,7 @@ for _command in (
     export_command,
     check_command,
     build_command,
+    quantise_command,
     serve_command,
     index_command,
     search_command,

@@ -61,7 +61,7 @@ def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
     from framesift.export.graphs import random_token_ids, random_video_inputs
     from framesift.export.onnx import write_graphs
-    from framesift.export.tensorrt.int8 import SCHEMES, cpu_graph
+    from framesift.export.precision.int8 import SCHEMES, cpu_graph
 
     name, make = request.param
     system = make().eval()

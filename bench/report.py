@@ -11,9 +11,10 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
 
 
-def newest(results: Path) -> Path:
-    """The latest CPU run; its name ends in the date."""
-    return max(results.glob("cpu_*.jsonl"))
+def newest(results: Path, kind: str) -> list[dict[str, Any]]:
+    """The rows of the latest run of a kind; a file's name ends in its date."""
+    path = max(results.glob(f"{kind}_*.jsonl"))
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -34,11 +35,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def filled(readme: str, results: Path) -> str:
     """The README with every marked place filled from ``results``."""
-    rows = [json.loads(line) for line in newest(results).read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in newest(results, "cpu") if "8 bits" not in row["group"]]
     exact = [row for row in rows if "videos" in row["group"]]
     texts = {
         "exact-scoring": table(exact),
         "text-length": table([row for row in rows if row not in exact]),
+        "int8": table(newest(results, "int8")),
         "ablation": (results / "ablation" / "ablation.md").read_text(encoding="utf-8").strip(),
         "demo": "```text\n" + (results / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }

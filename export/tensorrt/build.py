@@ -21,7 +21,7 @@ from .profiles import Limits, default_limits, profile
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from .gate import Gate
+    from ..precision.gate import Gate
 
 # Strongly typed float32 graphs: they are the bundle's own.
 _AS_EXPORTED = ("fp32", "tf32")
@@ -105,7 +105,7 @@ def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> P
     source = bundle.graph(graph)
     if precision in _AS_EXPORTED:
         return source
-    from .precision import typed_graph
+    from ..precision.typed_graph import typed_graph
 
     out = scratch / f"{graph}.onnx"
     typed_graph(source, out, precision)
@@ -114,7 +114,7 @@ def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> P
 
 def _judged(gate: Gate, sources: Mapping[str, Path], precision: str) -> Mapping[str, Any]:
     """What the gate found, without its stages, for the manifest."""
-    from .verdict import demand
+    from ..precision.verdict import demand
 
     (folder,) = {path.parent for path in sources.values()}
     # Casts and products are rehearsed as they stand, without a CPU's fusions.

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..precision.gate import Gate
     from .builder import Hardware
     from .engines import Engines
-    from .gate import Gate
     from .progress import Progress
 
 # Written here once more, because --help must wait for nothing; a test compares them with what the builder knows.
@@ -133,8 +133,8 @@ def build_command(
         click.echo(line, err=True)
 
     def gate() -> Gate:
-        from .calibration import calibration_inputs
-        from .gate import Gate
+        from ..precision.calibration import calibration_inputs
+        from ..precision.gate import Gate
 
         say(f"judging the ranking in {precision}")
         return Gate(opened, calibration_inputs(opened, videos, captions, report=say))

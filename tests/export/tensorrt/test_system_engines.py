@@ -14,16 +14,16 @@ from framesift.export.bundle.errors import PrecisionError
 from framesift.export.bundle.ports import GRAPHS
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.generate import write_corpus
+from framesift.export.precision.calibration import calibration_inputs
+from framesift.export.precision.gate import Gate
+from framesift.export.precision.verdict import Limits
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
-from framesift.export.tensorrt.calibration import calibration_inputs
 from framesift.export.tensorrt.engines import Engines
 from framesift.export.tensorrt.flavours import RTX
-from framesift.export.tensorrt.gate import Gate
 from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
 from framesift.export.tensorrt.profiles import default_limits, profile
-from framesift.export.tensorrt.verdict import Limits
 
 from ...small_systems import model
 

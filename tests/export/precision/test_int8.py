@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import TensorProto, numpy_helper
 
+from framesift.__main__ import main
 from framesift.export import parity
 from framesift.export.build import eager_system
 from framesift.export.bundle.errors import ParityError, PrecisionError
@@ -17,13 +19,15 @@ from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.export.corpus.manifest import Clip
 from framesift.export.parity_rows import demand
-from framesift.export.tensorrt.calibration import CalibrationSet, calibration_inputs
-from framesift.export.tensorrt.gate import Gate
-from framesift.export.tensorrt.int8 import SCHEMES, cpu_graph, qdq_graph, quantisable_stages
-from framesift.export.tensorrt.int8_bundle import demand_recorded, describe_int8, int8_bundle, precision_of
-from framesift.export.tensorrt.runners import graph_runner
-from framesift.export.tensorrt.stages import is_block, stage_of
-from framesift.export.tensorrt.verdict import Limits, relative_error
+from framesift.export.precision.calibration import CalibrationSet, calibration_inputs
+from framesift.export.precision.gate import Gate
+from framesift.export.precision.int8 import SCHEMES, cpu_graph, qdq_graph, quantisable_stages
+from framesift.export.precision.int8_bundle import demand_recorded, describe_int8, int8_bundle, precision_of
+from framesift.export.precision.runners import graph_runner
+from framesift.export.precision.stages import is_block, stage_of
+from framesift.export.precision.verdict import Limits, relative_error
+
+pytestmark = pytest.mark.long
 
 # Twenty-four videos tell less than the two hundred that the defaults are for.
 LIMITS = Limits(overlap=0.9, recall_loss=10)
@@ -131,3 +135,13 @@ def test_stages_go_back_to_float32_until_the_gate_gives_up(
 def test_a_quantised_bundle_is_not_quantised_again(quantised: Bundle, inputs: CalibrationSet, tmp_path: Path) -> None:
     with pytest.raises(PrecisionError, match="quantised already"):
         int8_bundle(quantised, tmp_path / "out", inputs)
+
+
+def test_check_tells_a_quantised_bundle_from_a_broken_one(quantised: Bundle, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["check", str(quantised.root)])
+    assert result.exit_code == 0, result.output
+    assert "this bundle is quantised to 8 bits" in result.output
+    result = CliRunner().invoke(main, ["quantise", str(quantised.root), "--out", str(tmp_path / "again")])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("Error: ")
+    assert not (tmp_path / "again").exists()

@@ -16,15 +16,17 @@ from framesift.export.bundle.errors import InvalidInput, PrecisionError
 from framesift.export.bundle.ports import GRAPHS, MASK, NOISE, SCORES, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
-from framesift.export.tensorrt.calibration import CalibrationSet, calibration_inputs
-from framesift.export.tensorrt.gate import Gate, judge
-from framesift.export.tensorrt.precision import typed_graph
-from framesift.export.tensorrt.products import weight_products
-from framesift.export.tensorrt.runners import graph_runner
-from framesift.export.tensorrt.stages import stage_of
-from framesift.export.tensorrt.verdict import Limits, demand, overlap, recall, relative_error
+from framesift.export.precision.calibration import CalibrationSet, calibration_inputs
+from framesift.export.precision.gate import Gate, judge
+from framesift.export.precision.products import weight_products
+from framesift.export.precision.runners import graph_runner
+from framesift.export.precision.stages import stage_of
+from framesift.export.precision.typed_graph import typed_graph
+from framesift.export.precision.verdict import Limits, demand, overlap, recall, relative_error
 
 from ... import small_systems as small
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

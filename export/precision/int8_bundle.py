@@ -57,8 +57,7 @@ def int8_bundle(
         PrecisionError: the bundle is quantised already, or the gate does not hold; the message has the numbers.
         BundleError: ``out`` is taken.
     """
-    if precision_of(bundle.manifest) != "fp32":
-        raise PrecisionError(f"{bundle.root} is quantised already: start from the float32 bundle")
+    check_float32(bundle)
     gate = Gate(bundle, inputs, limits)
     with staged(out, overwrite=overwrite) as folder:
         for name in (WEIGHTS, f"{SCORER}.onnx", bundle.manifest.tokenizer.merges):
@@ -80,6 +79,12 @@ def int8_bundle(
         )
         seal(folder, manifest)
     return Bundle.open(out)
+
+
+def check_float32(bundle: Bundle) -> None:
+    """Raise PrecisionError where a bundle is quantised already."""
+    if precision_of(bundle.manifest) != "fp32":
+        raise PrecisionError(f"{bundle.root} is quantised already: start from the float32 bundle")
 
 
 def precision_of(manifest: Manifest) -> str:

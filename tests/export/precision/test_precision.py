@@ -15,14 +15,16 @@ from framesift.export.bundle.errors import PrecisionError
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.graphs import random_token_ids, random_video_inputs
 from framesift.export.onnx import write_graphs
+from framesift.export.precision.products import attention_products, load_folded, weight_products
+from framesift.export.precision.rehearsal import rehearsed, rehearsed_tf32
+from framesift.export.precision.stages import element_types
+from framesift.export.precision.typed_graph import LOW, typed_graph
 from framesift.export.systems.contract import System
 from framesift.export.systems.factorised import Factorised
-from framesift.export.tensorrt.precision import LOW, typed_graph
-from framesift.export.tensorrt.products import attention_products, load_folded, weight_products
-from framesift.export.tensorrt.rehearsal import rehearsed, rehearsed_tf32
-from framesift.export.tensorrt.stages import element_types
 
 from ... import small_systems as small
+
+pytestmark = pytest.mark.long
 
 # Relative RMS of a two-layer model's records: some roundings of 2**-11 and 2**-8.
 TOLERANCE = {"fp16": 4e-3, "bf16": 3e-2}

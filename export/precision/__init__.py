@@ -1,0 +1,1 @@
+"""Graphs of fewer bits, and what must stay of their ranking."""
