@@ -72,7 +72,7 @@ def build_bundle(
     system: str = AUTO,
     sampler: Sampler | None = None,
     resize: Resize | None = None,
-    shortlist: int = SHORTLIST,
+    shortlist: int | None = None,
     merges: Path | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
@@ -83,7 +83,7 @@ def build_bundle(
         options: what the checkpoint doesn't tell, by the system's names: frames, top_k, heads and others.
         system: one of ``recognise.SYSTEMS``.
         sampler, resize: by name, where they shall not be the authors'.
-        shortlist: how many videos a cross-encoder re-ranks; other systems score every video.
+        shortlist: how many videos a cross-encoder re-ranks, ``SHORTLIST`` if None; other systems score every video.
         report: called with a line for every step.
 
     Raises:
@@ -93,8 +93,17 @@ def build_bundle(
     loaded = load_system(file, options, system)
     model = loaded.system
     authors = loaded.recognised.preprocessing
-    profile = replace(authors, frames=model.frames, sampler=sampler or authors.sampler, resize=resize or authors.resize)
-    report(loaded.recognised.describe())
+    profile = replace(
+        authors,
+        frames=model.frames,
+        # The reference model's tower takes all its positions, and X-Pool's authors took as many.
+        words=model.words,
+        sampler=sampler or authors.sampler,
+        resize=resize or authors.resize,
+    )
+    report(loaded.recognised.describe(loaded.options, profile))
+    if shortlist is not None and model.scorer != "cross_encoder":
+        raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
     frames = _frames(profile)
     with_pixels(model, frames.dtype)
     with staged(out, overwrite=overwrite) as folder:
@@ -103,7 +112,7 @@ def build_bundle(
             model.vocab_size,
             merges,
             folder,
-            words=min(profile.words, model.words),
+            words=profile.words,
             whole_text=model.whole_text,
             sliced_from=profile.sliced_from,
         )
@@ -116,7 +125,7 @@ def build_bundle(
         config = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
         config |= loaded.options
         if model.scorer == "cross_encoder":
-            config["shortlist"] = shortlist
+            config["shortlist"] = shortlist or SHORTLIST
         chosen = {"sampler": frames.sampler, "resize": frames.resize}
         manifest = Manifest(
             system=model.name,

@@ -111,7 +111,11 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
     while isinstance(loaded, Mapping):
         inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
         if inner is None:
-            state = {key: value for key, value in loaded.items() if isinstance(value, Tensor)}
+            state = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
+            for key, value in state.items():
+                # A view of few numbers may claim a shape of any size.
+                if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                    raise CheckpointError(f"{file}: {key} {list(value.shape)} is larger than the numbers stored for it")
             if state:
                 return state
             break
@@ -148,7 +152,10 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
+    known = [key for key in wanted if key in state]
     faults = [
+        *(f"not floating: {key} is {state[key].dtype}" for key in known if _not_floating(wanted[key], state[key])),
+        *(f"not finite: {key} holds NaN or infinity" for key in known if not state[key].isfinite().all()),
         *(f"missing: {key} {list(wanted[key].shape)}" for key in missing),
         *(f"unexpected: {key} {list(state[key].shape)}" for key in unexpected),
         *(f"mis-shaped: {text}" for text in wrong),
@@ -160,6 +167,10 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...
             f"{len(wrong)} mis-shaped tensors\n  {listing}"
         )
     model.load_state_dict(dict(state), strict=False)
+
+
+def _not_floating(wanted: Tensor, found: Tensor) -> bool:
+    return wanted.is_floating_point() and not found.is_floating_point()
 
 
 def save(path: Path, model: nn.Module, options: Mapping[str, Any], merges: str | None = None) -> None:

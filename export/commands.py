@@ -26,6 +26,8 @@ def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        if name in settings:
+            raise click.BadParameter(f"{name} is given twice")
         try:
             settings[name] = json.loads(value)
         except ValueError:
@@ -58,9 +60,7 @@ def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 @click.option(
     "--shortlist",
     type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Videos that a cross-encoder re-ranks for a query.",
+    help="Videos that a cross-encoder re-ranks for a query  [default: 100]",
 )
 @click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
@@ -75,7 +75,7 @@ def export_command(
     settings: dict[str, Any],
     sampler: Sampler | None,
     resize: Resize | None,
-    shortlist: int,
+    shortlist: int | None,
     merges: Path | None,
     overwrite: bool,
 ) -> None:
@@ -98,6 +98,8 @@ def export_command(
     from .build import build_bundle
 
     named = {"frames": frames, "words": words, "top_k": top_k, "heads": heads}
+    if twice := sorted(name for name in settings if named.get(name) is not None):
+        raise click.UsageError(f"{', '.join(twice)} is given twice, as an option of its own and by --set")
     bundle = build_bundle(
         checkpoint,
         out,

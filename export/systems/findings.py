@@ -14,6 +14,9 @@ from ..bundle.errors import CheckpointError
 from ..encoders.clip import ClipConfig
 from ..encoders.transformer import HEAD_WIDTH
 
+# Beyond any use, and before memory ends.
+_MOST = {"frames": 1024, "samples": 10_000}
+
 
 @dataclass
 class Findings:
@@ -52,6 +55,8 @@ class Findings:
         shape = self.state[key].shape
         if len(shape) != dims:
             raise self.error(f"{key} has shape {list(shape)}, which should have {dims} dimensions")
+        if 0 in shape:
+            raise self.error(f"{key} has shape {list(shape)}, which holds nothing")
         return shape
 
     def count(self, stem: str) -> int:
@@ -107,6 +112,8 @@ class Findings:
             least, usual = 0 if name == "samples" else 1, self.assumed.get(name)
             if type(usual) is int and (type(value) is not int or value < least):
                 raise CheckpointError(f"{name} is {value!r}, it must be a whole number of at least {least}")
+            if type(usual) is int and value > _MOST.get(name, value):
+                raise CheckpointError(f"{name} is {value}, it must be at most {_MOST[name]}")
             if type(usual) is float and (type(value) not in (int, float) or not 0 < value < math.inf):
                 raise CheckpointError(f"{name} is {value!r}, it must be a number above 0")
             if type(usual) is str and type(value) is not str:

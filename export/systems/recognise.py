@@ -59,15 +59,25 @@ class Recognised:
     unused: tuple[str, ...]
     preprocessing: Preprocessing
 
-    def describe(self) -> str:
-        """What was found and why, and what was not, in lines for a person."""
+    def describe(self, options: Mapping[str, Any] | None = None, preprocessing: Preprocessing | None = None) -> str:
+        """What was found and why, and what was not, in lines for a person.
+
+        Args:
+            options: what was settled on, where it may be other than was assumed.
+            preprocessing: the same, of pixels and token ids.
+        """
+        chosen, profile = options or {}, preprocessing or self.preprocessing
+        authors = "assumed" if profile == self.preprocessing else "with what was given"
         lines = [f"{self.system}: {self.why}"]
         lines += [f"  towers: {self.reasons['clip']}"]
         lines += [
             f"  {name} = {_short(value)}: {self.reasons[name]}" for name, value in self.found.items() if name != "clip"
         ]
-        lines += [f"  {name} = {_short(value)}, assumed: {self.reasons[name]}" for name, value in self.assumed.items()]
-        lines += [f"  preprocessing, assumed: {self.preprocessing.describe()}"]
+        for name, value in self.assumed.items():
+            settled = chosen.get(name, value)
+            origin = "assumed" if settled == value else "given"
+            lines.append(f"  {name} = {_short(settled)}, {origin}: {self.reasons[name]}")
+        lines += [f"  preprocessing, {authors}: {profile.describe()}"]
         if self.unused:
             lines += [f"  not read by the authors' inference: {listed(self.unused)}"]
         return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,9 +40,10 @@ class Hit:
         """The hit as JSON's types; ``moment`` and ``attention`` are None where the model tells no attention."""
         return {
             "id": self.id,
-            "score": self.score,
+            # JSON has no NaN and no infinity.
+            "score": self.score if math.isfinite(self.score) else None,
             "moment": self.moment,
-            "attention": list(self.attention) or None,
+            "attention": [weight if math.isfinite(weight) else None for weight in self.attention] or None,
             "timestamps": list(self.timestamps),
         }
 

@@ -18,6 +18,7 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import (
     DIGEST,
     DURATION,
+    FRAME_MASK,
     ID,
     METADATA,
     SOURCE,
@@ -161,7 +162,14 @@ class Layout:
             )
         _check_array(record.id, TIMESTAMPS, np.asarray(record.timestamps, np.float32), (self.frames,))
         for name, shape in self.tensors.items():
-            _check_array(record.id, name, _kept(record.tensors[name], self.dtype(name)), shape)
+            kept = _kept(record.tensors[name], self.dtype(name))
+            _check_array(record.id, name, kept, shape)
+            if name == FRAME_MASK and not (np.isin(kept, (0, 1)).all() and kept.any()):
+                raise InvalidRequest(
+                    f"{name} of {record.id!r} must be 1 for frames and 0 for padding, with a 1 at least"
+                )
+            if not kept.any():
+                raise InvalidRequest(f"{name} of {record.id!r} is all zeros, which nothing can be compared with")
 
     def rows(self, records: Sequence[GalleryRecord], first_sequence: int) -> pa.Table:
         """Checked records as rows, numbered upwards from ``first_sequence``."""

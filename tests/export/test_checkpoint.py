@@ -192,3 +192,22 @@ def test_the_fingerprint_is_the_models_and_not_the_files(tmp_path: Path) -> None
     with torch.no_grad():
         loaded.pool_frames.linear_proj.bias[3] += 1e-6
     assert fingerprint(loaded.state_dict(), OPTIONS) != fingerprint(original.state_dict(), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.to(torch.complex64), "not floating: clip.ln_final.weight is torch.complex64"),
+        (lambda t: t.to(torch.int64), "not floating: clip.ln_final.weight is torch.int64"),
+        (lambda t: t * float("nan"), "not finite: clip.ln_final.weight holds NaN or infinity"),
+        (lambda t: t[:0], "clip.ln_final.weight has shape [0], which holds nothing"),
+        (lambda t: t[:1].expand(10**10), "clip.ln_final.weight [10000000000] is larger than the numbers stored"),
+    ],
+)
+def test_weights_that_are_no_weights_are_named(change, message: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    state = model().state_dict()
+    state["clip.ln_final.weight"] = change(state["clip.ln_final.weight"])
+    torch.save({**state, 7: torch.ones(1)}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError) as caught:
+        reference(tmp_path / "model.pt", OPTIONS)
+    assert message in str(caught.value)

@@ -37,14 +37,20 @@ def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
-def test_zeros_are_kept(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
-    """A mask of padding, and a word that is no word, are zeros."""
+def test_some_zeros_are_kept_and_nothing_but_zeros_is_refused(
+    folder: Path, manifest: Manifest, make_record: MakeRecord
+) -> None:
+    """A word that is no word, or a frame of padding, is zeros; a whole record of them has no score."""
     record = make_record("a")
-    zeros = {name: np.zeros_like(values) for name, values in record.tensors.items()}
+    some = {name: np.where(np.arange(values.shape[-1]) > 0, 0, values) for name, values in record.tensors.items()}
+    none = {name: np.zeros_like(values) for name, values in record.tensors.items()}
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([replace(record, tensors=zeros)])
-    (row,) = Gallery.existing(folder).reader().batches([*zeros], -1)
-    assert all(not column(row, name, values.shape).any() for name, values in zeros.items())
+        gallery.add([replace(record, tensors=some)])
+        with pytest.raises(InvalidRequest, match="is all zeros"):
+            gallery.add([replace(record, tensors=none)])
+    (row,) = Gallery.existing(folder).reader().batches([*some], -1)
+    for name, values in some.items():
+        np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
 def test_the_same_id_again_replaces_the_record(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
