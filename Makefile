@@ -30,8 +30,12 @@ demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this mac
 
 .PHONY: test
 test: $(INSTALLED) lint ## Lint, type-check and run all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'long or not server'
-	$(BIN)/pytest -m 'server and not long'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
+	$(BIN)/pytest -m 'server and not long and not slow'
+
+.PHONY: test-slow
+test-slow: $(INSTALLED) ## Run the tests that `make test` leaves out: kernels for every GPU that is compiled for
+	$(BIN)/pytest -m slow
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style, types and the rendered model repository

@@ -71,7 +71,7 @@ def test_files_are_h264_and_reproducible(tmp_path: Path) -> None:
 
 def test_more_clips_than_captions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="has only about"):
-        write_corpus(tmp_path, 100_000, "test", 0)
+        write_corpus(tmp_path, 100_000, "test", 0, kind="stills")
 
 
 def test_every_faulty_line_is_listed(tmp_path: Path) -> None:

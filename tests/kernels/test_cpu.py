@@ -158,7 +158,7 @@ def overlap(got: npt.NDArray[np.int64], want: npt.NDArray[np.int64]) -> float:
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
-@pytest.mark.parametrize(("heads", "top_k"), [(1, 1), (1, 4), (1, 12), (4, 4)])
+@pytest.mark.parametrize(("heads", "top_k"), [(1, 4), (4, 4)])
 def test_low_precision_ranks_as_float64_does(heads: int, top_k: int, spread: float) -> None:
     """Overlaps of the ten best, over galleries enough that one draw doesn't decide."""
     found: list[tuple[float, float, float]] = []
