@@ -34,7 +34,7 @@ test: $(INSTALLED) lint ## Lint, type-check and run all tests
 	$(BIN)/pytest -m 'server and not long and not slow'
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) ## Run the tests that `make test` leaves out: kernels for every GPU that is compiled for
+test-slow: $(INSTALLED) ## Run the tests that `make test` leaves out: kernels for every GPU, low precision, more engines
 	$(BIN)/pytest -m slow
 
 .PHONY: lint

@@ -41,6 +41,7 @@ def test_other_commands_are_known() -> None:
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_export_check_deploy_index_search(
     server, demo_checkpoint: Path, clips: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_export_check_deploy_index_search(
 
 
 @pytest.mark.server
+@pytest.mark.long
 def test_python_examples(
     server, clips: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

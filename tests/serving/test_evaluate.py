@@ -23,7 +23,7 @@ from framesift.export.training.evaluate import encode_texts, encode_videos, scor
 from framesift.serving.client.sync import Client
 from framesift.serving.evaluate import served_scores
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from framesift.export.systems.factorised import Factorised
 
 from ... import small_systems as small
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 # Relative RMS of a two-layer model's records: some roundings of 2**-11 and 2**-8.
 TOLERANCE = {"fp16": 4e-3, "bf16": 3e-2}

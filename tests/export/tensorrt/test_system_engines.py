@@ -25,7 +25,7 @@ from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
 from framesift.export.tensorrt.profiles import default_limits, profile
 
-from ...small_systems import model
+from ...small_systems import MODELS, model
 
 pytestmark = pytest.mark.long
 trt = pytest.importorskip(
@@ -33,9 +33,9 @@ trt = pytest.importorskip(
 )
 
 TARGETS = ("sm_80", "sm_89", "sm_120")
-# The oddest graphs: a transformer over pairs, and a selection of patches with noise and masks. An export takes longer
-# than its engines: bench/engine_table.py has every system.
-SYSTEMS = ("clip4clip tightTransf", "ts2net")
+# An export takes longer than its engines, so the usual tests build one small system, a transformer over pairs.
+FIRST = "clip4clip tightTransf"
+SYSTEMS = [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != FIRST)]
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
