@@ -45,7 +45,7 @@ def write(name, commits):
     log = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for n in range(commits):
         key = f"{name}-{n}"
-        tensors = {k: np.full(shape, n % 100, np.float32) for k, shape in gallery.layout.tensors.items()}
+        tensors = {k: np.full(shape, 1 + n % 100, np.float32) for k, shape in gallery.layout.tensors.items()}
         facts = tensors, np.zeros(gallery.layout.frames), 1.0, hashlib.sha256(key.encode()).digest()
         gallery.add([GalleryRecord(id_, *facts) for id_ in [key, "shared"][: 1 + (n % 3 == 0)]])
         os.write(log, f"{key}\\n".encode())
