@@ -23,7 +23,8 @@ from typing import Any
 
 import torch
 
-from ..export.build import SHORTLIST, load_system
+from ..export.build import load_system
+from ..export.bundle.batches import SHORTLIST
 from ..export.bundle.errors import FramesiftError
 from ..export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from ..export.bundle.ports import GRAPHS

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import parity
+from .bundle.batches import SHORTLIST
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import FrameProfile, Manifest
 from .bundle.store import Bundle, seal, staged
@@ -25,8 +26,6 @@ from .systems.recognise import AUTO, Recognised, build, recognise, settled
 from .vocabulary import tokenizer_files
 
 WEIGHTS = "weights.safetensors"
-# How many videos a cross-encoder looks at, of those that the mean vector put first.
-SHORTLIST = 100
 
 
 @dataclass(frozen=True)

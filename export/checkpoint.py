@@ -147,12 +147,12 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...
     wanted = model.state_dict()
     missing = [key for key in wanted if key not in state and not key.startswith(ignore or ("\0",))]
     unexpected = [key for key in state if key not in wanted]
+    known = [key for key in wanted if key in state]
     wrong = [
         f"{key} has shape {list(state[key].shape)}, expected {list(wanted[key].shape)}"
-        for key in wanted
-        if key in state and state[key].shape != wanted[key].shape
+        for key in known
+        if state[key].shape != wanted[key].shape
     ]
-    known = [key for key in wanted if key in state]
     faults = [
         *(f"not floating: {key} is {state[key].dtype}" for key in known if _not_floating(wanted[key], state[key])),
         *(f"not finite: {key} holds NaN or infinity" for key in known if not state[key].isfinite().all()),

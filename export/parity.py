@@ -15,7 +15,7 @@ from .graphs import graphs, random_token_ids, random_video_inputs
 from .parity_rows import Row, row
 from .scorer_parity import compare_scorer
 from .systems.contract import System
-from .vocabulary import BUCKETS
+from .vocabulary import buckets
 
 _BATCHES = (1, 3)
 # A system that selects by noise takes hundreds of thousands of decisions a clip, and rounding may turn one of them:
@@ -25,7 +25,11 @@ _DRAWS = 4
 
 def comparisons(system: System) -> int:
     """How many rows ``compare_graphs`` yields."""
-    return len(_BATCHES) * len(system.video_record) + len(_lengths(system)) * len(system.text_record) + 1
+    return (
+        len(_BATCHES) * len(system.video_record)
+        + len(buckets(system.words, whole_text=system.whole_text)) * len(system.text_record)
+        + 1
+    )
 
 
 def compare_graphs(system: System, folder: Path, *, seed: int | None = None) -> Iterator[Row]:
@@ -72,7 +76,7 @@ def _text(
     system: System, encoder: nn.Module, session: ort.InferenceSession, generator: torch.Generator
 ) -> Iterator[Row]:
     longest = system.words
-    for length in _lengths(system):
+    for length in buckets(system.words, whole_text=system.whole_text):
         ids = random_token_ids(system, 5, length, generator)
         # The reference always runs at full length: a shorter graph must give the very same record.
         padded = torch.zeros(5, longest, dtype=torch.int64)
@@ -80,8 +84,3 @@ def _text(
         got = session.run(None, {TOKEN_IDS: ids.numpy()})
         for tensor, mine, reference in zip(system.text_record, got, encoder(padded), strict=True):
             yield row(f"{TEXT_ENCODER} {tensor.name}, length {length}", mine, reference)
-
-
-def _lengths(system: System) -> tuple[int, ...]:
-    shorter = () if system.whole_text else tuple(bucket for bucket in BUCKETS if bucket < system.words)
-    return (*shorter, system.words)

@@ -15,6 +15,12 @@ from .checkpoint import Checkpoint
 BUCKETS = (16, 32)
 
 
+def buckets(length: int, *, whole_text: bool) -> tuple[int, ...]:
+    """The lengths of a batch of texts of at most ``length`` positions, ascending; of whole texts that one alone."""
+    shorter = () if whole_text else tuple(bucket for bucket in BUCKETS if bucket < length)
+    return (*shorter, length)
+
+
 def tokenizer_files(
     checkpoint: Checkpoint,
     vocab_size: int,
@@ -46,10 +52,12 @@ def tokenizer_files(
         shutil.copyfile(clip_merges(), folder / name)
     positions = checkpoint.state["clip.positional_embedding"].shape[0]
     length = positions if words is None else min(words, positions)
-    shorter = () if whole_text else tuple(bucket for bucket in BUCKETS if bucket < length)
     sliced = min(sliced_from or 0, positions)
     profile = TokenizerProfile(
-        merges=name, context_length=length, buckets=(*shorter, length), sliced_from=sliced if sliced > length else None
+        merges=name,
+        context_length=length,
+        buckets=buckets(length, whole_text=whole_text),
+        sliced_from=sliced if sliced > length else None,
     )
     found = Tokenizer.load(folder / name, profile).vocab_size
     if found != vocab_size:

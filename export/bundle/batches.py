@@ -1,6 +1,8 @@
-"""How many videos and texts one call of an encoder takes: the server's batches are an engine's largest shapes."""
+"""How much one call of a model takes: the server's batches are an engine's largest shapes."""
 
 from __future__ import annotations
 
 VIDEO_BATCH = 8
 TEXT_BATCH = 64
+# How many videos a cross-encoder re-ranks, of those that the mean vector put first.
+SHORTLIST = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,23 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+def calibration_options(command: Callable[..., None]) -> Callable[..., None]:
+    """``--videos`` and ``--captions``: whose ranking a lower precision is judged by."""
+    videos = click.option(
+        "--videos", type=_FOLDER, help="Your own videos, by which the gate judges  [default: generated clips]"
+    )
+    captions = click.option(
+        "--captions",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Their captions, in a form that `framesift evaluate` reads.",
+    )
+    return videos(captions(command))
+
+
 @click.command("quantise")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The quantised bundle's folder, to be made.")
-@click.option("--videos", type=_FOLDER, help="Your own videos, for ranges and the gate  [default: generated clips]")
-@click.option(
-    "--captions",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Their captions, in a form that `framesift evaluate` reads.",
-)
+@calibration_options
 @click.option(
     "--scheme",
     default="static",

@@ -73,19 +73,6 @@ class Gate:
         )
 
 
-def judge(
-    bundle: Bundle,
-    candidate: Path | Mapping[str, Runner],
-    inputs: CalibrationSet,
-    *,
-    precision: str,
-    limits: Limits | None = None,
-    optimise: bool = True,
-) -> Verdict:
-    """One candidate against the bundle's own graphs; see ``Gate.judge``."""
-    return Gate(bundle, inputs, limits).judge(candidate, precision, optimise=optimise)
-
-
 def stage_errors(
     graph: str, reference: ModelProto, candidate: ModelProto, feeds: Sequence[Feeds], *, optimise: bool = True
 ) -> list[StageError]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -53,22 +53,7 @@ def cpu_graph(
     if scheme == "static":
         _static(source, out, inputs, floating, activations=QuantType.QUInt8, reduce_range=True)
         return
-    model = load_folded(source)
-    chosen = _chosen(model, floating)
-    if not chosen:
-        # The quantiser takes no names for all.
-        shutil.copyfile(source, out)
-        return
-    with _quiet():
-        quantize_dynamic(
-            model,
-            str(out),
-            op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=chosen,
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )
+    _quantise(source, out, floating, quantize_dynamic, op_types_to_quantize=["MatMul"], reduce_range=True)
 
 
 def quantisable_stages(source: Path) -> list[str]:
@@ -88,29 +73,42 @@ def _static(
     activations: QuantType,
     reduce_range: bool,
 ) -> None:
+    _quantise(
+        source,
+        out,
+        floating,
+        quantize_static,
+        calibration_data_reader=_Reader(inputs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["MatMul", "Gemm", "Conv"],
+        reduce_range=reduce_range,
+        activation_type=activations,
+        extra_options={
+            "ActivationSymmetric": activations == QuantType.QInt8,
+            "WeightSymmetric": True,
+            # A product's result goes on to float32 operators.
+            "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm", "Conv"],
+        },
+    )
+
+
+def _quantise(
+    source: Path, out: Path, floating: Collection[str], quantiser: Callable[..., None], **options: Any
+) -> None:
     model = load_folded(source)
     chosen = _chosen(model, floating)
     if not chosen:
+        # The quantisers take no names for all.
         shutil.copyfile(source, out)
         return
     with _quiet():
-        quantize_static(
+        quantiser(
             model,
             str(out),
-            _Reader(inputs),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["MatMul", "Gemm", "Conv"],
             nodes_to_quantize=chosen,
             per_channel=True,
-            reduce_range=reduce_range,
-            activation_type=activations,
             weight_type=QuantType.QInt8,
-            extra_options={
-                "ActivationSymmetric": activations == QuantType.QInt8,
-                "WeightSymmetric": True,
-                # A product's result goes on to float32 operators.
-                "OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm", "Conv"],
-            },
+            **options,
         )
 
 

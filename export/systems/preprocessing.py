@@ -1,17 +1,6 @@
 """How each system's authors made pixels and token ids, as data; each by its authors' code, not by its paper.
 
-Sampling rules, over the ``n`` frames of a video and ``count`` wanted:
-
-- ``uniform_middle``: cut [0, n] into ``min(count, n)`` equal parts (cuts rounded down), take the middle of each; a
-  short video repeats its last frame.
-- ``second_steps``: decode the frame at every full second (second times the frame rate rounded down) while there are
-  any; of more than ``count`` take ``int(linspace(0, decoded - 1, count))``, of fewer all, with padding behind.
-- ``tick_middle``: frame ``int(tick / 2 + tick * i)`` with ``tick = n / count``; a short video all its frames, the last
-  repeated.
-- ``segment_round``: frame ``round(step * i) + int(step / 2)`` with ``step = (n - 1) / count``.
-
-Resizing rules, all of the short side: ``pil_bicubic`` on uint8 with antialiasing; ``tensor_bicubic`` on floats without
-antialiasing and without clamping; ``cv2_bilinear`` on uint8 without antialiasing.
+What the rules do stands where they are: ``export/bundle/sampling.py`` and ``export/bundle/resizing.py``.
 """
 
 from __future__ import annotations

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..precision.commands import calibration_options
+
 if TYPE_CHECKING:
     from ..precision.gate import Gate
     from .builder import Hardware
@@ -64,16 +66,7 @@ def _size(_: click.Context, __: click.Parameter, given: str | None) -> int | Non
     type=click.Path(dir_okay=False, path_type=Path),
     help="For tensorrt: a file that keeps kernel timings, so that the next build is quick.",
 )
-@click.option(
-    "--videos",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Your own videos, by which the gate judges  [default: generated clips]",
-)
-@click.option(
-    "--captions",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Their captions, in a form that `framesift evaluate` reads.",
-)
+@calibration_options
 @click.option("--overwrite", is_flag=True, help="Replace engines that are there already.")
 def build_command(
     bundle: Path,

@@ -144,7 +144,8 @@ class Engines:
 
         Args:
             capability: of the GPU, as ``sm_89``.
-            version: of the TensorRT, or TensorRT for RTX, that shall run them.
+            version: of the TensorRT, or TensorRT for RTX, that shall run them; numbers that it leaves out at the end
+                play no part.
             driver: of the GPU, as ``580.95.05``; not looked at where None.
 
         Raises:
@@ -196,7 +197,9 @@ class Engines:
         return capability in self.manifest.capabilities
 
     def _reads(self, version: str) -> bool:
-        built, here = _numbers(self.manifest.version), _numbers(version)
+        here = _numbers(version)
+        # A library may tell less of its version than the wheel that built.
+        built = _numbers(self.manifest.version)[: len(here)]
         if self.manifest.version_compatible:
             # Engines of 10 also run in 11; a later engine never runs in an earlier release.
             return built <= here and here[0] - built[0] <= 1

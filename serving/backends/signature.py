@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,14 @@ class Slot:
         """Why ``array`` is not what was configured, or None if it is."""
         if array.dtype != self.dtype and not (self.dtype.kind == "O" and array.dtype.kind in "OSU"):
             return f"{self.name} is {array.dtype}, expected {self.dtype}"
-        wanted = self.shape
-        if len(wanted) != array.ndim or any(w not in (-1, n) for w, n in zip(wanted, array.shape, strict=True)):
-            return f"{self.name} has the shape {list(array.shape)}, expected {list(wanted)}"
+        if not fits(array.shape, self.shape):
+            return f"{self.name} has the shape {list(array.shape)}, expected {list(self.shape)}"
         return None
+
+
+def fits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether an array's shape is what is wanted, with -1 where it varies."""
+    return len(wanted) == len(shape) and all(w in (-1, n) for w, n in zip(wanted, shape, strict=True))
 
 
 def read_slots(config: Mapping[str, Any], which: str) -> dict[str, Slot]:

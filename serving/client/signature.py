@@ -13,6 +13,7 @@ from tritonclient.utils import triton_to_np_dtype
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.noise import selector_noise
 from ...export.bundle.ports import FRAMES, MASK, NOISE
+from ..backends.signature import fits
 from ..gallery.checks import check_id
 
 
@@ -38,7 +39,7 @@ class Signature:
             InvalidRequest: it doesn't fit.
         """
         wanted = self.shapes[name]
-        if len(wanted) != array.ndim or any(w not in (-1, n) for w, n in zip(wanted, array.shape, strict=True)):
+        if not fits(array.shape, wanted):
             raise InvalidRequest(f"{name} has the shape {list(array.shape)}, the model takes {list(wanted)}")
 
 

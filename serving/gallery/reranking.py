@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.batches import SHORTLIST
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, TEXT_EMBEDDING
@@ -14,8 +15,6 @@ from .formulas import BLOCK_BYTES, block_rows
 from .ranking import Ranked, best
 from .scorer import Floats, Scorer, Tensors
 from .snapshot import View
-
-SHORTLIST = 100
 
 # Videos whose means are widened to float32 at once: 8 MiB of 512 numbers each, which stay in the cache.
 _MEANS = 4096
@@ -68,7 +67,7 @@ class ShortlistRanker:
 
 
 def shortlist_size(manifest: Manifest) -> int:
-    """How many videos a text's short list holds: the manifest's ``shortlist``, 100 where it names none.
+    """How many videos a text's short list holds: the manifest's ``shortlist``, ``SHORTLIST`` where it names none.
 
     Raises:
         BundleError: not a number of videos.

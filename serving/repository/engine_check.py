@@ -42,7 +42,7 @@ def check(folder: Path, device: Device | None, version: str) -> None:
 
     Args:
         folder: holds ``engines.json`` and the bundle's ``manifest.json``.
-        version: of TensorRT, major, minor and patch; what follows those in an engine's own version plays no part.
+        version: of TensorRT, see ``Engines.check_device``.
 
     Raises:
         EngineError: the manifests can't be read.
@@ -53,8 +53,7 @@ def check(folder: Path, device: Device | None, version: str) -> None:
     engines = Engines(folder, made, bundle)
     if device is None:
         raise EngineMismatch(f"the engines in {folder} need a GPU, and this machine shows none (start with --gpus all)")
-    same = made.version.split(".")[:3] == version.split(".")
-    engines.check_device(device.capability, made.version if same else version, device.driver)
+    engines.check_device(device.capability, version, device.driver)
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from framesift.export.bundle.ports import GRAPHS, MASK, NOISE, SCORES, TEXT_ENCO
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
 from framesift.export.precision.calibration import CalibrationSet, calibration_inputs
-from framesift.export.precision.gate import Gate, judge
+from framesift.export.precision.gate import Gate
 from framesift.export.precision.products import weight_products
 from framesift.export.precision.runners import graph_runner
 from framesift.export.precision.stages import stage_of
@@ -87,9 +87,9 @@ def test_a_softmax_in_float16_under_an_authors_mask_is_found(masked: Bundle, tmp
     inputs = random_inputs(masked)
     typed_graph(masked.graph(VIDEO_ENCODER), tmp_path / f"{VIDEO_ENCODER}.onnx", "fp16")
     limits = Limits(overlap=0, recall_loss=100)
-    assert judge(masked, tmp_path, inputs, precision="fp16", limits=limits).ok
+    assert Gate(masked, inputs, limits).judge(tmp_path, "fp16").ok
     all_in_float16(tmp_path / f"{VIDEO_ENCODER}.onnx")
-    verdict = judge(masked, tmp_path, inputs, precision="fp16", limits=limits)
+    verdict = Gate(masked, inputs, limits).judge(tmp_path, "fp16")
     with pytest.raises(PrecisionError, match="jumps at transformerClip.resblocks.0 of the video_encoder: inf"):
         demand(verdict)
     json.dumps(verdict.as_json(), allow_nan=False)
@@ -194,5 +194,5 @@ def test_mask_and_noise_are_what_the_server_feeds(masked: Bundle, clips: list[Cl
     assert {MASK, NOISE} < inputs.videos[0].keys()
     for graph in GRAPHS:
         typed_graph(masked.graph(graph), tmp_path / f"{graph}.onnx", "bf16")
-    verdict = judge(masked, tmp_path, inputs, precision="bf16")
+    verdict = Gate(masked, inputs).judge(tmp_path, "bf16")
     assert 0 < verdict.errors["video_encoder.frame_embeddings"] < 0.2
