@@ -56,7 +56,7 @@ bench: $(INSTALLED) ## Run the benchmarks
 
 .PHONY: tables
 tables: $(INSTALLED) ## Put the committed results into the README
-	$(BIN)/python -m framesift.bench.report
+	$(BIN)/python -m framesift.bench.report.readme
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now

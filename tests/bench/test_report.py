@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from framesift.bench.report import RESULTS, filled
+from framesift.bench.report.readme import RESULTS, filled
 
 README = Path(__file__).parents[2] / "README.md"
 

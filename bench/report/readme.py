@@ -1,4 +1,4 @@
-"""Puts the committed results into the README: ``python -m framesift.bench.report``."""
+"""Puts the committed results into the README: ``python -m framesift.bench.report.readme``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"
 
 

@@ -1,0 +1,1 @@
+"""Committed results as a page, as pictures, and as the README's tables."""
