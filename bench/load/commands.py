@@ -1,0 +1,109 @@
+"""The load commands of ``framesift bench``: load, overload and soak."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import results, server, server_options, show, texts
+
+if TYPE_CHECKING:
+    from .clients import Clients
+    from .target import Target
+    from .windows import Row
+
+_INDEXERS = 1
+# Of indexing a video: queues are short, and windows hold few requests.
+_AT_ONCE = (1, 2, 4, 8)
+_FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
+
+
+@click.group("load-benchmarks")
+def group() -> None:
+    """A server under load."""
+
+
+@group.command("load")
+@server_options
+@click.option(
+    "--scenario",
+    type=click.Choice(["search", "index", "mixed"]),
+    default="search",
+    show_default=True,
+    help="Searches, indexing, or searches beside indexing.",
+)
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1), help="For each level of load.")
+@click.option("--videos", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Video files to index.")
+@click.option("--target-ms", type=click.FloatRange(0, min_open=True), help="p99 that searches must keep when mixed.")
+def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: float | None, **named: Any) -> None:
+    """Sweep the load on a server up to saturation, and name the knee of the curve.
+
+    Closed loops find the most it can do; then requests arrive at random at a tenth of that rate up to more than all of
+    it, and latency counts from the moment each was due, so that waiting is not left out. Client processes of their own
+    send them. Rows tell percentiles, throughput, errors by gRPC status, and what Triton server and the operating system
+    say of every model. With --url, indexing adds videos to that server's gallery, with ids under framesift-bench/.
+
+    \b
+    Examples:
+      framesift bench load bundles/mine
+      framesift bench load --url 127.0.0.1:8001 --queries queries.txt --scenario mixed --videos clips/
+    """
+    from .mixed import mixed
+    from .sweep import sweep
+    from .windows import Observer
+
+    with ExitStack() as stack:
+        target = stack.enter_context(_server(named))
+        observer = stack.enter_context(Observer(target))
+        if scenario == "mixed":
+            searching, indexing = _searching(stack, target, named), _indexing(stack, target, videos, named)
+            rows = mixed(observer, searching, indexing, seconds, show, target_ms)
+        elif scenario == "index":
+            indexing = _indexing(stack, target, videos, named)
+            rows = sweep(observer, indexing, scenario, seconds, show, concurrency=_AT_ONCE, fractions=_FRACTIONS)
+        else:
+            rows = sweep(observer, _searching(stack, target, named), scenario, seconds, show)
+    _finish("load", rows, named)
+
+
+def _server(named: dict[str, Any]) -> Any:
+    return server(named["bundle"], named["url"], named["gallery_size"], named["cache"])
+
+
+def _searching(stack: ExitStack, target: Target, named: dict[str, Any]) -> Clients:
+    from .clients import Clients
+    from .worker import Work
+
+    work = Work(target.address, texts(named["queries"]), named["top"], timeout_s=named["timeout"])
+    return stack.enter_context(Clients(work, named["clients"]))
+
+
+def _indexing(stack: ExitStack, target: Target, folder: Path | None, named: dict[str, Any]) -> Clients:
+    import tempfile
+
+    from . import videos
+    from .clients import Clients
+    from .worker import Work
+
+    if folder is None:
+        made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
+        with click.progressbar(length=videos.COUNT, label="videos to index") as bar:
+            paths = videos.generate(made, done=bar.update)
+    else:
+        paths = videos.find(folder)
+    # Ids must be new to the gallery in every run.
+    work = Work(target.address, videos=paths, seed=int(time.time()), timeout_s=named["timeout"])
+    return stack.enter_context(Clients(work, _INDEXERS))
+
+
+def _finish(kind: str, rows: list[Row], named: dict[str, Any]) -> None:
+    from ..rows import write
+
+    knees = [row for row in rows if row.get("knee")]
+    for row in knees:
+        click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
+    click.echo(f"rows in {write(kind, rows, results(named['out']))}")

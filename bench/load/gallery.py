@@ -1,0 +1,72 @@
+"""A gallery of any size for benchmarks, made once for each bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from itertools import count
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ...export.bundle.store import MANIFEST, Bundle, sha256
+from ...serving.gallery.layout import GalleryRecord
+from ...serving.gallery.store import Gallery
+from .records import Record, records
+
+# A commit costs the same for one record as for thousands, and holds all of its own in memory.
+_PER_COMMIT = 2000
+_SECONDS = 3.0
+
+
+def cache_folder() -> Path:
+    """Where galleries are kept between runs, unless the user names a folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framesift" / "bench"
+
+
+def synthetic(bundle: Bundle, videos: int, cache: Path | None = None) -> Path:
+    """The folder of a gallery of ``videos`` records by the bundle's own model; made at the first call.
+
+    Raises:
+        GalleryError: it can't be written.
+    """
+    folder = (cache or cache_folder()) / f"{sha256(bundle.root / MANIFEST)[:16]}-{videos}"
+    if folder.is_dir():
+        return folder
+    part = folder.with_name(f".{folder.name}-{os.getpid()}")
+    try:
+        fill(bundle, part, videos)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def fill(bundle: Bundle, folder: Path, videos: int) -> None:
+    """Write ``videos`` records into the gallery in ``folder``, with a progress bar on standard error."""
+    numbers = count()
+    made = records(bundle, videos)
+    frames = bundle.manifest.frames.count
+    with (
+        Gallery.open(folder, bundle.manifest) as gallery,
+        click.progressbar(length=videos, label=f"a gallery of {videos} videos", file=sys.stderr) as bar,
+    ):
+        waiting: list[GalleryRecord] = []
+        for batch in made:
+            waiting += [_record(number, tensors, frames) for number, tensors in zip(numbers, batch, strict=False)]
+            bar.update(len(batch))
+            if len(waiting) >= _PER_COMMIT:
+                gallery.add(waiting)
+                waiting = []
+        if waiting:
+            gallery.add(waiting)
+
+
+def _record(number: int, tensors: Record, frames: int) -> GalleryRecord:
+    name = f"bench-{number:07d}.mp4"
+    return GalleryRecord(
+        name, tensors, np.linspace(0, _SECONDS, frames), _SECONDS, hashlib.sha256(name.encode()).digest(), name
+    )

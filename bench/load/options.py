@@ -1,0 +1,103 @@
+"""Options and outputs that the load commands share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..rows import RESULTS
+
+if TYPE_CHECKING:
+    from .target import Target
+    from .windows import Row
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_CHECKOUT = RESULTS.parent.parent / "pyproject.toml"
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def server_options(command: Command) -> Command:
+    """BUNDLE, or ``--url``; the gallery; queries; client processes; where rows go."""
+    for option in reversed(
+        (
+            click.argument("bundle", required=False, type=_FOLDER),
+            click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
+            click.option(
+                "--gallery-size",
+                default=10_000,
+                show_default=True,
+                type=click.IntRange(1),
+                help="Videos in the gallery that BUNDLE is served with; made once, from the model's own records.",
+            ),
+            click.option("--cache", type=_FOLDER, help="Where such galleries are kept. [default: the user's cache]"),
+            click.option(
+                "--queries",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Queries, one a line. [default: 4000 generated captions]",
+            ),
+            click.option(
+                "--top", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits of a search."
+            ),
+            click.option(
+                "--clients", default=2, show_default=True, type=click.IntRange(1, 64), help="Client processes."
+            ),
+            click.option(
+                "--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Seconds."
+            ),
+            click.option(
+                "--out",
+                type=_FOLDER,
+                help="Folder of the rows. [default: bench/results of a checkout, or bench-results]",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@contextlib.contextmanager
+def server(bundle: Path | None, url: str | None, gallery_size: int, cache: Path | None) -> Iterator[Target]:
+    """The server that the options name, running while the block does.
+
+    Raises:
+        click.UsageError: they name none, or two.
+    """
+    from .target import embedded, existing
+
+    if (bundle is None) == (url is None):
+        raise click.UsageError("give either a BUNDLE to serve or the --url of a running server")
+    with existing(url) if url is not None else embedded(Path(str(bundle)), gallery_size, cache) as target:
+        yield target
+
+
+def texts(file: Path | None) -> list[str]:
+    """The queries of ``--queries``."""
+    from . import queries
+
+    return queries.generate() if file is None else queries.read(file)
+
+
+def results(out: Path | None) -> Path:
+    """The folder of ``--out``."""
+    return out or (RESULTS if _CHECKOUT.is_file() else Path("bench-results"))
+
+
+def show(row: Row) -> None:
+    """Print what matters of a row, on one line."""
+    level = f"{row['concurrency']} at once" if row["loop"] == "closed" else f"{row['offered_qps']:.1f}/s offered"
+    work = row.get("work", row["scenario"])
+    cells = [f"{work:>6} {level:>16}: {row['qps']:8.1f}/s"]
+    cells += [f"{name[:-3]} {_number(row[name])}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
+    failed = sum(row["errors"].values()) - row["refused"]
+    cells += [f"{row['refused']} refused"] * bool(row["refused"]) + [f"{failed} failed"] * bool(failed)
+    if row["loop"] == "open" and not row["clients_kept_up"]:
+        cells.append("the clients fell behind")
+    click.echo("  ".join(cells))
+
+
+def _number(value: float | None) -> str:
+    return "    - ms" if value is None else f"{value:6.1f} ms"

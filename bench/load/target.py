@@ -1,0 +1,58 @@
+"""The server under test: an embedded one with a synthetic gallery, or one that runs already."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ...export.bundle.store import Bundle
+from ...serving.client.sync import Client
+from ...serving.serve import running
+from .gallery import synthetic
+from .processes import server_on
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go: the gRPC address, the server's process id if it is this machine's, and what it serves."""
+
+    address: str
+    pid: int | None
+    model: str
+    videos: int
+
+
+@contextlib.contextmanager
+def embedded(bundle: Path, videos: int, cache: Path | None = None) -> Iterator[Target]:
+    """An embedded server for ``bundle`` while the block runs.
+
+    Its gallery is a copy of the synthetic one, so that nothing which is indexed stays.
+    """
+    opened = Bundle.open(bundle)
+    source = synthetic(opened, videos, cache)
+    folder = Path(tempfile.mkdtemp(prefix="framesift-bench-"))
+    try:
+        shutil.copytree(source, folder / "gallery")
+        click.echo(f"starting a server for {bundle}, {videos} videos", err=True)
+        with running(opened, folder / "gallery") as server:
+            yield Target(server.grpc_address, server.pid, bundle.resolve().name, videos)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def existing(address: str) -> Iterator[Target]:
+    """The server at ``address``, host:port of its gRPC.
+
+    Raises:
+        ServerUnavailable: it does not answer.
+    """
+    with Client(address) as client:
+        client.wait_ready(5.0)
+        yield Target(address, server_on(address), address, client.lookup([]).count)

@@ -1,0 +1,209 @@
+"""A client process: sends requests when told to, and reports when each was to be sent, was sent and was answered.
+
+Requests are what ``serving/client`` sends, over its channel. They are serialised before the clock starts, and answers
+are read off the wire but not unpacked, because on one machine every cycle of a client is taken from the server; the
+first answer of each job is unpacked, so that a server which answers nonsense is found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import selectors
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferResult, service_pb2
+from tritonclient.grpc._utils import _get_inference_request
+from tritonclient.utils import InferenceServerException
+
+from ...export.bundle.errors import FramesiftError, ServerUnavailable
+from ...serving.client import wire
+from ...serving.client.channel import channel_options
+from ...serving.client.errors import translate
+from ...serving.client.uploads import Upload, read_video
+from .arrivals import poisson
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+# Ids of videos that a benchmark puts into a gallery begin like this.
+PREFIX = "framesift-bench/"
+OK = "OK"
+# How many overdue requests are sent before answers are read again.
+_BURST = 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a client sends: searches for ``queries``, or videos to index from ``videos``."""
+
+    address: str
+    queries: Sequence[str] = ()
+    top: int = 10
+    videos: Sequence[Path] = ()
+    seed: int = 0
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """When to send: an open loop at ``rate`` a second, or a closed loop of ``concurrency`` requests at a time.
+
+    ``start`` is a moment of the machine's monotonic clock. Requests are sent for ``seconds``, and all answers awaited.
+    """
+
+    loop: Literal["open", "closed"]
+    start: float
+    seconds: float
+    rate: float = 0.0
+    concurrency: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a client saw, one entry a request: seconds after the job's start, and the place in ``outcomes``.
+
+    ``intended`` is when the request was to be sent; in a closed loop that is when it was. An outcome is the name of a
+    gRPC status and whether the client would call it a refusal that may be tried again.
+    """
+
+    intended: npt.NDArray[np.float64]
+    sent: npt.NDArray[np.float64]
+    ended: npt.NDArray[np.float64]
+    outcome: npt.NDArray[np.int64]
+    outcomes: list[tuple[str, bool]]
+    cpu_s: float
+
+
+Encoded = tuple[bytes, Callable[[InferResult], Any]]
+
+
+def search_requests(work: Work) -> Iterator[Encoded]:
+    """Endless requests, the queries in an order of this client's own."""
+    order = np.random.default_rng(work.seed).permutation(len(work.queries))
+    calls = [wire.search_calls([work.queries[place]], work.top, 1)[0] for place in order]
+    return itertools.cycle([(serialised(call), call.read) for call in calls])
+
+
+def index_requests(work: Work) -> Iterator[Encoded]:
+    """Endless requests, each with an id of its own."""
+    uploads = [read_video(path) for path in work.videos]
+    for number, upload in zip(itertools.count(), itertools.cycle(uploads)):
+        name = f"{PREFIX}{work.seed}-{number}-{upload.id}"
+        call = wire.index_call(Upload(upload.data, name, upload.source), None, None, None)
+        yield serialised(call), call.read
+
+
+def serialised(call: wire.Call[Any]) -> bytes:
+    """The bytes of a request as Triton server's client would send it."""
+    request = _get_inference_request(call.model, call.inputs, "", "", None, 0, False, False, 0, None, None)
+    raw: bytes = request.SerializeToString()
+    return raw
+
+
+class Sender:
+    """One connection, and what came of each request sent through it since ``clear``."""
+
+    def __init__(self, work: Work) -> None:
+        self._address, self._timeout = work.address, work.timeout_s
+        channel = grpc.aio.insecure_channel(work.address, options=channel_options(work.address))
+        # Bytes in, bytes out.
+        self._call: Any = channel.unary_unary(METHOD)
+        self._requests = index_requests(work) if work.videos else search_requests(work)
+        self._outcomes: dict[tuple[str, bool], int] = {(OK, False): 0}
+        self._told: dict[tuple[str, str], tuple[str, bool]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was sent."""
+        self._rows: list[tuple[float, float, float, int]] = []
+        self._unread = True
+
+    async def send(self, intended: float | None = None) -> None:
+        """Send the next request and record it; without ``intended`` it is due when it is sent."""
+        raw, read = next(self._requests)
+        sent = time.monotonic()
+        call = self._call(raw, timeout=self._timeout)
+        code = await call.code()
+        answer = await call if code is grpc.StatusCode.OK else b""
+        ended = time.monotonic()
+        outcome = (OK, False) if code is grpc.StatusCode.OK else self._failure(code, await call.details() or "")
+        place = self._outcomes.setdefault(outcome, len(self._outcomes))
+        self._rows.append((sent if intended is None else intended, sent, ended, place))
+        if self._unread and answer:
+            self._unread = False
+            read(InferResult(service_pb2.ModelInferResponse.FromString(answer)))
+
+    def _failure(self, code: Any, details: str) -> tuple[str, bool]:
+        if (code.name, details) not in self._told:
+            error = translate(InferenceServerException(details, f"StatusCode.{code.name}"), self._address, None)
+            self._told[code.name, details] = (code.name, isinstance(error, ServerUnavailable))
+        return self._told[code.name, details]
+
+    def report(self, start: float, cpu_s: float) -> Report:
+        """What was sent since ``clear``, in seconds after ``start``."""
+        rows = np.array(self._rows, np.float64).reshape(-1, 4)
+        intended, sent, ended = (rows[:, column] - start for column in range(3))
+        return Report(intended, sent, ended, rows[:, 3].astype(np.int64), list(self._outcomes), cpu_s)
+
+
+async def open_loop(sender: Sender, job: Job) -> None:
+    """Send at the arrivals of a Poisson process, however long answers take."""
+    waiting = set()
+    for place, due in enumerate(job.start + poisson(job.rate, job.seconds, job.seed)):
+        if (early := due - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        elif place % _BURST == 0:
+            await asyncio.sleep(0)
+        task = asyncio.create_task(sender.send(float(due)))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+    await asyncio.gather(*waiting)
+
+
+async def closed_loop(sender: Sender, job: Job) -> None:
+    """Keep ``concurrency`` requests under way: each is followed by the next as soon as it is answered."""
+
+    async def one() -> None:
+        while time.monotonic() < job.start + job.seconds:
+            await sender.send()
+
+    await asyncio.sleep(max(0.0, job.start - time.monotonic()))
+    await asyncio.gather(*(one() for _ in range(job.concurrency)))
+
+
+def serve(work: Work, orders: Connection) -> None:
+    """The process: says None when it is ready, then answers every job with a report or the exception it ended with."""
+    # Select keeps time to the microsecond; epoll, asyncio's own choice, rounds up to the millisecond.
+    loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
+    asyncio.set_event_loop(loop)
+    try:
+        sender = loop.run_until_complete(_connected(work))
+        # What has been made so far lives for ever; a collection in mid-flight needn't look at it.
+        gc.freeze()
+        orders.send(None)
+        while (job := orders.recv()) is not None:
+            sender.clear()
+            before = time.process_time()
+            loop.run_until_complete((open_loop if job.loop == "open" else closed_loop)(sender, job))
+            orders.send(sender.report(job.start, time.process_time() - before))
+    except (FramesiftError, OSError, ValueError) as error:
+        orders.send(error)
+    except EOFError:
+        # The driver is gone.
+        pass
+
+
+async def _connected(work: Work) -> Sender:
+    sender = Sender(work)
+    if not work.videos:
+        await sender.send()
+    return sender
