@@ -82,12 +82,17 @@ def described(system: System) -> Manifest:
     )
 
 
-def _system(name: str, small: ModuleType) -> System:
+def system_named(name: str) -> System:
+    """The demo's system, or the reference model on ViT-B/32 with random weights."""
     if name == DEMO:
         return load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
-    if name == LARGE:
-        torch.manual_seed(0)
-        return Factorised(Dong2026(Config()), "dong2026").eval()
+    torch.manual_seed(0)
+    return Factorised(Dong2026(Config()), "dong2026").eval()
+
+
+def _system(name: str, small: ModuleType) -> System:
+    if name in (DEMO, LARGE):
+        return system_named(name)
     if name == "xpool":
         return with_pixels(Factorised(small.xpool(), "xpool").eval(), "float32")
     made: System = small.model(name)

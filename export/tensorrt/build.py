@@ -50,11 +50,11 @@ def build_engines(
         EngineError: a graph can't be built, or what was asked can't be done.
         PrecisionError: the ranking suffers more than it may.
     """
-    settings = replace(settings, targets=flavour.check_targets(settings.targets))
+    device = local_device()
+    settings = replace(settings, targets=flavour.check_targets(settings.targets, gpu=device is not None))
     check_settings(flavour, settings)
     limits = limits or default_limits(bundle.manifest)
     trt = flavour.load()
-    device = local_device()
     if flavour.needs_gpu and device is None:
         raise EngineError(
             f"{flavour.title} builds on the GPU that shall serve, and nvidia-smi finds none here; "

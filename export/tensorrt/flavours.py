@@ -61,8 +61,11 @@ class Flavour:
         found = [name.partition("cu1")[2][:1] for name in names if "cu1" in name]
         return 10 + int(found[0]) if found and found[0].isdigit() else None
 
-    def check_targets(self, given: Sequence[str]) -> tuple[str, ...]:
-        """The compute capabilities to build for, without repetition, in ascending order.
+    def check_targets(self, given: Sequence[str], *, gpu: bool = False) -> tuple[str, ...]:
+        """The compute capabilities to build for, without repetition, in ascending order; none: the GPU of this machine.
+
+        Args:
+            gpu: this machine has one, so that the flavour that is told what to build for needn't be told.
 
         Raises:
             EngineError: one that it can't build for, some where it builds for its own GPU alone, or none where it must
@@ -76,6 +79,8 @@ class Flavour:
                 )
             return ()
         known = ", ".join(self.targets)
+        if not given and gpu:
+            return ()
         if not given:
             raise EngineError(f"{self.title} must be told what to build for: give --target, one or more of {known}")
         if unknown := sorted(set(given) - set(self.targets)):

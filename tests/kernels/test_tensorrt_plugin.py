@@ -190,3 +190,29 @@ def test_tensorrt_launches_what_the_launcher_launches(
         assert [n.at(sizes) for n in plan.block] == [32 * how.options()["num_warps"], 1, 1]
         assert plan.shared.at(sizes) == made.shared
         assert [(n.dtype.name, n.expr.at(sizes)) for n in plan.extra] == [("INT32", sizes["q"]), ("INT32", sizes["v"])]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("queries", "videos"), [(1, 1), (19, 4097), (131, 70)])
+@pytest.mark.parametrize(("storage", "regime"), KERNELS)
+def test_the_gpu_runs_the_ptx_as_an_engine_starts_it(
+    registered: tuple[Any, Any], storage: Storage, regime: Regime, queries: int, videos: int
+) -> None:
+    from .on_gpu import start_ptx
+
+    plan = planned(registered, storage, {name: number for number, name in registered[1].TACTICS.items()}[regime])
+    made = problem(queries, videos, SHAPE.frames, SHAPE.width, SHAPE.heads, SHAPE.top_k)
+    text = [torch.from_numpy(x) for x in (made.text.logit, made.text.readout, made.text.scalars)]
+    clips, tables = torch.from_numpy(made.frames), torch.from_numpy(made.tables)
+    clips = clips.half() if storage == "float16" else clips
+    on_gpu = [x.cuda().contiguous() for x in (*text, clips, tables)]
+    scores = torch.full((queries, videos), torch.nan, device="cuda")
+    attention = torch.full((queries, videos, SHAPE.frames), torch.nan, device="cuda")
+    sizes = {"q": queries, "v": videos}
+    kernel = compiled(portable_plan(SHAPE, storage, regime))
+    start_ptx(kernel, plan.grid[0].at(sizes), on_gpu, [n.expr.at(sizes) for n in plan.extra], [scores, attention])
+    if storage == "float16" and regime != "few":
+        text[:2] = [x.half().float() for x in text[:2]]
+    want, weights = score(*(x.double() for x in (*text, clips, tables)), made.shape)
+    assert (scores.cpu() - want).abs().max() < 2e-5
+    assert (attention.cpu() - weights).abs().max() < 1e-4

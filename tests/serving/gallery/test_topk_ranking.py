@@ -37,7 +37,8 @@ TEXT = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRanker]:
     if request.param == "cpu":
         return TopKRanker
-    return lambda manifest: DeviceRanker(manifest, torch.device("cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return lambda manifest: DeviceRanker(manifest, device)
 
 
 @pytest.fixture
