@@ -1,0 +1,57 @@
+"""framesift's own engines in one process, without a server: what the other servers are put around."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, TEXT_ENCODER
+from ...export.bundle.store import Bundle
+from ...export.bundle.text import Tokenizer
+from ...serving.gallery.ranking import Ranked
+from ...serving.gallery.snapshot import Snapshot, View
+from ...serving.gallery.store import Gallery
+from ...serving.gallery.topk_ranking import TopKRanker
+from .material import Material
+
+
+class Engines:
+    """Tokenizer, text encoder and ranking, as the Triton server's models have them; threads may share one."""
+
+    def __init__(self, material: Material) -> None:
+        manifest = material.bundle.manifest
+        self.tokenizer = Tokenizer.load(material.bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
+        self._names = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
+        self._session = text_session(material.bundle)
+        self._ranker = TopKRanker(manifest)
+        with Gallery.open(material.gallery, manifest, create=False) as gallery:
+            self.view: View = Snapshot(gallery.reader(), (FRAME_VECTORS, GRAM_TABLE)).view
+
+    def search(self, texts: Sequence[str], top: int) -> list[Ranked]:
+        """The ``top`` best videos of each text, in one pass over the gallery."""
+        ids = self.tokenizer.encode(texts)
+        record = self._session.run(self._names, {self._session.get_inputs()[0].name: ids})
+        return self._ranker.rank(self.view, dict(zip(self._names, record, strict=True)), [top] * len(texts))
+
+    def ids(self, ranked: Ranked) -> list[str]:
+        """The ids of a ranking's videos, best first."""
+        return [self.view.ids[row] for row in ranked.rows.tolist()]
+
+    def timestamps(self, ranked: Ranked) -> NDArray[np.float32]:
+        """Seconds float32 [n, F] of the frames of a ranking's videos."""
+        times: NDArray[np.float32] = self.view.timestamps[ranked.rows]
+        return times
+
+
+def text_session(bundle: Bundle) -> ort.InferenceSession:
+    """The bundle's text encoder, with the options under which the Triton server's backend runs it."""
+    options: Any = ort.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(str(bundle.graph(TEXT_ENCODER)), options, providers=["CPUExecutionProvider"])

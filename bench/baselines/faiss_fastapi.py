@@ -1,0 +1,37 @@
+"""Transformers' CLIP, mean pooling and FAISS behind FastAPI: ``python -m ... FOLDER --port P``."""
+
+from __future__ import annotations
+
+import os
+
+import faiss
+import numpy as np
+
+from ...export.build import eager_model
+from ...export.bundle.merges_file import read_merges
+from . import http_service
+from .hugging_face import clip_model, clip_tokenizer, text_features
+from .material import Material
+
+
+def searcher(material: Material) -> http_service.Search:
+    """Text features of transformers' CLIP at 77 tokens, and the nearest mean frame embeddings in an IndexFlatIP."""
+    eager = eager_model(material.bundle)
+    sizes = eager.config.clip
+    model = clip_model(eager.clip, sizes)
+    tokenizer = clip_tokenizer(list(read_merges(material.bundle.file(material.bundle.manifest.tokenizer.merges))))
+    index = faiss.IndexFlatIP(sizes.embed_dim)
+    index.add(np.ascontiguousarray(material.means))
+    ids = material.ids
+
+    def search(text: str, top: int) -> http_service.Found:
+        features = text_features(model, tokenizer, [text], sizes.context_length)
+        unit = features / features.norm(dim=-1, keepdim=True)
+        scores, rows = index.search(unit.numpy(), min(top, len(ids)))
+        return [ids[row] for row in rows[0].tolist()], scores[0].tolist()
+
+    return search
+
+
+if __name__ == "__main__":
+    http_service.run(searcher, threads=len(os.sched_getaffinity(0)))

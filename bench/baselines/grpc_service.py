@@ -1,0 +1,124 @@
+"""framesift's engines behind a plain grpc.aio server of the same protocol: ``python -m ... FOLDER --port P``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2 as messages
+from tritonclient.grpc import service_pb2_grpc
+from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
+
+from ...export.bundle.errors import InvalidInput
+from ...export.bundle.ports import ATTENTION, ID_LENGTHS, IDS, SCORES, TEXT, TEXT_LENGTH, TIMESTAMPS, TOP, VERSION
+from ...export.bundle.words import decode_text
+from ...serving.gallery.checks import check_top
+from ...serving.gallery.packing import pack_joined, pack_rows
+from ...serving.gallery.ranking import Ranked
+from .engines import Engines
+from .material import Material
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """The calls that framesift's client makes for a search; every request is answered by itself."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Always: it listens only once everything is loaded."""
+        return messages.ServerReadyResponse(ready=True)
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """What a client asks of a configuration: how many texts go into one request."""
+        answer = messages.ModelConfigResponse()
+        answer.config.max_batch_size = 32
+        return answer
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Run one search in a thread and answer with the tensors of the ensemble ``search``."""
+        try:
+            texts, top = _asked(request)
+            arrays = await asyncio.get_running_loop().run_in_executor(self._threads, self._search, texts, top)
+        except InvalidInput as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.wire())
+        return _response(request, arrays)
+
+    def _search(self, texts: list[str], top: int) -> Arrays:
+        engines = self._engines
+        ranked = engines.search(texts, top)
+        joined = [pack_joined([id_.encode() for id_ in engines.ids(one)]) for one in ranked]
+        return {
+            IDS: pack_rows([ids.tobytes() for ids, _ in joined]),
+            ID_LENGTHS: np.stack([lengths for _, lengths in joined]),
+            SCORES: np.stack([one.scores for one in ranked]),
+            ATTENTION: np.stack([_attention(one) for one in ranked]),
+            TIMESTAMPS: np.stack([engines.timestamps(one) for one in ranked]),
+            VERSION: np.full((len(ranked), 1), engines.view.version, np.int64),
+        }
+
+
+def _attention(ranked: Ranked) -> NDArray[np.float32]:
+    assert ranked.attention is not None
+    return ranked.attention
+
+
+def _asked(request: Any) -> tuple[list[str], int]:
+    given = {
+        port.name: np.frombuffer(raw, triton_to_np_dtype(port.datatype)).reshape(port.shape)
+        for port, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+    }
+    texts = [
+        decode_text(row[:length].tobytes())
+        for row, length in zip(given[TEXT], given[TEXT_LENGTH].ravel().tolist(), strict=True)
+    ]
+    return texts, check_top(int(given[TOP].ravel()[0]))
+
+
+def _response(request: Any, arrays: Arrays) -> Any:
+    outputs = messages.ModelInferResponse.InferOutputTensor
+    return messages.ModelInferResponse(
+        model_name=request.model_name,
+        id=request.id,
+        outputs=[
+            outputs(name=name, datatype=np_to_triton_dtype(array.dtype), shape=array.shape)
+            for name, array in arrays.items()
+        ],
+        raw_output_contents=[array.tobytes() for array in arrays.values()],
+    )
+
+
+async def _serve(engines: Engines, port: int) -> None:
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(engines), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await server.start()
+    await stopping.wait()
+    await server.stop(grace=1.0)
+
+
+def main() -> None:
+    """Serve a folder of material until told to end."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args()
+    asyncio.run(_serve(Engines(Material.open(given.folder)), given.port))
+
+
+if __name__ == "__main__":
+    main()

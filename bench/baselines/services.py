@@ -1,0 +1,177 @@
+"""The services that are compared, and their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from ...export.bundle.errors import ServerStartError
+from ...serving.client.sync import Client
+from ...serving.serve import running
+from ...serving.server.layout import libpython_folder
+from .driver import Protocol, Target
+from .material import Material
+
+FRAMESIFT, EAGER, HUGGING_FACE = "framesift", "eager-fastapi", "hf-faiss-fastapi"
+GRPC_AIO, PYTRITON = "grpc-aio", "pytriton"
+_START_S = 120.0
+_STOP_S = 15.0
+# PyTriton's server listens on three ports.
+_PORTS = 3
+
+
+@dataclass(frozen=True)
+class Service:
+    """One way to serve the search.
+
+    Attributes:
+        module: of this folder, runnable with ``FOLDER --port P``; None for framesift's own server.
+        needs: the libraries without which it can't run.
+        same_scores: whether it scores with the same formula, so that its results must be equal.
+    """
+
+    name: str
+    what: str
+    protocol: Protocol
+    module: str | None = None
+    needs: tuple[str, ...] = ()
+    same_scores: bool = True
+
+
+SERVICES = {
+    service.name: service
+    for service in (
+        Service(FRAMESIFT, "framesift on its embedded Triton server", "client"),
+        Service(
+            EAGER,
+            "eager PyTorch, the published formula, FastAPI",
+            "http",
+            "eager_fastapi",
+            ("fastapi", "uvicorn", "aiohttp"),
+        ),
+        Service(
+            HUGGING_FACE,
+            "transformers' CLIP, 77 tokens, mean pooling, FAISS, FastAPI",
+            "http",
+            "faiss_fastapi",
+            ("fastapi", "uvicorn", "aiohttp", "transformers", "faiss"),
+            same_scores=False,
+        ),
+        Service(GRPC_AIO, "framesift's engines behind grpc.aio", "client", "grpc_service"),
+        Service(PYTRITON, "framesift's engines under PyTriton", "pytriton", "pytriton_service", ("pytriton",)),
+    )
+}
+
+
+def demand_libraries(services: list[Service]) -> None:
+    """Import what the services need, so that a missing library is told before anything starts.
+
+    Raises:
+        ModuleNotFoundError: one is not installed.
+    """
+    for name in dict.fromkeys(name for service in services for name in service.needs):
+        importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def served(service: Service, material: Material) -> Iterator[Target]:
+    """The service over the material, ready to be asked, while the block runs.
+
+    Raises:
+        ServerStartError: it did not start; the message ends with its log.
+    """
+    if service.module is None:
+        with running(material.bundle, material.gallery) as server:
+            yield Target(service.protocol, server.grpc_address)
+        return
+    target = Target(service.protocol, f"127.0.0.1:{_free_ports()}")
+    log = material.root / f"{service.name}.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                f"{__package__}.{service.module}",
+                str(material.root),
+                "--port",
+                target.address.rpartition(":")[2],
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            start_new_session=True,
+        )
+    try:
+        _wait(process, service, target, log)
+        yield target
+    finally:
+        _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """This process's, and where this Python's library lies: PyTriton's server would take any other that it finds."""
+    libraries = [str(libpython_folder() or ""), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
+
+
+def _wait(process: subprocess.Popen[bytes], service: Service, target: Target, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while not _ready(target):
+        if process.poll() is not None or time.monotonic() > deadline:
+            told = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise ServerStartError(f"{service.name} did not start:\n{told}")
+        time.sleep(0.1)
+
+
+def _ready(target: Target) -> bool:
+    if target.protocol == "http":
+        return _healthy(target.address)
+    with Client(target.address, timeout_s=1.0) as client:
+        return client.ready()
+
+
+def _healthy(address: str) -> bool:
+    connection = HTTPConnection(address, timeout=1.0)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_S)
+    # What the service started itself, or all of it where it did not listen.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_ports() -> int:
+    """The first of ``_PORTS`` neighbouring ports that nobody listens on."""
+    while True:
+        with contextlib.ExitStack() as held:
+            first = held.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                for more in range(1, _PORTS):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
+            except (OSError, OverflowError):
+                continue
+            return port
