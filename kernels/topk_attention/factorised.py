@@ -51,15 +51,15 @@ class FactorisedHead(nn.Module):
     vector_maps: Tensor
 
     def __init__(self, head: TopKAttention, frames: int) -> None:
-        """Fold the weights of ``head`` for videos of ``frames`` frames; the buffers have the dtype of its weights."""
+        """Fold the weights of ``head`` for videos of ``frames`` frames; the buffers have dtype and device of its weights."""
         super().__init__()
         attn = head.cross_attn
         width = attn.q_proj.in_features
         self.shape = HeadShape(frames, width, min(attn.top_k, frames), attn.heads)
         self.eps1 = head.layer_norm1.eps
-        dtype = attn.q_proj.weight.dtype
+        weight = attn.q_proj.weight
         for name, value in _fold(head).items():
-            self.register_buffer(name, value.to(dtype).contiguous())
+            self.register_buffer(name, value.to(weight.device, weight.dtype).contiguous())
 
     def encode_text(self, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Raw text embeddings [Q, D] to logit vectors [Q, D], readout vectors [Q, D] and scalars [Q, 4]."""

@@ -39,7 +39,7 @@ NOTHING = tl.constexpr(-0x7FFFFFFFFFFFFFFF)
 
 
 @triton.jit
-def _load(at, inside, CACHE: tl.constexpr = ""):
+def _load(at, inside, CACHE: tl.constexpr):
     if inside is None:
         return tl.load(at, cache_modifier=CACHE)
     else:  # noqa: RET505 - a branch taken at compile time
@@ -60,7 +60,7 @@ def _text(vectors, at, part, PARTS: tl.constexpr, DOT: tl.constexpr, inside):
 @triton.jit
 def _stored(frames, at, DOT: tl.constexpr, inside):
     """Stored frame vectors in the products' dtype. E4m3 bytes become 2^-8 of their value, exactly."""
-    x = _load(frames + at, inside)
+    x = _load(frames + at, inside, "")
     if x.dtype == tl.uint8:
         bits = x.to(tl.int16)
         x = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
@@ -160,7 +160,7 @@ def _tile(
                     inside = mean_inside & frame_inside
                 else:
                     inside = frame_inside
-                mean = _load(MEAN + (h * DH + step) + mean_at, inside).to(DOT)
+                mean = _load(MEAN + (h * DH + step) + mean_at, inside, "").to(DOT)
                 bias = tl.dot(w, mean, bias)
 
         logits = ()
