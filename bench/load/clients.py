@@ -78,14 +78,6 @@ class Clients:
         """Whether ``collect`` would return at once."""
         return all(pipe.poll() for pipe in pipes)
 
-    def run(self, job: Job, meanwhile: Callable[[], None] = lambda: None) -> Report:
-        """One job from start to end; ``meanwhile`` is called now and then."""
-        pipes = self.start(job)
-        while not self.finished(pipes):
-            meanwhile()
-            time.sleep(_LOOK_S)
-        return self.collect(pipes)
-
     def _receive(self, pipe: Any) -> Any:
         try:
             told = pipe.recv()
@@ -94,6 +86,15 @@ class Clients:
         if isinstance(told, Exception):
             raise told
         return told
+
+
+def together(jobs: Sequence[tuple[Clients, Job]], meanwhile: Callable[[], object] = lambda: None) -> list[Report]:
+    """Run jobs of several clients, each beginning at its own start; ``meanwhile`` is called now and then."""
+    begun = [(clients, clients.start(job)) for clients, job in jobs]
+    while not all(clients.finished(pipes) for clients, pipes in begun):
+        meanwhile()
+        time.sleep(_LOOK_S)
+    return [clients.collect(pipes) for clients, pipes in begun]
 
 
 def soon() -> float:

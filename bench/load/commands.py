@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import results, server, server_options, show, texts
+from .options import clock, results, server, server_options, show, show_verdict, texts
 
 if TYPE_CHECKING:
     from .clients import Clients
@@ -70,6 +70,60 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
     _finish("load", rows, named)
 
 
+@group.command("overload")
+@server_options
+@click.option("--seconds", default=120.0, show_default=True, type=click.FloatRange(1), help="Of the overload itself.")
+@click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")
+def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None:
+    """Send three times as many searches as a server can answer, and see what it does.
+
+    It should refuse the excess at once with a status that says to try again, answer the others in three times the p99
+    that it has at 80 % of its load at the most, keep its memory flat, and be its old self within five seconds.
+
+    \b
+    Example:
+      framesift bench overload bundles/mine --seconds 120
+    """
+    from .overload import AFTER_S, overload
+    from .windows import Observer
+
+    with ExitStack() as stack:
+        target = stack.enter_context(_server(named))
+        observer = stack.enter_context(Observer(target))
+        clients, later = (_searching(stack, target, named) for _ in range(2))
+        bar = stack.enter_context(clock("overload and after", seconds + AFTER_S))
+        rows = overload(observer, target, clients, later, seconds, probe_seconds, show, bar)
+    _finish("overload", rows, named)
+
+
+@group.command("soak")
+@server_options
+@click.option("--minutes", default=20.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")
+@click.option("--videos", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Video files to index.")
+def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **named: Any) -> None:
+    """Load a server for a long time, and see whether its memory grows or anything fails.
+
+    Searches arrive at half of what it can answer, and a trickle of videos is indexed beside them. The memory of every
+    process is looked at once a second; its trend is given with a 95 % confidence interval.
+
+    \b
+    Example:
+      framesift bench soak bundles/mine --minutes 20
+    """
+    from .soak import soak
+    from .windows import Observer
+
+    with ExitStack() as stack:
+        target = stack.enter_context(_server(named))
+        observer = stack.enter_context(Observer(target))
+        searching = _searching(stack, target, named)
+        indexing = _indexing(stack, target, videos, named, renew=True)
+        bar = stack.enter_context(clock("soaking", 60 * minutes))
+        rows = soak(observer, target, searching, indexing, 60 * minutes, probe_seconds, show, bar)
+    _finish("soak", rows, named)
+
+
 def _server(named: dict[str, Any]) -> Any:
     return server(named["bundle"], named["url"], named["gallery_size"], named["cache"])
 
@@ -82,7 +136,9 @@ def _searching(stack: ExitStack, target: Target, named: dict[str, Any]) -> Clien
     return stack.enter_context(Clients(work, named["clients"]))
 
 
-def _indexing(stack: ExitStack, target: Target, folder: Path | None, named: dict[str, Any]) -> Clients:
+def _indexing(
+    stack: ExitStack, target: Target, folder: Path | None, named: dict[str, Any], *, renew: bool = False
+) -> Clients:
     import tempfile
 
     from . import videos
@@ -96,7 +152,7 @@ def _indexing(stack: ExitStack, target: Target, folder: Path | None, named: dict
     else:
         paths = videos.find(folder)
     # Ids must be new to the gallery in every run.
-    work = Work(target.address, videos=paths, seed=int(time.time()), timeout_s=named["timeout"])
+    work = Work(target.address, videos=paths, renew=renew, seed=int(time.time()), timeout_s=named["timeout"])
     return stack.enter_context(Clients(work, _INDEXERS))
 
 
@@ -106,4 +162,5 @@ def _finish(kind: str, rows: list[Row], named: dict[str, Any]) -> None:
     knees = [row for row in rows if row.get("knee")]
     for row in knees:
         click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
+    show_verdict(rows[-1])
     click.echo(f"rows in {write(kind, rows, results(named['out']))}")

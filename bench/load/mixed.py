@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from .clients import Clients, soon
+from .clients import Clients, soon, together
 from .measure import figures, kept_up
 from .sweep import Told, saturation, warm_up
 from .windows import Observer, Row, closed, opened
@@ -64,12 +63,12 @@ def within(row: Row, target_ms: float) -> bool:
 def beside(searching: Clients, indexing: Clients, rate: float, videos: float, seconds: float) -> dict[str, Row]:
     """Both kinds of requests for ``seconds``, at ``rate`` searches and ``videos`` files a second."""
     start = soon()
-    jobs: dict[str, tuple[Clients, float, list[Any]]] = {}
-    for work, clients, offered in (("search", searching, rate), ("index", indexing, videos)):
-        jobs[work] = (clients, offered, clients.start(Job("open", start, seconds, rate=offered)))
-    told = {}
-    for work, (clients, offered, pipes) in jobs.items():
-        report = clients.collect(pipes)
-        kept = {"clients_kept_up": kept_up(report)}
-        told[work] = {"offered_qps": round(offered, 3), **figures(report, seconds), **kept}
-    return told
+    jobs = [(searching, Job("open", start, seconds, rate=rate)), (indexing, Job("open", start, seconds, rate=videos))]
+    return {
+        work: {
+            "offered_qps": round(job.rate, 3),
+            **figures(report, seconds),
+            "clients_kept_up": kept_up(report, seconds),
+        }
+        for work, (_, job), report in zip(("search", "index"), jobs, together(jobs), strict=True)
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -97,6 +99,25 @@ def show(row: Row) -> None:
     if row["loop"] == "open" and not row["clients_kept_up"]:
         cells.append("the clients fell behind")
     click.echo("  ".join(cells))
+
+
+def show_verdict(row: Row) -> None:
+    """Print what held and what did not, where the row tells it."""
+    for name, held in row.get("holds", {}).items():
+        click.echo(f"{name}: {'not seen' if held is None else 'yes' if held else 'NO'}")
+
+
+@contextlib.contextmanager
+def clock(label: str, seconds: float) -> Iterator[Callable[[], None]]:
+    """A progress bar on standard error that follows the clock, from the first call of what it yields on."""
+    started: list[float] = []
+    with click.progressbar(length=int(seconds), label=label, file=sys.stderr) as bar:
+
+        def tick() -> None:
+            started.extend([] if started else [time.monotonic()])
+            bar.update(min(int(time.monotonic() - started[0]), int(seconds)) - bar.pos)
+
+        yield tick
 
 
 def _number(value: float | None) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .clients import Clients, soon
+from .clients import Clients, soon, together
 from .measure import closed_figures, figures, kept_up
 from .processes import compute_share, spent, usage
 from .server_statistics import Statistics, between
@@ -51,7 +52,7 @@ def closed(
 ) -> tuple[Report, Row]:
     """A window with ``concurrency`` requests under way all the time."""
     job = Job("closed", soon(), seconds, concurrency=concurrency)
-    report, server = observer.during(lambda: clients.run(job))
+    (report,), server = observer.during(partial(together, [(clients, job)]))
     return report, {**about, "loop": "closed", **closed_figures(report, seconds, concurrency), **server}
 
 
@@ -60,12 +61,12 @@ def opened(
 ) -> tuple[Report, Row]:
     """A window in which requests arrive at ``rate`` a second, whatever the server does."""
     job = Job("open", soon(), seconds, rate=rate)
-    report, server = observer.during(lambda: clients.run(job))
+    (report,), server = observer.during(partial(together, [(clients, job)]))
     return report, {
         **about,
         "loop": "open",
         "offered_qps": round(rate, 3),
         **figures(report, seconds),
-        "clients_kept_up": kept_up(report),
+        "clients_kept_up": kept_up(report, seconds),
         **server,
     }

@@ -12,6 +12,7 @@ import gc
 import itertools
 import selectors
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -42,12 +43,16 @@ _BURST = 16
 
 @dataclass(frozen=True)
 class Work:
-    """What a client sends: searches for ``queries``, or videos to index from ``videos``."""
+    """What a client sends: searches for ``queries``, or ``videos`` to index.
+
+    Videos get a new id each time, and with ``renew`` the same ids again and again, so that the gallery does not grow.
+    """
 
     address: str
     queries: Sequence[str] = ()
     top: int = 10
     videos: Sequence[Path] = ()
+    renew: bool = False
     seed: int = 0
     timeout_s: float = 30.0
 
@@ -97,7 +102,7 @@ def index_requests(work: Work) -> Iterator[Encoded]:
     """Endless requests, each with an id of its own."""
     uploads = [read_video(path) for path in work.videos]
     for number, upload in zip(itertools.count(), itertools.cycle(uploads)):
-        name = f"{PREFIX}{work.seed}-{number}-{upload.id}"
+        name = f"{PREFIX}{work.seed}-{number % len(uploads) if work.renew else number}-{upload.id}"
         call = wire.index_call(Upload(upload.data, name, upload.source), None, None, None)
         yield serialised(call), call.read
 
@@ -124,7 +129,8 @@ class Sender:
 
     def clear(self) -> None:
         """Forget what was sent."""
-        self._rows: list[tuple[float, float, float, int]] = []
+        # Four numbers a request: a soak sends a million.
+        self._rows = array("d")
         self._unread = True
 
     async def send(self, intended: float | None = None) -> None:
@@ -137,7 +143,7 @@ class Sender:
         ended = time.monotonic()
         outcome = (OK, False) if code is grpc.StatusCode.OK else self._failure(code, await call.details() or "")
         place = self._outcomes.setdefault(outcome, len(self._outcomes))
-        self._rows.append((sent if intended is None else intended, sent, ended, place))
+        self._rows.extend((sent if intended is None else intended, sent, ended, place))
         if self._unread and answer:
             self._unread = False
             read(InferResult(service_pb2.ModelInferResponse.FromString(answer)))
@@ -150,7 +156,7 @@ class Sender:
 
     def report(self, start: float, cpu_s: float) -> Report:
         """What was sent since ``clear``, in seconds after ``start``."""
-        rows = np.array(self._rows, np.float64).reshape(-1, 4)
+        rows = np.array(self._rows).reshape(-1, 4)
         intended, sent, ended = (rows[:, column] - start for column in range(3))
         return Report(intended, sent, ended, rows[:, 3].astype(np.int64), list(self._outcomes), cpu_s)
 

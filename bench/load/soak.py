@@ -1,0 +1,83 @@
+"""A long time of mixed load: does memory grow, does anything fail?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .clients import Clients, soon, together
+from .measure import figures, kept_up, timeline
+from .memory import MemorySampler
+from .sweep import Told, saturation, warm_up
+from .target import Target
+from .windows import Observer, Row, closed
+from .worker import Job, Report
+
+SCENARIO = "soak"
+SEARCHES, VIDEOS = 0.5, 0.05
+_AT_ONCE = {"search": (8, 32), "index": (2,)}
+
+
+def soak(
+    observer: Observer,
+    target: Target,
+    searching: Clients,
+    indexing: Clients,
+    seconds: float,
+    probe_s: float,
+    told: Told,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Row]:
+    """Searches at half of saturation and a trickle of videos for ``seconds``; memory is looked at every second.
+
+    The same ids should be indexed again and again: a gallery that grows takes more memory by right. The last row, whose
+    ``phase`` is "verdict", says what held.
+    """
+    warm_up(observer, searching)
+    about = {"scenario": SCENARIO, "knee": False, "perf_analyzer": None}
+    jobs = []
+    for work, clients, part in (("search", searching, SEARCHES), ("index", indexing, VIDEOS)):
+        rows = [closed(observer, clients, level, probe_s, {**about, "work": work})[1] for level in _AT_ONCE[work]]
+        for row in rows:
+            told(row)
+        jobs.append((work, clients, part * saturation(rows)))
+    sampler, start = MemorySampler(target.pid), soon()
+
+    def watch() -> None:
+        sampler()
+        meanwhile()
+
+    orders = [(clients, Job("open", start, seconds, rate=rate)) for _, clients, rate in jobs]
+    reports, server = observer.during(partial(together, orders, watch))
+    rows = [
+        {**about, "work": work, "phase": "soak", **_figures(report, rate, seconds), **server}
+        for (work, _, rate), report in zip(jobs, reports, strict=True)
+    ]
+    for row in rows:
+        told(row)
+    rows[0]["memory"] = sampler.timeline()
+    return [*rows, {**about, "phase": "verdict", "model": target.model, **verdict(rows, sampler.trends())}]
+
+
+def verdict(rows: list[Row], memory: dict[str, Any]) -> Row:
+    """What held: no failure of any request, and no process whose memory grows."""
+    growing = sorted(name for name, trend in memory.items() if not trend["flat"])
+    return {
+        "memory": memory,
+        "growing": growing,
+        "holds": {
+            "no error": not any(row["errors"] for row in rows),
+            "memory flat": not growing if memory else None,
+        },
+    }
+
+
+def _figures(report: Report, rate: float, seconds: float) -> Row:
+    return {
+        "loop": "open",
+        "offered_qps": round(rate, 3),
+        **figures(report, seconds),
+        "clients_kept_up": kept_up(report, seconds),
+        "timeline": timeline(report, seconds),
+    }
