@@ -39,11 +39,18 @@ class Exchange:
         self._heartbeat = Heartbeat()
         self._last_s = 0.0
 
-    def execute(self, requests: Sequence[Any], run: Run) -> list[Any]:
-        """The responses to ``requests``, in their order; one that can't be read or run does not touch the others."""
+    def execute(
+        self, requests: Sequence[Any], run: Run, refusals: Sequence[FramesiftError | None] | None = None
+    ) -> list[Any]:
+        """The responses to ``requests``, in their order; one that can't be read or run does not touch the others.
+
+        Args:
+            refusals: an error for every request that is not to be run, None for the others.
+        """
         started = time.monotonic()
         with self._heartbeat.busy():
-            read = [self._read(request) for request in requests]
+            refused = refusals or [None] * len(requests)
+            read = [error or self._read(request) for request, error in zip(requests, refused, strict=True)]
             good = [found for found in read if isinstance(found, dict)]
             answers = iter(self._answers(good, run) if good else ())
             results = [next(answers) if isinstance(found, dict) else found for found in read]

@@ -35,6 +35,7 @@ from ..gallery.scorer import OnnxScorer
 from ..gallery.snapshot import Snapshot, View
 from ..gallery.topk_ranking import TopKRanker
 from .base import Arrays, Backend
+from .turnstile import TICKET, Out
 
 _THREADS = 2
 
@@ -45,11 +46,13 @@ class GallerySearch(Backend):
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a
     row's ids joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending,
     ``timestamps`` float32 [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and
-    ``attention`` float32 [B, n, F] where the scorer has one weight a frame.
+    ``attention`` float32 [B, n, F] where the scorer has one weight a frame. ``ticket`` int64 [B, 1] goes back to the
+    turnstile.
     """
 
     ranker: Ranker
     snapshot: Snapshot
+    out: Out
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
@@ -69,6 +72,18 @@ class GallerySearch(Backend):
                 self.ranker = GraphRanker(scorer, pair_floats(manifest))
         self.snapshot = Snapshot(open_gallery(manifest).reader(), read)
         self.snapshot.start()
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """As ``Backend.initialize``."""
+        super().initialize(args)
+        self.out = Out.of_this_server()
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """As ``Backend.execute``; then others may come in."""
+        try:
+            return super().execute(requests)
+        finally:
+            self.out.tell(max(map(_ticket, requests)))
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one pass over the gallery; a request that can't be answered does not touch the
@@ -107,6 +122,10 @@ class GallerySearch(Backend):
             return check_top(tops.pop())
         except InvalidRequest as error:
             return error
+
+
+def _ticket(request: Any) -> int:
+    return max(int(tensor.as_numpy().max(initial=0)) for tensor in request.inputs() if tensor.name() == TICKET)
 
 
 def _answer(view: View, ranked: list[Ranked]) -> Arrays:

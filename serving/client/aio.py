@@ -18,12 +18,15 @@ from ...export.bundle.ports import SCORER
 from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
-from .errors import translate
+from .errors import refused, translate
+from .patience import waits
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
 from .signature import Signature
 from .uploads import Video, read_video
 
 _POLL_S = 0.1
+# Parts of one call that are under way at once: more of them would only be in each other's way, and be refused.
+_PARTS = 4
 
 
 class AsyncClient:
@@ -32,12 +35,15 @@ class AsyncClient:
     >>> async with AsyncClient("127.0.0.1:8001") as client:
     ...     result = await client.search("a dog catches a frisbee", top=3)
 
-    Methods, timeouts and exceptions are those of ``Client``; calls made at once are answered at once.
+    Methods, options and exceptions are those of ``Client``; calls made at once are under way at once.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S, *, retry: bool = True
+    ) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._retry = retry
         self._server = InferenceServerClient(address, channel_args=channel_options(address))
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
@@ -137,14 +143,26 @@ class AsyncClient:
         await self.close()
 
     async def _run_all(self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None) -> list[wire.Answer]:
-        return list(await asyncio.gather(*(self._run(call, timeout_s) for call in calls)))
+        turn = asyncio.Semaphore(_PARTS)
+
+        async def run(call: wire.Call[wire.Answer]) -> wire.Answer:
+            async with turn:
+                return await self._run(call, timeout_s)
+
+        return list(await asyncio.gather(*map(run, calls)))
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
         timeout = self._timeout(timeout_s)
-        try:
-            return call.read(await self._server.infer(call.model, call.inputs, client_timeout=timeout))
-        except InferenceServerException as error:
-            raise translate(error, self.address, timeout) from error
+        # Only searches: to send a video again and again would make things worse.
+        again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
+        while True:
+            try:
+                return call.read(await self._server.infer(call.model, call.inputs, client_timeout=timeout))
+            except InferenceServerException as error:
+                wait = next(again, None) if refused(error) else None
+                if wait is None:
+                    raise translate(error, self.address, timeout) from error
+            await asyncio.sleep(wait)
 
     def _timeout(self, timeout_s: float | None) -> float | None:
         return self.timeout_s if timeout_s is None else timeout_s

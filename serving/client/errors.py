@@ -19,6 +19,12 @@ _OVERLOADED = ("exceeds maximum queue size", "timeout expired")
 _RESTARTING = "is not healthy"
 
 
+def refused(error: InferenceServerException) -> bool:
+    """Whether the server has too much to do, so that the same call may be answered in a moment."""
+    message = error.message() or ""
+    return isinstance(from_wire(message), ServerUnavailable) or any(sign in message.lower() for sign in _OVERLOADED)
+
+
 def translate(error: InferenceServerException, address: str, timeout_s: float | None) -> FramesiftError:
     """The exception to raise for a failed call to ``address``."""
     message = error.message() or "no reason given"

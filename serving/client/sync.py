@@ -17,7 +17,8 @@ from ...export.bundle.ports import SCORER
 from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
-from .errors import translate
+from .errors import refused, translate
+from .patience import waits
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
 from .signature import Signature
 from .uploads import Video, read_video
@@ -35,12 +36,16 @@ class Client:
 
     Every method raises one of ``framesift.export.bundle.errors``: InvalidInput for what the caller gave,
     ServerError for what the server could not do. ``timeout_s`` of a call goes before that of the client; None
-    waits for ever.
+    waits for ever. A search that the server refuses because it has too much to do is tried again for about three
+    seconds, unless ``retry`` is false, and then raises ServerUnavailable.
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S, *, retry: bool = True
+    ) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._retry = retry
         self._server = InferenceServerClient(address, channel_args=channel_options(address))
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
@@ -175,10 +180,16 @@ class Client:
 
     def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
         timeout = self._timeout(timeout_s)
-        try:
-            return call.read(self._server.infer(call.model, call.inputs, client_timeout=timeout))
-        except InferenceServerException as error:
-            raise translate(error, self.address, timeout) from error
+        # Only searches: to send a video again and again would make things worse.
+        again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
+        while True:
+            try:
+                return call.read(self._server.infer(call.model, call.inputs, client_timeout=timeout))
+            except InferenceServerException as error:
+                wait = next(again, None) if refused(error) else None
+                if wait is None:
+                    raise translate(error, self.address, timeout) from error
+            time.sleep(wait)
 
     def _timeout(self, timeout_s: float | None) -> float | None:
         return self.timeout_s if timeout_s is None else timeout_s

@@ -93,11 +93,14 @@ def _accelerate(config: pb.ModelConfig) -> None:
 
 def _batching(config: pb.ModelConfig, batching: Batching) -> None:
     # No queue delay: waiting for company costs every lone request its whole length and gains nothing under load.
+    config.dynamic_batching.SetInParent()
+    if batching.max_queue is None and batching.timeout_s is None:
+        return
     policy = config.dynamic_batching.default_queue_policy
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
-    policy.default_timeout_microseconds = round(batching.timeout_s * 1e6)
+    policy.default_timeout_microseconds = round((batching.timeout_s or 0) * 1e6)
     policy.allow_timeout_override = True
-    policy.max_queue_size = batching.max_queue
+    policy.max_queue_size = batching.max_queue or 0
 
 
 def _warmup(config: pb.ModelConfig, model: Model, warmup: Warmup) -> None:

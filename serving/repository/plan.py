@@ -37,6 +37,7 @@ from ...export.bundle.ports import (
     GraphPorts,
     Port,
 )
+from ..backends.turnstile import TICKET, UNDER_WAY
 from ..gallery.formulas import CROSS_ENCODER, pair_floats
 
 VIDEO_DECODER = "video_decoder"
@@ -60,10 +61,14 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests wait for one another: how many may wait, and for how long before they are refused."""
+    """How requests wait for one another: how many may wait, and for how long before they are refused.
 
-    max_queue: int
-    timeout_s: float
+    Without such bounds the server fetches the next batch while one runs. With them it does not, and may begin one up to
+    half a second late.
+    """
+
+    max_queue: int | None = None
+    timeout_s: float | None = None
     ragged: bool = False
 
 
@@ -143,6 +148,7 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
 
 
 _TOP = Port(TOP, "int32", (1,))
+_TICKET = Port(TICKET, "int64", (1,))
 _ID = Port(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
@@ -172,9 +178,11 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     noisy = any(port.name == NOISE for port in video.inputs)
     query = (Port(TEXT, "uint8", ("text bytes",)), Port(TEXT_LENGTH, "int32", (1,)))
     words = b"a warm-up query"
+    slow = manifest.scorer == CROSS_ENCODER
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
     clips = Batching(max_queue=16, timeout_s=60)
-    texts = Batching(max_queue=1024, timeout_s=10)
+    # Searches are refused by the first step alone, see ``backends.turnstile``.
+    texts = Batching()
     models = (
         Model(
             VIDEO_DECODER,
@@ -199,9 +207,10 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             TOKENIZER,
             TEXT_BATCH,
             query,
-            _unbatched(text.inputs),
+            (*_unbatched(text.inputs), _TICKET),
             body="TokenizerBackend",
             batching=replace(texts, ragged=True),
+            parameters={UNDER_WAY: "8" if slow else "32"},
             warmup=Warmup(
                 {"text bytes": len(words)},
                 {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
@@ -235,11 +244,11 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_SEARCH,
             # A cross-encoder takes milliseconds a pair: four texts with the longest list of hits take ten seconds.
-            4 if manifest.scorer == CROSS_ENCODER else 32,
-            (*text_record, _TOP),
+            4 if slow else 32,
+            (*text_record, _TOP, _TICKET),
             hits,
             body="GallerySearch",
-            batching=replace(texts, timeout_s=60) if manifest.scorer == CROSS_ENCODER else texts,
+            batching=texts,
         ),
         Model(
             GALLERY_LOOKUP,
@@ -264,7 +273,7 @@ def max_pairs(manifest: Manifest) -> int:
 
 def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
     # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
-    taken = {VIDEO, TEXT, TEXT_LENGTH, TOP, TIMESTAMPS, DURATION, *(port.name for port in _DESCRIPTION)}
+    taken = {VIDEO, TEXT, TEXT_LENGTH, TOP, TICKET, TIMESTAMPS, DURATION, *(port.name for port in _DESCRIPTION)}
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):
         if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
             raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")

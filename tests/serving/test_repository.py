@@ -159,12 +159,26 @@ def test_what_no_later_step_reads_is_not_asked_for() -> None:
         assert ("first_stage" in step.output_map) is asked
 
 
-def test_frames_travel_as_bytes_and_every_queue_is_bounded() -> None:
+def test_frames_travel_as_bytes() -> None:
     for served in PLAN:
         if isinstance(served, Model):
             assert all(port.dtype == "uint8" for port in (*served.inputs, *served.outputs) if port.name == "frames")
-            assert served.batching is not None or served.max_batch == 0
-            assert served.batching is None or served.batching.max_queue > 0
+
+
+def test_queues_of_videos_are_bounded_and_searches_are_counted() -> None:
+    models = {served.name: served for served in PLAN if isinstance(served, Model)}
+    for name in ("video_decoder", "video_encoder", "gallery_index"):
+        policy = render(models[name]).dynamic_batching.default_queue_policy
+        assert (policy.max_queue_size, policy.default_timeout_microseconds) == (16, 60_000_000)
+    # A bounded queue would make the server fetch batches late; the turnstile bounds these.
+    for name in ("tokenizer", "text_encoder", "gallery_search"):
+        config = render(models[name])
+        assert config.HasField("dynamic_batching")
+        assert not config.dynamic_batching.HasField("default_queue_policy")
+    assert int(render(models["tokenizer"]).parameters["framesift.under_way"].string_value) > 0
+    for name, counted in (("search", True), ("score_text", False)):
+        (ensemble,) = (render(served) for served in PLAN if served.name == name)
+        assert ("ticket" in ensemble.ensemble_scheduling.step[0].output_map) is counted
 
 
 def test_differences_are_found(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tritonclient.grpc.service_pb2_grpc import (
 )
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
-from framesift.export.bundle.errors import FramesiftError, InvalidVideo
+from framesift.export.bundle.errors import FramesiftError, InvalidVideo, ServerUnavailable
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import (
     ATTENTION,
@@ -88,6 +88,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
         self.busy_answers = 0
+        self.full_answers = 0
         self.index, self.lookup, self.search = GalleryIndex(), GalleryLookup(), GallerySearch()
         self.index.setup({}, folder)
         self.lookup.setup({}, folder)
@@ -149,6 +150,9 @@ class ToyServer(GRPCInferenceServiceServicer):
         return np.stack([embed(row, D) for row in rows])
 
     def _search(self, arrays: Arrays) -> Arrays | FramesiftError:
+        if self.full_answers > 0:
+            self.full_answers -= 1
+            return ServerUnavailable("the server is searching for 32 texts already")
         found = self.search.run([{TEXT_EMBEDDING: self._text(arrays), TOP: arrays[TOP]}])[0]
         if isinstance(found, dict) and not self.attends:
             del found[ATTENTION]
@@ -191,12 +195,12 @@ class ToyServer(GRPCInferenceServiceServicer):
 class Blocking:
     """An AsyncClient called as if it were a Client, so that one test is of both."""
 
-    def __init__(self, address: str, timeout_s: float | None = 30.0) -> None:
+    def __init__(self, address: str, timeout_s: float | None = 30.0, *, retry: bool = True) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client = self._loop.run_until_complete(self._made(address, timeout_s))
+        self._client = self._loop.run_until_complete(self._made(address, timeout_s, retry))
 
-    async def _made(self, address: str, timeout_s: float | None) -> AsyncClient:
-        return AsyncClient(address, timeout_s)
+    async def _made(self, address: str, timeout_s: float | None, retry: bool) -> AsyncClient:
+        return AsyncClient(address, timeout_s, retry=retry)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *args, **options: self._loop.run_until_complete(getattr(self._client, name)(*args, **options))

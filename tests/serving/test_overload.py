@@ -1,0 +1,176 @@
+"""Searches beyond what the server can answer are refused at once, and nothing of them remains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.errors import InvalidQuery, ServerUnavailable
+from framesift.serving.backends.turnstile import Out, Turnstile
+from framesift.serving.client.aio import AsyncClient
+from framesift.serving.client.results import SearchResult
+from framesift.serving.client.sync import Client
+
+SECOND = 1_000_000_000
+LIMIT = 32
+AT_ONCE = 8 * LIMIT
+SECONDS = 2.5
+
+
+class Clock:
+    """The time in nanoseconds, told by the test."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic_ns() - 3600 * SECOND
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Out:
+    return Out(tmp_path / "out")
+
+
+@pytest.fixture
+def turnstile(out: Out, clock: Clock) -> Turnstile:
+    return Turnstile(out, 8, clock)
+
+
+def enter(turnstile: Turnstile, clock: Clock, *texts: int) -> tuple[int, list[bool]]:
+    """The ticket of one execution a millisecond later, and whether its searches were let in."""
+    clock.now += SECOND // 1000
+    ticket = turnstile.next_ticket()
+    return ticket, [turnstile.enter(count) for count in texts]
+
+
+def test_no_more_than_the_limit_are_let_in(turnstile: Turnstile, clock: Clock) -> None:
+    assert enter(turnstile, clock, *[1] * 6)[1] == [True] * 6
+    assert enter(turnstile, clock, *[1] * 4)[1] == [True, True, False, False]
+    assert turnstile.under_way == 8
+
+
+def test_a_search_with_many_texts_has_a_larger_limit(turnstile: Turnstile, clock: Clock) -> None:
+    assert enter(turnstile, clock, 7, 32, 1, 32)[1] == [True, True, False, True]
+    assert enter(turnstile, clock, 32, 32, 32)[1] == [True, True, False]
+    assert turnstile.under_way == 7 + 4 * 32
+
+
+def test_who_comes_out_makes_room(turnstile: Turnstile, clock: Clock, out: Out) -> None:
+    first, _ = enter(turnstile, clock, 5)
+    second, _ = enter(turnstile, clock, 3)
+    assert enter(turnstile, clock, 1)[1] == [False]
+    out.tell(first)
+    assert turnstile.under_way == 3
+    out.tell(second)
+    assert turnstile.under_way == 0
+
+
+def test_who_fails_on_the_way_is_out_with_the_next(turnstile: Turnstile, clock: Clock, out: Out) -> None:
+    for _ in range(7):
+        enter(turnstile, clock, 1)
+    last, _ = enter(turnstile, clock, 1)
+    out.tell(last)
+    assert turnstile.under_way == 0
+
+
+def test_who_fails_at_once_does_not_count(turnstile: Turnstile, clock: Clock) -> None:
+    for _ in range(100):
+        assert enter(turnstile, clock, 2, 2)[1] == [True, True]
+        turnstile.leave(2)
+        turnstile.leave(2)
+    assert turnstile.under_way == 0
+
+
+def test_where_nobody_comes_out_the_lost_are_forgotten(turnstile: Turnstile, clock: Clock, out: Out) -> None:
+    enter(turnstile, clock, 8)
+    clock.now += 9 * SECOND
+    assert turnstile.under_way == 8
+    clock.now += 2 * SECOND
+    assert turnstile.under_way == 0
+    # Once the time of a search is known, here 5 ms, one second is enough.
+    out.tell(time.monotonic_ns() - SECOND // 200)
+    clock.now = out.ticket
+    enter(turnstile, clock, 8)
+    clock.now += SECOND * 9 // 10
+    assert turnstile.under_way == 8
+    clock.now += SECOND // 5
+    assert turnstile.under_way == 0
+
+
+def test_what_came_out_outlives_the_processes(out: Out, tmp_path: Path) -> None:
+    ticket = time.monotonic_ns() - SECOND
+    out.tell(ticket)
+    again = Out(tmp_path / "out")
+    assert again.ticket == ticket
+    assert SECOND <= again.took_ns < 2 * SECOND
+    again.tell(ticket - 1)
+    again.tell(time.monotonic_ns() + 3600 * SECOND)
+    assert out.ticket == ticket
+
+
+async def flood(address: str) -> tuple[list[SearchResult], list[float], list[float]]:
+    """Many times what is let in, kept up for a while: the answers, their times, and those of refusals, in seconds."""
+    answers: list[SearchResult] = []
+    answered: list[float] = []
+    refused: list[float] = []
+    async with AsyncClient(address, timeout_s=10, retry=False) as client:
+        end = time.monotonic() + SECONDS
+
+        async def ask(number: int) -> None:
+            while (started := time.monotonic()) < end:
+                try:
+                    answers.append(await client.search(f"query {number} of a flood", top=5))
+                    answered.append(time.monotonic() - started)
+                except ServerUnavailable:
+                    refused.append(time.monotonic() - started)
+
+        await asyncio.gather(*map(ask, range(AT_ONCE)))
+    return answers, answered, refused
+
+
+async def together(address: str, count: int) -> list[SearchResult]:
+    """As many searches at once, none of which may be refused."""
+    async with AsyncClient(address, timeout_s=10, retry=False) as client:
+        return await asyncio.gather(*(client.search(f"query {n} at once", top=5) for n in range(count)))
+
+
+@pytest.mark.server
+def test_a_flood_is_refused_and_leaves_nothing_behind(server, indexed: list) -> None:
+    # Any other exception, a deadline too, ends the test.
+    answers, answered, refused = asyncio.run(flood(server.grpc_address))
+    assert all(len(answer.hits) == 5 for answer in answers)
+    assert len(answered) >= LIMIT
+    assert len(refused) >= AT_ONCE - 2 * LIMIT
+    # At once: without a place in a queue, where it would wait as long as those that were let in.
+    assert sorted(refused)[len(refused) // 2] < 1.0
+    # All are out, or so many could not be let in together.
+    assert len(asyncio.run(together(server.grpc_address, LIMIT))) == LIMIT
+
+
+@pytest.mark.server
+def test_searches_that_fail_do_not_count(server, client: Client) -> None:
+    for _ in range(2 * LIMIT):
+        with pytest.raises(InvalidQuery):
+            client.search("&nbsp;")
+    assert len(asyncio.run(together(server.grpc_address, LIMIT))) == LIMIT
+
+
+@pytest.mark.server
+def test_more_than_is_let_in_is_answered_to_patient_clients(server) -> None:
+    async def ask() -> list[list[SearchResult]]:
+        async with AsyncClient(server.grpc_address) as client:
+            many = client.search_many([f"text {n} of many" for n in range(12 * LIMIT)], top=1)
+            return await asyncio.gather(many, *(client.search_many([f"text {n}"]) for n in range(2 * LIMIT)))
+
+    many, *others = asyncio.run(ask())
+    assert [result.query for result in many] == [f"text {n} of many" for n in range(12 * LIMIT)]
+    assert len(others) == 2 * LIMIT
