@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidInput, ServerUnavailable
+from .accounting import Accounts
 from .heartbeat import Heartbeat
 from .signature import read_slots
 
@@ -37,6 +38,7 @@ class Exchange:
         self._server, self._name = server, name
         self._outputs = read_slots(config, "output")
         self._heartbeat = Heartbeat()
+        self._accounts = Accounts(server, name)
         self._last_s = 0.0
 
     def execute(
@@ -55,6 +57,7 @@ class Exchange:
             answers = iter(self._answers(good, run) if good else ())
             results = [next(answers) if isinstance(found, dict) else found for found in read]
             responses = [self._response(*pair) for pair in zip(requests, results, strict=True)]
+            self._accounts.report()
         self._last_s = time.monotonic() - started
         return responses
 
@@ -69,7 +72,8 @@ class Exchange:
 
     def _answers(self, inputs: list[Arrays], run: Run) -> Sequence[Arrays | FramesiftError]:
         try:
-            results = run(inputs)
+            with self._accounts.computing():
+                results = run(inputs)
             if len(results) != len(inputs):
                 raise ValueError(f"{len(results)} answers to {len(inputs)} requests")
         except FramesiftError as error:

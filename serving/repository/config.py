@@ -19,7 +19,7 @@ _TYPES = {
 }
 
 
-Variant = Literal["default", "accelerated", "tensorrt"]
+Variant = Literal["default", "embedded", "accelerated", "tensorrt"]
 # Where NVIDIA's container keeps engines that ONNX Runtime built, so that the next start finds them.
 ENGINE_CACHE = "/engines"
 
@@ -28,13 +28,14 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
     """The configuration of one model or ensemble.
 
     Args:
-        variant: how ONNX graphs run. ``default``: ONNX Runtime, on a GPU with its CUDA provider. ``accelerated``: with
-            its TensorRT provider, which builds an engine at the first load and keeps it in ``ENGINE_CACHE``.
+        variant: how ONNX graphs run. ``default``: ONNX Runtime, on a GPU with its CUDA provider. ``embedded``: with
+            the backend of this package, which takes inputs of several shapes in one batch. ``accelerated``: with ONNX
+            Runtime's TensorRT provider, which builds an engine at the first load and keeps it in ``ENGINE_CACHE``.
             ``tensorrt``: the server's TensorRT backend with an engine, ``model.plan``.
     """
     config = pb.ModelConfig(name=served.name, max_batch_size=served.max_batch)
+    ragged = isinstance(served, Model) and _ragged(served, variant)
     for port in served.inputs:
-        ragged = isinstance(served, Model) and served.batching is not None and served.batching.ragged
         config.input.add(
             name=port.name,
             data_type=_TYPES[port.dtype],
@@ -82,6 +83,13 @@ def to_text(config: pb.ModelConfig) -> str:
 def parse(text: str) -> pb.ModelConfig:
     """Read config.pbtxt."""
     return text_format.Parse(text, pb.ModelConfig())
+
+
+def _ragged(model: Model, variant: Variant) -> bool:
+    """Whether one batch may hold inputs of several shapes."""
+    if model.batching is None:
+        return False
+    return model.batching.ragged or (variant == "embedded" and model.body is None)
 
 
 def _accelerate(config: pb.ModelConfig) -> None:

@@ -12,8 +12,8 @@ from .config import parse, render, to_text
 from .plan import Model, Served, plan
 
 CONFIG = "config.pbtxt"
-# Read by a server that is started with --model-config-name=accelerated or tensorrt.
-ACCELERATED, TENSORRT = "configs/accelerated.pbtxt", "configs/tensorrt.pbtxt"
+# Read by a server that is started with --model-config-name=embedded, accelerated or tensorrt.
+EMBEDDED, ACCELERATED, TENSORRT = (f"configs/{name}.pbtxt" for name in ("embedded", "accelerated", "tensorrt"))
 _BACKENDS = "framesift.serving.backends"
 
 
@@ -45,6 +45,8 @@ def files(served: Served) -> dict[str, str]:
     if isinstance(served, Model):
         if served.body is None:
             written[ACCELERATED] = to_text(render(served, "accelerated"))
+            if (embedded := to_text(render(served, "embedded"))) != written[CONFIG]:
+                written[EMBEDDED] = embedded
         else:
             written["1/model.py"] = shim(served)
     return written

@@ -44,6 +44,8 @@ def server_command(
         f"--http-port={addresses.http}",
         f"--metrics-port={addresses.metrics}",
         "--disable-auto-complete-config",
+        # Where a model has a configuration of this name, it is for the backends of this package.
+        "--model-config-name=embedded",
         "--model-control-mode=explicit",
         "--load-model=*",
         f"--exit-timeout-secs={_EXIT_S}",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from framesift.export.bundle.errors import InvalidQuery, ServerUnavailable
+from framesift.serving.backends.accounting import COMPUTE, PROCESS
 from framesift.serving.backends.turnstile import Out, Turnstile
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import SearchResult
@@ -18,6 +21,7 @@ SECOND = 1_000_000_000
 LIMIT = 32
 AT_ONCE = 8 * LIMIT
 SECONDS = 2.5
+STEPS = ("tokenizer", "text_encoder", "gallery_search")
 
 
 class Clock:
@@ -123,6 +127,8 @@ async def flood(address: str) -> tuple[list[SearchResult], list[float], list[flo
     answered: list[float] = []
     refused: list[float] = []
     async with AsyncClient(address, timeout_s=10, retry=False) as client:
+        # Connects, and asks for the configuration.
+        await client.search("a query before the flood")
         end = time.monotonic() + SECONDS
 
         async def ask(number: int) -> None:
@@ -149,11 +155,29 @@ def test_a_flood_is_refused_and_leaves_nothing_behind(server, indexed: list) -> 
     answers, answered, refused = asyncio.run(flood(server.grpc_address))
     assert all(len(answer.hits) == 5 for answer in answers)
     assert len(answered) >= LIMIT
-    assert len(refused) >= AT_ONCE - 2 * LIMIT
+    assert len(refused) >= LIMIT
     # At once: without a place in a queue, where it would wait as long as those that were let in.
     assert sorted(refused)[len(refused) // 2] < 1.0
     # All are out, or so many could not be let in together.
     assert len(asyncio.run(together(server.grpc_address, LIMIT))) == LIMIT
+
+
+@pytest.mark.server
+def test_metrics_tell_what_processes_compute(server, client: Client) -> None:
+    def seconds(metric: str) -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return {name: float(s) for name, s in re.findall(rf'^{metric}{{model="(\w+)"}} (\S+)$', text, re.MULTILINE)}
+
+    client.search("a query before")
+    before, deadline = seconds(COMPUTE), time.monotonic() + 10
+    # Processes report once a second.
+    while not all(seconds(COMPUTE)[name] > before[name] for name in STEPS):
+        assert time.monotonic() < deadline
+        client.search("a query to compute")
+        time.sleep(0.1)
+    compute, process = seconds(COMPUTE), seconds(PROCESS)
+    assert all(0 < compute[name] < process[name] for name in STEPS)
 
 
 @pytest.mark.server

@@ -181,6 +181,16 @@ def test_queues_of_videos_are_bounded_and_searches_are_counted() -> None:
         assert ("ticket" in ensemble.ensemble_scheduling.step[0].output_map) is counted
 
 
+def test_the_embedded_server_batches_texts_of_all_lengths() -> None:
+    for served in PLAN:
+        usual, embedded = render(served), render(served, "embedded")
+        if served.name == "text_encoder":
+            assert [port.allow_ragged_batch for port in usual.input] == [False]
+            assert [port.allow_ragged_batch for port in embedded.input] == [True]
+            embedded.input[0].allow_ragged_batch = False
+        assert usual == embedded
+
+
 def test_differences_are_found(tmp_path: Path) -> None:
     write(tmp_path, reference_manifest())
     assert differences(tmp_path, reference_manifest()) == []
