@@ -31,6 +31,7 @@ from ..export.graphs import TextEncoder, VideoEncoder
 from ..export.systems.contract import System
 from ..export.tensorrt.build import typed_source
 from ..export.tensorrt.builder import Settings, build_engine
+from ..export.tensorrt.device import sm
 from ..export.tensorrt.execution import Engine
 from ..export.tensorrt.flavours import RTX, TENSORRT
 from ..export.tensorrt.profiles import default_limits, profile
@@ -104,7 +105,11 @@ def engine_contenders(bundle: Bundle, graph: str, given: Tensor, precision: str,
             if not plan_file.exists():
                 spans = profile(graph, bundle.manifest, default_limits(bundle.manifest))
                 ports = bundle.manifest.graphs[graph]
-                plan, _ = build_engine(flavour, graph, source, ports, spans, Settings(precision=precision))
+                targets = (
+                    () if flavour.needs_gpu else flavour.check_targets((), sm(*torch.cuda.get_device_capability()))
+                )
+                settings = Settings(precision=precision, targets=targets)
+                plan, _ = build_engine(flavour, graph, source, ports, spans, settings)
                 plan_file.write_bytes(plan)
             bound = Engine(flavour, graph, plan_file.read_bytes()).bind({_input(bundle, graph): given})
         except FramesiftError as error:

@@ -22,6 +22,8 @@ def write(kind: str, rows: Iterable[Mapping[str, Any]], folder: Path = RESULTS) 
     with path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps({"kind": kind, **row, **told}) + "\n")
+            # What is there must outlast a run that is ended early.
+            file.flush()
     return path
 
 

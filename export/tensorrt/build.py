@@ -51,7 +51,7 @@ def build_engines(
         PrecisionError: the ranking suffers more than it may.
     """
     device = local_device()
-    settings = replace(settings, targets=flavour.check_targets(settings.targets, gpu=device is not None))
+    settings = replace(settings, targets=flavour.check_targets(settings.targets, device.capability if device else None))
     check_settings(flavour, settings)
     limits = limits or default_limits(bundle.manifest)
     trt = flavour.load()

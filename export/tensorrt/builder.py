@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from ..bundle.errors import EngineError
 from ..bundle.ports import GraphPorts
-from .device import local_device
 from .flavours import Flavour
 from .messages import listening, logger
 from .network import check_ports, read_network
@@ -48,7 +47,7 @@ def check_settings(flavour: Flavour, settings: Settings) -> None:
     Raises:
         EngineError: its message names the setting and why.
     """
-    flavour.check_targets(settings.targets, gpu=local_device() is not None)
+    flavour.check_targets(settings.targets)
     if settings.workspace is not None and settings.workspace < 1:
         raise EngineError(f"the workspace must be at least 1 byte, not {settings.workspace}")
     if flavour.needs_gpu:

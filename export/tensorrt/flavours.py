@@ -61,11 +61,11 @@ class Flavour:
         found = [name.partition("cu1")[2][:1] for name in names if "cu1" in name]
         return 10 + int(found[0]) if found and found[0].isdigit() else None
 
-    def check_targets(self, given: Sequence[str], *, gpu: bool = False) -> tuple[str, ...]:
-        """The compute capabilities to build for, without repetition, in ascending order; none: the GPU of this machine.
+    def check_targets(self, given: Sequence[str], here: str | None = None) -> tuple[str, ...]:
+        """The compute capabilities to build for, without repetition, in ascending order.
 
         Args:
-            gpu: this machine has one, so that the flavour that is told what to build for needn't be told.
+            here: that of this machine's GPU, for which the flavour that must be told builds where nothing is given.
 
         Raises:
             EngineError: one that it can't build for, some where it builds for its own GPU alone, or none where it must
@@ -79,8 +79,8 @@ class Flavour:
                 )
             return ()
         known = ", ".join(self.targets)
-        if not given and gpu:
-            return ()
+        if not given and here is not None:
+            given = (here,)
         if not given:
             raise EngineError(f"{self.title} must be told what to build for: give --target, one or more of {known}")
         if unknown := sorted(set(given) - set(self.targets)):

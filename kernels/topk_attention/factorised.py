@@ -51,7 +51,7 @@ class FactorisedHead(nn.Module):
     vector_maps: Tensor
 
     def __init__(self, head: TopKAttention, frames: int) -> None:
-        """Fold the weights of ``head`` for videos of ``frames`` frames; the buffers have dtype and device of its weights."""
+        """Fold the weights of ``head`` for videos of ``frames`` frames; buffers have its weights' dtype and device."""
         super().__init__()
         attn = head.cross_attn
         width = attn.q_proj.in_features

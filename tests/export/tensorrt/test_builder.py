@@ -89,6 +89,9 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(
 def test_targets_are_put_in_order_and_unknown_ones_refused() -> None:
     assert RTX.check_targets(("sm_120", "sm_80", "sm_120")) == ("sm_80", "sm_120")
     assert TENSORRT.check_targets(()) == ()
+    assert RTX.check_targets((), "sm_89") == ("sm_89",)
+    with pytest.raises(EngineError, match="can't build for sm_90;"):
+        RTX.check_targets((), "sm_90")
     with pytest.raises(EngineError, match="can't build for sm_100, sm_90; it builds for sm_75, .*--flavour tensorrt"):
         RTX.check_targets(("sm_90", "sm_89", "sm_100"))
     with pytest.raises(EngineError, match="workspace must be at least 1 byte"):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from framesift.__main__ import main
@@ -19,6 +20,7 @@ from framesift.export.bundle.store import Bundle, sha256
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
 from framesift.export.tensorrt.engines import MANIFEST, Engines
+from framesift.export.tensorrt.execution import Engine
 from framesift.export.tensorrt.flavours import RTX
 from framesift.export.tensorrt.profiles import Limits
 
@@ -246,3 +248,9 @@ def test_what_cannot_be_built_is_said(options: list[str], said: str, tmp_path: P
     assert result.exit_code in (1, 2)
     assert said in result.output
     assert not list(made.root.glob("engines/*"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_an_engine_is_not_started_without_a_gpu() -> None:
+    with pytest.raises(EngineError, match="runs on a GPU, and torch finds none"):
+        Engine(RTX, "scorer", b"")
