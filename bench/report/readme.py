@@ -54,9 +54,9 @@ def gpu_table(rows: Iterable[Mapping[str, Any]]) -> str:
     read, multiplied = first["copy_bytes_per_s"] / 1e12, first["matrix_flop_per_s"] / 1e12
     machine = (
         f"{videos:,} videos of 12 frames, D = 512, K = 4. {first['device']}, driver {first['driver']}, torch "
-        f"{first['torch']}, triton {first['triton']}, commit {first['commit']}, {first['date']}. The floor is what must "
-        f"be read over {read:.2f} TB/s, or multiplied over {multiplied:.0f} TFLOP/s, both measured in the same run. The "
-        "published formula ran on as many videos as fit and is scaled."
+        f"{first['torch']}, triton {first['triton']}, commit {first['commit']}, {first['date']}. The floor is what "
+        f"must be read over {read:.2f} TB/s, or multiplied over {multiplied:.0f} TFLOP/s, both measured in the same "
+        "run. The published formula ran on as many videos as fit and is scaled."
     )
     return "\n".join([*lines, "", machine])
 
