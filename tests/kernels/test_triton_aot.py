@@ -20,7 +20,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TRI
 @pytest.mark.parametrize(
     "arch",
     [
-        pytest.param((90, 100), id="hopper-blackwell", marks=pytest.mark.long),
+        pytest.param((90,), id="hopper", marks=pytest.mark.long),
         pytest.param((80, 90, 100, 120), id="all", marks=pytest.mark.slow),
     ],
 )
@@ -33,7 +33,7 @@ def test_every_target_keeps_its_limits(arch: tuple[int, ...]) -> None:
         for regime in ("few", "many"):
             assert re.search(rf"^sm_{target} float16 {regime} ", done.stdout, re.M)
     assert "HGMMA" in done.stdout
-    assert "UTCHMMA" in done.stdout
+    assert ("UTCHMMA" in done.stdout) == (100 in arch)
 
 
 def test_help_shows_an_example() -> None:
