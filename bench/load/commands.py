@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,8 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
             indexing = _indexing(stack, target, videos, named)
             rows = sweep(observer, indexing, scenario, seconds, show, concurrency=_AT_ONCE, fractions=_FRACTIONS)
         else:
-            rows = sweep(observer, _searching(stack, target, named), scenario, seconds, show)
+            beside = _perf_analyzer(stack, target, seconds, named)
+            rows = sweep(observer, _searching(stack, target, named), scenario, seconds, show, beside=beside)
     _finish("load", rows, named)
 
 
@@ -124,8 +126,20 @@ def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **na
     _finish("soak", rows, named)
 
 
+def _perf_analyzer(stack: ExitStack, target: Target, seconds: float, named: dict[str, Any]) -> Callable[[Row], None]:
+    import tempfile
+
+    from .perf_analyzer import PROGRAM, PerfAnalyzer, installed
+
+    if not installed():
+        click.echo(f"{PROGRAM} is not on the PATH: its figures are left out", err=True)
+        return lambda _: None
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
+    return PerfAnalyzer(target.address, texts(named["queries"]), named["top"], seconds, folder)
+
+
 def _server(named: dict[str, Any]) -> Any:
-    return server(named["bundle"], named["url"], named["gallery_size"], named["cache"])
+    return server(*(named[name] for name in ("bundle", "url", "metrics", "gallery_size", "cache")))
 
 
 def _searching(stack: ExitStack, target: Target, named: dict[str, Any]) -> Clients:

@@ -16,7 +16,7 @@ SEARCH_LOAD = 0.5
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
 # Where the user has no target: searches may take this many times longer than alone.
 TIMES_ALONE = 3.0
-_SEARCHES, _VIDEOS = (8, 32), (4, 8)
+_SEARCHES, _VIDEOS = (4, 8, 16), (2, 4)
 
 
 def mixed(

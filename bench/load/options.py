@@ -28,6 +28,7 @@ def server_options(command: Command) -> Command:
         (
             click.argument("bundle", required=False, type=_FOLDER),
             click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
+            click.option("--metrics", metavar="HOST:PORT", help="Of the server at --url: tells where its CPU goes."),
             click.option(
                 "--gallery-size",
                 default=10_000,
@@ -62,7 +63,9 @@ def server_options(command: Command) -> Command:
 
 
 @contextlib.contextmanager
-def server(bundle: Path | None, url: str | None, gallery_size: int, cache: Path | None) -> Iterator[Target]:
+def server(
+    bundle: Path | None, url: str | None, metrics: str | None, gallery_size: int, cache: Path | None
+) -> Iterator[Target]:
     """The server that the options name, running while the block does.
 
     Raises:
@@ -72,7 +75,7 @@ def server(bundle: Path | None, url: str | None, gallery_size: int, cache: Path 
 
     if (bundle is None) == (url is None):
         raise click.UsageError("give either a BUNDLE to serve or the --url of a running server")
-    with existing(url) if url is not None else embedded(Path(str(bundle)), gallery_size, cache) as target:
+    with existing(url, metrics) if url is not None else embedded(Path(str(bundle)), gallery_size, cache) as target:
         yield target
 
 
@@ -98,6 +101,11 @@ def show(row: Row) -> None:
     cells += [f"{row['refused']} refused"] * bool(row["refused"]) + [f"{failed} failed"] * bool(failed)
     if row["loop"] == "open" and not row["clients_kept_up"]:
         cells.append("the clients fell behind")
+    if row["perf_analyzer"]:
+        theirs = row["perf_analyzer"]
+        cells.append(
+            f"(perf_analyzer: {theirs['qps']:.1f}/s p50 {_number(theirs['p50_ms'])} p99 {_number(theirs['p99_ms'])})"
+        )
     click.echo("  ".join(cells))
 
 

@@ -22,7 +22,7 @@ BUSY, AFTER = 0.8, 0.5
 # What must hold: accepted requests within this many times of p99 at 80 % load, and recovery within these seconds.
 P99_TIMES, RECOVERY_S = 3.0, 5.0
 AFTER_S = 15.0
-_PROBES = (16, 32, 64)
+_PROBES = (4, 8, 16, 32)
 _STEP_S = 0.1
 
 

@@ -16,7 +16,7 @@ from .worker import Job, Report
 
 SCENARIO = "soak"
 SEARCHES, VIDEOS = 0.5, 0.05
-_AT_ONCE = {"search": (8, 32), "index": (2,)}
+_AT_ONCE = {"search": (4, 8, 16), "index": (2,)}
 
 
 def soak(

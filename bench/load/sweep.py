@@ -24,23 +24,27 @@ def sweep(
     seconds: float,
     told: Told,
     *,
+    beside: Told = lambda _: None,
     concurrency: Sequence[int] = CONCURRENCY,
     fractions: Sequence[float] = FRACTIONS,
 ) -> list[Row]:
     """Closed loops of growing concurrency, then open loops at growing parts of the most that those got through.
 
-    ``told`` is called with every row as it is there. The row at the knee of p99 against offered load has ``knee``.
+    ``told`` is called with every row as it is there, and before it ``beside``, which may measure the same level by
+    other means. The row at the knee of p99 against offered load has ``knee``.
     """
     about = {"scenario": scenario, "knee": False, "perf_analyzer": None}
     warm_up(observer, clients)
     rows = []
     for level in concurrency:
         rows.append(closed(observer, clients, level, seconds, about)[1])
+        beside(rows[-1])
         told(rows[-1])
     limit = saturation(rows)
     loaded = []
     for fraction in fractions:
         loaded.append(opened(observer, clients, fraction * limit, seconds, {**about, "fraction": fraction})[1])
+        beside(loaded[-1])
         told(loaded[-1])
     known = [row for row in loaded if row["p99_ms"] is not None]
     place = knee([row["offered_qps"] for row in known], [row["p99_ms"] for row in known])

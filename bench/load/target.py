@@ -20,9 +20,10 @@ from .processes import server_on
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go: the gRPC address, the server's process id if it is this machine's, and what it serves."""
+    """Where requests go and metrics come from, the server's process id if it is this machine's, and what it serves."""
 
     address: str
+    metrics: str | None
     pid: int | None
     model: str
     videos: int
@@ -41,18 +42,18 @@ def embedded(bundle: Path, videos: int, cache: Path | None = None) -> Iterator[T
         shutil.copytree(source, folder / "gallery")
         click.echo(f"starting a server for {bundle}, {videos} videos", err=True)
         with running(opened, folder / "gallery") as server:
-            yield Target(server.grpc_address, server.pid, bundle.resolve().name, videos)
+            yield Target(server.grpc_address, server.metrics_address, server.pid, bundle.resolve().name, videos)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def existing(address: str) -> Iterator[Target]:
-    """The server at ``address``, host:port of its gRPC.
+def existing(address: str, metrics: str | None = None) -> Iterator[Target]:
+    """The server at ``address``, host:port of its gRPC; ``metrics`` is that of its metrics.
 
     Raises:
         ServerUnavailable: it does not answer.
     """
     with Client(address) as client:
         client.wait_ready(5.0)
-        yield Target(address, server_on(address), address, client.lookup([]).count)
+        yield Target(address, metrics, server_on(address), address, client.lookup([]).count)

@@ -7,9 +7,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from .accounts import accounts, compute_share, with_compute
 from .clients import Clients, soon, together
 from .measure import closed_figures, figures, kept_up
-from .processes import compute_share, spent, usage
+from .processes import spent, usage
 from .server_statistics import Statistics, between
 from .target import Target
 from .worker import Job, Report
@@ -35,9 +36,10 @@ class Observer:
     def during(self, load: Callable[[], Any]) -> tuple[Any, Row]:
         """What ``load`` returned, and the part of a row that tells of the server meanwhile."""
         pid = self._target.pid
-        counters, before = self._statistics.read(), usage(pid) if pid else {}
+        counters, told, before = self._statistics.read(), accounts(self._target.metrics), usage(pid) if pid else {}
         done = load()
         server = spent(before, usage(pid)) if pid else {}
+        server = with_compute(server, told, accounts(self._target.metrics))
         return done, {
             "model": self._target.model,
             "videos": self._target.videos,

@@ -26,10 +26,11 @@ from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.grpc._utils import _get_inference_request
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import FramesiftError, ServerUnavailable
+from ...export.bundle.errors import FramesiftError
 from ...serving.client import wire
 from ...serving.client.channel import channel_options
-from ...serving.client.errors import translate
+from ...serving.client.errors import refused
+from ...serving.client.patience import waits
 from ...serving.client.uploads import Upload, read_video
 from .arrivals import poisson
 
@@ -118,7 +119,7 @@ class Sender:
     """One connection, and what came of each request sent through it since ``clear``."""
 
     def __init__(self, work: Work) -> None:
-        self._address, self._timeout = work.address, work.timeout_s
+        self._timeout = work.timeout_s
         channel = grpc.aio.insecure_channel(work.address, options=channel_options(work.address))
         # Bytes in, bytes out.
         self._call: Any = channel.unary_unary(METHOD)
@@ -133,8 +134,8 @@ class Sender:
         self._rows = array("d")
         self._unread = True
 
-    async def send(self, intended: float | None = None) -> None:
-        """Send the next request and record it; without ``intended`` it is due when it is sent."""
+    async def send(self, intended: float | None = None) -> bool:
+        """Send the next request, due at ``intended`` or now, and record it; whether it was answered."""
         raw, read = next(self._requests)
         sent = time.monotonic()
         call = self._call(raw, timeout=self._timeout)
@@ -147,11 +148,12 @@ class Sender:
         if self._unread and answer:
             self._unread = False
             read(InferResult(service_pb2.ModelInferResponse.FromString(answer)))
+        return code is grpc.StatusCode.OK
 
     def _failure(self, code: Any, details: str) -> tuple[str, bool]:
         if (code.name, details) not in self._told:
-            error = translate(InferenceServerException(details, f"StatusCode.{code.name}"), self._address, None)
-            self._told[code.name, details] = (code.name, isinstance(error, ServerUnavailable))
+            error = InferenceServerException(details, f"StatusCode.{code.name}")
+            self._told[code.name, details] = (code.name, refused(error))
         return self._told[code.name, details]
 
     def report(self, start: float, cpu_s: float) -> Report:
@@ -176,11 +178,15 @@ async def open_loop(sender: Sender, job: Job) -> None:
 
 
 async def closed_loop(sender: Sender, job: Job) -> None:
-    """Keep ``concurrency`` requests under way: each is followed by the next as soon as it is answered."""
+    """Keep ``concurrency`` requests under way: each is followed by the next as soon as it is answered.
+
+    After a failure the next one comes a little later, as from a client that tries again.
+    """
 
     async def one() -> None:
         while time.monotonic() < job.start + job.seconds:
-            await sender.send()
+            if not await sender.send():
+                await asyncio.sleep(next(waits(None)))
 
     await asyncio.sleep(max(0.0, job.start - time.monotonic()))
     await asyncio.gather(*(one() for _ in range(job.concurrency)))
