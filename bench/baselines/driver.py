@@ -90,7 +90,7 @@ class Driver:
 
 
 def _measure(target: Target, queries: list[str], concurrency: int, seconds: float) -> Measured:
-    return asyncio.run(_closed_loop(target, queries, concurrency, seconds))
+    return asyncio.run(closed_loop(target, queries, concurrency, seconds))
 
 
 def _answers(target: Target, queries: list[str]) -> list[Found]:
@@ -105,7 +105,8 @@ def _answers(target: Target, queries: list[str]) -> list[Found]:
         raise ServerError(f"{target.address} did not answer: {error}") from None
 
 
-async def _closed_loop(target: Target, queries: list[str], concurrency: int, seconds: float) -> Measured:
+async def closed_loop(target: Target, queries: Sequence[str], concurrency: int, seconds: float) -> Measured:
+    """As ``Driver.measure``, within this process."""
     latencies: list[float] = []
     errors = 0
     upcoming = itertools.cycle(queries)

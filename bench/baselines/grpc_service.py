@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -99,16 +101,25 @@ def _response(request: Any, arrays: Arrays) -> Any:
     )
 
 
-async def _serve(engines: Engines, port: int) -> None:
+@contextlib.asynccontextmanager
+async def listening(engines: Engines, port: int) -> AsyncIterator[str]:
+    """The server on 127.0.0.1 while the block runs, on a free port where ``port`` is 0; yields its address."""
     server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Servicer(engines), server)
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    found = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{found}"
+    finally:
+        await server.stop(grace=1.0)
+
+
+async def _serve(engines: Engines, port: int) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await server.start()
-    await stopping.wait()
-    await server.stop(grace=1.0)
+    async with listening(engines, port):
+        await stopping.wait()
 
 
 def main() -> None:
