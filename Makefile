@@ -44,6 +44,7 @@ lint: $(INSTALLED) ## Check style, types and the rendered model repository
 	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
 	$(BIN)/mypy -p framesift
 	$(BIN)/framesift repository render --check
+	$(BIN)/framesift bench report --check
 
 .PHONY: format
 format: $(INSTALLED) ## Rewrite the code in the project's style
@@ -56,7 +57,7 @@ bench: $(INSTALLED) ## Run the benchmarks
 
 .PHONY: tables
 tables: $(INSTALLED) ## Put the committed results into the README
-	$(BIN)/python -m framesift.bench.report.readme
+	$(BIN)/framesift bench report --readme
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now

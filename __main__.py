@@ -7,6 +7,7 @@ import sys
 import click
 
 from . import __version__
+from .bench.commands import bench_group
 from .export.bundle.errors import FramesiftError
 from .export.commands import check_command, export_command
 from .export.corpus.commands import corpus_command, vocabulary_command
@@ -44,6 +45,8 @@ class _Commands(click.Group):
 _EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors"), "export"),
     **dict.fromkeys(("lancedb", "pyarrow"), "server"),
+    **dict.fromkeys(("matplotlib", "psutil"), "bench"),
+    **dict.fromkeys(("faiss", "fastapi", "transformers", "uvicorn"), "baselines"),
     **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime"), "export,server"),
 }
 
@@ -78,6 +81,7 @@ for _command in (
     corpus_command,
     vocabulary_command,
     ablate_command,
+    bench_group,
 ):
     main.add_command(_command)
 

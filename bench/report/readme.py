@@ -1,4 +1,4 @@
-"""Puts the committed results into the README: ``python -m framesift.bench.report.readme``."""
+"""The README with the committed results in their places."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from . import tables
+from .page import results as page_results
+from .tables import Tabling, machine, markdown
+
+# The README's places and the report's tables; and the kind of their rows, where it isn't the place's name.
+SERVED: dict[str, Tabling] = {
+    "against": tables.against,
+    "waterfall": tables.waterfall,
+    "compute": tables.compute,
+    "overload": tables.overload,
+    "soak": tables.soak,
+    "storages": tables.storages,
+}
+_KINDS = {"waterfall": "stages", "compute": "load"}
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "bench" / "results"
 
@@ -61,6 +75,15 @@ def gpu_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", machine])
 
 
+def served(kind: str, table_of: Tabling, results: Path) -> str:
+    """A table of the report as Markdown, with what it was measured on."""
+    rows = page_results(results)
+    lines = table_of(rows)
+    if lines is None:
+        return "Not measured yet."
+    return f"{markdown(lines)}\n\n{machine(rows[_KINDS.get(kind, kind)])}"
+
+
 def filled(readme: str, results: Path) -> str:
     """The README with every marked place filled from ``results``."""
     rows = [row for row in newest(results, "cpu") if "8 bits" not in row["group"]]
@@ -70,6 +93,7 @@ def filled(readme: str, results: Path) -> str:
         "text-length": table([row for row in rows if row not in exact]),
         "int8": table(newest(results, "int8")),
         "gpu-scoring": gpu_table(newest(results, "gpu_scoring")),
+        **{name: served(name, table, results) for name, table in SERVED.items()},
         "ablation": (results / "ablation" / "ablation.md").read_text(encoding="utf-8").strip(),
         "demo": "```text\n" + (results / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
@@ -81,8 +105,3 @@ def filled(readme: str, results: Path) -> str:
             raise ValueError(f"README.md has no place for {name}")
         readme = head + before + text + "\n" + after + tail
     return readme
-
-
-if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")

@@ -1,0 +1,44 @@
+"""``framesift bench``: every measurement as a command."""
+
+from __future__ import annotations
+
+import click
+
+from .baselines.commands import against_command
+from .load.commands import load_command, overload_command, soak_command
+from .report.commands import report_command
+from .stages import stages_command
+from .storages import storages_command
+from .versions import compare_command
+
+
+class _Commands(click.Group):
+    """Lists commands in the order of their questions."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("bench", cls=_Commands)
+def bench_group() -> None:
+    """Measure how fast each stage and the server are, on your own bundle and server.
+
+    \b
+    framesift bench stages bundles/mine     each stage by itself, every engine
+    framesift bench load bundles/mine       a server under growing load, up to saturation
+    framesift bench against bundles/mine    the same search, served in other ways
+    framesift bench report                  a page of all results
+    """
+
+
+for _command in (
+    stages_command,
+    load_command,
+    overload_command,
+    soak_command,
+    against_command,
+    storages_command,
+    report_command,
+    compare_command,
+):
+    bench_group.add_command(_command)

@@ -1,0 +1,62 @@
+"""``framesift bench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..rows import RESULTS
+
+_ROOT = Path(__file__).parents[2]
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command("report")
+@click.option("--results", default=RESULTS, type=_FOLDER, help="Folder of the rows. [default: the committed ones]")
+@click.option("--out", default="work/report", show_default=True, type=_FOLDER, help="Folder of the page and pictures.")
+@click.option("--readme", is_flag=True, help="Write the tables of framesift's own README instead.")
+@click.option("--check", is_flag=True, help="Fail if the README's tables are not those of the rows; write nothing.")
+def report_command(results: Path, out: Path, readme: bool, check: bool) -> None:
+    """Draw the newest results of every kind: one HTML page, and a PNG of each picture.
+
+    What was not measured says which command does.
+
+    \b
+    Examples:
+      framesift bench report
+      framesift bench report --results bench-results --out report
+    """
+    if readme or check:
+        _readme(results, check)
+        return
+    from .page import page, pictures
+    from .page import results as newest
+
+    rows = newest(results)
+    if not any(rows.values()):
+        raise click.ClickException(f"{results} holds no results: measure some first, as with `framesift bench stages`")
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in pictures(rows):
+        figure.savefig(out / f"{name}.png", dpi=160)
+        click.echo(out / f"{name}.png")
+    (out / "index.html").write_text(page(rows), encoding="utf-8")
+    click.echo(out / "index.html")
+
+
+def _readme(results: Path, check: bool) -> None:
+    from .readme import filled
+
+    path = _ROOT / "README.md"
+    if not path.is_file():
+        raise click.ClickException("the README's tables are made in a checkout of framesift: there is no README here")
+    found = path.read_text(encoding="utf-8")
+    wanted = filled(found, results)
+    if not check:
+        path.write_text(wanted, encoding="utf-8")
+    elif found != wanted:
+        lines = [line for line in wanted.splitlines() if line not in set(found.splitlines())]
+        shown = "\n".join(f"  {line}" for line in lines[:10])
+        raise click.ClickException(
+            f"README.md does not show the newest results; run `framesift bench report --readme`. It lacks:\n{shown}"
+        )

@@ -1,0 +1,160 @@
+"""The report as one HTML page without anything beside it."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from ..rows import Row, read
+from . import figures, tables
+
+KINDS = ("stages", "load", "overload", "soak", "against", "storages", "gpu_scoring", "gpu_encoding")
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h2 { margin-top: 2.5rem; } svg { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: 14px; } th, td { padding: 2px 10px; text-align: right; }
+th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
+.machine, .absent { color: #777; font-size: 14px; }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question and its answer. ``command`` measures what it is drawn from, rows of ``kind``."""
+
+    name: str
+    title: str
+    text: str
+    kind: str
+    command: str
+    draw: figures.Drawing | None = None
+    table: tables.Tabling | None = None
+
+
+SECTIONS = (
+    Section(
+        "latency",
+        "Latency against load",
+        "Searches arrive at random moments, whatever the server does; latency counts from the moment at which one was "
+        "to be sent. The dot is the knee.",
+        "load",
+        "load",
+        figures.latency_against_load,
+        tables.load,
+    ),
+    Section(
+        "waterfall",
+        "One search, stage by stage",
+        "The stages run by themselves in one process, and the same search through the server with nobody else there. "
+        "The thin lines stand at twice the sum of the stages.",
+        "stages",
+        "stages",
+        figures.waterfall,
+        tables.waterfall,
+    ),
+    Section(
+        "compute",
+        "Where the CPU goes at saturation",
+        "Blue is the models' own work, grey what serving adds: gRPC, queues, copies, making tensors.",
+        "load",
+        "load",
+        figures.compute,
+        tables.compute,
+    ),
+    Section(
+        "against",
+        "Against what one would use instead",
+        "One search by the same weights over the same videos, all services running at once and asked in turns.",
+        "against",
+        "against",
+        None,
+        tables.against,
+    ),
+    Section("batch", "Throughput against batch", "", "stages", "stages", figures.throughput_against_batch, None),
+    Section("stages", "Stages", "", "stages", "stages", None, tables.stages),
+    Section(
+        "overload",
+        "Three times too much",
+        "What can't be answered in time is refused at once, with a status that tells clients to come again.",
+        "overload",
+        "overload",
+        figures.overload,
+        tables.overload,
+    ),
+    Section("soak", "Memory over a long run", "", "soak", "soak", figures.memory, tables.soak),
+    Section(
+        "storage",
+        "Quality against speed of each storage",
+        "",
+        "storages",
+        "storages",
+        figures.quality_against_speed,
+        tables.storages,
+    ),
+    Section(
+        "roofline",
+        "Roofline of the scorer on a GPU",
+        "Scores of a million videos by the Triton kernel.",
+        "gpu_scoring",
+        "",
+        figures.roofline,
+        None,
+    ),
+)
+
+
+def results(folder: Path) -> dict[str, list[Row]]:
+    """The newest rows of every kind."""
+    return {kind: read(kind, folder) for kind in KINDS}
+
+
+def page(rows: figures.Rows) -> str:
+    """The page; what was not measured says which command measures it."""
+    body = "".join(_section(section, rows) for section in SECTIONS)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>framesift: benchmarks</title>'
+        f"<style>{_STYLE}</style></head><body><h1>framesift: benchmarks</h1>\n{body}</body></html>\n"
+    )
+
+
+def pictures(rows: figures.Rows) -> Iterator[tuple[str, Figure]]:
+    """Every picture that there are rows for, by its section's name."""
+    for section in SECTIONS:
+        figure = section.draw(rows) if section.draw else None
+        if figure is not None:
+            yield section.name, figure
+
+
+def _section(section: Section, rows: figures.Rows) -> str:
+    parts = [f'<h2 id="{section.name}">{html.escape(section.title)}</h2>\n']
+    if section.text:
+        parts.append(f"<p>{html.escape(section.text)}</p>\n")
+    figure = section.draw(rows) if section.draw else None
+    lines = section.table(rows) if section.table else None
+    if figure is None and not lines:
+        how = f"; <code>framesift bench {section.command}</code> does" if section.command else ""
+        return "".join([*parts, f'<p class="absent">Not measured{how}.</p>\n'])
+    if figure is not None:
+        parts.append(_svg(figure))
+    if lines:
+        parts.append(_table(lines))
+    parts.append(f'<p class="machine">{html.escape(tables.machine(rows[section.kind]))}</p>\n')
+    return "".join(parts)
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg")
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head, *rest = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines]
+    return f"<table><tr>{head.replace('td>', 'th>')}</tr>" + "".join(f"<tr>{row}</tr>" for row in rest) + "</table>\n"

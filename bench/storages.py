@@ -1,0 +1,121 @@
+"""``framesift bench storages``: how much of the exact ranking each storage of the gallery keeps, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .rows import Row, write
+
+if TYPE_CHECKING:
+    from .baselines.material import Material
+
+TOP = 10
+_ROUNDS = 41
+_TIMED = 10_000
+
+
+def measured(material: Material, queries: int) -> Iterator[Row]:
+    """A row for each storage, judged by the published formula in float64 over ``queries`` of the material's queries.
+
+    ``overlap`` is the mean share of the exact ten best that are found, ``first`` the share of queries whose best video
+    is the exact one, ``error`` the largest difference of a score; times are of one query at a time on one thread.
+    """
+    import time
+
+    import numpy as np
+    import torch
+
+    from ..export.build import eager_model
+    from ..export.bundle.text import Tokenizer
+    from ..export.training.evaluate import encode_texts
+    from ..kernels.topk_attention import cpu, quantise
+    from ..kernels.topk_attention.factorised import FactorisedHead
+    from ..kernels.topk_attention.layout import pack_tables
+    from ..kernels.topk_attention.records import GalleryVectors, TextVectors
+    from .stage_scores import formula
+
+    model = eager_model(material.bundle).eval()
+    profile = material.bundle.manifest.tokenizer
+    tokenizer = Tokenizer.load(material.bundle.file(profile.merges), profile)
+    texts = encode_texts(model, tokenizer, material.queries[:queries])
+    frames = torch.from_numpy(material.frames.copy())
+    # The embeddings are rounded so that float16 holds them; another draw keeps what float16 would take from them.
+    frames = frames * (1 + 2**-13 * torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)))
+    wide = eager_model(material.bundle).eval().double()
+    exact = formula(wide, texts.double(), frames.double()).numpy()
+    best = np.argsort(-exact, axis=1, kind="stable")[:, :TOP]
+    head = FactorisedHead(model.pool_frames, model.config.frames)
+    with torch.inference_mode():
+        vectors = TextVectors(*(part.contiguous().numpy() for part in head.encode_text(texts)))
+        parts = [head.encode_video(some) for some in frames.split(1000)]
+    streams, tables = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    affine = quantise.fit(streams)
+    packed = pack_tables(tables)
+    galleries = {
+        "float32": (vectors, GalleryVectors(streams, packed)),
+        "float16": (vectors, GalleryVectors(streams.astype(np.float16), packed)),
+        "int8": (quantise.fold(vectors, affine), quantise.quantise(streams, tables, affine)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in galleries}
+    for round_ in range(_ROUNDS):
+        for name, (text, gallery) in galleries.items():
+            one = TextVectors(*(part[round_ : round_ + 1] for part in (text.logit, text.readout, text.scalars)))
+            started = time.perf_counter()
+            cpu.search(one, gallery, head.shape, TOP, threads=1)
+            seconds[name].append(time.perf_counter() - started)
+    for name, (text, gallery) in galleries.items():
+        scores, rows = cpu.search(text, gallery, head.shape, TOP)
+        shares = [len(set(a) & set(b)) / TOP for a, b in zip(rows.tolist(), best.tolist(), strict=True)]
+        p20, p50, p80 = (round(1e3 * float(x), 4) for x in np.percentile(seconds[name], (20, 50, 80)))
+        yield {
+            "storage": name,
+            "videos": len(frames),
+            "queries": queries,
+            "bytes_per_video": gallery.nbytes // len(gallery),
+            "overlap": round(float(np.mean(shares)), 5),
+            "first": round(float((rows[:, 0] == best[:, 0]).mean()), 5),
+            "error": float(np.abs(scores - np.take_along_axis(exact, rows, 1)).max()),
+            "p20_ms": p20,
+            "p50_ms": p50,
+            "p80_ms": p80,
+        }
+
+
+@click.command("storages")
+@click.argument("bundle", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--videos", default=_TIMED, show_default=True, type=click.IntRange(100), help="Size of the gallery.")
+@click.option("--queries", default=500, show_default=True, type=click.IntRange(_ROUNDS), help="That are ranked.")
+@click.option(
+    "--work",
+    default="work/bench",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keeps bundles and galleries from one run to the next.",
+)
+@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder to add the rows to.")
+def storages_command(bundle: Path | None, videos: int, queries: int, work: Path, results: Path | None) -> None:
+    """Compare the storages of a gallery of BUNDLE, or of the demo: ranking kept, size, and time of a search.
+
+    \b
+    Example:
+      framesift bench storages bundles/mine --queries 1000
+    """
+    from .baselines.material import prepare
+    from .baselines.models import bundle_of
+
+    opened = bundle_of(bundle or "demo", work, click.echo)
+    name = bundle.name if bundle else "demo"
+    material = prepare(opened, videos, work / f"material-{name}-{videos}", random=False, report=click.echo)
+    found = []
+    for row in measured(material, queries):
+        found.append({"model": name, **row})
+        click.echo(
+            f"{row['storage']:9}{row['bytes_per_video']:>7} bytes a video  top-10 overlap {row['overlap']:.4f}  "
+            f"first place kept {row['first']:.4f}  error {row['error']:.1e}  {row['p50_ms']:.2f} ms"
+        )
+    if results is not None:
+        click.echo(f"written to {write('storages', found, results)}")
