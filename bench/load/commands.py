@@ -23,12 +23,7 @@ _AT_ONCE = (1, 2, 4, 8)
 _FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
 
 
-@click.group("load-benchmarks")
-def group() -> None:
-    """A server under load."""
-
-
-@group.command("load")
+@click.command("load")
 @server_options
 @click.option(
     "--scenario",
@@ -72,7 +67,7 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
     _finish("load", rows, named)
 
 
-@group.command("overload")
+@click.command("overload")
 @server_options
 @click.option("--seconds", default=120.0, show_default=True, type=click.FloatRange(1), help="Of the overload itself.")
 @click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")
@@ -98,7 +93,7 @@ def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None
     _finish("overload", rows, named)
 
 
-@group.command("soak")
+@click.command("soak")
 @server_options
 @click.option("--minutes", default=20.0, show_default=True, type=click.FloatRange(0, min_open=True))
 @click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")

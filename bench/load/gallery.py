@@ -47,6 +47,7 @@ def synthetic(bundle: Bundle, videos: int, cache: Path | None = None) -> Path:
 
 def fill(bundle: Bundle, folder: Path, videos: int) -> None:
     """Write ``videos`` records into the gallery in ``folder``, with a progress bar on standard error."""
+    click.echo(f"frames for a gallery of {videos} videos", err=True)
     numbers = count()
     made = records(bundle, videos)
     frames = bundle.manifest.frames.count

@@ -22,6 +22,8 @@ BUSY, AFTER = 0.8, 0.5
 # What must hold: accepted requests within this many times of p99 at 80 % load, and recovery within these seconds.
 P99_TIMES, RECOVERY_S = 3.0, 5.0
 AFTER_S = 15.0
+# Everything is compared with p99 at 80 %, so its window is this many times that of the other levels.
+BUSY_TIMES = 3.0
 _PROBES = (4, 8, 16, 32)
 _STEP_S = 0.1
 
@@ -45,7 +47,7 @@ def overload(
     about = {"scenario": SCENARIO, "knee": False, "perf_analyzer": None}
     rows = [closed(observer, clients, level, probe_s, {**about, "phase": "saturation"})[1] for level in _PROBES]
     limit = saturation(rows)
-    rows.append(opened(observer, clients, BUSY * limit, probe_s, {**about, "phase": "80 %"})[1])
+    rows.append(opened(observer, clients, BUSY * limit, BUSY_TIMES * probe_s, {**about, "phase": "80 %"})[1])
     for row in rows:
         told(row)
     busy = float(rows[-1]["p99_ms"] or 0.0)
@@ -68,10 +70,9 @@ def overload(
         rows.append({**row, **server, "timeline": timeline(report, job.seconds)})
         told(rows[-1])
     rows[-2]["memory"] = sampler.timeline()
-    return [
-        *rows,
-        {**about, "phase": "verdict", "model": target.model, **verdict(reports[0], reports[1], busy, sampler.trends())},
-    ]
+    found = verdict(reports[0], reports[1], busy, sampler.trends())
+    reached = {"offered_reached": rows[-2]["clients_kept_up"]}
+    return [*rows, {**about, "phase": "verdict", "model": target.model, "videos": target.videos, **reached, **found}]
 
 
 def verdict(over: Report, after: Report, busy_ms: float, memory: dict[str, Any]) -> Row:

@@ -57,7 +57,16 @@ def soak(
     for row in rows:
         told(row)
     rows[0]["memory"] = sampler.timeline()
-    return [*rows, {**about, "phase": "verdict", "model": target.model, **verdict(rows, sampler.trends())}]
+    return [
+        *rows,
+        {
+            **about,
+            "phase": "verdict",
+            "model": target.model,
+            "videos": target.videos,
+            **verdict(rows, sampler.trends()),
+        },
+    ]
 
 
 def verdict(rows: list[Row], memory: dict[str, Any]) -> Row:

@@ -10,7 +10,7 @@ from .windows import Observer, Row, closed, opened
 
 CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
-# A service slower than this many requests at a level needs longer windows for its percentiles.
+LOST = 0.01
 _WARM_S = 2.0
 _WARM_CONCURRENCY = 4
 
@@ -31,7 +31,7 @@ def sweep(
     """Closed loops of growing concurrency, then open loops at growing parts of the most that those got through.
 
     ``told`` is called with every row as it is there, and before it ``beside``, which may measure the same level by
-    other means. The row at the knee of p99 against offered load has ``knee``.
+    other means. See ``mark_knee`` for ``knee``.
     """
     about = {"scenario": scenario, "knee": False, "perf_analyzer": None}
     warm_up(observer, clients)
@@ -46,11 +46,23 @@ def sweep(
         loaded.append(opened(observer, clients, fraction * limit, seconds, {**about, "fraction": fraction})[1])
         beside(loaded[-1])
         told(loaded[-1])
-    known = [row for row in loaded if row["p99_ms"] is not None]
-    place = knee([row["offered_qps"] for row in known], [row["p99_ms"] for row in known])
+    mark_knee(loaded)
+    return rows + loaded
+
+
+def mark_knee(rows: Sequence[Row]) -> None:
+    """Give ``knee`` to the row of open loops, by ascending rate, at which p99 turns up.
+
+    A level at which more than ``LOST`` of the requests had no answer counts as being as slow as the slowest: a server
+    that refuses what it can't do stays fast for the others.
+    """
+    known = [row for row in rows if row["p99_ms"] is not None]
+    slowest = max((row["p99_ms"] for row in known), default=0.0)
+    lost = [sum(row["errors"].values()) > LOST * row["requests"] for row in known]
+    latencies = [slowest if gone else row["p99_ms"] for gone, row in zip(lost, known, strict=True)]
+    place = knee([row["offered_qps"] for row in known], latencies)
     if place is not None:
         known[place]["knee"] = True
-    return rows + loaded
 
 
 def warm_up(observer: Observer, clients: Clients) -> None:

@@ -13,6 +13,7 @@ from framesift.bench.load.measure import closed_figures, figures, kept_up, perce
 from framesift.bench.load.overload import recovery, verdict
 from framesift.bench.load.processes import Usage, spent
 from framesift.bench.load.server_statistics import between
+from framesift.bench.load.sweep import mark_knee
 from framesift.bench.load.trend import slope
 from framesift.bench.load.worker import OK, Report
 from framesift.export.bundle.errors import InvalidInput
@@ -236,3 +237,14 @@ def test_perf_analyzers_report_is_read_in_milliseconds() -> None:
         "4,353.5,20,1000,300,40,9000,60,3,11000,13000,14500,19876\n"
     )
     assert perf_analyzer.figures(report) == {"qps": 353.5, "p50_ms": 11.0, "p95_ms": 14.5, "p99_ms": 19.876}
+
+
+def test_a_level_that_refuses_is_past_the_knee() -> None:
+    rows = [
+        {"offered_qps": float(rate), "p99_ms": 10.0 + rate / 50, "errors": {}, "requests": 1000, "knee": False}
+        for rate in range(100, 1200, 100)
+    ]
+    for row in rows[8:]:
+        row["errors"] = {"UNAVAILABLE": 200}
+    mark_knee(rows)
+    assert [row["offered_qps"] for row in rows if row["knee"]] == [800.0]
