@@ -16,6 +16,8 @@ from .exchange import Arrays as Arrays
 from .exchange import Exchange, defect
 
 EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
+# Parameter of a model's configuration: how far its process stands back when others want the cores, 0 to 19.
+NICE = "framesift.nice"
 
 
 class Backend(ABC):
@@ -61,6 +63,8 @@ class Backend(ABC):
         self.parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
         try:
             check_numpy()
+            # Threads that the model makes from here on inherit it.
+            os.nice(int(self.parameters.get(NICE, "0")))
             self.setup(config, Path(args["model_repository"], args["model_version"]))
             self._exchange = Exchange(server, self.name, config)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 import urllib.request
@@ -16,9 +17,11 @@ from framesift.serving.backends.turnstile import Out, Turnstile
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import SearchResult
 from framesift.serving.client.sync import Client
+from framesift.serving.repository.plan import TEXTS_UNDER_WAY
+from framesift.serving.server.processes import model_processes
 
 SECOND = 1_000_000_000
-LIMIT = 32
+LIMIT = TEXTS_UNDER_WAY
 AT_ONCE = 8 * LIMIT
 SECONDS = 2.5
 STEPS = ("tokenizer", "text_encoder", "gallery_search")
@@ -181,6 +184,13 @@ def test_metrics_tell_what_processes_compute(server, client: Client) -> None:
 
 
 @pytest.mark.server
+def test_indexing_stands_back(server) -> None:
+    nice = {process.model: os.getpriority(os.PRIO_PROCESS, process.pid) for process in model_processes(server.pid)}
+    behind = {name for name, value in nice.items() if value > nice["tokenizer"]}
+    assert behind == {"video_decoder", "video_encoder", "gallery_index"}
+
+
+@pytest.mark.server
 def test_searches_that_fail_do_not_count(server, client: Client) -> None:
     for _ in range(2 * LIMIT):
         with pytest.raises(InvalidQuery):
@@ -192,9 +202,9 @@ def test_searches_that_fail_do_not_count(server, client: Client) -> None:
 def test_more_than_is_let_in_is_answered_to_patient_clients(server) -> None:
     async def ask() -> list[list[SearchResult]]:
         async with AsyncClient(server.grpc_address) as client:
-            many = client.search_many([f"text {n} of many" for n in range(12 * LIMIT)], top=1)
+            many = client.search_many([f"text {n} of many" for n in range(8 * LIMIT)], top=1)
             return await asyncio.gather(many, *(client.search_many([f"text {n}"]) for n in range(2 * LIMIT)))
 
     many, *others = asyncio.run(ask())
-    assert [result.query for result in many] == [f"text {n} of many" for n in range(12 * LIMIT)]
+    assert [result.query for result in many] == [f"text {n} of many" for n in range(8 * LIMIT)]
     assert len(others) == 2 * LIMIT

@@ -181,6 +181,11 @@ def test_queues_of_videos_are_bounded_and_searches_are_counted() -> None:
         assert ("ticket" in ensemble.ensemble_scheduling.step[0].output_map) is counted
 
 
+def test_indexing_stands_back() -> None:
+    nice = {served.name: render(served).parameters["framesift.nice"].string_value for served in PLAN}
+    assert {name for name, value in nice.items() if value} == {"video_decoder", "video_encoder", "gallery_index"}
+
+
 def test_the_embedded_server_batches_texts_of_all_lengths() -> None:
     for served in PLAN:
         usual, embedded = render(served), render(served, "embedded")
