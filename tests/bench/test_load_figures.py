@@ -240,11 +240,14 @@ def test_perf_analyzers_report_is_read_in_milliseconds() -> None:
 
 
 def test_a_level_that_refuses_is_past_the_knee() -> None:
+    latencies = [10.0] * 8 + [15.0, 15.0, 100.0]
     rows = [
-        {"offered_qps": float(rate), "p99_ms": 10.0 + rate / 50, "errors": {}, "requests": 1000, "knee": False}
-        for rate in range(100, 1200, 100)
+        {"offered_qps": 100.0 * place, "p99_ms": latency, "errors": {}, "requests": 1000, "knee": False}
+        for place, latency in enumerate(latencies, start=1)
     ]
+    mark_knee(rows)
+    assert [row["offered_qps"] for row in rows if row["knee"]] == [1000.0]
     for row in rows[8:]:
-        row["errors"] = {"UNAVAILABLE": 200}
+        row.update(errors={"UNAVAILABLE": 200}, knee=False)
     mark_knee(rows)
     assert [row["offered_qps"] for row in rows if row["knee"]] == [800.0]
