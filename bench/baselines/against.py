@@ -20,7 +20,7 @@ from ...export.training.evaluate import encode_texts, score_all
 from ...serving.agreement import compare
 from .driver import Driver, Found, Target
 from .material import Material
-from .services import EAGER, HUGGING_FACE, Service, served
+from .services import EAGER, HUGGING_FACE, Service, served, threads
 
 Row = dict[str, Any]
 Report = Callable[[str], None]
@@ -31,12 +31,16 @@ _WARM_UP_S = 1.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured: every service at every concurrency, ``rounds`` times for ``seconds`` each."""
+    """What is measured: every service at every concurrency, ``rounds`` times for ``seconds`` each.
+
+    ``http_threads`` as in ``services.served``.
+    """
 
     services: tuple[Service, ...]
     concurrencies: tuple[int, ...]
     rounds: int
     seconds: float
+    http_threads: int | None = None
 
 
 def run(plan: Plan, material: Material, model: str, report: Report) -> list[Row]:
@@ -50,8 +54,11 @@ def run(plan: Plan, material: Material, model: str, report: Report) -> list[Row]
         targets: dict[str, Target] = {}
         for service in plan.services:
             report(f"starting {service.name}: {service.what}")
-            targets[service.name] = running.enter_context(served(service, material))
+            targets[service.name] = running.enter_context(served(service, material, plan.http_threads))
         agreed = check(plan.services, targets, material, driver, report)
+        for service in plan.services:
+            if service.protocol == "http":
+                agreed[service.name]["threads"] = threads(targets[service.name])
         rows: list[Row] = []
         named = {"model": model, "videos": len(material.frames)}
         for round_ in range(plan.rounds):

@@ -40,6 +40,7 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 @click.option("--concurrency", default="1,8,32", show_default=True, callback=_numbers, help="Clients at a time.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Of each loop.")
+@click.option("--http-threads", type=click.IntRange(1), help="PyTorch's threads of a search; each service tries.")
 @click.option(
     "--work",
     default="work/bench",
@@ -56,6 +57,7 @@ def against_command(
     concurrency: tuple[int, ...],
     rounds: int,
     seconds: float,
+    http_threads: int | None,
     work: Path,
     results: Path | None,
 ) -> None:
@@ -82,7 +84,7 @@ def against_command(
     opened = bundle_of(bundle or model, work, click.echo)
     random = bundle is None and model == VIT_B32
     material = prepare(opened, videos, work / f"material-{name}-{videos}", random=random, report=click.echo)
-    rows = run(Plan(tuple(chosen), concurrency, rounds, seconds), material, name, click.echo)
+    rows = run(Plan(tuple(chosen), concurrency, rounds, seconds, http_threads), material, name, click.echo)
     click.echo("\n" + table(rows))
     if results is not None:
         click.echo(f"written to {results_file.write('against', rows, results)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import faiss
 import numpy as np
 
@@ -34,4 +32,4 @@ def searcher(material: Material) -> http_service.Search:
 
 
 if __name__ == "__main__":
-    http_service.run(searcher, threads=len(os.sched_getaffinity(0)))
+    http_service.run(searcher)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from statistics import median
 
 import torch
 import uvicorn
@@ -18,6 +20,8 @@ from .material import Material
 
 Found = tuple[list[str], list[float]]
 Search = Callable[[str, int], Found]
+
+_TRIED = 5
 
 
 class Query(BaseModel):
@@ -34,8 +38,11 @@ class Hits(BaseModel):
     scores: list[float]
 
 
-def app(search: Search, at_once: int) -> FastAPI:
-    """``POST /search`` and ``GET /health``; at most ``at_once`` searches run at a time, others wait in line."""
+def app(search: Search, threads: int, at_once: int) -> FastAPI:
+    """``POST /search`` and ``GET /health``; at most ``at_once`` searches run at a time, others wait in line.
+
+    ``threads`` of a search are told by the health.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,8 +54,8 @@ def app(search: Search, at_once: int) -> FastAPI:
         ids, scores = search(query.text, query.top)
         return Hits(ids=ids, scores=scores)
 
-    async def health() -> dict[str, bool]:
-        return {"ready": True}
+    async def health() -> dict[str, int]:
+        return {"threads": threads}
 
     served = FastAPI(lifespan=lifespan)
     served.add_api_route("/search", answer, methods=["POST"])
@@ -56,21 +63,33 @@ def app(search: Search, at_once: int) -> FastAPI:
     return served
 
 
-def run(make: Callable[[Material], Search], threads: int) -> None:
-    """The ``main`` of a service: ``FOLDER --port P [--threads T]``, until it is told to end.
-
-    Args:
-        make: the search function over a folder of material.
-        threads: of one search by default; as many searches run at once as give every core a thread.
-    """
+def run(make: Callable[[Material], Search]) -> None:
+    """The ``main`` of a service: ``FOLDER --port P [--threads T]``, until it is told to end."""
     parser = argparse.ArgumentParser(description=make.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=threads, help="threads of one search")
+    parser.add_argument("--threads", type=int, help="of one search; what is faster if not given, one or every core")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    at_once = max(1, len(os.sched_getaffinity(0)) // given.threads)
-    with torch.inference_mode():
-        search = make(Material.open(given.folder))
-    served = app(search, at_once)
+    material = Material.open(given.folder)
+    cores = len(os.sched_getaffinity(0))
+    search = make(material)
+    threads = given.threads or fastest(search, material.queries[:_TRIED], sorted({1, cores}))
+    torch.set_num_threads(threads)
+    # As many searches at once as give every core a thread.
+    served = app(search, threads, max(1, cores // threads))
     uvicorn.run(served, host="127.0.0.1", port=given.port, workers=1, log_level="warning", access_log=False)
+
+
+def fastest(search: Search, queries: Sequence[str], choices: Sequence[int]) -> int:
+    """The number of PyTorch's threads, of ``choices``, with which the median of some searches takes the least time.
+
+    Two threads pay for a large model; a small one waits longer for the second than it gains.
+    """
+    times: dict[int, list[float]] = {threads: [] for threads in choices}
+    for query in queries:
+        for threads in choices:
+            torch.set_num_threads(threads)
+            started = time.perf_counter()
+            search(query, 10)
+            times[threads].append(time.perf_counter() - started)
+    return min(choices, key=lambda threads: median(times[threads]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import signal
 import socket
@@ -84,8 +85,11 @@ def demand_libraries(services: list[Service]) -> None:
 
 
 @contextlib.contextmanager
-def served(service: Service, material: Material) -> Iterator[Target]:
+def served(service: Service, material: Material, http_threads: int | None = None) -> Iterator[Target]:
     """The service over the material, ready to be asked, while the block runs.
+
+    Args:
+        http_threads: PyTorch's threads of a search behind HTTP; such a service chooses what is faster if not given.
 
     Raises:
         ServerStartError: it did not start; the message ends with its log.
@@ -105,6 +109,7 @@ def served(service: Service, material: Material) -> Iterator[Target]:
                 str(material.root),
                 "--port",
                 target.address.rpartition(":")[2],
+                *(("--threads", str(http_threads)) if http_threads and service.protocol == "http" else ()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -134,22 +139,23 @@ def _wait(process: subprocess.Popen[bytes], service: Service, target: Target, lo
         time.sleep(0.1)
 
 
-def _ready(target: Target) -> bool:
-    if target.protocol == "http":
-        return _healthy(target.address)
-    with Client(target.address, timeout_s=1.0) as client:
-        return client.ready()
-
-
-def _healthy(address: str) -> bool:
-    connection = HTTPConnection(address, timeout=1.0)
+def threads(target: Target) -> int | None:
+    """PyTorch's threads of a search, which a service behind HTTP tells once it is ready; None otherwise."""
+    connection = HTTPConnection(target.address, timeout=1.0)
     try:
         connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
-        return False
+        return int(json.loads(connection.getresponse().read())["threads"])
+    except (OSError, HTTPException, ValueError):
+        return None
     finally:
         connection.close()
+
+
+def _ready(target: Target) -> bool:
+    if target.protocol == "http":
+        return threads(target) is not None
+    with Client(target.address, timeout_s=1.0) as client:
+        return client.ready()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
