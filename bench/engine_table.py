@@ -35,7 +35,7 @@ from ..export.onnx import write_graphs
 from ..export.systems.contract import System
 from ..export.systems.dong2026 import Config, Dong2026
 from ..export.systems.factorised import Factorised
-from ..export.tensorrt.build import PRECISIONS, typed_source
+from ..export.tensorrt.build import TYPED, typed_source
 from ..export.tensorrt.builder import Settings, build_engine
 from ..export.tensorrt.flavours import RTX
 from ..export.tensorrt.profiles import default_limits, profile
@@ -102,7 +102,7 @@ def _system(name: str, small: ModuleType) -> System:
 def rows(name: str, bundle: Bundle, targets: tuple[str, ...]) -> Iterator[Row]:
     """One row for every graph and precision of a bundle."""
     limits = default_limits(bundle.manifest)
-    for precision in PRECISIONS:
+    for precision in TYPED:
         for graph in GRAPHS:
             row: Row = {"system": name, "graph": graph, "precision": precision, "targets": list(targets)}
             with TemporaryDirectory() as scratch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,16 @@ from .. import parity
 from ..build import WEIGHTS, eager_system
 from ..bundle.errors import ParityError, PrecisionError
 from ..bundle.manifest import Manifest
-from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from ..bundle.ports import SCORER
 from ..bundle.store import Bundle, seal, sha256, staged
 from ..parity_rows import Row, rows_of
-from .calibration import CalibrationSet
+from .calibration import CalibrationSet, Feeds
+from .fitting import TOWERS, fitted
 from .gate import Gate
-from .int8 import Scheme, cpu_graph, quantisable_stages
-from .verdict import Limits, StageError, Verdict, demand
+from .int8 import Scheme, cpu_graph
+from .verdict import Limits
 
 PRECISION, INT8 = "precision", "int8"
-_TOWERS = (TEXT_ENCODER, VIDEO_ENCODER)
-# Activations of a static scheme are ranged over so many inputs.
-_RANGED = 32
 # How much further than its worst recorded output a quantised graph may be from the eager model on other random inputs;
 # another model's weights would show as an error of one.
 _SLACK = 5.0
@@ -42,9 +40,8 @@ def int8_bundle(
 ) -> Bundle:
     """Quantise a bundle's towers for ONNX Runtime's CPU; the new bundle appears only if it ranks well enough.
 
-    Where the gate does not hold with all stages in 8 bits, the one that adds most to the error goes back to float32,
-    one after another, until it holds or half of them are float32. The scorer stays as it is. The records differ from
-    the float32 bundle's, so the fingerprint does too, and galleries can't be mixed.
+    Stages go back to float32 as ``fitting.fitted`` says. The scorer stays as it is. The records differ from the float32
+    bundle's, so the fingerprint does too, and galleries can't be mixed.
 
     Args:
         inputs: what to range activations and to judge by; see ``calibration_inputs``. Other videos than a model is for
@@ -62,7 +59,11 @@ def int8_bundle(
     with staged(out, overwrite=overwrite) as folder:
         for name in (WEIGHTS, f"{SCORER}.onnx", bundle.manifest.tokenizer.merges):
             shutil.copyfile(bundle.file(name), folder / name)
-        floating, verdict = _fitted(bundle, gate, folder, scheme, report)
+
+        def write(source: Path, to: Path, feeds: Sequence[Feeds], floating: Collection[str]) -> None:
+            cpu_graph(source, to, feeds, scheme=scheme, floating=floating)
+
+        floating, verdict = fitted(gate, folder, INT8, write, report=report)
         report("comparing every graph with eager float64, for the record")
         rows = list(parity.compare_graphs(eager_system(bundle), folder, seed=0))
         made = {
@@ -115,55 +116,15 @@ def demand_recorded(rows: Sequence[Row], manifest: Manifest) -> None:
     for row in rows_of(manifest.parity):
         graph = row.stage.partition(" ")[0]
         known[graph] = max(known.get(graph, 0.0), row.rms_error)
-    limits = {graph: _SLACK * error for graph, error in known.items() if graph in _TOWERS}
+    limits = {graph: _SLACK * error for graph, error in known.items() if graph in TOWERS}
     far = [row for row in rows if not (row.ok or row.rms_error <= limits.get(row.stage.partition(" ")[0], 0.0))]
     if far:
         listing = "; ".join(f"{row.stage}: RMS {row.rms_error:.1e}" for row in far)
         raise ParityError(f"the quantised graphs are not those that were made: {listing}")
 
 
-def _fitted(
-    bundle: Bundle, gate: Gate, folder: Path, scheme: Scheme, report: Callable[[str], None]
-) -> tuple[dict[str, list[str]], Verdict]:
-    """Write both towers into ``folder`` with as few stages in float32 as the gate asks for."""
-    feeds = {TEXT_ENCODER: gate.inputs.texts[:_RANGED], VIDEO_ENCODER: gate.inputs.videos[:_RANGED]}
-    known = {graph: quantisable_stages(bundle.graph(graph)) for graph in _TOWERS}
-    floating: dict[str, list[str]] = {graph: [] for graph in _TOWERS}
-    changed: Sequence[str] = _TOWERS
-    while True:
-        for graph in changed:
-            report(f"quantising the {graph}")
-            source, out = bundle.graph(graph), folder / f"{graph}.onnx"
-            cpu_graph(source, out, feeds[graph], scheme=scheme, floating=floating[graph])
-        verdict = gate.judge(folder, INT8)
-        report(verdict.describe())
-        spent = 2 * sum(map(len, floating.values())) >= sum(map(len, known.values()))
-        if verdict.ok or spent:
-            demand(verdict)
-            return floating, verdict
-        worst = _adds_most(verdict, known, floating)
-        report(f"{worst.stage} of the {worst.graph} goes back to float32")
-        floating[worst.graph].append(worst.stage)
-        changed = (worst.graph,)
-
-
-def _adds_most(
-    verdict: Verdict, known: Mapping[str, Sequence[str]], floating: Mapping[str, Sequence[str]]
-) -> StageError:
-    """The quantised stage after which the squared error has grown most."""
-    best, most, before, graph = verdict.stages[0], -1.0, 0.0, ""
-    for stage in verdict.stages:
-        before = before if stage.graph == graph else 0.0
-        graph = stage.graph
-        added = stage.error**2 - before**2
-        if added > most and stage.stage in known[graph] and stage.stage not in floating[graph]:
-            best, most = stage, added
-        before = stage.error
-    return best
-
-
 def _fingerprint(manifest: Manifest, folder: Path) -> str:
     digest = hashlib.sha256(f"{manifest.fingerprint} {INT8}".encode())
-    for graph in _TOWERS:
+    for graph in TOWERS:
         digest.update(sha256(folder / f"{graph}.onnx").encode())
     return digest.hexdigest()

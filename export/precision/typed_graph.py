@@ -46,8 +46,6 @@ def typed_graph(source: Path, out: Path, precision: str) -> None:
     if precision in COPIED:
         shutil.copyfile(source, out)
         return
-    if precision == "fp8":
-        raise PrecisionError("fp8 is not supported: no library that quantises to fp8 without CUDA is at hand; use int8")
     if precision not in LOW:
         raise PrecisionError(f"the precision {precision!r} is unknown, known: {', '.join(PRECISIONS)}")
     model = load_folded(source)

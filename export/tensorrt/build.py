@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,11 +21,16 @@ from .profiles import Limits, default_limits, profile
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from ..precision.calibration import Feeds
     from ..precision.gate import Gate
+    from ..precision.int8 import Bits
+    from ..precision.verdict import Verdict
 
 # Strongly typed float32 graphs: they are the bundle's own.
 _AS_EXPORTED = ("fp32", "tf32")
-PRECISIONS = (*_AS_EXPORTED, "fp16", "bf16")
+TYPED = (*_AS_EXPORTED, "fp16", "bf16")
+QUANTISED: tuple[Bits, ...] = ("int8", "fp8")
+PRECISIONS = (*TYPED, *QUANTISED)
 
 
 def build_engines(
@@ -37,13 +42,15 @@ def build_engines(
     overwrite: bool = False,
     gate: Callable[[], Gate] | None = None,
     progress: Callable[[str], Progress] = lambda _: lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Engines:
     """Build the engines of a bundle into its folder; they appear there only if every graph was built.
 
     Args:
         limits: the largest calls; ``default_limits`` where None.
         gate: called, where the precision is not fp32, for what judges the graphs before they are built; without it they
-            are built as they are.
+            are built as they are. Eight bits need it: its inputs range the activations.
+        report: called with a line for every step of quantising.
         progress: called with the name of each graph before it is built; what it returns is called as that goes on.
 
     Raises:
@@ -63,8 +70,7 @@ def build_engines(
     target = folder_of(bundle, flavour.name, settings.precision, settings.targets)
     check_free(target, overwrite=overwrite)
     with staged(target, overwrite=overwrite, marker=MANIFEST) as folder, TemporaryDirectory() as scratch:
-        sources = {graph: typed_source(bundle, graph, settings.precision, Path(scratch)) for graph in GRAPHS}
-        verdict = _judged(gate(), sources, settings.precision) if gate and settings.precision != "fp32" else None
+        sources, verdict = _sources(bundle, settings.precision, Path(scratch), gate, report)
         engines = {}
         for graph in GRAPHS:
             ranges = profile(graph, bundle.manifest, limits)
@@ -112,14 +118,45 @@ def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> P
     return out
 
 
-def _judged(gate: Gate, sources: Mapping[str, Path], precision: str) -> Mapping[str, Any]:
-    """What the gate found, without its stages, for the manifest."""
+def _sources(
+    bundle: Bundle,
+    precision: str,
+    scratch: Path,
+    gate: Callable[[], Gate] | None,
+    report: Callable[[str], None],
+) -> tuple[dict[str, Path], Mapping[str, Any] | None]:
+    """The ONNX file of every graph, and for the manifest what the gate found of them, without its stages."""
+    if precision in QUANTISED:
+        if gate is None:
+            raise EngineError(f"{precision} needs videos and captions to range activations by")
+        return _quantised(bundle, precision, scratch, gate(), report)
+    sources = {graph: typed_source(bundle, graph, precision, scratch) for graph in GRAPHS}
+    if gate is None or precision == "fp32":
+        return sources, None
     from ..precision.verdict import demand
 
     (folder,) = {path.parent for path in sources.values()}
     # Casts and products are rehearsed as they stand, without a CPU's fusions.
-    verdict = gate.judge(folder, precision, optimise=False)
+    verdict = gate().judge(folder, precision, optimise=False)
     demand(verdict)
+    return sources, _told(verdict)
+
+
+def _quantised(
+    bundle: Bundle, bits: Bits, scratch: Path, gate: Gate, report: Callable[[str], None]
+) -> tuple[dict[str, Path], Mapping[str, Any]]:
+    from ..precision.fitting import TOWERS, fitted
+    from ..precision.int8 import qdq_graph
+
+    def write(source: Path, out: Path, feeds: Sequence[Feeds], floating: Collection[str]) -> None:
+        qdq_graph(source, out, feeds, bits=bits, floating=floating)
+
+    floating, verdict = fitted(gate, scratch, bits, write, optimise=False, report=report)
+    sources = {graph: scratch / f"{graph}.onnx" if graph in TOWERS else bundle.graph(graph) for graph in GRAPHS}
+    return sources, {**_told(verdict), "floating": floating}
+
+
+def _told(verdict: Verdict) -> dict[str, Any]:
     return {key: value for key, value in verdict.as_json().items() if key != "stages"}
 
 

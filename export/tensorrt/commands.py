@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Written here once more, because --help must wait for nothing; a test compares them with what the builder knows.
 FLAVOURS = ("tensorrt", "rtx")
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
 HARDWARE = ("same_gpu", "same_compute_capability", "ampere_plus")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -89,8 +89,9 @@ def build_command(
     on any machine for the GPUs given with --target, and compiles the rest when an engine is first run.
 
     fp32 computes in float32, tf32 in TensorFloat-32 where the GPU has it; fp16 and bf16 compute the large products in
-    16 bits and keep norms, softmax and records in float32. All but fp32 are judged first: up to 200 videos are ranked
-    by the rounded graphs on this machine's CPU, and nothing is built where the ranking suffers.
+    16 bits and keep norms, softmax and records in float32; int8 and fp8 compute those of the towers' blocks in 8 bits.
+    All but fp32 are judged first: up to 200 videos are ranked by the rounded graphs on this machine's CPU. In 8 bits
+    blocks go back to float32 until the ranking holds; nothing is built where it suffers.
 
     Engines carry hashes of the graphs they were built from and are refused where they don't fit.
 
@@ -100,6 +101,7 @@ def build_command(
       framesift build bundles/demo --precision tf32 --timing-cache timings.bin
       framesift build bundles/demo --flavour rtx --target sm_89 --target sm_120
       framesift build bundles/mine --precision bf16 --videos videos/ --captions captions.json
+      framesift build bundles/demo --flavour rtx --target sm_89 --precision int8
       framesift build bundles/demo --hardware ampere_plus --version-compatible --workspace 4G
     """
     from ..bundle.store import Bundle
@@ -134,7 +136,7 @@ def build_command(
 
     with _Bars() as bars:
         engines = build_engines(
-            opened, named(flavour), settings, limits, overwrite=overwrite, gate=gate, progress=bars.start
+            opened, named(flavour), settings, limits, overwrite=overwrite, gate=gate, progress=bars.start, report=say
         )
     click.echo(_summary(engines))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from onnx import TensorProto, numpy_helper
 from framesift.__main__ import main
 from framesift.export import parity
 from framesift.export.build import eager_system
-from framesift.export.bundle.errors import ParityError, PrecisionError
+from framesift.export.bundle.errors import EngineError, ParityError, PrecisionError
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.export.corpus.manifest import Clip
@@ -26,6 +27,9 @@ from framesift.export.precision.int8_bundle import demand_recorded, describe_int
 from framesift.export.precision.runners import graph_runner
 from framesift.export.precision.stages import is_block, stage_of
 from framesift.export.precision.verdict import Limits, relative_error
+from framesift.export.tensorrt.build import build_engines
+from framesift.export.tensorrt.builder import Settings
+from framesift.export.tensorrt.flavours import RTX
 
 pytestmark = pytest.mark.long
 
@@ -66,6 +70,37 @@ def test_explicit_qdq_surrounds_the_blocks_products_alone(
             assert not numpy_helper.to_array(zero).any()
     verdict = Gate(bundle, inputs, LIMITS).judge(tmp_path, "int8", optimise=False)
     assert 1e-3 < verdict.errors["scorer.scores"] < 0.1
+
+
+def test_eight_bits_can_be_floating_point(bundle: Bundle, inputs: CalibrationSet, tmp_path: Path) -> None:
+    out = tmp_path / f"{TEXT_ENCODER}.onnx"
+    qdq_graph(bundle.graph(TEXT_ENCODER), out, inputs.texts[:4], bits="fp8")
+    model = onnx.load(out)
+    types = {t.name: t.data_type for t in model.graph.initializer}
+    steps = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(steps) >= 3 * 8
+    assert {types[node.input[2]] for node in steps} == {TensorProto.FLOAT8E4M3FN}
+    verdict = Gate(bundle, inputs, LIMITS).judge(tmp_path, "fp8", optimise=False)
+    assert 1e-2 < verdict.errors["scorer.scores"] < 0.2
+
+
+@pytest.mark.slow
+def test_engines_in_eight_bits_are_built_behind_the_gate(
+    bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
+    shutil.copytree(bundle.root, tmp_path / "demo")
+    copy, settings = Bundle.open(tmp_path / "demo"), Settings(precision="int8", targets=("sm_89",))
+    with pytest.raises(EngineError, match="int8 needs videos and captions"):
+        build_engines(copy, RTX, settings)
+    strict = Limits(overlap=1.0, recall_loss=-100)
+    with pytest.raises(PrecisionError, match="the ranking suffers in int8"):
+        build_engines(copy, RTX, settings, gate=lambda: Gate(copy, inputs, strict))
+    assert not (copy.root / "engines").exists() or not list((copy.root / "engines").iterdir())
+    made = build_engines(copy, RTX, settings, gate=lambda: Gate(copy, inputs, LIMITS)).manifest
+    assert made.gate is not None
+    assert made.gate["precision"] == "int8"
+    assert set(made.gate["floating"]) == {TEXT_ENCODER, VIDEO_ENCODER}
 
 
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])
