@@ -17,6 +17,8 @@ from ...serving.serve import running
 from .gallery import synthetic
 from .processes import server_on
 
+_READY_S = 10.0
+
 
 @dataclass(frozen=True)
 class Target:
@@ -55,5 +57,5 @@ def existing(address: str, metrics: str | None = None) -> Iterator[Target]:
         ServerUnavailable: it does not answer.
     """
     with Client(address) as client:
-        client.wait_ready(5.0)
+        client.wait_ready(_READY_S)
         yield Target(address, metrics, server_on(address), address, client.lookup([]).count)
