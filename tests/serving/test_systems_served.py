@@ -40,6 +40,9 @@ NAMES = {
     "stan": ("stan", False),
     "mug-stan": ("mugstan", False),
 }
+# Each of these is served in the same way as one that the usual tests run.
+LEFT = ("clip4clip seqTransf", "dgl transformer", "mug-stan")
+SYSTEMS = [pytest.param(name, marks=pytest.mark.slow) if name in LEFT else name for name in NAMES]
 VIDEOS, QUERIES = 8, 6
 # Longer than every text tower here reads: the tokenizer's cut and STAN's slice take part.
 LONG = "a " * 40 + "circle"
@@ -57,7 +60,7 @@ class Served:
     scores: NDArray[Any]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=SYSTEMS)
 def served(request: pytest.FixtureRequest, clips: list, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     name, folder = request.param, tmp_path_factory.mktemp("served")
     checkpoint, merges = write_checkpoint(name, folder)
