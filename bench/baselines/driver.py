@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ...export.bundle.errors import ServerError
 Protocol = Literal["client", "http", "pytriton"]
 Found = tuple[list[str], list[float]]
 Ask = Callable[[str], Awaitable[Found]]
+Result = TypeVar("Result")
 
 TOP = 10
 # The name under which PyTriton serves the search.
@@ -90,7 +91,7 @@ class Driver:
 
 
 def _measure(target: Target, queries: list[str], concurrency: int, seconds: float) -> Measured:
-    return asyncio.run(closed_loop(target, queries, concurrency, seconds))
+    return _told(target, closed_loop(target, queries, concurrency, seconds))
 
 
 def _answers(target: Target, queries: list[str]) -> list[Found]:
@@ -98,8 +99,12 @@ def _answers(target: Target, queries: list[str]) -> list[Found]:
         async with _asking(target) as ask:
             return [await ask(query) for query in queries]
 
+    return _told(target, ask_all())
+
+
+def _told(target: Target, work: Coroutine[Any, Any, Result]) -> Result:
     try:
-        return asyncio.run(ask_all())
+        return asyncio.run(work)
     except Exception as error:
         # Some libraries' exceptions can't travel between processes.
         raise ServerError(f"{target.address} did not answer: {error}") from None
