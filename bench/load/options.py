@@ -49,7 +49,11 @@ def server_options(command: Command) -> Command:
                 "--clients", default=2, show_default=True, type=click.IntRange(1, 64), help="Client processes."
             ),
             click.option(
-                "--timeout", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Seconds."
+                "--timeout",
+                default=30.0,
+                show_default=True,
+                type=click.FloatRange(0, min_open=True),
+                help="Seconds for an answer.",
             ),
             click.option(
                 "--out",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...export.bundle.errors import ServerError
 from .clients import Clients
 from .curve import knee
 from .windows import Observer, Row, closed, opened
@@ -71,5 +72,12 @@ def warm_up(observer: Observer, clients: Clients) -> None:
 
 
 def saturation(rows: Sequence[Row]) -> float:
-    """The most answers a second of closed loops."""
-    return float(max(row["qps"] for row in rows))
+    """The most answers a second of closed loops.
+
+    Raises:
+        ServerError: there was none.
+    """
+    most = float(max(row["qps"] for row in rows))
+    if not most:
+        raise ServerError(f"the server answered no request in time; it failed with {rows[0]['errors']}")
+    return most

@@ -100,10 +100,10 @@ def search_requests(work: Work) -> Iterator[Encoded]:
 
 
 def index_requests(work: Work) -> Iterator[Encoded]:
-    """Endless requests, each with an id of its own."""
-    uploads = [read_video(path) for path in work.videos]
-    for number, upload in zip(itertools.count(), itertools.cycle(uploads)):
-        name = f"{PREFIX}{work.seed}-{number % len(uploads) if work.renew else number}-{upload.id}"
+    """Endless requests; a user's videos may be more than memory holds, so each is read when its turn has come."""
+    for number, path in zip(itertools.count(), itertools.cycle(work.videos)):
+        upload = read_video(path)
+        name = f"{PREFIX}{work.seed}-{number % len(work.videos) if work.renew else number}-{upload.id}"
         call = wire.index_call(Upload(upload.data, name, upload.source), None, None, None)
         yield serialised(call), call.read
 
