@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -29,6 +30,7 @@ _START_S = 120.0
 _STOP_S = 15.0
 # PyTriton's server listens on three ports.
 _PORTS = 3
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,18 @@ def served(service: Service, material: Material, http_threads: int | None = None
             stderr=subprocess.STDOUT,
             env=_environment(),
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     try:
         _wait(process, service, target, log)
         yield target
     finally:
         _end(process)
+
+
+def _end_with_parent() -> None:
+    """In a service's process: be told to end when the benchmark is killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:
