@@ -38,7 +38,7 @@ def latency_against_load(rows: Rows) -> Figure | None:
 def waterfall(rows: Rows) -> Figure | None:
     """One search at concurrency 1: the stages in process, one after another, and what it takes served."""
     steps = search_stages(rows["stages"])
-    served = {row["model"]: row for row in rows["load"] if row["loop"] == "closed" and row["concurrency"] == 1}
+    served = alone(rows["load"])
     both = [model for model in steps if model in served]
     if not both:
         return None
@@ -53,6 +53,12 @@ def waterfall(rows: Rows) -> Figure | None:
         axes.axvline(2 * left, color="0.8", linewidth=1)
     axes.legend()
     return figure
+
+
+def alone(found: Sequence[Row]) -> dict[str, Row]:
+    """For each model the closed loop of one search at a time."""
+    loops = [row for row in found if row["scenario"] == "search" and row["loop"] == "closed"]
+    return {row["model"]: row for row in loops if row["concurrency"] == 1}
 
 
 def search_stages(found: Sequence[Row]) -> dict[str, dict[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..rows import Row
-from .figures import Rows, saturated, search_stages
+from .figures import Rows, alone, saturated, search_stages
 
 Lines = list[list[str]]
 Tabling = Callable[[Rows], Lines | None]
@@ -43,7 +43,7 @@ def load(rows: Rows) -> Lines | None:
 def waterfall(rows: Rows) -> Lines | None:
     """The stages of one search, their sum, and the search served."""
     steps = search_stages(rows["stages"])
-    served = {row["model"]: row for row in rows["load"] if row["loop"] == "closed" and row["concurrency"] == 1}
+    served = alone(rows["load"])
     both = [model for model in steps if model in served]
     if not both:
         return None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +28,7 @@ MAX_BATCH = 1 << 20
 
 _TABLE = "videos"
 _LOCK = ".lock"
+_CACHE = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Gallery:
         with exclusive(root / _LOCK, LOCK_WAIT_S):
             if not _has_table(root):
                 with gallery_failures(f"creating the gallery in {root}"):
-                    lancedb.connect(root).create_table(_TABLE, schema=wanted.schema())
+                    _connect(root).create_table(_TABLE, schema=wanted.schema())
         gallery = Gallery.existing(root)
         if gallery.layout != wanted:
             raise GalleryMismatch(
@@ -184,8 +185,18 @@ class Gallery:
             yield self._table
 
 
+@cache
+def _session() -> Any:
+    # What LanceDB remembers of every version of the table would fill a gigabyte, 85 kB a commit.
+    return lancedb.Session(index_cache_size_bytes=_CACHE, metadata_cache_size_bytes=_CACHE)
+
+
+def _connect(root: Path) -> Any:
+    return lancedb.connect(root, session=_session())
+
+
 def _open_table(root: Path) -> Any:
-    return lancedb.connect(root).open_table(_TABLE)
+    return _connect(root).open_table(_TABLE)
 
 
 def _has_table(root: Path) -> bool:
