@@ -172,4 +172,4 @@ def _finish(kind: str, rows: list[Row], named: dict[str, Any]) -> None:
     for row in knees:
         click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
     show_verdict(rows[-1])
-    click.echo(f"rows in {write(kind, rows, results(named['out']))}")
+    click.echo(f"rows in {write(kind, rows, results(named['results']))}")

@@ -56,7 +56,7 @@ def server_options(command: Command) -> Command:
                 help="Seconds for an answer.",
             ),
             click.option(
-                "--out",
+                "--results",
                 type=_FOLDER,
                 help="Folder of the rows. [default: bench/results of a checkout, or bench-results]",
             ),
@@ -90,9 +90,9 @@ def texts(file: Path | None) -> list[str]:
     return queries.generate() if file is None else queries.read(file)
 
 
-def results(out: Path | None) -> Path:
-    """The folder of ``--out``."""
-    return out or (RESULTS if _CHECKOUT.is_file() else Path("bench-results"))
+def results(given: Path | None) -> Path:
+    """The folder of ``--results``."""
+    return given or (RESULTS if _CHECKOUT.is_file() else Path("bench-results"))
 
 
 def show(row: Row) -> None:
