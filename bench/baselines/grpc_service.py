@@ -27,6 +27,7 @@ from ...serving.gallery.packing import pack_joined, pack_rows
 from ...serving.gallery.ranking import Ranked
 from .engines import Engines
 from .material import Material
+from .parent import end_with_parent
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -128,6 +129,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
+    end_with_parent()
     asyncio.run(_serve(Engines(Material.open(given.folder)), given.port))
 
 

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from .material import Material
+from .parent import end_with_parent
 
 Found = tuple[list[str], list[float]]
 Search = Callable[[str, int], Found]
@@ -70,6 +71,7 @@ def run(make: Callable[[Material], Search]) -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--threads", type=int, help="of one search; what is faster if not given, one or every core")
     given = parser.parse_args()
+    end_with_parent()
     material = Material.open(given.folder)
     cores = len(os.sched_getaffinity(0))
     search = make(material)

@@ -17,6 +17,7 @@ from ...export.bundle.ports import IDS, SCORES, TEXT, TOP
 from .driver import PYTRITON_MODEL
 from .engines import Engines
 from .material import Material
+from .parent import end_with_parent
 
 _MOST = 32
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True, help="gRPC; HTTP and metrics take the next two.")
     given = parser.parse_args()
+    end_with_parent()
     engines = Engines(Material.open(given.folder))
     config = TritonConfig(
         grpc_address="127.0.0.1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -17,11 +16,14 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
 from ...export.bundle.errors import ServerStartError
 from ...serving.client.sync import Client
 from ...serving.serve import running
 from ...serving.server.layout import libpython_folder
-from .driver import Protocol, Target
+from .driver import PYTRITON_MODEL, Protocol, Target
 from .material import Material
 
 FRAMESIFT, EAGER, HUGGING_FACE = "framesift", "eager-fastapi", "hf-faiss-fastapi"
@@ -30,7 +32,6 @@ _START_S = 120.0
 _STOP_S = 15.0
 # PyTriton's server listens on three ports.
 _PORTS = 3
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -118,18 +119,12 @@ def served(service: Service, material: Material, http_threads: int | None = None
             stderr=subprocess.STDOUT,
             env=_environment(),
             start_new_session=True,
-            preexec_fn=_end_with_parent,
         )
     try:
         _wait(process, service, target, log)
         yield target
     finally:
         _end(process)
-
-
-def _end_with_parent() -> None:
-    """In a service's process: be told to end when the benchmark is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _environment() -> dict[str, str]:
@@ -162,6 +157,11 @@ def threads(target: Target) -> int | None:
 def _ready(target: Target) -> bool:
     if target.protocol == "http":
         return threads(target) is not None
+    if target.protocol == "pytriton":
+        # Its server is ready before the function that it serves.
+        with InferenceServerClient(target.address) as server, contextlib.suppress(InferenceServerException):
+            return bool(server.is_model_ready(PYTRITON_MODEL, client_timeout=1.0))
+        return False
     with Client(target.address, timeout_s=1.0) as client:
         return client.ready()
 
