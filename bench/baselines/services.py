@@ -25,6 +25,7 @@ from ...serving.serve import running
 from ...serving.server.layout import libpython_folder
 from .driver import PYTRITON_MODEL, Protocol, Target
 from .material import Material
+from .parent import PARENT_VARIABLE
 
 FRAMESIFT, EAGER, HUGGING_FACE = "framesift", "eager-fastapi", "hf-faiss-fastapi"
 GRPC_AIO, PYTRITON = "grpc-aio", "pytriton"
@@ -130,7 +131,8 @@ def served(service: Service, material: Material, http_threads: int | None = None
 def _environment() -> dict[str, str]:
     """This process's, and where this Python's library lies: PyTriton's server would take any other that it finds."""
     libraries = [str(libpython_folder() or ""), os.environ.get("LD_LIBRARY_PATH", "")]
-    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
+    parent = {PARENT_VARIABLE: str(os.getpid())}
+    return {**os.environ, **parent, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
 
 
 def _wait(process: subprocess.Popen[bytes], service: Service, target: Target, log: Path) -> None:
