@@ -46,7 +46,7 @@ _EXTRAS = {
     **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors"), "export"),
     **dict.fromkeys(("lancedb", "pyarrow"), "server"),
     **dict.fromkeys(("matplotlib", "psutil"), "bench"),
-    **dict.fromkeys(("faiss", "fastapi", "transformers", "uvicorn"), "baselines"),
+    **dict.fromkeys(("aiohttp", "faiss", "fastapi", "transformers", "uvicorn"), "baselines"),
     **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime"), "export,server"),
 }
 

@@ -1,4 +1,4 @@
-"""Ranking with a copy of the gallery on a device follows the views that it is given: the GPU of this machine, if any."""
+"""A gallery copied to a device is ranked as the views say that are given: on the GPU of this machine, if any."""
 
 from __future__ import annotations
 
