@@ -19,6 +19,7 @@ from ...export.bundle.ports import (
     SCORER,
     SCORES,
     TEXT_ENCODER,
+    TICKET,
     TIMESTAMPS,
     TOP,
     VERSION,
@@ -35,7 +36,7 @@ from ..gallery.scorer import OnnxScorer
 from ..gallery.snapshot import Snapshot, View
 from ..gallery.topk_ranking import TopKRanker
 from .base import Arrays, Backend
-from .turnstile import TICKET, Out
+from .turnstile import Out
 
 _THREADS = 2
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest, ServerUnavailable
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS
+from ...export.bundle.ports import TEXT, TEXT_LENGTH, TICKET, TOKEN_IDS
 from ...export.bundle.store import MANIFEST
 from ...export.bundle.text import Tokenizer
 from ...export.bundle.words import decode_text
 from .base import Arrays, Backend
-from .turnstile import TICKET, UNDER_WAY, Out, Turnstile
+from .turnstile import UNDER_WAY, Out, Turnstile
 
 
 class TokenizerBackend(Backend):

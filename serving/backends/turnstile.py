@@ -21,7 +21,6 @@ from pathlib import Path
 
 from .heartbeat import VARIABLE
 
-TICKET = "ticket"
 # Parameter of the tokenizer's configuration: how many texts of searches may be under way before others are refused.
 UNDER_WAY = "framesift.under_way"
 

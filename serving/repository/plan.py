@@ -29,6 +29,7 @@ from ...export.bundle.ports import (
     TEXT,
     TEXT_ENCODER,
     TEXT_LENGTH,
+    TICKET,
     TIMESTAMPS,
     TOP,
     VERSION,
@@ -38,7 +39,7 @@ from ...export.bundle.ports import (
     Port,
 )
 from ..backends.base import NICE
-from ..backends.turnstile import TICKET, UNDER_WAY
+from ..backends.turnstile import UNDER_WAY
 from ..gallery.formulas import CROSS_ENCODER, pair_floats
 
 VIDEO_DECODER = "video_decoder"

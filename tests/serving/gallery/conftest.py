@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
+from framesift.export.systems.factorised import topk_attention_ports
+from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.serving.gallery.layout import GalleryRecord
 
 from ..toy_ports import toy_manifest
@@ -46,3 +48,18 @@ def make_record() -> MakeRecord:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "gallery"
+
+
+@pytest.fixture
+def topk_manifest() -> Manifest:
+    """Of a model whose text-conditioned attention keeps 2 of 5 frames of 64 dimensions."""
+    return Manifest(
+        system="dong2026",
+        scorer="topk_attention",
+        fingerprint="model-a",
+        embed_dim=64,
+        frames=FrameProfile(count=5, size=32),
+        tokenizer=TokenizerProfile(),
+        graphs=topk_attention_ports(HeadShape(5, 64, 2), 32),
+        config={"top_k": 2, "heads": 1},
+    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
-from framesift.export.systems.factorised import topk_attention_ports
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
@@ -18,17 +17,7 @@ SHAPE = HeadShape(5, 64, 2)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_growing_galleries_with_removed_rows_rank_as_in_float64() -> None:
-    manifest = Manifest(
-        system="dong2026",
-        scorer="topk_attention",
-        fingerprint="model-a",
-        embed_dim=64,
-        frames=FrameProfile(count=5, size=32),
-        tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(SHAPE, 32),
-        config={"top_k": 2, "heads": 1},
-    )
+def test_growing_galleries_with_removed_rows_rank_as_in_float64(topk_manifest: Manifest) -> None:
     folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
     with torch.no_grad():
         text = [part.contiguous() for part in folded.encode_text(torch.randn(3, 64))]
@@ -37,7 +26,7 @@ def test_growing_galleries_with_removed_rows_rank_as_in_float64() -> None:
     given = dict(zip((LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS), (part.numpy() for part in text), strict=True))
     want, attention = factorised.score(*(part.double() for part in text), frames.double(), tables.double(), SHAPE)
     ids = [str(row) for row in range(len(frames))]
-    ranker = DeviceRanker(manifest, DEVICE)
+    ranker = DeviceRanker(topk_manifest, DEVICE)
     for count in (1, 16, 37, 4900, 5000):
         dead = np.unique(np.random.default_rng().integers(0, count, count // 7)).astype(np.intp)
         tensors = {FRAME_VECTORS: frames[:count].numpy(), GRAM_TABLE: pack_tables(tables[:count].numpy())}

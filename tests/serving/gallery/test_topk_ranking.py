@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import (
     FRAME_VECTORS,
     GRAM_TABLE,
@@ -19,7 +19,6 @@ from framesift.export.bundle.ports import (
     MEAN_EMBEDDING,
     READOUT_VECTOR,
     TEXT_SCALARS,
-    topk_attention_ports,
 )
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
@@ -39,20 +38,6 @@ def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRank
         return TopKRanker
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return lambda manifest: DeviceRanker(manifest, device)
-
-
-@pytest.fixture
-def topk_manifest() -> Manifest:
-    return Manifest(
-        system="dong2026",
-        scorer="topk_attention",
-        fingerprint="model-a",
-        embed_dim=64,
-        frames=FrameProfile(count=5, size=32),
-        tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(SHAPE, 32),
-        config={"top_k": 2, "heads": 1},
-    )
 
 
 def record(number: int) -> GalleryRecord:
