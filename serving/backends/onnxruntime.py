@@ -45,6 +45,8 @@ _LEVELS = {
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
+# Bytes of a graph whose layers are done before other threads have woken up to help.
+_SMALL = 16 << 20
 _SPINNING = "session.intra_op.allow_spinning"
 _LONGEST_REASON = 400
 
@@ -67,7 +69,7 @@ class OnnxRuntime(Backend):
         self._batched = config.get("max_batch_size", 0) > 0
         path = folder / (config.get("default_model_filename") or "model.onnx")
         try:
-            options = self._options(config)
+            options = self._options(config, path)
             self.session = ort.InferenceSession(str(path), options, providers=self._providers())
         except Exception as error:
             raise BundleError(f"{path} can't be opened by ONNX Runtime: {_reason(error)}") from error
@@ -79,11 +81,11 @@ class OnnxRuntime(Backend):
         if missing := sorted(self._inputs.keys() - slots.keys()):
             raise BundleError(f"the configuration of {self.name} lacks the graph's inputs {', '.join(missing)}")
 
-    def _options(self, config: Mapping[str, Any]) -> ort.SessionOptions:
+    def _options(self, config: Mapping[str, Any], path: Path) -> ort.SessionOptions:
         number = {key: int(value) for key, value in self.parameters.items() if value.lstrip("-").isdigit()}
         options = ort.SessionOptions()
         # ONNX Runtime's own choice pins its threads to cores, and every model's process would pin to the same ones.
-        cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) if path.stat().st_size > _SMALL else 1
         options.intra_op_num_threads = number.get("intra_op_thread_count", 0) or cores
         options.inter_op_num_threads = number.get("inter_op_thread_count", 0) or cores
         if number.get("execution_mode", 0) == 1:
