@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from framesift.export.bundle.errors import BundleError, FramesiftError, InvalidRequest
+from framesift.serving.backends import onnxruntime
 from framesift.serving.backends.base import check_numpy
 from framesift.serving.backends.onnxruntime import OnnxRuntime
 
@@ -76,9 +77,16 @@ def test_a_file_that_is_no_graph_is_refused(folder: Path) -> None:
         loaded(folder, config())
 
 
-def test_parameters_of_the_original_backend_are_honoured(folder: Path) -> None:
+def test_a_large_graph_takes_every_core(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "_SMALL", 0)
     options = loaded(folder, config()).session.get_session_options()
     assert options.intra_op_num_threads == len(os.sched_getaffinity(0))
+
+
+def test_parameters_of_the_original_backend_are_honoured(folder: Path) -> None:
+    options = loaded(folder, config()).session.get_session_options()
+    # A graph this small is done before a second thread has woken up.
+    assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     options = loaded(
         folder,
