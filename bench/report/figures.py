@@ -14,6 +14,8 @@ Drawing = Callable[[Rows], Figure | None]
 
 _SIZE = (7.2, 3.6)
 _OPEN = "open"
+# Of the CPU: a process that used less had nothing to do.
+_SHOWN = 0.001
 
 
 def latency_against_load(rows: Rows) -> Figure | None:
@@ -124,22 +126,24 @@ def _stored(row: Row) -> float:
 
 def compute(rows: Rows) -> Figure | None:
     """Where the CPU went at saturation: in each of the server's processes the models' own work, and the rest."""
-    row = saturated(rows["load"])
-    if row is None:
+    found = saturated(rows["load"])
+    if not found:
         return None
-    figure, axes = _drawing("CPU seconds", "")
-    for name, used in sorted(row["server"].items(), key=lambda item: float(item[1]["cpu_s"])):
-        own = used["compute_s"] or 0.0
-        axes.barh(name, own, color="C0")
-        axes.barh(name, used["cpu_s"] - own, left=own, color="0.7")
+    figure, axes = _drawing("part of the server's CPU", "")
+    for model, row in reversed(found.items()):
+        total = sum(used["cpu_s"] for used in row["server"].values())
+        for name, used in sorted(row["server"].items(), key=lambda item: float(item[1]["cpu_s"])):
+            share, own = used["cpu_s"] / total, (used["compute_s"] or 0.0) / total
+            if share >= _SHOWN:
+                axes.barh(f"{model}, {name}", own, color="C0")
+                axes.barh(f"{model}, {name}", share - own, left=own, color="0.7")
     return figure
 
 
-def saturated(found: Sequence[Row]) -> Row | None:
-    """The closed loop of searches with the most answers a second, of the first model."""
+def saturated(found: Sequence[Row]) -> dict[str, Row]:
+    """For each model the closed loop of searches with the most answers a second."""
     loops = [row for row in found if row["scenario"] == "search" and row["loop"] == "closed" and row["server"]]
-    own = [row for row in loops if row["model"] == loops[0]["model"]]
-    return max(own, key=lambda row: float(row["qps"]), default=None)
+    return {row["model"]: row for row in sorted(loops, key=lambda row: float(row["qps"]))}
 
 
 def overload(rows: Rows) -> Figure | None:

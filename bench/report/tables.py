@@ -10,10 +10,12 @@ from .figures import Rows, alone, saturated, search_stages
 Lines = list[list[str]]
 Tabling = Callable[[Rows], Lines | None]
 
+# What used less is there and had nothing to do.
+_LEAST_CPU_S = 0.01
 _SERVICES = {
     "framesift": "framesift on Triton server",
     "eager-fastapi": "eager PyTorch, published formula, FastAPI",
-    "hf-faiss": "Hugging Face CLIP, mean pooling, FAISS, FastAPI",
+    "hf-faiss-fastapi": "Hugging Face CLIP, mean pooling, FAISS, FastAPI",
     "grpc-aio": "our engines in a plain gRPC server",
     "pytriton": "our engines behind PyTriton",
 }
@@ -56,17 +58,18 @@ def waterfall(rows: Rows) -> Lines | None:
 
 
 def compute(rows: Rows) -> Lines | None:
-    """Each process at saturation."""
-    row = saturated(rows["load"])
-    if row is None:
-        return None
-    lines = [["process", "CPU s", "its own work", "memory"]]
-    for name, used in sorted(row["server"].items(), key=lambda item: -float(item[1]["cpu_s"])):
-        own = used["compute_s"]
-        share = f"{own / used['cpu_s']:.0%}" if own is not None and used["cpu_s"] else ""
-        lines.append([name, f"{used['cpu_s']:.2f}", share, f"{used['rss_mb']:.0f} MB"])
-    whole = "" if row["compute_share"] is None else f"{row['compute_share']:.0%}"
-    return [*lines, ["all", f"at {row['qps']:.0f} queries/s", whole, ""]]
+    """Each process at saturation that used the CPU, of every model."""
+    lines = [["model", "process", "CPU s", "its own work", "memory"]]
+    for model, row in saturated(rows["load"]).items():
+        for name, used in sorted(row["server"].items(), key=lambda item: -float(item[1]["cpu_s"])):
+            if used["cpu_s"] < _LEAST_CPU_S:
+                continue
+            own = used["compute_s"]
+            share = f"{own / used['cpu_s']:.0%}" if own is not None else ""
+            lines.append([model, name, f"{used['cpu_s']:.2f}", share, f"{used['rss_mb']:.0f} MB"])
+        whole = "" if row["compute_share"] is None else f"{row['compute_share']:.0%}"
+        lines.append([model, f"all, at {row['qps']:.0f} queries/s", "", whole, ""])
+    return lines if len(lines) > 1 else None
 
 
 def against(rows: Rows) -> Lines | None:
@@ -74,7 +77,7 @@ def against(rows: Rows) -> Lines | None:
     found = [row for row in rows["against"] if row.get("summary")]
     lines = [["model", "clients", "service", "queries/s", "p50 ms", "p99 ms", "of eager", "of HF and FAISS"]]
     for row in found:
-        ratios = [f"{row[name]:.1f}x" if name in row else "" for name in ("ratio_qps_eager", "ratio_qps_hf")]
+        ratios = [_times(row[name]) if name in row else "" for name in ("ratio_qps_eager", "ratio_qps_hf")]
         service = _SERVICES.get(str(row["service"]), str(row["service"]))
         times = [_ms(row.get("p50_ms")), _ms(row.get("p99_ms"))]
         lines.append([row["model"], str(row["concurrency"]), service, f"{row['qps']:.1f}", *times, *ratios])
@@ -135,6 +138,10 @@ def machine(found: Sequence[Mapping[str, object]]) -> str:
     names = ("device", "driver", "python", "onnxruntime", "torch", "numpy", "triton")
     versions = [f"{name} {row[name]}" for name in names if name in row]
     return ", ".join(part for part in (cpu, *versions, f"commit {row['commit']}", str(row["date"])) if part) + "."
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2f}x"
 
 
 def _ms(value: float | None) -> str:

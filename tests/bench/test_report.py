@@ -63,10 +63,10 @@ def test_a_table_holds_what_its_rows_say(tmp_path: Path) -> None:
     assert found is not None
     assert found[1] == ["m", "4 at a time", "123", "1.3", "2.0", "", "9.0", "7", "88%"]
     assert tables.compute(rows) == [
-        ["process", "CPU s", "its own work", "memory"],
-        ["text_encoder", "2.00", "75%", "100 MB"],
-        ["tritonserver", "0.50", "", "50 MB"],
-        ["all", "at 123 queries/s", "88%", ""],
+        ["model", "process", "CPU s", "its own work", "memory"],
+        ["m", "text_encoder", "2.00", "75%", "100 MB"],
+        ["m", "tritonserver", "0.50", "", "50 MB"],
+        ["m", "all, at 123 queries/s", "", "88%", ""],
     ]
     assert tables.markdown(found).splitlines()[1].startswith("|")
 
