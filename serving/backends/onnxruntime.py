@@ -85,8 +85,9 @@ class OnnxRuntime(Backend):
         number = {key: int(value) for key, value in self.parameters.items() if value.lstrip("-").isdigit()}
         options = ort.SessionOptions()
         # ONNX Runtime's own choice pins its threads to cores, and every model's process would pin to the same ones.
-        cores = len(os.sched_getaffinity(0)) if path.stat().st_size > _SMALL else 1
-        options.intra_op_num_threads = number.get("intra_op_thread_count", 0) or cores
+        cores = len(os.sched_getaffinity(0))
+        helpers = cores if path.stat().st_size > _SMALL else 1
+        options.intra_op_num_threads = number.get("intra_op_thread_count", 0) or helpers
         options.inter_op_num_threads = number.get("inter_op_thread_count", 0) or cores
         if number.get("execution_mode", 0) == 1:
             options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
