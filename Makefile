@@ -28,8 +28,12 @@ install: $(INSTALLED) ## Make .venv with everything in it
 demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this machine
 	$(BIN)/framesift demo
 
+BUNDLES := $(CURDIR)/work/test-bundles
+
 .PHONY: test
+test: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
 test: $(INSTALLED) lint ## Lint, type-check and run all tests
+	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
 	$(BIN)/pytest -m 'server and not long and not slow'
 

@@ -31,9 +31,10 @@ def bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> B
 
     from framesift.export.build import build_bundle
 
-    # Tests that run in several processes share it: their temporary folders have one parent.
+    # Tests that run in several processes share it: their temporary folders have one parent. `make test` runs twice.
     parallel = "PYTEST_XDIST_WORKER" in os.environ
-    folder = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.mktemp("bundles")
+    own = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.mktemp("bundles")
+    folder = Path(os.environ.get("FRAMESIFT_TEST_BUNDLES", own))
     with FileLock(folder / "demo.lock"):
         if (folder / "demo").exists():
             return Bundle.open(folder / "demo")

@@ -41,7 +41,7 @@ NAMES = {
     "mug-stan": ("mugstan", False),
 }
 # Each of these is served in the same way as one that the usual tests run.
-LEFT = ("clip4clip seqTransf", "dgl transformer", "mug-stan")
+LEFT = ("xpool", "clip4clip seqTransf", "dgl transformer", "mug-stan")
 SYSTEMS = [pytest.param(name, marks=pytest.mark.slow) if name in LEFT else name for name in NAMES]
 VIDEOS, QUERIES = 8, 6
 # Longer than every text tower here reads: the tokenizer's cut and STAN's slice take part.
