@@ -14,21 +14,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..export.tensorrt.device import local_device
 from ..kernels.topk_attention import factorised
 from ..kernels.topk_attention.layout import LANES, HeadShape
 from ..kernels.topk_attention.reference import TopKAttention
+from .machine import machine as host
+from .rows import Row
 
 FRAMES, WIDTH, TOP_K = 12, 512, 4
 SHAPE = HeadShape(FRAMES, WIDTH, TOP_K)
@@ -181,19 +181,14 @@ def device_limits(flush: Tensor) -> tuple[float, float]:
     return 2e3 * source.numel() / copy, 2e3 * 8192**3 / product
 
 
-def machine(device: torch.device) -> dict[str, Any]:
+def machine(device: torch.device) -> Row:
     """What a row of results was measured on."""
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    driver = subprocess.run(query, capture_output=True, text=True, check=False).stdout.split("\n")[0].strip()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    gpu = local_device()
     return {
+        **host(("torch", "triton")),
         "device": torch.cuda.get_device_name(device),
-        "driver": driver,
+        "driver": gpu.driver if gpu else "",
         "cuda": torch.version.cuda,
-        "torch": version("torch"),
-        "triton": version("triton"),
-        "commit": commit.stdout.strip(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
     }
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from framesift.bench.machine import machine
-
-_RESULTS = Path(__file__).parent / "results"
+from framesift.bench.rows import RESULTS
 
 
 @pytest.fixture
@@ -47,8 +45,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
                 **told,
             }
         )
-    _RESULTS.mkdir(exist_ok=True)
-    path = _RESULTS / f"cpu_{told['date']}.jsonl"
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"cpu_{told['date']}.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     print(f"\n{'group':36}{'case':16}{'median':>12}{'vs baseline':>14}")
     for row in rows:

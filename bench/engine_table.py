@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,9 +37,9 @@ from ..export.tensorrt.builder import Settings, build_engine
 from ..export.tensorrt.flavours import RTX
 from ..export.tensorrt.profiles import default_limits, profile
 from ..export.vocabulary import BUCKETS
+from .machine import machine
+from .rows import RESULTS
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "bench" / "results"
 DEMO, LARGE = "demo", "dong2026 ViT-B/32"
 TARGETS = ("sm_80", "sm_89", "sm_120")
 Row = dict[str, Any]
@@ -149,17 +146,12 @@ def table(found: Iterable[Row]) -> str:
 def main(work: Path) -> None:
     """Build everything; print the table and write it, with its rows, to ``results`` after every system."""
     found: list[Row] = []
-    machine = {
-        "tensorrt_rtx": str(RTX.load().__version__),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
+    here = {"tensorrt_rtx": str(RTX.load().__version__), **machine(())}
     for name, bundle in bundles(work):
         # The demo shows what each target can do; the others are built for three at once.
         for targets in (TARGETS, *((target,) for target in RTX.targets)) if name == DEMO else (TARGETS,):
             for row in rows(name, bundle, targets):
-                found.append({**row, **machine})
+                found.append({**row, **here})
                 print(json.dumps(row), file=sys.stderr)
         text = _write(found)
     print(text)

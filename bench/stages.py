@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import bundle_argument, model_option, results_option, work_option
+
 if TYPE_CHECKING:
     from .stage_cases import Case
 
@@ -149,18 +151,9 @@ def _pattern(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
     return value
 
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
 @click.command("stages")
-@click.argument("bundle", required=False, type=_FOLDER)
-@click.option(
-    "--model",
-    type=click.Choice(["demo", "vit-b32"]),
-    default="demo",
-    show_default=True,
-    help="Instead of BUNDLE: the demo's, or one of the paper's size with random weights.",
-)
+@bundle_argument
+@model_option
 @click.option("--cases", default="", callback=_pattern, help="Only cases that match, as 'score, batch 1,'.")
 @click.option("--engines", default="", callback=_pattern, help="Only engines that match, as 'native|eager'.")
 @click.option(
@@ -174,8 +167,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(0), help="For each case.")
 @click.option("--threads", type=click.IntRange(1), help="Of every engine; as many as there are cores if not given.")
-@click.option("--work", default="work/bench", show_default=True, type=_FOLDER, help="Keeps bundles between runs.")
-@click.option("--results", type=_FOLDER, help="Folder to add the rows to.")
+@work_option
+@results_option
 @click.option("--samples", type=click.Path(dir_okay=False, path_type=Path), help="File for every round's seconds.")
 def stages_command(
     bundle: Path | None,

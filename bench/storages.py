@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import bundle_argument, results_option, work_option
 from .rows import Row, write
 
 if TYPE_CHECKING:
@@ -86,17 +87,11 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
 
 
 @click.command("storages")
-@click.argument("bundle", required=False, type=click.Path(file_okay=False, path_type=Path))
+@bundle_argument
 @click.option("--videos", default=_TIMED, show_default=True, type=click.IntRange(100), help="Size of the gallery.")
 @click.option("--queries", default=500, show_default=True, type=click.IntRange(_ROUNDS), help="That are ranked.")
-@click.option(
-    "--work",
-    default="work/bench",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keeps bundles and galleries from one run to the next.",
-)
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder to add the rows to.")
+@work_option
+@results_option
 def storages_command(bundle: Path | None, videos: int, queries: int, work: Path, results: Path | None) -> None:
     """Compare the storages of a gallery of BUNDLE, or of the demo: ranking kept, size, and time of a search.
 

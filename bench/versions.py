@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ..export.bundle.errors import FramesiftError, InvalidInput
+from .options import results_option
 
 Row = dict[str, Any]
 Runs = dict[str, list[list[float]]]
@@ -183,7 +184,7 @@ def _git(repository: Path, *arguments: str) -> str:
 @click.option(
     "--margin", default=0.05, show_default=True, type=click.FloatRange(0, 1), help="A smaller change is none."
 )
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder to add the rows to.")
+@results_option
 def compare_command(
     base: str,
     head: str,

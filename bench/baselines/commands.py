@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..options import bundle_argument, model_option, results_option, work_option
+
 _NAMES = ("framesift", "eager-fastapi", "hf-faiss-fastapi", "grpc-aio", "pytriton")
 
 
@@ -27,28 +29,16 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 
 
 @click.command("against")
-@click.argument("bundle", required=False, type=click.Path(file_okay=False, path_type=Path))
-@click.option(
-    "--model",
-    type=click.Choice(["demo", "vit-b32"]),
-    default="demo",
-    show_default=True,
-    help="Instead of BUNDLE: the demo's, or one of the paper's size with random weights.",
-)
+@bundle_argument
+@model_option
 @click.option("--videos", default=10_000, show_default=True, type=click.IntRange(10), help="Size of the gallery.")
 @click.option("--services", default=",".join(_NAMES), show_default=True, callback=_listed, help="Which to compare.")
 @click.option("--concurrency", default="1,8,32", show_default=True, callback=_numbers, help="Clients at a time.")
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1), help="Of each loop.")
 @click.option("--http-threads", type=click.IntRange(1), help="PyTorch's threads of a search; each service tries.")
-@click.option(
-    "--work",
-    default="work/bench",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Keeps bundles and galleries from one run to the next.",
-)
-@click.option("--results", type=click.Path(file_okay=False, path_type=Path), help="Folder to add the rows to.")
+@work_option
+@results_option
 def against_command(
     bundle: Path | None,
     model: str,

@@ -39,40 +39,38 @@ def latency_against_load(rows: Rows) -> Figure | None:
 
 def waterfall(rows: Rows) -> Figure | None:
     """One search at concurrency 1: the stages in process, one after another, and what it takes served."""
-    steps = search_stages(rows["stages"])
-    served = alone(rows["load"])
-    both = [model for model in steps if model in served]
-    if not both:
+    found = one_search(rows)
+    if not found:
         return None
     figure, axes = _drawing("ms", "")
-    for model in reversed(both):
+    named = next(iter(found))
+    for model, (steps, served) in reversed(found.items()):
         left = 0.0
-        for number, (stage, time) in enumerate(steps[model].items()):
-            label = stage if model == both[0] else None
+        for number, (stage, time) in enumerate(steps.items()):
+            label = stage if model == named else None
             axes.barh(f"{model}, stages", time, left=left, color=f"C{number}", label=label)
             left += time
-        axes.barh(f"{model}, served", served[model]["p50_ms"], color="0.6")
+        axes.barh(f"{model}, served", served, color="0.6")
         axes.axvline(2 * left, color="0.8", linewidth=1)
     axes.legend()
     return figure
 
 
-def alone(found: Sequence[Row]) -> dict[str, Row]:
-    """For each model the closed loop of one search at a time."""
-    loops = [row for row in found if row["scenario"] == "search" and row["loop"] == "closed"]
-    return {row["model"]: row for row in loops if row["concurrency"] == 1}
-
-
-def search_stages(found: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """For each model p50 in ms of the stages that a search passes through, as they are served, by 10,000 videos."""
-    wanted = {"tokenise": ("framesift",), "text tower": ("onnxruntime",), "score+top-n": ("native",)}
+def one_search(rows: Rows) -> dict[str, tuple[dict[str, float], float]]:
+    """For each model p50 in ms of the stages that a search passes through, by themselves over 10,000 videos, and of one
+    search at a time through the server. Models that lack one of them are left out.
+    """
+    wanted = {"tokenise": "framesift", "text tower": "onnxruntime", "score+top-n": "native"}
     steps: dict[str, dict[str, float]] = {}
-    for stage, engines in wanted.items():
-        for row in found:
+    for stage, engine in wanted.items():
+        for row in rows["stages"]:
             fits = row["stage"] == stage and row["batch"] == 1 and row["videos"] in (None, 10_000)
-            if fits and row["engine"] in engines:
+            if fits and row["engine"] == engine:
                 steps.setdefault(row["model"], {})[stage] = row["p50_ms"]
-    return {model: own for model, own in steps.items() if len(own) == len(wanted)}
+    loops = [row for row in rows["load"] if row["scenario"] == "search" and row["loop"] == "closed"]
+    served = {row["model"]: row["p50_ms"] for row in loops if row["concurrency"] == 1}
+    whole = (model for model, own in steps.items() if len(own) == len(wanted) and model in served)
+    return {model: (steps[model], served[model]) for model in whole}
 
 
 def throughput_against_batch(rows: Rows) -> Figure | None:

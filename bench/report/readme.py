@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..rows import read
 from . import tables
+from .figures import Rows
 from .page import results as page_results
 from .tables import Tabling, machine, markdown
 
@@ -21,14 +22,6 @@ SERVED: dict[str, Tabling] = {
     "storages": tables.storages,
 }
 _KINDS = {"waterfall": "stages", "compute": "load"}
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "bench" / "results"
-
-
-def newest(results: Path, kind: str) -> list[dict[str, Any]]:
-    """The rows of the latest run of a kind; a file's name ends in its date."""
-    path = max(results.glob(f"{kind}_*.jsonl"))
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -75,9 +68,8 @@ def gpu_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, "", machine])
 
 
-def served(kind: str, table_of: Tabling, results: Path) -> str:
+def served(kind: str, table_of: Tabling, rows: Rows) -> str:
     """A table of the report as Markdown, with what it was measured on."""
-    rows = page_results(results)
     lines = table_of(rows)
     if lines is None:
         return "Not measured yet."
@@ -86,14 +78,15 @@ def served(kind: str, table_of: Tabling, results: Path) -> str:
 
 def filled(readme: str, results: Path) -> str:
     """The README with every marked place filled from ``results``."""
-    rows = [row for row in newest(results, "cpu") if "8 bits" not in row["group"]]
+    rows = [row for row in read("cpu", results) if "8 bits" not in row["group"]]
     exact = [row for row in rows if "videos" in row["group"]]
+    of_page = page_results(results)
     texts = {
         "exact-scoring": table(exact),
         "text-length": table([row for row in rows if row not in exact]),
-        "int8": table(newest(results, "int8")),
-        "gpu-scoring": gpu_table(newest(results, "gpu_scoring")),
-        **{name: served(name, table, results) for name, table in SERVED.items()},
+        "int8": table(read("int8", results)),
+        "gpu-scoring": gpu_table(read("gpu_scoring", results)),
+        **{name: served(name, table_of, of_page) for name, table_of in SERVED.items()},
         "ablation": (results / "ablation" / "ablation.md").read_text(encoding="utf-8").strip(),
         "demo": "```text\n" + (results / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ..rows import Row
-from .figures import Rows, alone, saturated, search_stages
+from .figures import Rows, one_search, saturated
 
 Lines = list[list[str]]
 Tabling = Callable[[Rows], Lines | None]
@@ -44,16 +44,15 @@ def load(rows: Rows) -> Lines | None:
 
 def waterfall(rows: Rows) -> Lines | None:
     """The stages of one search, their sum, and the search served."""
-    steps = search_stages(rows["stages"])
-    served = alone(rows["load"])
-    both = [model for model in steps if model in served]
-    if not both:
+    found = one_search(rows)
+    if not found:
         return None
-    lines = [["model", *steps[both[0]], "sum", "served, p50", "served over sum"]]
-    for model in both:
-        total, whole = sum(steps[model].values()), served[model]["p50_ms"]
-        times = [f"{time:.2f} ms" for time in (*steps[model].values(), total, whole)]
-        lines.append([model, *times, f"{whole / total:.2f}"])
+    first, _ = next(iter(found.values()))
+    lines = [["model", *first, "sum", "served, p50", "served over sum"]]
+    for model, (steps, served) in found.items():
+        total = sum(steps.values())
+        times = [f"{time:.2f} ms" for time in (*steps.values(), total, served)]
+        lines.append([model, *times, f"{served / total:.2f}"])
     return lines
 
 
