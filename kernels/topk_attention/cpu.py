@@ -92,6 +92,25 @@ def search(
     return merge(_in_threads(lambda: scan.best(found, n), threads), n)
 
 
+def attention(
+    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows, *, impl: Implementation = "auto"
+) -> Floats:
+    """Attention weights float32 [Q, n, F] of each query on videos of its own, averaged over heads.
+
+    Args:
+        rows: int64 [Q, n], each from 0 to V - 1.
+
+    Raises:
+        ValueError: as ``score``, or rows of another shape or outside the gallery.
+    """
+    found = _checked(text, gallery, shape, impl)
+    if rows.ndim != 2 or len(rows) != len(text.logit) or (rows < 0).any() or (rows >= len(gallery)).any():
+        raise ValueError(f"rows are {list(rows.shape)}, must be [{len(text.logit)}, n], each of {len(gallery)} videos")
+    if found is None:
+        return portable.attention(text, gallery, shape, rows)
+    return native.Scan(text, gallery, shape, None, 1).attention(found, np.ascontiguousarray(rows, np.int64))
+
+
 def rescore(
     text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows, n: int, *, impl: Implementation = "auto"
 ) -> tuple[Floats, Rows]:
@@ -109,7 +128,7 @@ def rescore(
     """
     scores = np.empty(rows.shape, np.float32)
     for q, own in enumerate(rows):
-        one = TextVectors(text.logit[q : q + 1], text.readout[q : q + 1], text.scalars[q : q + 1])
+        one = text.only(q)
         mean = None if gallery.mean is None else gallery.mean[own]
         part = GalleryVectors(gallery.frames[own], pack_tables(unpack_tables(gallery.tables, own)), mean)
         scores[q] = score(one, part, shape, threads=1, impl=impl)[0]

@@ -26,6 +26,7 @@ _STORAGE = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8):
 
 _INTEGERS = ("queries", "videos", "frames", "width", "heads", "streams", "rows", "top_k", "table_rows", "storage")
 _POINTERS = ("vectors", "tables", "mean", "live", "logit", "readout", "scalars", "out")
+_NO_MEMORY = "no memory for scoring: score fewer queries at once"
 
 Library = ctypes.CDLL
 
@@ -58,6 +59,7 @@ def library(name: str) -> Library | None:
     found.framesift_read.restype = ctypes.c_float
     found.framesift_read.argtypes = [ctypes.c_void_p, ctypes.c_int64]
     found.framesift_scan.argtypes = [ctypes.POINTER(Job), ctypes.c_int]
+    found.framesift_attend.argtypes = [ctypes.POINTER(Job)]
     return found if found.framesift_supported() else None
 
 
@@ -129,6 +131,18 @@ class Scan:
         self._run(found, Job(**self._job, best=n, best_scores=scores.ctypes.data, best_rows=rows.ctypes.data))
         return scores, rows
 
+    def attention(self, found: Library, rows: npt.NDArray[np.int64]) -> Floats:
+        """Attention weights float32 [Q, n, F] on the videos ``rows`` int64 [Q, n], averaged over heads.
+
+        Raises:
+            MemoryError: no room for the working memory.
+        """
+        out = np.empty((*rows.shape, self._job["frames"]), np.float32)
+        job = Job(**self._job, out=out.ctypes.data, best=rows.shape[1], best_rows=rows.ctypes.data)
+        if found.framesift_attend(ctypes.byref(job)):
+            raise MemoryError(_NO_MEMORY)
+        return out
+
     def _run(self, found: Library, job: Job) -> None:
         if found.framesift_scan(ctypes.byref(job), self._many):
-            raise MemoryError("no memory for scoring: score fewer queries at once")
+            raise MemoryError(_NO_MEMORY)

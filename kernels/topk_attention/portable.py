@@ -41,10 +41,10 @@ def best(
     return scores, rows
 
 
-def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: npt.NDArray[np.intp]) -> Floats:
-    """Attention weights float32 [Q, n, F] of each query on the videos ``rows`` [n], averaged over heads."""
-    weights = _weights(text, _dense(gallery, rows, shape)[:, 0], shape)
-    return weights.reshape(*weights.shape[:2], shape.heads, shape.frames).mean(2)
+def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: npt.NDArray[np.int64]) -> Floats:
+    """Attention weights float32 [Q, n, F] of each query on the videos ``rows`` [Q, n], averaged over heads."""
+    weights = [_weights(text.only(q), _dense(gallery, own, shape)[:, 0], shape) for q, own in enumerate(rows)]
+    return np.concatenate(weights).reshape(*rows.shape, shape.heads, shape.frames).mean(2)
 
 
 def _dense(gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape) -> Floats:

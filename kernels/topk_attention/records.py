@@ -37,6 +37,11 @@ class TextVectors:
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"the queries' {name} holds NaN or infinity: the text can't be compared with anything")
 
+    def only(self, query: int) -> TextVectors:
+        """The one of number ``query``."""
+        part = slice(query, query + 1)
+        return TextVectors(self.logit[part], self.readout[part], self.scalars[part])
+
 
 @dataclass(frozen=True)
 class GalleryVectors:

@@ -61,7 +61,7 @@ class DeviceRanker(TopKRanker):
             check_gallery=False,
         )
         best, rows = (part.cpu().numpy() for part in found)
-        return [self.ranked(vectors, gallery, q, best[q, :top], rows[q, :top]) for q, top in enumerate(tops)]
+        return self.ranked(vectors, gallery, best, rows, tops)
 
     def _follow(self, view: View) -> None:
         # Rows never change while the list of ids is the same one; a new list means that removed rows were swept out.

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
-from ...kernels.topk_attention.cpu import search
+from ...kernels.topk_attention.cpu import attention, search
 from ...kernels.topk_attention.layout import HeadShape
-from ...kernels.topk_attention.portable import attention
 from ...kernels.topk_attention.records import GalleryVectors, TextVectors
 from .ranking import Ranked
 from .scorer import Floats, Tensors
@@ -42,7 +41,7 @@ class TopKRanker:
             live = np.ones(len(gallery), np.bool_)
             live[view.dead] = False
         scores, rows = search(vectors, gallery, self.shape, max(tops), live=live)
-        return [self.ranked(vectors, gallery, q, scores[q, :top], rows[q, :top]) for q, top in enumerate(tops)]
+        return self.ranked(vectors, gallery, scores, rows, tops)
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""
@@ -50,9 +49,13 @@ class TopKRanker:
         return vectors, GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
 
     def ranked(
-        self, vectors: TextVectors, gallery: GalleryVectors, query: int, scores: Floats, rows: npt.NDArray[np.intp]
-    ) -> Ranked:
-        """The winners of one query, with its attention on their frames."""
-        only = slice(query, query + 1)
-        one = TextVectors(vectors.logit[only], vectors.readout[only], vectors.scalars[only])
-        return Ranked(rows, scores, attention(one, gallery, self.shape, rows)[0])
+        self,
+        vectors: TextVectors,
+        gallery: GalleryVectors,
+        scores: Floats,
+        rows: npt.NDArray[np.int64],
+        tops: Sequence[int],
+    ) -> list[Ranked]:
+        """The ``tops[q]`` first winners of every query, with its attention on their frames."""
+        weights = attention(vectors, gallery, self.shape, rows)
+        return [Ranked(rows[q, :top], scores[q, :top], weights[q, :top]) for q, top in enumerate(tops)]

@@ -11,7 +11,6 @@ import pytest
 
 from framesift.kernels.topk_attention import cpu, native, quantise
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.kernels.topk_attention.portable import attention
 from framesift.kernels.topk_attention.records import GalleryVectors, TextVectors
 
 from .heads import Problem, problem
@@ -59,8 +58,20 @@ def test_scores_are_those_of_the_published_formula(shape: tuple[int, ...], impl:
     got = cpu.score(made.text, made.gallery(), made.shape, impl=impl)
     assert (got.dtype, got.shape) == (np.float32, made.scores.shape)
     close(got, made, 2e-6)
-    kept = attention(made.text, made.gallery(), made.shape, np.arange(shape[1]))
-    np.testing.assert_allclose(kept, made.attention, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "Q{}-V{}-F{}-D{}-H{}-K{}".format(*s))
+def test_attention_is_that_of_the_published_formula_on_each_query_s_own_videos(
+    shape: tuple[int, ...], impl: cpu.Implementation
+) -> None:
+    made = cached_problem(*shape)
+    rng = np.random.default_rng()
+    rows = np.stack([rng.permutation(shape[1])[: max(1, shape[1] - 1)] for _ in range(shape[0])])
+    got = cpu.attention(made.text, made.gallery(), made.shape, rows, impl=impl)
+    assert (got.dtype, got.shape) == (np.float32, (*rows.shape, shape[2]))
+    np.testing.assert_allclose(got, np.take_along_axis(made.attention, rows[..., None], 1), atol=2e-5)
+    with pytest.raises(ValueError, match="each of"):
+        cpu.attention(made.text, made.gallery(), made.shape, rows + 1, impl=impl)
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=lambda s: "Q{}-V{}-F{}-D{}-H{}-K{}".format(*s))
@@ -88,6 +99,11 @@ def test_storage_is_scored_as_what_it_stands_for(
     want = cpu.score(text, GalleryVectors(widened, table), made.shape, impl="numpy")
     got = cpu.score(text, gallery, made.shape, impl=impl)
     off = np.abs(got - want) > 4e-6
+    assert off.mean() <= 2e-3
+    rows = np.tile(np.arange(shape[1]), (shape[0], 1))
+    weights = cpu.attention(text, gallery, made.shape, rows, impl=impl)
+    expected = cpu.attention(text, GalleryVectors(widened, table), made.shape, rows, impl="numpy")
+    off = np.abs(weights - expected).max(2) > 4e-5
     assert off.mean() <= 2e-3
 
 

@@ -18,10 +18,10 @@ typedef struct {
     const float *logit;   /* [Q, D] */
     const float *readout; /* [Q, D] */
     const float *scalars; /* [Q, 4] */
-    float *out;           /* [Q, V], or null */
+    float *out;           /* [Q, V], or null; for attention [Q, best, F] */
     int64_t best;         /* how many to keep of each query, where out is null */
     float *best_scores;   /* [Q, best], this thread's own, filled with -inf */
-    int64_t *best_rows;   /* [Q, best], this thread's own, filled with -1 */
+    int64_t *best_rows;   /* [Q, best], this thread's own, filled with -1; for attention the videos asked for */
     int64_t *next;        /* the next block of 16 videos that nobody has taken, shared by all threads */
     int64_t chunk;        /* how many blocks to take at once */
 } job;

@@ -1,2 +1,2 @@
 /* The scorer for processors with AVX-512: the flags of the build choose the width. */
-#include "scan.h"
+#include "attend.h"
