@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from ...export.bundle.ports import (
     ATTENTION,
     ID_LENGTHS,
     IDS,
-    MEAN_EMBEDDING,
     SCORER,
     SCORES,
     TEXT_ENCODER,
@@ -23,22 +21,16 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     TOP,
     VERSION,
-    VIDEO_ENCODER,
 )
 from ...export.bundle.store import MANIFEST
 from ..gallery.checks import check_top
-from ..gallery.formulas import CROSS_ENCODER, TOPK_ATTENTION, pair_floats
 from ..gallery.packing import pack_joined, pack_rows
 from ..gallery.place import open_gallery
-from ..gallery.ranking import GraphRanker, Ranked, Ranker
-from ..gallery.reranking import ShortlistRanker, shortlist_size
-from ..gallery.scorer import OnnxScorer
+from ..gallery.rankers import ranker_of
+from ..gallery.ranking import Ranked, Ranker
 from ..gallery.snapshot import Snapshot, View
-from ..gallery.topk_ranking import TopKRanker
 from .base import Arrays, Backend
 from .turnstile import Out
-
-_THREADS = 2
 
 
 class GallerySearch(Backend):
@@ -58,19 +50,8 @@ class GallerySearch(Backend):
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
         manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
-        kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
-        read = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
-        # One scorer has an implementation of its own; the others run the bundle's graph.
-        if manifest.scorer == TOPK_ATTENTION:
-            self.ranker = self._topk_ranker(manifest)
-        else:
-            scorer = OnnxScorer(folder / f"{SCORER}.onnx", _THREADS)
-            if manifest.scorer == CROSS_ENCODER:
-                self.ranker = ShortlistRanker(scorer, shortlist_size(manifest), pair_floats(manifest))
-                read.append(MEAN_EMBEDDING)
-            else:
-                self.ranker = GraphRanker(scorer, pair_floats(manifest))
+        self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         self.snapshot = Snapshot(open_gallery(manifest).reader(), read)
         self.snapshot.start()
 
@@ -101,13 +82,6 @@ class GallerySearch(Backend):
         ranked = iter(self.ranker.rank(view, text, row_tops))
         answers = iter([_answer(view, [next(ranked) for _ in range(count)]) for count in counts])
         return [next(answers) if isinstance(top, int) else top for top in tops]
-
-    def _topk_ranker(self, manifest: Manifest) -> TopKRanker:
-        if self.gpu is None or find_spec("torch") is None:
-            return TopKRanker(manifest)
-        from ..gallery.device_ranking import on_gpu
-
-        return on_gpu(manifest, self.gpu)
 
     def finalize(self) -> None:
         """Stop following the gallery."""
