@@ -1,7 +1,7 @@
 """Scoring on a CUDA device: the fused Triton kernel against the published formula, torch.compile and the floor.
 
     python -m framesift.bench.bench_gpu_scoring
-    python -m framesift.bench.bench_gpu_scoring --queries 1 --videos 100000 --storage int8 --out results.jsonl
+    python -m framesift.bench.bench_gpu_scoring --queries 1 --videos 100000 --storage int8 --out results
     python -m framesift.bench.bench_gpu_scoring --tune
 
 Results are compared with float64 first; a kernel that differs is not timed. Times are CUDA events around one call, with
@@ -13,7 +13,6 @@ videos as do, and their time is scaled to the gallery. ``--tune`` times other ti
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,19 +24,13 @@ from torch import Tensor
 
 from ..export.tensorrt.device import local_device
 from ..kernels.topk_attention import factorised
-from ..kernels.topk_attention.layout import LANES, HeadShape
+from ..kernels.topk_attention.layout import LANES
 from ..kernels.topk_attention.reference import TopKAttention
 from .machine import machine as host
-from .rows import Row
+from .rows import RESULTS, Row, write
+from .scorer_work import COMPONENT, FRAMES, SHAPE, TOP_K, WIDTH, work
 
-FRAMES, WIDTH, TOP_K = 12, 512, 4
-SHAPE = HeadShape(FRAMES, WIDTH, TOP_K)
-STORAGE = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "int8": torch.int8,
-    "float8_e4m3fn": torch.float8_e4m3fn,
-}
+STORAGE: dict[str, torch.dtype] = {name: getattr(torch, name) for name in COMPONENT}
 # Scores lie in [-1, 1]; text vectors of many queries are rounded to the storage's 16 bits.
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1e-2, "int8": 2e-3, "float8_e4m3fn": 2e-3}
 # Pairs that a baseline holds at once: published, a [pairs, D] tensor in float32 is 2 GiB then.
@@ -108,7 +101,7 @@ def gallery(videos: int, storage: str, device: torch.device, *, raw: int, step: 
     """A random gallery; the first ``raw`` videos' embeddings are kept too."""
     head = random_head(device)
     folded = factorised.FactorisedHead(head, FRAMES)
-    dtype, quantised = STORAGE[storage], storage in ("int8", "float8_e4m3fn")
+    dtype, quantised = STORAGE[storage], COMPONENT[storage] == 1
     rows = SHAPE.rows + FRAMES * quantised
     frames = torch.empty(videos, 1, FRAMES, WIDTH, dtype=dtype, device=device)
     table = torch.zeros(-(-videos // LANES), rows, LANES, device=device)
@@ -163,14 +156,6 @@ def milliseconds(call: Callable[[], Any], flush: Tensor, budget_ms: float = 1000
     return p20, p50, p80
 
 
-def floor_ms(queries: int, case: Case, bandwidth: float, rate: float) -> float:
-    """Lower bound in ms from bytes per second and operations per second."""
-    videos = len(case.frames)
-    stored = sum(x.numel() * x.element_size() for x in (case.frames, case.table, case.mean) if x is not None)
-    moved = stored + 4 * queries * (2 * WIDTH + videos)
-    return 1e3 * max(moved / bandwidth, 4 * FRAMES * WIDTH * queries * videos / rate)
-
-
 def device_limits(flush: Tensor) -> tuple[float, float]:
     """Measured: bytes read and written per second by a copy, operations per second of a float16 matrix product."""
     source = torch.empty(1 << 30, dtype=torch.uint8, device=flush.device)
@@ -223,7 +208,7 @@ def measure(case: Case, storage: str, queries: int, flush: Tensor, limits: tuple
         with torch.autocast("cuda", dtype=torch.float16):
             _COMPILED(u, w, tau, frames.half(), tables, SHAPE)
 
-    floor = floor_ms(queries, case, *limits)
+    floor = 1e3 * work(queries, videos, storage).least_s(*limits)
     timed: list[tuple[str, Callable[[], Any], float]] = [
         ("kernel scores", lambda: launch.score(*inputs, **shape), 1.0),
         ("kernel search, 10 best", lambda: launch.search(*inputs, **shape, live=None, n=10), 1.0),
@@ -271,7 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, nargs="+", default=[1, 16, 256])
     parser.add_argument("--videos", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--storage", nargs="+", choices=list(STORAGE), default=["float16", "int8"])
-    parser.add_argument("--out", type=Path, help="default: bench/results/gpu_DATE.jsonl, appended to")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--tune", action="store_true", help="time other tiles instead, on the first gallery size")
     given = parser.parse_args(arguments)
     if not torch.cuda.is_available():
@@ -283,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     here = machine(device)
     limits = device_limits(flush)
     print(f"{here['device']}: copies {limits[0] / 1e12:.2f} TB/s, multiplies {limits[1] / 1e12:.0f} TFLOP/s")
-    path = given.out or Path(__file__).parent / "results" / f"gpu_{here['date']}.jsonl"
+    limit = {"copy_bytes_per_s": limits[0], "matrix_flop_per_s": limits[1]}
     for storage in given.storage:
         for videos in given.videos[:1] if given.tune else given.videos:
             case = gallery(videos, storage, device, raw=min(videos, 16_384))
@@ -292,9 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
                     tune(case, storage, queries, flush)
                     continue
                 rows = measure(case, storage, queries, flush, limits)
-                with path.open("a", encoding="utf-8") as file:
-                    limit = {"copy_bytes_per_s": limits[0], "matrix_flop_per_s": limits[1]}
-                    file.writelines(json.dumps(row | limit | here) + "\n" for row in rows)
+                write("gpu_scoring", (row | limit | here for row in rows), given.out)
             del case
     return 0
 

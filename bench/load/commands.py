@@ -124,10 +124,10 @@ def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **na
 def _perf_analyzer(stack: ExitStack, target: Target, seconds: float, named: dict[str, Any]) -> Callable[[Row], None]:
     import tempfile
 
-    from .perf_analyzer import PROGRAM, PerfAnalyzer, installed
+    from .perf_analyzer import PerfAnalyzer, missing
 
-    if not installed():
-        click.echo(f"{PROGRAM} is not on the PATH: its figures are left out", err=True)
+    if reason := missing():
+        click.echo(f"{reason}; its figures are left out", err=True)
         return lambda _: None
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
     return PerfAnalyzer(target.address, texts(named["queries"]), named["top"], seconds, folder)

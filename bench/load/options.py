@@ -105,11 +105,11 @@ def show(row: Row) -> None:
     cells += [f"{row['refused']} refused"] * bool(row["refused"]) + [f"{failed} failed"] * bool(failed)
     if row["loop"] == "open" and not row["clients_kept_up"]:
         cells.append("the clients fell behind")
-    if row["perf_analyzer"]:
-        theirs = row["perf_analyzer"]
-        cells.append(
-            f"(perf_analyzer: {theirs['qps']:.1f}/s p50 {_number(theirs['p50_ms'])} p99 {_number(theirs['p99_ms'])})"
+    if theirs := row["perf_analyzer"]:
+        told = theirs.get("failed") or " ".join(
+            (f"{theirs['qps']:.1f}/s", *(f"{name[:-3]} {_number(theirs[name])}" for name in ("p50_ms", "p99_ms")))
         )
+        cells.append(f"(perf_analyzer: {told})")
     click.echo("  ".join(cells))
 
 

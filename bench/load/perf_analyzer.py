@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from tritonclient.utils import triton_to_np_dtype
 
-from ...export.bundle.errors import ServerError
 from ...serving.client import wire
 from ...serving.repository.plan import SEARCH
 
@@ -39,8 +38,7 @@ class PerfAnalyzer:
     def __call__(self, row: dict[str, Any]) -> None:
         """Measure the level of a row of ours, if it is one of those, and put what was found into it.
 
-        Raises:
-            ServerError: perf_analyzer failed; the message is what it printed last.
+        It gives up at the first refused search; then the row has its last words under ``failed`` and no figures.
         """
         if row["loop"] == "closed" and row["concurrency"] in _CONCURRENCY:
             level = [f"--concurrency-range={row['concurrency']}"]
@@ -48,33 +46,41 @@ class PerfAnalyzer:
             level = [f"--request-rate-range={row['offered_qps']}", "--request-distribution=poisson"]
         else:
             return
-        done = subprocess.run(
-            [
-                PROGRAM,
-                f"-m{SEARCH}",
-                f"-u{self._address}",
-                "-igrpc",
-                "--async",
-                f"--input-data={self._data}",
-                f"--measurement-interval={round(1000 * self._seconds)}",
-                f"--max-trials={_TRIALS}",
-                f"--stability-percentage={_STEADY_PERCENT}",
-                f"-f{self._report}",
-                *level,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+        # A level that failed must not be given the report of the one before.
+        self._report.unlink(missing_ok=True)
+        done = _run(
+            f"-m{SEARCH}",
+            f"-u{self._address}",
+            "-igrpc",
+            "--async",
+            f"--input-data={self._data}",
+            f"--measurement-interval={round(1000 * self._seconds)}",
+            f"--max-trials={_TRIALS}",
+            f"--stability-percentage={_STEADY_PERCENT}",
+            f"-f{self._report}",
+            *level,
         )
-        if done.returncode:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            raise ServerError(f"{PROGRAM} failed: {' '.join(lines[-3:])}")
-        row["perf_analyzer"] = figures(self._report.read_text(encoding="utf-8"))
+        report = self._report.read_text(encoding="utf-8") if self._report.is_file() else ""
+        row["perf_analyzer"] = figures(report) or {"failed": last_words(done)}
 
 
-def installed() -> bool:
-    """Whether the program is on the PATH."""
-    return shutil.which(PROGRAM) is not None
+def missing() -> str | None:
+    """Why perf_analyzer can't be used here; None where it can."""
+    if shutil.which(PROGRAM) is None:
+        return f"{PROGRAM} is not on the PATH"
+    done = _run("--version")
+    return None if "Version" in done.stdout + done.stderr else f"{PROGRAM} does not run: {last_words(done)}"
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line that a run of perf_analyzer printed, without the number of the thread that failed."""
+    lines = [line for line in (done.stderr.strip() or done.stdout.strip()).splitlines() if line.strip()]
+    return lines[-1].strip().partition(" had error: ")[2] or lines[-1].strip() if lines else "it printed nothing"
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Its exit status says nothing: the command of its wheel ends with 0 whatever the program did.
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, check=False)
 
 
 def input_data(queries: Sequence[str], top: int) -> dict[str, Any]:
@@ -93,9 +99,11 @@ def input_data(queries: Sequence[str], top: int) -> dict[str, Any]:
     }
 
 
-def figures(report: str) -> dict[str, float | None]:
-    """Throughput and latencies of the one level in a report; a column that it lacks is None."""
-    row = next(csv.DictReader(report.splitlines()))
+def figures(report: str) -> dict[str, float | None] | None:
+    """Throughput and latencies of the one level in a report, None if there is none; a column that it lacks is None."""
+    row = next(csv.DictReader(report.splitlines()), None)
+    if row is None:
+        return None
     values = {name: float(row[column]) if row.get(column) else None for name, column in _COLUMNS.items()}
     # Latencies are in microseconds.
     return {name: value if value is None or name == "qps" else round(value / 1e3, 3) for name, value in values.items()}

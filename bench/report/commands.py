@@ -37,10 +37,11 @@ def report_command(results: Path, out: Path, readme: bool, check: bool) -> None:
     if not any(rows.values()):
         raise click.ClickException(f"{results} holds no results: measure some first, as with `framesift bench stages`")
     out.mkdir(parents=True, exist_ok=True)
-    for name, figure in pictures(rows):
-        figure.savefig(out / f"{name}.png", dpi=160)
+    drawn = pictures(rows)
+    for name, picture in drawn.items():
+        (out / f"{name}.png").write_bytes(picture)
         click.echo(out / f"{name}.png")
-    (out / "index.html").write_text(page(rows), encoding="utf-8")
+    (out / "index.html").write_text(page(rows, drawn), encoding="utf-8")
     click.echo(out / "index.html")
 
 

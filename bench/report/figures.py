@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..rows import Row
+from ..scorer_work import work
 
 Rows = Mapping[str, Sequence[Row]]
 Drawing = Callable[[Rows], Figure | None]
@@ -101,25 +102,19 @@ def roofline(rows: Rows) -> Figure | None:
     largest = max(row["videos"] for row in found)
     for storage in dict.fromkeys(row["storage"] for row in found):
         own = [row for row in found if row["storage"] == storage and row["videos"] == largest]
-        work = [_operations(row) for row in own]
-        # The floor is the larger of both limits; where memory decides, it is the time that the bytes take.
-        moved = [_stored(row) for row in own]
-        places = [a / b for a, b in zip(work, moved, strict=True)]
-        rates = [a / row["p50_ms"] / 1e9 for a, row in zip(work, own, strict=True)]
-        axes.plot(places, rates, "o", label=f"{storage}: {', '.join(str(row['queries']) for row in own)} queries")
+        points = [roofline_point(row) for row in own]
+        label = f"{storage}: {', '.join(str(row['queries']) for row in own)} queries"
+        axes.plot([x for x, _ in points], [rate / 1e12 for _, rate in points], "o", label=label)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.legend(fontsize="small")
     return figure
 
 
-def _operations(row: Row) -> float:
-    return 4.0 * 12 * 512 * float(row["queries"] * row["videos"])
-
-
-def _stored(row: Row) -> float:
-    frames = 12 * 512 * (1 if row["storage"] in ("int8", "float8_e4m3fn") else 2)
-    return float(row["videos"] * (frames + 4 * 270 + (1024 + 48 if row["storage"] != "float16" else 0)))
+def roofline_point(row: Row) -> tuple[float, float]:
+    """Operations per byte that must move, and operations a second, of a row of ``gpu_scoring``."""
+    least = work(row["queries"], row["videos"], row["storage"])
+    return least.operations / least.bytes, 1e3 * least.operations / row["p50_ms"]
 
 
 def compute(rows: Rows) -> Figure | None:

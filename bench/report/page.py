@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from . import figures, tables
 
 KINDS = ("stages", "load", "overload", "soak", "against", "storages", "gpu_scoring", "gpu_encoding")
 
+_DPI = 160
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h2 { margin-top: 2.5rem; } svg { max-width: 100%; height: auto; }
+h2 { margin-top: 2.5rem; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-size: 14px; } th, td { padding: 2px 10px; text-align: right; }
 th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px solid #ddd; }
 .machine, .absent { color: #777; font-size: 14px; }
@@ -42,7 +44,8 @@ SECTIONS = (
         "latency",
         "Latency against load",
         "Searches arrive at random moments, whatever the server does; latency counts from the moment at which one was "
-        "to be sent. The dot is the knee.",
+        "to be sent. The dot is the knee. NVIDIA's perf_analyzer, where there are figures of it, counts from when a "
+        "request was sent.",
         "load",
         "load",
         figures.latency_against_load,
@@ -114,45 +117,42 @@ def results(folder: Path) -> dict[str, list[Row]]:
     return {kind: read(kind, folder) for kind in KINDS}
 
 
-def page(rows: figures.Rows) -> str:
-    """The page; what was not measured says which command measures it."""
-    body = "".join(_section(section, rows) for section in SECTIONS)
+def pictures(rows: figures.Rows) -> dict[str, bytes]:
+    """Every picture that there are rows for as a PNG, by its section's name."""
+    drawn = {section.name: section.draw(rows) for section in SECTIONS if section.draw}
+    return {name: _png(figure) for name, figure in drawn.items() if figure is not None}
+
+
+def page(rows: figures.Rows, drawn: Mapping[str, bytes]) -> str:
+    """The page with ``pictures`` in it; what was not measured says which command measures it."""
+    body = "".join(_section(section, rows, drawn.get(section.name)) for section in SECTIONS)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>framesift: benchmarks</title>'
         f"<style>{_STYLE}</style></head><body><h1>framesift: benchmarks</h1>\n{body}</body></html>\n"
     )
 
 
-def pictures(rows: figures.Rows) -> Iterator[tuple[str, Figure]]:
-    """Every picture that there are rows for, by its section's name."""
-    for section in SECTIONS:
-        figure = section.draw(rows) if section.draw else None
-        if figure is not None:
-            yield section.name, figure
-
-
-def _section(section: Section, rows: figures.Rows) -> str:
+def _section(section: Section, rows: figures.Rows, picture: bytes | None) -> str:
     parts = [f'<h2 id="{section.name}">{html.escape(section.title)}</h2>\n']
     if section.text:
         parts.append(f"<p>{html.escape(section.text)}</p>\n")
-    figure = section.draw(rows) if section.draw else None
     lines = section.table(rows) if section.table else None
-    if figure is None and not lines:
+    if picture is None and not lines:
         how = f"; <code>framesift bench {section.command}</code> does" if section.command else ""
         return "".join([*parts, f'<p class="absent">Not measured{how}.</p>\n'])
-    if figure is not None:
-        parts.append(_svg(figure))
+    if picture is not None:
+        encoded = base64.b64encode(picture).decode()
+        parts.append(f'<img alt="{html.escape(section.title)}" src="data:image/png;base64,{encoded}">\n')
     if lines:
         parts.append(_table(lines))
     parts.append(f'<p class="machine">{html.escape(tables.machine(rows[section.kind]))}</p>\n')
     return "".join(parts)
 
 
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    text = out.getvalue()
-    return text[text.index("<svg") :]
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=_DPI)
+    return out.getvalue()
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

@@ -22,9 +22,11 @@ _SERVICES = {
 
 
 def load(rows: Rows) -> Lines | None:
-    """Searches in closed loops and at offered loads."""
+    """Searches in closed loops and at offered loads; what perf_analyzer found at a level, if it was there."""
     found = [row for row in rows["load"] if row["scenario"] == "search"]
-    lines = [["model", "load", "queries/s", "p50 ms", "p95 ms", "p99 ms", "p99.9 ms", "refused", "compute"]]
+    beside = any(row.get("perf_analyzer") for row in found)
+    head = ["model", "load", "queries/s", "p50 ms", "p95 ms", "p99 ms", "p99.9 ms", "refused", "compute"]
+    lines = [head + ["perf_analyzer: queries/s", "p50 ms", "p99 ms"] * beside]
     for row in found:
         closed = row["loop"] == "closed"
         asked = f"{row['concurrency']} at a time" if closed else f"{row['offered_qps']:.0f} a second"
@@ -37,6 +39,7 @@ def load(rows: Rows) -> Lines | None:
                 *(_ms(row[name]) for name in ("p50_ms", "p95_ms", "p99_ms", "p999_ms")),
                 str(row["refused"]),
                 "" if share is None else f"{share:.0%}",
+                *_perf_analyzer(row.get("perf_analyzer") or {}) * beside,
             ]
         )
     return lines if found else None
@@ -137,6 +140,13 @@ def machine(found: Sequence[Mapping[str, object]]) -> str:
     names = ("device", "driver", "python", "onnxruntime", "torch", "numpy", "triton")
     versions = [f"{name} {row[name]}" for name in names if name in row]
     return ", ".join(part for part in (cpu, *versions, f"commit {row['commit']}", str(row["date"])) if part) + "."
+
+
+def _perf_analyzer(found: Row) -> list[str]:
+    if "failed" in found:
+        return ["failed", "", ""]
+    rate = found.get("qps")
+    return ["" if rate is None else f"{rate:.0f}", *(_ms(found.get(name)) for name in ("p50_ms", "p99_ms"))]
 
 
 def _times(ratio: float) -> str:

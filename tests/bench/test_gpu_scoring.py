@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from framesift.bench import bench_gpu_scoring as bench
+from framesift.bench.scorer_work import COMPONENT, stored, work
 
 
 @pytest.mark.parametrize(("storage", "tolerance"), [("float16", 2e-3), ("int8", 1e-2), ("float8_e4m3fn", 3e-2)])
@@ -19,11 +20,17 @@ def test_the_gallery_scores_as_the_published_formula(storage: str, tolerance: fl
     torch.testing.assert_close(scores[clear].float(), published[clear].detach(), rtol=0, atol=tolerance)
 
 
+@pytest.mark.parametrize("storage", COMPONENT)
+def test_the_floor_reads_what_is_stored(storage: str) -> None:
+    case = bench.gallery(21, storage, torch.device("cpu"), raw=1)
+    held = sum(x.numel() * x.element_size() for x in (case.frames, case.table, case.mean) if x is not None)
+    assert stored(21, storage) == held
+
+
 def test_the_floor_is_memory_for_one_query_and_arithmetic_for_many() -> None:
-    case = bench.gallery(16, "float16", torch.device("cpu"), raw=1)
-    stored = 16 * 12 * 512 * 2 + 270 * 16 * 4
-    assert bench.floor_ms(1, case, 1e9, 1e15) == pytest.approx(1e-6 * (stored + 4 * (1024 + 16)))
-    assert bench.floor_ms(256, case, 1e15, 1e9) == pytest.approx(1e-6 * 24576 * 256 * 16)
+    table = 16 * 12 * 512 * 2 + 270 * 16 * 4
+    assert work(1, 16, "float16").least_s(1e9, 1e15) == pytest.approx(1e-9 * (table + 4 * (1024 + 16)))
+    assert work(256, 16, "float16").least_s(1e15, 1e9) == pytest.approx(1e-9 * 24576 * 256 * 16)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure")

@@ -230,13 +230,47 @@ def test_perf_analyzer_gets_the_clients_own_requests() -> None:
     assert entry["top"] == {"content": [7], "shape": [1]}
 
 
+# What perf_analyzer 2.60 wrote.
+REPORT = (
+    "Request Rate,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,"
+    "Server Compute Infer,Server Compute Output,Client Recv,p50 latency,p90 latency,p95 latency,p99 latency\n"
+    "60.5,54.9371,19,8937,4,215,22537,1590,8,22392,69868,91165,131763\n"
+)
+REFUSED = "Failed to retrieve results from inference request.\n" + "".join(
+    f"Thread [{thread}] had error: in ensemble 'search', [unavailable] the server is searching: try again\n\n"
+    for thread in range(4)
+)
+
+
 def test_perf_analyzers_report_is_read_in_milliseconds() -> None:
-    report = (
-        "Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,"
-        "Server Compute Infer,Server Compute Output,Client Recv,p50 latency,p90 latency,p95 latency,p99 latency\n"
-        "4,353.5,20,1000,300,40,9000,60,3,11000,13000,14500,19876\n"
-    )
-    assert perf_analyzer.figures(report) == {"qps": 353.5, "p50_ms": 11.0, "p95_ms": 14.5, "p99_ms": 19.876}
+    assert perf_analyzer.figures(REPORT) == {"qps": 54.9371, "p50_ms": 22.392, "p95_ms": 91.165, "p99_ms": 131.763}
+    assert perf_analyzer.figures(REPORT.splitlines()[0]) is None
+
+
+def test_perf_analyzers_failure_is_told_and_no_earlier_report_taken_for_its_own(tmp_path, monkeypatch) -> None:
+    program, level = tmp_path / perf_analyzer.PROGRAM, {"loop": "closed", "concurrency": 4}
+
+    def does(script: str) -> None:
+        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        program.chmod(0o755)
+
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    does("echo 'Perf Analyzer Version 0.0.0 (commit 3a49a23)' >&2")
+    assert perf_analyzer.missing() is None
+    run = perf_analyzer.PerfAnalyzer("127.0.0.1:1", ["a dog"], 10, 1.0, tmp_path)
+    does(f'for word; do case "$word" in -f*) printf "%s" "{REPORT}" > "${{word#-f}}";; esac; done')
+    run(level)
+    assert level["perf_analyzer"] == perf_analyzer.figures(REPORT)
+    # As its wheel's command does, with status 0.
+    (tmp_path / "words").write_text(REFUSED, encoding="utf-8")
+    does(f"echo 'Request concurrency: 4'; cat {tmp_path / 'words'} >&2")
+    run(level)
+    refusal = "in ensemble 'search', [unavailable] the server is searching: try again"
+    assert level["perf_analyzer"] == {"failed": refusal}
+    does("echo \"perf_analyzer: libc.so.6: version 'GLIBC_2.38' not found\" >&2")
+    assert "does not run: perf_analyzer: libc.so.6" in (perf_analyzer.missing() or "")
+    program.unlink()
+    assert perf_analyzer.missing() == "perf_analyzer is not on the PATH"
 
 
 def test_a_level_that_refuses_is_past_the_knee() -> None:

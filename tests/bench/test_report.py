@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.bench.report import tables
+from framesift.bench.report.figures import roofline_point
 from framesift.bench.report.page import SECTIONS, page, pictures, results
 from framesift.bench.rows import RESULTS
 
@@ -32,12 +34,15 @@ def test_the_readme_shows_the_committed_results(tmp_path: Path) -> None:
 
 def test_every_section_is_drawn_or_says_what_measures_it(tmp_path: Path) -> None:
     rows = results(RESULTS)
-    text = page(rows)
+    drawn = pictures(rows)
+    text = page(rows, drawn)
     assert [section.title for section in SECTIONS] == re.findall(r"<h2[^>]*>([^<]*)</h2>", text)
-    assert text.count("<svg") == len(list(pictures(rows))) >= 1
+    shown = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,([^"]+)"', text)
+    assert [base64.b64decode(picture) for picture in shown] == list(drawn.values())
+    assert drawn
     absent = {section.command for section in SECTIONS if not rows[section.kind]}
     assert absent == set(re.findall(r"Not measured; <code>framesift bench (\w+)</code> does", text))
-    empty = page(dict.fromkeys(rows, ()))
+    empty = page(dict.fromkeys(rows, ()), {})
     assert empty.count("Not measured") == len(SECTIONS)
 
 
@@ -62,6 +67,11 @@ def test_a_table_holds_what_its_rows_say(tmp_path: Path) -> None:
     found = tables.load(rows)
     assert found is not None
     assert found[1] == ["m", "4 at a time", "123", "1.3", "2.0", "", "9.0", "7", "88%"]
+    theirs = {"qps": 119.6, "p50_ms": 1.31, "p95_ms": 2.0, "p99_ms": None}
+    measured = [{**row, "perf_analyzer": it} for it in (None, theirs, {"failed": "refused"})]
+    beside = tables.load({**rows, "load": measured})
+    assert beside is not None
+    assert [line[9:] for line in beside[1:]] == [["", "", ""], ["120", "1.3", ""], ["failed", "", ""]]
     assert tables.compute(rows) == [
         ["model", "process", "CPU s", "its own work", "memory"],
         ["m", "text_encoder", "2.00", "75%", "100 MB"],
@@ -69,6 +79,13 @@ def test_a_table_holds_what_its_rows_say(tmp_path: Path) -> None:
         ["m", "all, at 123 queries/s", "", "88%", ""],
     ]
     assert tables.markdown(found).splitlines()[1].startswith("|")
+
+
+def test_a_point_lies_as_far_below_the_roof_as_its_time_is_above_the_floor() -> None:
+    for row in results(RESULTS)["gpu_scoring"]:
+        place, rate = roofline_point(row)
+        roof = min(place * row["copy_bytes_per_s"], row["matrix_flop_per_s"])
+        assert rate / roof == pytest.approx(row["floor_ms"] / row["p50_ms"], rel=1e-3)
 
 
 @pytest.mark.parametrize("table", [section.table for section in SECTIONS if section.table])
