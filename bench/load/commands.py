@@ -14,6 +14,7 @@ from .options import clock, results, server, server_options, show, show_verdict,
 
 if TYPE_CHECKING:
     from .clients import Clients
+    from .kept import Kept
     from .target import Target
     from .windows import Row
 
@@ -42,12 +43,14 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
     it, and latency counts from the moment each was due, so that waiting is not left out. Client processes of their own
     send them. Rows tell percentiles, throughput, errors by gRPC status, and what Triton server and the operating system
     say of every model. With --url, indexing adds videos to that server's gallery, with ids under framesift-bench/.
+    After Ctrl-C the rows so far are kept.
 
     \b
     Examples:
       framesift bench load bundles/mine
       framesift bench load --url 127.0.0.1:8001 --queries queries.txt --scenario mixed --videos clips/
     """
+    from .kept import Kept
     from .mixed import mixed
     from .sweep import sweep
     from .windows import Observer
@@ -55,16 +58,17 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
     with ExitStack() as stack:
         target = stack.enter_context(_server(named))
         observer = stack.enter_context(Observer(target))
+        kept = stack.enter_context(Kept("load", results(named["results"]), show))
         if scenario == "mixed":
             searching, indexing = _searching(stack, target, named), _indexing(stack, target, videos, named)
-            rows = mixed(observer, searching, indexing, seconds, show, target_ms)
+            rows = mixed(observer, searching, indexing, seconds, kept, target_ms)
         elif scenario == "index":
             indexing = _indexing(stack, target, videos, named)
-            rows = sweep(observer, indexing, scenario, seconds, show, concurrency=_AT_ONCE, fractions=_FRACTIONS)
+            rows = sweep(observer, indexing, scenario, seconds, kept, concurrency=_AT_ONCE, fractions=_FRACTIONS)
         else:
-            beside = _perf_analyzer(stack, target, seconds, named)
-            rows = sweep(observer, _searching(stack, target, named), scenario, seconds, show, beside=beside)
-    _finish("load", rows, named)
+            searching, beside = _searching(stack, target, named), _perf_analyzer(stack, target, seconds, named)
+            rows = sweep(observer, searching, scenario, seconds, kept, beside=beside)
+        _finish(kept, rows)
 
 
 @click.command("overload")
@@ -81,16 +85,17 @@ def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None
     Example:
       framesift bench overload bundles/mine --seconds 120
     """
+    from .kept import Kept
     from .overload import AFTER_S, overload
     from .windows import Observer
 
     with ExitStack() as stack:
         target = stack.enter_context(_server(named))
         observer = stack.enter_context(Observer(target))
+        kept = stack.enter_context(Kept("overload", results(named["results"]), show))
         clients, later = (_searching(stack, target, named) for _ in range(2))
         bar = stack.enter_context(clock("overload and after", seconds + AFTER_S))
-        rows = overload(observer, target, clients, later, seconds, probe_seconds, show, bar)
-    _finish("overload", rows, named)
+        _finish(kept, overload(observer, target, clients, later, seconds, probe_seconds, kept, bar))
 
 
 @click.command("soak")
@@ -108,17 +113,18 @@ def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **na
     Example:
       framesift bench soak bundles/mine --minutes 20
     """
+    from .kept import Kept
     from .soak import soak
     from .windows import Observer
 
     with ExitStack() as stack:
         target = stack.enter_context(_server(named))
         observer = stack.enter_context(Observer(target))
+        kept = stack.enter_context(Kept("soak", results(named["results"]), show))
         searching = _searching(stack, target, named)
         indexing = _indexing(stack, target, videos, named, renew=True)
         bar = stack.enter_context(clock("soaking", 60 * minutes))
-        rows = soak(observer, target, searching, indexing, 60 * minutes, probe_seconds, show, bar)
-    _finish("soak", rows, named)
+        _finish(kept, soak(observer, target, searching, indexing, 60 * minutes, probe_seconds, kept, bar))
 
 
 def _perf_analyzer(stack: ExitStack, target: Target, seconds: float, named: dict[str, Any]) -> Callable[[Row], None]:
@@ -165,11 +171,10 @@ def _indexing(
     return stack.enter_context(Clients(work, _INDEXERS))
 
 
-def _finish(kind: str, rows: list[Row], named: dict[str, Any]) -> None:
-    from ..rows import write
-
-    knees = [row for row in rows if row.get("knee")]
-    for row in knees:
-        click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
+def _finish(kept: Kept, rows: list[Row]) -> None:
+    path = kept.finish(rows)
+    for row in rows:
+        if row.get("knee"):
+            click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
     show_verdict(rows[-1])
-    click.echo(f"rows in {write(kind, rows, results(named['results']))}")
+    click.echo(f"rows in {path}")

@@ -113,8 +113,9 @@ SECTIONS = (
 
 
 def results(folder: Path) -> dict[str, list[Row]]:
-    """The newest rows of every kind."""
-    return {kind: read(kind, folder) for kind in KINDS}
+    """The newest rows of every kind; of runs that ended early only where there is no other."""
+    found = {kind: read(kind, folder) for kind in KINDS}
+    return {kind: [row for row in rows if not row.get("ended_early")] or rows for kind, rows in found.items()}
 
 
 def pictures(rows: figures.Rows) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from framesift.bench.load import accounts, perf_analyzer, queries
 from framesift.bench.load.arrivals import corrected, poisson
 from framesift.bench.load.clients import joined
 from framesift.bench.load.curve import knee
+from framesift.bench.load.kept import Kept
 from framesift.bench.load.measure import closed_figures, figures, kept_up, percentiles, timeline
 from framesift.bench.load.overload import recovery, verdict
 from framesift.bench.load.processes import Usage, spent
@@ -16,6 +17,8 @@ from framesift.bench.load.server_statistics import between
 from framesift.bench.load.sweep import mark_knee
 from framesift.bench.load.trend import slope
 from framesift.bench.load.worker import OK, Report
+from framesift.bench.report.page import results
+from framesift.bench.rows import read
 from framesift.export.bundle.errors import InvalidInput
 
 OUTCOMES = [(OK, False), ("UNAVAILABLE", True), ("INTERNAL", False)]
@@ -285,3 +288,30 @@ def test_a_level_that_refuses_is_past_the_knee() -> None:
         row.update(errors={"UNAVAILABLE": 200}, knee=False)
     mark_knee(rows)
     assert [row["offered_qps"] for row in rows if row["knee"]] == [800.0]
+
+
+def test_rows_of_a_run_that_is_ended_early_are_kept(tmp_path, capsys) -> None:
+    shown: list[dict[str, object]] = []
+
+    def run() -> None:
+        with Kept("load", tmp_path, shown.append) as kept:
+            for level in (1, 2):
+                kept({"scenario": "search", "concurrency": level})
+            shown[0]["knee"] = True
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    found = read("load", tmp_path)
+    assert [(row["concurrency"], row["ended_early"], row.get("knee")) for row in found] == [
+        (1, True, True),
+        (2, True, None),
+    ]
+    assert "ended early: the 2 rows so far are in " in capsys.readouterr().err
+    assert results(tmp_path)["load"] == found
+    # A whole run tells what it returns, and the report shows that alone.
+    with Kept("load", tmp_path, shown.append) as kept:
+        kept({"concurrency": 4, "phase": "probe"})
+        kept.finish([{"concurrency": 8}])
+    assert [row["concurrency"] for row in read("load", tmp_path)] == [1, 2, 8]
+    assert [row["concurrency"] for row in results(tmp_path)["load"]] == [8]
