@@ -23,4 +23,4 @@ work_option = click.option(
     type=FOLDER,
     help="Keeps bundles and galleries from one run to the next.",
 )
-results_option = click.option("--results", type=FOLDER, help="Folder to add the rows to.")
+results_option = click.option("--results", type=FOLDER, help="Folder to add rows to. [default: they are only printed]")

@@ -154,7 +154,9 @@ def _pattern(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
 @click.command("stages")
 @bundle_argument
 @model_option
-@click.option("--cases", default="", callback=_pattern, help="Only cases that match, as 'score, batch 1,'.")
+@click.option(
+    "--cases", default="", callback=_pattern, help="Only cases that match this pattern, as 'score, batch 1,'."
+)
 @click.option("--engines", default="", callback=_pattern, help="Only engines that match, as 'native|eager'.")
 @click.option(
     "--videos",

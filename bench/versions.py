@@ -167,16 +167,16 @@ def _git(repository: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-@click.command("compare")
+@click.command("compare", short_help="Two commits, stage by stage.")
 @click.argument("base")
 @click.argument("head", default="HEAD")
 @click.option("--rounds", default=6, show_default=True, type=click.IntRange(5), help="Runs of each commit.")
-@click.option("--cases", default="", help="Only cases that match this regular expression, as 'score|tower'.")
+@click.option("--cases", default="", help="Only cases that match this pattern, as 'score|tower'.")
 @click.option(
     "--engines",
     default="^(framesift|onnxruntime|native)$",
     show_default=True,
-    help="Only engines that match; these are the ones that serve.",
+    help="Only engines that match this pattern; these are the ones that serve.",
 )
 @click.option("--videos", default=1_000, show_default=True, type=click.IntRange(10), help="Size of the gallery.")
 @click.option("--model", type=click.Choice(["demo", "vit-b32"]), default="demo", show_default=True)

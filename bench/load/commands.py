@@ -22,9 +22,21 @@ _INDEXERS = 1
 # Of indexing a video: queues are short, and windows hold few requests.
 _AT_ONCE = (1, 2, 4, 8)
 _FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+_probe_option = click.option(
+    "--probe-seconds",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="For each level of load at the beginning, which find out how much the server can answer.",
+)
+_videos_option = click.option(
+    "--videos", type=_FOLDER, help="Folder of video files to index. [default: 48 generated clips]"
+)
 
 
-@click.command("load")
+@click.command("load", short_help="A server under growing load, up to saturation.")
 @server_options
 @click.option(
     "--scenario",
@@ -34,16 +46,23 @@ _FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
     help="Searches, indexing, or searches beside indexing.",
 )
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1), help="For each level of load.")
-@click.option("--videos", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Video files to index.")
-@click.option("--target-ms", type=click.FloatRange(0, min_open=True), help="p99 that searches must keep when mixed.")
+@_videos_option
+@click.option(
+    "--target-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="When mixed: p99 that searches must keep. [default: 3 times theirs without indexing]",
+)
 def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: float | None, **named: Any) -> None:
-    """Sweep the load on a server up to saturation, and name the knee of the curve.
+    """Sweep the load on a server up to saturation, and name the knee, from which on latency climbs steeply.
 
-    Closed loops find the most it can do; then requests arrive at random at a tenth of that rate up to more than all of
-    it, and latency counts from the moment each was due, so that waiting is not left out. Client processes of their own
-    send them. Rows tell percentiles, throughput, errors by gRPC status, and what Triton server and the operating system
-    say of every model. With --url, indexing adds videos to that server's gallery, with ids under framesift-bench/.
-    After Ctrl-C the rows so far are kept.
+    First 1, 2, 4 ... 64 requests are under way all the time, which finds the most that the server can do; then requests
+    arrive at random moments at a tenth of that rate up to more than all of it, and latency counts from the moment each
+    was due, so that waiting is not left out. Rows tell percentiles, throughput, errors by gRPC status, and what Triton
+    server and the operating system say of every model; `framesift bench report` draws them. After Ctrl-C the rows so
+    far are kept. Searches take about four minutes. Where NVIDIA's perf_analyzer is on the PATH it measures five of
+    the levels too.
+
+    With --url, indexing adds videos to that server's gallery, with ids under framesift-bench/.
 
     \b
     Examples:
@@ -71,15 +90,15 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
         _finish(kept, rows)
 
 
-@click.command("overload")
+@click.command("overload", short_help="Three times what a server can answer.")
 @server_options
-@click.option("--seconds", default=120.0, show_default=True, type=click.FloatRange(1), help="Of the overload itself.")
-@click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")
+@click.option("--seconds", default=120.0, show_default=True, type=click.FloatRange(1), help="How long it lasts.")
+@_probe_option
 def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None:
     """Send three times as many searches as a server can answer, and see what it does.
 
-    It should refuse the excess at once with a status that says to try again, answer the others in three times the p99
-    that it has at 80 % of its load at the most, keep its memory flat, and be its old self within five seconds.
+    It should refuse the excess at once, with a status that says to try again; answer the others within three times the
+    p99 that it has at 80 % of what it can answer; keep its memory flat; and be as fast as before within five seconds.
 
     \b
     Example:
@@ -98,11 +117,17 @@ def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None
         _finish(kept, overload(observer, target, clients, later, seconds, probe_seconds, kept, bar))
 
 
-@click.command("soak")
+@click.command("soak", short_help="A server under load for a long time.")
 @server_options
-@click.option("--minutes", default=20.0, show_default=True, type=click.FloatRange(0, min_open=True))
-@click.option("--probe-seconds", default=8.0, show_default=True, type=click.FloatRange(1), help="Of each level before.")
-@click.option("--videos", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Video files to index.")
+@click.option(
+    "--minutes",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long it lasts.",
+)
+@_probe_option
+@_videos_option
 def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **named: Any) -> None:
     """Load a server for a long time, and see whether its memory grows or anything fails.
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..rows import RESULTS
+from ..rows import usual_folder
 
 if TYPE_CHECKING:
     from .target import Target
     from .windows import Row
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_CHECKOUT = RESULTS.parent.parent / "pyproject.toml"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -28,13 +27,13 @@ def server_options(command: Command) -> Command:
         (
             click.argument("bundle", required=False, type=_FOLDER),
             click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
-            click.option("--metrics", metavar="HOST:PORT", help="Of the server at --url: tells where its CPU goes."),
+            click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --url: where its CPU goes."),
             click.option(
                 "--gallery-size",
                 default=10_000,
                 show_default=True,
                 type=click.IntRange(1),
-                help="Videos in the gallery that BUNDLE is served with; made once, from the model's own records.",
+                help="Videos in the gallery that BUNDLE is served with; made at the first run, by the model itself.",
             ),
             click.option("--cache", type=_FOLDER, help="Where such galleries are kept. [default: the user's cache]"),
             click.option(
@@ -43,22 +42,30 @@ def server_options(command: Command) -> Command:
                 help="Queries, one a line. [default: 4000 generated captions]",
             ),
             click.option(
-                "--top", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits of a search."
+                "--top",
+                default=10,
+                show_default=True,
+                type=click.IntRange(1, 1000),
+                help="Videos that a search finds.",
             ),
             click.option(
-                "--clients", default=2, show_default=True, type=click.IntRange(1, 64), help="Client processes."
+                "--clients",
+                default=2,
+                show_default=True,
+                type=click.IntRange(1, 64),
+                help="Processes that send searches; more where it is said that the clients fell behind.",
             ),
             click.option(
                 "--timeout",
                 default=30.0,
                 show_default=True,
                 type=click.FloatRange(0, min_open=True),
-                help="Seconds for an answer.",
+                help="Seconds after which a request without an answer has failed.",
             ),
             click.option(
                 "--results",
                 type=_FOLDER,
-                help="Folder of the rows. [default: bench/results of a checkout, or bench-results]",
+                help="Folder that rows are added to. [default: bench/results of a checkout, or bench-results]",
             ),
         )
     ):
@@ -92,7 +99,7 @@ def texts(file: Path | None) -> list[str]:
 
 def results(given: Path | None) -> Path:
     """The folder of ``--results``."""
-    return given or (RESULTS if _CHECKOUT.is_file() else Path("bench-results"))
+    return given or usual_folder()
 
 
 def show(row: Row) -> None:

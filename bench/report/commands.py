@@ -6,36 +6,42 @@ from pathlib import Path
 
 import click
 
-from ..rows import RESULTS
+from ..rows import usual_folder
 
 _ROOT = Path(__file__).parents[2]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command("report")
-@click.option("--results", default=RESULTS, type=_FOLDER, help="Folder of the rows. [default: the committed ones]")
+@click.command("report", short_help="A page of all results.")
+@click.option(
+    "--results", type=_FOLDER, help="Folder of the rows. [default: bench/results of a checkout, or bench-results]"
+)
 @click.option("--out", default="work/report", show_default=True, type=_FOLDER, help="Folder of the page and pictures.")
 @click.option("--readme", is_flag=True, help="Write the tables of framesift's own README instead.")
 @click.option("--check", is_flag=True, help="Fail if the README's tables are not those of the rows; write nothing.")
-def report_command(results: Path, out: Path, readme: bool, check: bool) -> None:
+def report_command(results: Path | None, out: Path, readme: bool, check: bool) -> None:
     """Draw the newest results of every kind: one HTML page, and a PNG of each picture.
 
-    What was not measured says which command does.
+    Results are what the other commands leave in the folder that their --results names. Where there are none of a kind,
+    the page tells the command.
 
     \b
     Examples:
       framesift bench report
       framesift bench report --results bench-results --out report
     """
+    folder = results or usual_folder()
     if readme or check:
-        _readme(results, check)
+        _readme(folder, check)
         return
     from .page import page, pictures
     from .page import results as newest
 
-    rows = newest(results)
+    rows = newest(folder)
     if not any(rows.values()):
-        raise click.ClickException(f"{results} holds no results: measure some first, as with `framesift bench stages`")
+        raise click.ClickException(
+            f"{folder} holds no results: measure some first, as with `framesift bench stages --results {folder}`"
+        )
     out.mkdir(parents=True, exist_ok=True)
     drawn = pictures(rows)
     for name, picture in drawn.items():

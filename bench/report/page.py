@@ -139,7 +139,7 @@ def _section(section: Section, rows: figures.Rows, picture: bytes | None) -> str
         parts.append(f"<p>{html.escape(section.text)}</p>\n")
     lines = section.table(rows) if section.table else None
     if picture is None and not lines:
-        how = f"; <code>framesift bench {section.command}</code> does" if section.command else ""
+        how = f"; <code>framesift bench {section.command} --results FOLDER</code> does" if section.command else ""
         return "".join([*parts, f'<p class="absent">Not measured{how}.</p>\n'])
     if picture is not None:
         encoded = base64.b64encode(picture).decode()

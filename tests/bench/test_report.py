@@ -41,7 +41,7 @@ def test_every_section_is_drawn_or_says_what_measures_it(tmp_path: Path) -> None
     assert [base64.b64decode(picture) for picture in shown] == list(drawn.values())
     assert drawn
     absent = {section.command for section in SECTIONS if not rows[section.kind]}
-    assert absent == set(re.findall(r"Not measured; <code>framesift bench (\w+)</code> does", text))
+    assert absent == set(re.findall(r"Not measured; <code>framesift bench (\w+) --results FOLDER</code> does", text))
     empty = page(dict.fromkeys(rows, ()), {})
     assert empty.count("Not measured") == len(SECTIONS)
 
@@ -54,7 +54,7 @@ def test_the_command_writes_a_page_and_pictures(tmp_path: Path) -> None:
     assert done.output.split() == [str(tmp_path / "out" / Path(name).name) for name in done.output.split()]
     none = CliRunner().invoke(main, ["bench", "report", "--results", str(tmp_path / "nothing")])
     assert none.exit_code == 1
-    assert "holds no results: measure some first" in none.output
+    assert f"measure some first, as with `framesift bench stages --results {tmp_path / 'nothing'}`" in none.output
 
 
 def test_a_table_holds_what_its_rows_say(tmp_path: Path) -> None:
