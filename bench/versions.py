@@ -118,7 +118,7 @@ def judged(base: Mapping[str, list[list[float]]], head: Mapping[str, list[list[f
 def table(rows: Sequence[Row]) -> str:
     """The rows as aligned text."""
     width = max((len(row["case"]) for row in rows), default=4)
-    lines = [f"{'case':{width}}{'base ms':>11}{'head ms':>11}{'ratio':>8}{'99 %':>16}{'p':>8}"]
+    lines = [f"{'case':{width}}{'base ms':>11}{'head ms':>11}{'ratio':>8}{'99 % interval':>16}{'p':>8}"]
     for row in rows:
         interval = f"{row['low']:.3f}..{row['high']:.3f}"
         mark = "" if row["verdict"] == "same" else f"  {row['verdict'].upper()}"
@@ -127,6 +127,19 @@ def table(rows: Sequence[Row]) -> str:
             f"{row['p']:>8.4f}{mark}"
         )
     return "\n".join(lines)
+
+
+def summary(rows: Sequence[Row], margin: float) -> str:
+    """How many cases changed, and how large a change noise could have hidden in the others."""
+    found = [row["verdict"] for row in rows]
+    told = f"{found.count('slower')} slower, {found.count('faster')} faster, {found.count('same')} the same"
+    reach = max((max(row["high"] - 1, 1 - row["low"]) for row in rows if row["verdict"] == "same"), default=0.0)
+    if reach <= 2 * margin:
+        return told
+    return (
+        f"{told} within noise, which could hide a change of up to {reach:.0%}: a quieter machine or more --rounds and "
+        "--seconds narrow that"
+    )
 
 
 def _commit(repository: Path, name: str) -> str:
@@ -199,9 +212,9 @@ def compare_command(
 ) -> None:
     """Time the stages of two commits of this repository in alternation.
 
-    Each is checked out into a temporary worktree, built, and run by itself. A stage counts as slower or faster if the
-    99 % interval of the ratio of medians lies beyond the margin and the runs' order is too rare for chance (p below
-    0.01, Mann and Whitney). The exit status is 1 if a stage became slower.
+    Each is checked out into a temporary worktree, built, and run by itself. The ratio is HEAD's median time over
+    BASE's. A stage counts as slower or faster if the 99 % interval of that lies beyond the margin and the runs' order
+    is too rare for chance (p below 0.01, Mann and Whitney). The exit status is 1 if a stage became slower.
 
     \b
     Examples:
@@ -217,7 +230,7 @@ def compare_command(
     found = judged(*measured, margin)
     if not found:
         raise InvalidInput("no case of both commits matches --cases and --engines")
-    click.echo("\n" + table(found))
+    click.echo(f"\n{table(found)}\n{summary(found, margin)}")
     only = sorted(measured[0].keys() ^ measured[1].keys())
     if only:
         click.echo(f"in one of the commits only: {', '.join(only)}")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from framesift.bench.change import LEAST_RUNS, change, mann_whitney
-from framesift.bench.versions import checked_out, judged, table
+from framesift.bench.versions import checked_out, judged, summary, table
 from framesift.export.bundle.errors import InvalidInput
 
 Runs = list[list[float]]
@@ -88,6 +88,10 @@ def test_the_table_begins_with_the_largest_slowdown() -> None:
     assert [row["case"] for row in rows] == ["b", "a"]
     assert rows[0]["verdict"] == "slower"
     assert "SLOWER" in table(rows).splitlines()[1]
+    assert summary(rows, 0.5) == "1 slower, 0 faster, 1 the same"
+    assert summary([{**rows[1], "low": 0.7, "high": 1.2}], 0.05).startswith(
+        "0 slower, 0 faster, 1 the same within noise, which could hide a change of up to 30%"
+    )
 
 
 def test_a_commit_without_stages_is_refused(tmp_path: Path) -> None:
