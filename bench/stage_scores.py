@@ -22,7 +22,7 @@ from ..kernels.topk_attention import api, cpu, native
 from ..kernels.topk_attention.layout import pack_tables
 from ..kernels.topk_attention.records import GalleryVectors, TextVectors
 from ..serving.agreement import TIE
-from .baselines.material import embeddings, random_frames
+from .baselines.frames import embeddings, random_frames
 
 SCORE, SCORE_AND_TOP, TOP_N = "score", "score+top-n", "top-n"
 SCORING = (SCORE, SCORE_AND_TOP, TOP_N)

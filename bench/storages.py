@@ -31,6 +31,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     import torch
 
     from ..export.build import eager_model
+    from ..export.bundle.ports import FRAME_EMBEDDINGS
     from ..export.bundle.text import Tokenizer
     from ..export.training.evaluate import encode_texts
     from ..kernels.topk_attention import cpu, quantise
@@ -43,7 +44,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     profile = material.bundle.manifest.tokenizer
     tokenizer = Tokenizer.load(material.bundle.file(profile.merges), profile)
     texts = encode_texts(model, tokenizer, material.queries[:queries])
-    frames = torch.from_numpy(material.frames.copy())
+    frames = material.videos[FRAME_EMBEDDINGS]
     # The embeddings are rounded so that float16 holds them; another draw keeps what float16 would take from them.
     frames = frames * (1 + 2**-13 * torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)))
     wide = eager_model(material.bundle).eval().double()

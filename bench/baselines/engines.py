@@ -10,13 +10,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, TEXT_ENCODER
+from ...export.bundle.ports import SCORER, TEXT_ENCODER
 from ...export.bundle.store import Bundle
 from ...export.bundle.text import Tokenizer
+from ...serving.gallery.rankers import ranker_of
 from ...serving.gallery.ranking import Ranked
 from ...serving.gallery.snapshot import Snapshot, View
 from ...serving.gallery.store import Gallery
-from ...serving.gallery.topk_ranking import TopKRanker
 from .material import Material
 
 
@@ -28,9 +28,9 @@ class Engines:
         self.tokenizer = Tokenizer.load(material.bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
         self._names = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self._session = text_session(material.bundle)
-        self._ranker = TopKRanker(manifest)
+        self._ranker, read = ranker_of(manifest, material.bundle.graph(SCORER))
         with Gallery.open(material.gallery, manifest, create=False) as gallery:
-            self.view: View = Snapshot(gallery.reader(), (FRAME_VECTORS, GRAM_TABLE)).view
+            self.view: View = Snapshot(gallery.reader(), read).view
 
     def search(self, texts: Sequence[str], top: int) -> list[Ranked]:
         """The ``top`` best videos of each text, in one pass over the gallery."""

@@ -5,25 +5,24 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from ...export.build import eager_model
 from ...export.bundle.merges_file import read_merges
 from . import http_service
-from .hugging_face import clip_model, clip_tokenizer, text_features
+from .hugging_face import clip_tokenizer, text_features, text_model
 from .material import Material
 
 
 def searcher(material: Material) -> http_service.Search:
-    """Text features of transformers' CLIP at 77 tokens, and the nearest mean frame embeddings in an IndexFlatIP."""
-    eager = eager_model(material.bundle)
-    sizes = eager.config.clip
-    model = clip_model(eager.clip, sizes)
+    """Text features of transformers' CLIP at all its positions, 77 as a rule, and the nearest means in IndexFlatIP."""
+    tower = material.published.system.towers
+    words = len(tower.positional_embedding)
+    model = text_model(tower)
     tokenizer = clip_tokenizer(list(read_merges(material.bundle.file(material.bundle.manifest.tokenizer.merges))))
-    index = faiss.IndexFlatIP(sizes.embed_dim)
+    index = faiss.IndexFlatIP(material.means.shape[1])
     index.add(np.ascontiguousarray(material.means))
     ids = material.ids
 
     def search(text: str, top: int) -> http_service.Found:
-        features = text_features(model, tokenizer, [text], sizes.context_length)
+        features = text_features(model, tokenizer, [text], words)
         unit = features / features.norm(dim=-1, keepdim=True)
         scores, rows = index.search(unit.numpy(), min(top, len(ids)))
         return [ids[row] for row in rows[0].tolist()], scores[0].tolist()

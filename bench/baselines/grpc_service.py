@@ -24,7 +24,6 @@ from ...export.bundle.ports import ATTENTION, ID_LENGTHS, IDS, SCORES, TEXT, TEX
 from ...export.bundle.words import decode_text
 from ...serving.gallery.checks import check_top
 from ...serving.gallery.packing import pack_joined, pack_rows
-from ...serving.gallery.ranking import Ranked
 from .engines import Engines
 from .material import Material
 from .parent import end_with_parent
@@ -62,19 +61,15 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         engines = self._engines
         ranked = engines.search(texts, top)
         joined = [pack_joined([id_.encode() for id_ in engines.ids(one)]) for one in ranked]
+        weights = [one.attention for one in ranked if one.attention is not None]
         return {
             IDS: pack_rows([ids.tobytes() for ids, _ in joined]),
             ID_LENGTHS: np.stack([lengths for _, lengths in joined]),
             SCORES: np.stack([one.scores for one in ranked]),
-            ATTENTION: np.stack([_attention(one) for one in ranked]),
+            **({ATTENTION: np.stack(weights)} if weights else {}),
             TIMESTAMPS: np.stack([engines.timestamps(one) for one in ranked]),
             VERSION: np.full((len(ranked), 1), engines.view.version, np.int64),
         }
-
-
-def _attention(ranked: Ranked) -> NDArray[np.float32]:
-    assert ranked.attention is not None
-    return ranked.attention
 
 
 def _asked(request: Any) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""A checkpoint's towers as Hugging Face transformers' CLIP, with a tokenizer of the same vocabulary."""
+"""A checkpoint's text tower as Hugging Face transformers' CLIP, with a tokenizer of the same vocabulary."""
 
 from __future__ import annotations
 
@@ -6,52 +6,32 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
 from ...export.bundle.bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
-from ...export.encoders.clip import Clip, ClipConfig
+from ...export.bundle.errors import BundleError
+from ...export.encoders.clip_text import TextTower
 from .hugging_face_names import to_hugging_face
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 
 
-def configuration(sizes: ClipConfig) -> dict[str, Any]:
-    """The arguments of ``CLIPConfig`` for towers of these sizes, whose start and end token are the last two ids."""
-    return {
-        "projection_dim": sizes.embed_dim,
-        "text_config": {
-            "hidden_size": sizes.text_width,
-            "intermediate_size": 4 * sizes.text_width,
-            "num_hidden_layers": sizes.text_layers,
-            "num_attention_heads": sizes.text_heads or max(1, sizes.text_width // 64),
-            "vocab_size": sizes.vocab_size,
-            "max_position_embeddings": sizes.context_length,
-            "projection_dim": sizes.embed_dim,
-            "hidden_act": "quick_gelu",
-            "bos_token_id": sizes.vocab_size - 2,
-            "eos_token_id": sizes.vocab_size - 1,
-            "pad_token_id": sizes.vocab_size - 1,
-        },
-        "vision_config": {
-            "hidden_size": sizes.vision_width,
-            "intermediate_size": 4 * sizes.vision_width,
-            "num_hidden_layers": sizes.vision_layers,
-            "num_attention_heads": sizes.vision_heads or max(1, sizes.vision_width // 64),
-            "image_size": sizes.image_size,
-            "patch_size": sizes.patch,
-            "projection_dim": sizes.embed_dim,
-            "hidden_act": "quick_gelu",
-        },
-    }
+def text_model(tower: TextTower) -> Any:
+    """Transformers' ``CLIPTextModelWithProjection`` with the weights of ``tower``, in evaluation mode.
 
-
-def clip_model(clip: Clip, sizes: ClipConfig) -> Any:
-    """Transformers' ``CLIPModel`` with the weights of ``clip``, in evaluation mode."""
-    model: Any = CLIPModel(CLIPConfig(**configuration(sizes)))
-    missing, unexpected = model.load_state_dict(to_hugging_face(clip.state_dict()), strict=False)
+    Raises:
+        BundleError: the tower is not CLIP's own, as one with prompts is not.
+    """
+    model: Any = CLIPTextModelWithProjection(CLIPTextConfig(**_configuration(tower)))
+    state = {key: value for key, value in tower.state_dict().items() if not key.startswith("visual.")}
+    state.pop("logit_scale", None)
+    try:
+        missing, unexpected = model.load_state_dict(to_hugging_face(state), strict=False)
+    except KeyError as error:
+        raise BundleError(f"transformers has no such text tower: {error.args[0]}") from error
     # Position ids are constants that some versions keep among the weights.
     if unexpected or [key for key in missing if not key.endswith("position_ids")]:
-        raise KeyError(f"transformers' CLIP does not fit: missing {missing}, unexpected {unexpected}")
+        raise BundleError(f"transformers has no such text tower: missing {missing}, unexpected {unexpected}")
     return model.eval()
 
 
@@ -67,7 +47,25 @@ def text_features(model: Any, tokenizer: Any, texts: list[str], words: int) -> T
     """Raw text embeddings [Q, D] as a user of transformers gets them, every text padded to ``words`` tokens."""
     given = tokenizer(texts, padding="max_length", truncation=True, max_length=words, return_tensors="pt")
     with torch.inference_mode():
-        found = model.get_text_features(**given)
-    # Transformers 5 returns it among others.
-    features: Tensor = getattr(found, "pooler_output", found)
+        features: Tensor = model(**given).text_embeds
     return features
+
+
+def _configuration(tower: TextTower) -> dict[str, Any]:
+    """Sizes of a tower whose start and end token are the last two ids."""
+    words, width = tower.positional_embedding.shape
+    vocabulary = tower.token_embedding.num_embeddings
+    block: Any = tower.transformer.resblocks[0]
+    return {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": len(tower.transformer.resblocks),
+        "num_attention_heads": block.attn.heads,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": words,
+        "projection_dim": tower.text_projection.shape[1],
+        "hidden_act": "quick_gelu",
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+        "pad_token_id": vocabulary - 1,
+    }

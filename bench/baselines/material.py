@@ -1,60 +1,72 @@
-"""What all services search in: the same videos' frame embeddings, the queries, and a gallery of framesift."""
+"""What all services search in: the same videos' records, the queries, and a gallery of framesift."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as nnf
 
-from ...export.build import eager_model
-from ...export.bundle.ports import VIDEO_ENCODER
+from ...export.build import eager_system
+from ...export.bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, MEAN_EMBEDDING, VIDEO_EMBEDDING, VIDEO_ENCODER
 from ...export.bundle.store import Bundle
-from ...export.bundle.video import decode
-from ...export.corpus.generate import KINDS, stories, write_corpus
-from ...export.systems.dong2026 import Dong2026
-from ...export.training.evaluate import encode_frames
-from ...kernels.topk_attention.factorised import FactorisedHead
+from ...export.corpus.generate import KINDS, stories
+from ...export.systems.contract import System
+from ...export.systems.factorised import Factorised
 from ...serving.gallery.layout import GalleryRecord
 from ...serving.gallery.store import Gallery
+from ..load.records import records
+from ..published import Published
+from .frames import CLIPS, embeddings, encoded_clips, random_frames
 
 Floats = NDArray[np.float32]
+Arrays = Mapping[str, Floats]
+# What the published formula reads of some videos, what a gallery keeps of them, and their unit means.
+Block = tuple[Arrays, Arrays, Floats]
 
-_FORMAT = 1
-_NOTE, _FRAMES, _MEANS, _GALLERY = "material.json", "frames.npy", "means.npy", "gallery"
-# Every video of a gallery is put together from the frames of so many clips.
-_CLIPS = 48
+_FORMAT = 2
+_NOTE, _MEANS, _GALLERY = "material.json", "means.npy", "gallery"
 _QUERIES = 2000
-_BLOCK = 500
+_PER_COMMIT = 500
 
 
 @dataclass(frozen=True)
 class Material:
     """A folder of material.
 
-    ``frames`` float32 [N, F, D] are the embeddings that the published formula scores, ``means`` float32 [N, D] unit
-    means of the raw ones (CLIP4Clip's meanP), ``gallery`` is the folder of a gallery with the same N videos under
-    ``ids``, in that order.
+    ``means`` float32 [N, D] are unit means of the frame embeddings (CLIP4Clip's meanP), or a system's own one embedding
+    a video. ``gallery`` is the folder of a gallery with the same N videos under ``ids``, in that order.
     """
 
     root: Path
     bundle: Bundle
-    frames: Floats
     means: Floats
     queries: list[str]
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    @cached_property
+    def published(self) -> Published:
+        """The bundle's system in eager PyTorch."""
+        return Published(eager_system(self.bundle).eval(), self.bundle.manifest)
+
+    @cached_property
+    def videos(self) -> dict[str, Tensor]:
+        """What the published formula reads of the videos, float32 [N, ...] by name."""
+        return {name: torch.from_numpy(np.load(self.root / f"{name}.npy")) for name in self.published.reads}
 
     @property
     def ids(self) -> list[str]:
         """The videos' names, as the gallery has them."""
-        return [video_id(row) for row in range(len(self.frames))]
+        return [video_id(row) for row in range(len(self))]
 
     @property
     def gallery(self) -> Path:
@@ -65,16 +77,15 @@ class Material:
     def open(root: Path) -> Material:
         """Read what ``prepare`` wrote."""
         note = json.loads((root / _NOTE).read_text(encoding="utf-8"))
-        frames, means = (np.load(root / name, mmap_mode="r") for name in (_FRAMES, _MEANS))
-        return Material(root, Bundle.open(note["bundle"]), frames, means, note["queries"])
+        return Material(root, Bundle.open(note["bundle"]), np.load(root / _MEANS), note["queries"])
 
 
 def prepare(bundle: Bundle, videos: int, root: Path, *, random: bool, report: Callable[[str], None]) -> Material:
     """Make the material in ``root``, or find what an earlier call made there of the same model and size.
 
     Args:
-        random: frame embeddings are drawn instead of made from clips: of towers with random weights all frames come out
-            alike, and a tower of ViT-B/32's size takes a second a clip on a CPU.
+        random: frame embeddings are drawn instead of made from clips, where the formula reads those: of towers with
+            random weights all frames come out alike, and a tower of ViT-B/32's size takes a second a clip on a CPU.
     """
     key = {
         "format": _FORMAT,
@@ -89,16 +100,12 @@ def prepare(bundle: Bundle, videos: int, root: Path, *, random: bool, report: Ca
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     report(f"making a gallery of {videos} videos in {root}")
-    model = eager_model(bundle).eval()
-    generator = torch.Generator().manual_seed(0)
-    width = model.config.clip.embed_dim
-    pool = random_frames(_CLIPS, model, generator) if random else _encoded_clips(bundle, model)
-    frames, means = np.empty((videos, model.config.frames, width), np.float32), np.empty((videos, width), np.float32)
-    for part, embedded, mean in embeddings(model, pool, videos, generator):
-        frames[part], means[part] = embedded.numpy(), mean.numpy()
-    np.save(root / _FRAMES, frames)
-    np.save(root / _MEANS, means)
-    _fill(root / _GALLERY, bundle, model, frames, means)
+    system = eager_system(bundle).eval()
+    if isinstance(system, Factorised):
+        blocks = _attended(system, bundle, videos, random=random)
+    else:
+        blocks = _recorded(system, bundle, videos)
+    _write(root, bundle, blocks)
     # Written last: what was interrupted has none and is made again.
     note.write_text(json.dumps({**key, "queries": queries(_QUERIES)}), encoding="utf-8")
     return Material.open(root)
@@ -115,62 +122,64 @@ def queries(count: int) -> list[str]:
     return [kind.tell(story) for story in stories(kind, count, "train", 7, variants=1)]
 
 
-def random_frames(clips: int, model: Dong2026, generator: torch.Generator) -> Tensor:
-    """Raw frame embeddings [clips, F, D] that resemble one another within a clip, as a video's do."""
-    config = model.config
-    scene = torch.randn(clips, 1, config.clip.embed_dim, generator=generator)
-    return scene + 0.5 * torch.randn(clips, config.frames, config.clip.embed_dim, generator=generator)
-
-
 @torch.no_grad()
-def embeddings(
-    model: Dong2026, pool: Tensor, videos: int, generator: torch.Generator
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Videos whose frames are those of the clips in ``pool`` [C, F, D], shuffled and disturbed, block by block.
-
-    Yields:
-        Which videos, their embeddings [B, F, D] with the temporal encoding applied, and their unit means [B, D].
-
-    An embedding is handed out as LayerNorm 1 without gain and bias leaves it, rounded to float16: its score is the
-    same, and a gallery, which keeps just that, keeps these very numbers. So the services can be compared.
-    """
-    flat = pool.flatten(0, 1)
-    noise = 0.1 * flat.std(0)
-    for start in range(0, videos, _BLOCK):
-        part = slice(start, min(start + _BLOCK, videos))
-        chosen = torch.randint(0, len(flat), (part.stop - start, pool.shape[1]), generator=generator)
-        raw = flat[chosen]
-        raw = raw + noise * torch.randn(raw.shape, generator=generator)
-        encoded, mean = model.finish_video(raw)
-        normed = nnf.layer_norm(encoded, encoded.shape[-1:], eps=model.pool_frames.layer_norm1.eps)
-        yield part, normed.half().float(), mean
-
-
-def _encoded_clips(bundle: Bundle, model: Dong2026) -> Tensor:
-    with tempfile.TemporaryDirectory() as scratch:
-        clips = write_corpus(Path(scratch), _CLIPS, "test", 0)
-        return encode_frames(model, np.stack([decode(clip.video, bundle.manifest.frames).frames for clip in clips]))
-
-
-@torch.no_grad()
-def _fill(folder: Path, bundle: Bundle, model: Dong2026, frames: Floats, means: Floats) -> None:
-    head = FactorisedHead(model.pool_frames, model.config.frames)
+def _attended(system: Factorised, bundle: Bundle, videos: int, *, random: bool) -> Iterator[Block]:
+    generator, model = torch.Generator().manual_seed(0), system.model
+    pool = random_frames(CLIPS, model, generator) if random else encoded_clips(bundle, model)
     names = [port.name for port in bundle.manifest.graphs[VIDEO_ENCODER].outputs]
-    times = np.arange(model.config.frames, dtype=np.float32)
-    with Gallery.open(folder, bundle.manifest) as gallery:
-        for start in range(0, len(frames), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            vectors, tables = head.encode_video(torch.from_numpy(frames[part]))
-            record: tuple[Floats, ...] = (vectors.numpy(), tables.numpy(), means[part])
-            gallery.add(
-                [
-                    GalleryRecord(
-                        video_id(start + i),
-                        {name: values[i] for name, values in zip(names, record, strict=True)},
-                        times,
-                        float(len(times)),
-                        (start + i).to_bytes(32, "big"),
-                    )
-                    for i in range(len(vectors))
-                ]
-            )
+    for _, embedded, mean in embeddings(model, pool, videos, generator):
+        record = (*system.head.encode_video(embedded), mean)
+        kept = {name: values.numpy() for name, values in zip(names, record, strict=True)}
+        yield {FRAME_EMBEDDINGS: embedded.numpy()}, kept, mean.numpy()
+
+
+def _recorded(system: System, bundle: Bundle, videos: int) -> Iterator[Block]:
+    stored = {tensor.name: tensor.stored for tensor in system.video_record}
+    for made in records(bundle, videos):
+        # Rounded as a gallery keeps it: what differs between services is arithmetic, not storage.
+        block = {
+            name: np.stack([record[name] for record in made]).astype(kept).astype(np.float32)
+            for name, kept in stored.items()
+        }
+        yield block, block, _unit_means(block)
+
+
+def _unit_means(block: Arrays) -> Floats:
+    """One unit vector [B, D] a video: what a service would keep that has one vector a video."""
+    if MEAN_EMBEDDING in block:
+        mean = block[MEAN_EMBEDDING]
+    elif VIDEO_EMBEDDING in block:
+        mean = block[VIDEO_EMBEDDING]
+    else:
+        frames = block[FRAME_EMBEDDINGS]
+        weights = block.get(FRAME_MASK, np.ones(frames.shape[:2], np.float32))
+        mean = np.einsum("bf,bfd->bd", weights, frames)
+    unit: Floats = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return unit
+
+
+def _write(root: Path, bundle: Bundle, blocks: Iterator[Block]) -> None:
+    read: dict[str, list[Floats]] = {}
+    means: list[Floats] = []
+    rows = 0
+    with Gallery.open(root / _GALLERY, bundle.manifest) as gallery:
+        waiting: list[GalleryRecord] = []
+        for given, kept, mean in blocks:
+            for name, values in given.items():
+                read.setdefault(name, []).append(values)
+            means.append(mean)
+            waiting += [_record(rows + i, {k: v[i] for k, v in kept.items()}, bundle) for i in range(len(mean))]
+            rows += len(mean)
+            if len(waiting) >= _PER_COMMIT:
+                gallery.add(waiting)
+                waiting = []
+        if waiting:
+            gallery.add(waiting)
+    for name, parts in read.items():
+        np.save(root / f"{name}.npy", np.concatenate(parts))
+    np.save(root / _MEANS, np.concatenate(means))
+
+
+def _record(row: int, tensors: Arrays, bundle: Bundle) -> GalleryRecord:
+    times = np.arange(bundle.manifest.frames.count, dtype=np.float32)
+    return GalleryRecord(video_id(row), tensors, times, float(len(times)), row.to_bytes(32, "big"))

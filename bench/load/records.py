@@ -40,8 +40,8 @@ def records(bundle: Bundle, count: int, seed: int = 0) -> Iterator[list[Record]]
     frames = clip_frames(bundle, CLIPS, seed)
     rng = np.random.default_rng(seed)
     system = eager_system(bundle)
-    split = SplitTower(system, frames)
-    encode = split.encode if agrees(bundle, split, frames, rng) else whole(bundle, frames)
+    split = split_tower(bundle, system, frames, rng)
+    encode = whole(bundle, frames) if split is None else split.encode
     for start in range(0, count, BATCH):
         rows = min(BATCH, count - start)
         yield unbatched(encode(*draw(system, len(frames), rows, rng)))
@@ -73,7 +73,7 @@ class SplitTower:
     """The eager system with its vision tower run once for every frame of ``frames`` [N, 3, S, S].
 
     Its vision tower then takes frames' numbers for frames; a tower that mixes frames can't be split off, see
-    ``agrees``.
+    ``split_tower``.
     """
 
     def __init__(self, system: System, frames: npt.NDArray[Any]) -> None:
@@ -108,19 +108,23 @@ def whole(bundle: Bundle, frames: npt.NDArray[Any]) -> Encode:
     return encode
 
 
-def agrees(bundle: Bundle, split: SplitTower, frames: npt.NDArray[Any], rng: np.random.Generator) -> bool:
-    """Whether two videos have the same records by ``split`` as by the exported video encoder."""
-    inputs = draw(split.system, len(frames), 2, rng)
+def split_tower(
+    bundle: Bundle, system: System, frames: npt.NDArray[Any], rng: np.random.Generator
+) -> SplitTower | None:
+    """The system with its tower split off, if two videos then have the same records as by the exported graph."""
+    inputs = draw(system, len(frames), 2, rng)
     try:
+        split = SplitTower(system, frames)
         got = split.encode(*inputs)
     except (RuntimeError, TypeError, ValueError, IndexError):
-        # A system that asks more of its tower than embeddings of frames.
-        return False
+        # A tower that reads whole clips, or a system that asks more of it than embeddings of frames.
+        return None
     want = whole(bundle, frames)(*inputs)
-    return all(
+    same = all(
         got[name].shape == values.shape and np.allclose(got[name], values, TOLERANCE, TOLERANCE * abs(values).max())
         for name, values in want.items()
     )
+    return split if same else None
 
 
 def unbatched(batch: Record) -> list[Record]:

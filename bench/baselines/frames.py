@@ -1,0 +1,60 @@
+"""Frame embeddings of as many videos as one likes, for the systems whose published formula reads those."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from ...export.bundle.store import Bundle
+from ...export.bundle.video import decode
+from ...export.corpus.generate import write_corpus
+from ...export.systems.dong2026 import Dong2026
+from ...export.training.evaluate import encode_frames
+
+# Every video is put together from the frames of so many clips.
+CLIPS = 48
+BLOCK = 500
+
+
+def random_frames(clips: int, model: Dong2026, generator: torch.Generator) -> Tensor:
+    """Raw frame embeddings [clips, F, D] that resemble one another within a clip, as a video's do."""
+    config = model.config
+    scene = torch.randn(clips, 1, config.clip.embed_dim, generator=generator)
+    return scene + 0.5 * torch.randn(clips, config.frames, config.clip.embed_dim, generator=generator)
+
+
+@torch.no_grad()
+def embeddings(
+    model: Dong2026, pool: Tensor, videos: int, generator: torch.Generator
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Videos whose frames are those of the clips in ``pool`` [C, F, D], shuffled and disturbed, block by block.
+
+    Yields:
+        Which videos, their embeddings [B, F, D] with the temporal encoding applied, and their unit means [B, D].
+
+    An embedding is handed out as LayerNorm 1 without gain and bias leaves it, rounded to float16: its score is the
+    same, and a gallery, which keeps just that, keeps these very numbers. So the services can be compared.
+    """
+    flat = pool.flatten(0, 1)
+    noise = 0.1 * flat.std(0)
+    for start in range(0, videos, BLOCK):
+        part = slice(start, min(start + BLOCK, videos))
+        chosen = torch.randint(0, len(flat), (part.stop - start, pool.shape[1]), generator=generator)
+        raw = flat[chosen]
+        raw = raw + noise * torch.randn(raw.shape, generator=generator)
+        encoded, mean = model.finish_video(raw)
+        normed = nnf.layer_norm(encoded, encoded.shape[-1:], eps=model.pool_frames.layer_norm1.eps)
+        yield part, normed.half().float(), mean
+
+
+def encoded_clips(bundle: Bundle, model: Dong2026) -> Tensor:
+    """Raw frame embeddings [``CLIPS``, F, D] of generated clips."""
+    with tempfile.TemporaryDirectory() as scratch:
+        clips = write_corpus(Path(scratch), CLIPS, "test", 0)
+        return encode_frames(model, np.stack([decode(clip.video, bundle.manifest.frames).frames for clip in clips]))

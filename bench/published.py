@@ -1,0 +1,70 @@
+"""A search as the authors' code makes it: the text encoder and the published formula in eager PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..export.bundle.manifest import Manifest
+from ..export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, TEXT_EMBEDDING
+from ..export.systems.contract import System
+from ..export.systems.factorised import Factorised
+from ..serving.gallery.formulas import CROSS_ENCODER
+from ..serving.gallery.reranking import shortlist_size
+
+# Videos scored at a time: intermediate results stay within the caches of most processors.
+BLOCK = 1000
+
+
+class Published:
+    """A system's own way from token ids to scores.
+
+    Text-conditioned attention is computed from frame embeddings as its paper has it, and not from the records that
+    framesift keeps instead; the records of other systems are what their formulas read. A cross-encoder, which nobody
+    lets read every video, scores a short list by the dot product of the unit embeddings, as it is served.
+    """
+
+    def __init__(self, system: System, manifest: Manifest) -> None:
+        self.system = system
+        self._shortlist = shortlist_size(manifest) if manifest.scorer == CROSS_ENCODER else None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of what the formula reads of every video."""
+        if isinstance(self.system, Factorised):
+            return (FRAME_EMBEDDINGS,)
+        return tuple(tensor.name for tensor in self.system.video_record)
+
+    @torch.inference_mode()
+    def encode(self, ids: Tensor) -> tuple[Tensor, ...]:
+        """Token ids int64 [Q, W] to what the formula reads of a text."""
+        if isinstance(self.system, Factorised):
+            return (self.system.model.encode_text(ids),)
+        return self.system.encode_text(ids)
+
+    @torch.inference_mode()
+    def scores(self, text: tuple[Tensor, ...], videos: Mapping[str, Tensor], block: int = BLOCK) -> Tensor:
+        """Scores [Q, V] of encoded texts and of all videos, ``reads`` by name; -inf outside a short list."""
+        if self._shortlist is not None:
+            return torch.cat([self._of_a_short_list(tuple(x[q : q + 1] for x in text), videos) for q in _rows(text)])
+        parts = zip(*(videos[name].split(block) for name in self.reads), strict=True)
+        return torch.cat([self._score(text, part) for part in parts], dim=1)
+
+    def _score(self, text: tuple[Tensor, ...], part: tuple[Tensor, ...]) -> Tensor:
+        if isinstance(self.system, Factorised):
+            return self.system.model.score(text[0], part[0])[0]
+        return self.system.score(text, part)
+
+    def _of_a_short_list(self, text: tuple[Tensor, ...], videos: Mapping[str, Tensor]) -> Tensor:
+        embedding = dict(zip((tensor.name for tensor in self.system.text_record), text, strict=True))[TEXT_EMBEDDING]
+        first = (embedding @ videos[MEAN_EMBEDDING].T)[0]
+        rows = first.topk(min(self._shortlist or 0, len(first))).indices
+        scores = torch.full_like(first, -torch.inf)[None]
+        scores[0, rows] = self.system.score(text, [videos[name][rows] for name in self.reads])[0]
+        return scores
+
+
+def _rows(text: tuple[Tensor, ...]) -> range:
+    return range(len(text[0]))
