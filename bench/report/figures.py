@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ..rows import Row
 from ..scorer_work import work
@@ -33,7 +35,7 @@ def latency_against_load(rows: Rows) -> Figure | None:
         for row in own:
             if row["knee"]:
                 axes.plot(row["offered_qps"], row["p99_ms"], "o", color=f"C{number}")
-    axes.set_yscale("log")
+    _logarithmic(axes)
     axes.legend()
     return figure
 
@@ -85,8 +87,9 @@ def throughput_against_batch(rows: Rows) -> Figure | None:
         places = [row["batch"] for row in own]
         axes.plot(places, [1e3 / row["per_item_ms"] for row in own], "o-", label=f"{model}, {engine}")
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.legend(fontsize="small")
+    _plain_numbers(axes.xaxis, 2)
+    _logarithmic(axes)
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -106,7 +109,8 @@ def roofline(rows: Rows) -> Figure | None:
         label = f"{storage}: {', '.join(str(row['queries']) for row in own)} queries"
         axes.plot([x for x, _ in points], [rate / 1e12 for _, rate in points], "o", label=label)
     axes.set_xscale("log")
-    axes.set_yscale("log")
+    _plain_numbers(axes.xaxis)
+    _logarithmic(axes)
     axes.legend(fontsize="small")
     return figure
 
@@ -183,6 +187,17 @@ def quality_against_speed(rows: Rows) -> Figure | None:
         axes.annotate(label, (row["p50_ms"], row["overlap"]))
     axes.margins(x=0.3)
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
+
+
+def _plain_numbers(axis: Axis, base: int = 10) -> None:
+    """Label a logarithmic axis with 400, not with 4 times a power of ten."""
+    axis.set_major_formatter(LogFormatter(base))
+    axis.set_minor_formatter(LogFormatter(base, labelOnlyBase=False, minor_thresholds=(2, 0.5)))
 
 
 def _drawing(x: str, y: str) -> tuple[Figure, Axes]:
