@@ -18,7 +18,8 @@ help: ## List the targets
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/topk_attention/csrc/*)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else f"framesift serves with Python 3.10 to 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[export,server,bench,dev,rtx]'
+	@# Python compiles the few thousand modules that are imported, when they are; pip would compile all fourteen thousand.
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[export,server,bench,dev,rtx]'
 	@touch $@
 
 .PHONY: install
@@ -32,19 +33,28 @@ BUNDLES := $(CURDIR)/work/test-bundles
 
 .PHONY: test
 test: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
-test: $(INSTALLED) lint ## Lint, type-check and run all tests
+test: $(INSTALLED) style ## Lint, type-check and run all tests
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
+	$(MAKE) --no-print-directory --jobs=2 types test-together
 	$(BIN)/pytest -m 'server and not long and not slow'
+
+# What may share the machine: mypy takes a minute of one core.
+.PHONY: test-together
+test-together: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
 
 .PHONY: test-slow
 test-slow: $(INSTALLED) ## Run the tests that `make test` leaves out: kernels for every GPU, low precision, more engines
 	$(BIN)/pytest -m slow
 
-.PHONY: lint
-lint: $(INSTALLED) ## Check style, types and the rendered model repository
+.PHONY: lint style types
+lint: style types ## Check style, types and the rendered model repository
+
+style: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
 	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
 	$(BIN)/mypy -p framesift
 	$(BIN)/framesift repository render --check

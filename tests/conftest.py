@@ -11,7 +11,7 @@ import pytest
 
 from framesift.export.bundle.store import Bundle
 
-from .exporting import read_library_once
+from .exporting import built_once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,21 +25,20 @@ def demo_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundle(demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The demo checkpoint, exported: real graphs, compared with eager float64 while they are made."""
-    from filelock import FileLock
-
-    from framesift.export.build import build_bundle
-
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for what is exported once for all tests: see ``built_once``."""
     # Tests that run in several processes share it: their temporary folders have one parent. `make test` runs twice.
     parallel = "PYTEST_XDIST_WORKER" in os.environ
     own = tmp_path_factory.getbasetemp().parent if parallel else tmp_path_factory.mktemp("bundles")
-    folder = Path(os.environ.get("FRAMESIFT_TEST_BUNDLES", own))
-    with FileLock(folder / "demo.lock"):
-        if (folder / "demo").exists():
-            return Bundle.open(folder / "demo")
-        read_library_once()
-        return build_bundle(demo_checkpoint, folder / "demo", options={})
+    return Path(os.environ.get("FRAMESIFT_TEST_BUNDLES", own))
+
+
+@pytest.fixture(scope="session")
+def bundle(demo_checkpoint: Path, bundles: Path) -> Bundle:
+    """The demo checkpoint, exported: real graphs, compared with eager float64 while they are made."""
+    from framesift.export.build import build_bundle
+
+    return built_once(bundles / "demo", lambda out: build_bundle(demo_checkpoint, out, options={}))
 
 
 @pytest.fixture(scope="session")

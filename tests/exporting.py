@@ -1,8 +1,23 @@
-"""What makes many exports in one process bearable."""
+"""What makes many exports bearable."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from framesift.export.bundle.store import Bundle
+
+
+def built_once(folder: Path, build: Callable[[Path], Bundle]) -> Bundle:
+    """The bundle at ``folder``, built by the first process that asks for it; whoever reads it leaves it as it is."""
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return Bundle.open(folder)
+        read_library_once()
+        return build(folder)
 
 
 def read_library_once() -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from framesift.export.build import build_bundle
 from framesift.export.bundle.merges_file import write_merges
+from framesift.export.bundle.store import Bundle
 from framesift.export.encoders.clip import ClipConfig
 from framesift.export.encoders.prompted import PromptConfig
 from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
 from framesift.export.systems.dong2026 import Config, Dong2026
 from framesift.export.systems.family import FamilyConfig
 
-from .exporting import read_library_once
+from .exporting import built_once, read_library_once
 
 read_library_once()
 
@@ -85,3 +88,17 @@ def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
     write_merges(folder / "merges.txt", [])
     return folder / "model.pth", folder / "merges.txt"
+
+
+def small_bundle(name: str, bundles: Path) -> Bundle:
+    """The system of the checkpoint of that name, exported as its authors' file is, once for all tests."""
+    # The file is read as its authors' own options have it, but for what its weights don't show.
+    options = {key: value for key, value in OPTIONS.get(name, {"frames": F}).items() if key != "head"}
+    system = "stan" if name == "stan" else "auto"
+
+    def build(out: Path) -> Bundle:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint, merges = write_checkpoint(name, Path(folder))
+            return build_bundle(checkpoint, out, options=options, system=system, merges=merges)
+
+    return built_once(bundles / name.replace(" ", "-"), build)

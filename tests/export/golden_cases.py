@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,27 @@ def system_of(meta: Path) -> str | None:
     return next((name for code, name in CODE.items() if source.startswith(code)), None)
 
 
+def tensors_of(meta: Path) -> Path:
+    return meta.with_name(meta.name.replace(".meta.json", ".safetensors"))
+
+
+def cases() -> Iterator[tuple[Path, str, Path]]:
+    """Every case once, wherever else it lies as well: its folder, its system and its file."""
+    seen = set()
+    for folder in FOLDERS:
+        for path in sorted(folder.rglob("*.meta.json")):
+            system = system_of(path)
+            if system is None or "multicaption" in path.name:
+                continue
+            content = hashlib.sha256(path.read_bytes() + tensors_of(path).read_bytes()).digest()
+            if content not in seen:
+                seen.add(content)
+                yield folder, system, path
+
+
 CASES = [
     pytest.param(system, path, id=f"{folder.name}-{system}-{path.name.removesuffix('.meta.json')}")
-    for folder in FOLDERS
-    for path in sorted(folder.rglob("*.meta.json"))
-    if (system := system_of(path)) and "multicaption" not in path.name
+    for folder, system, path in cases()
 ]
 # Names in the cases' configurations to options of the systems.
 OPTIONS = {
@@ -93,7 +110,7 @@ class Case:
 
     def __init__(self, system: str, meta: Path) -> None:
         self.meta: dict[str, Any] = json.loads(meta.read_text())
-        self.tensors = load_file(meta.with_name(meta.name.replace(".meta.json", ".safetensors")))
+        self.tensors = load_file(tensors_of(meta))
         self.state = {key[3:]: value for key, value in self.tensors.items() if key.startswith("sd.")}
         self.config = self.meta["config"]
         self.whole = "in.video" in self.tensors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -25,6 +26,7 @@ from framesift.export.corpus.shapes import (
     render,
     split_of,
 )
+from framesift.export.corpus.stills import random_still
 
 MOTION = KINDS["motion"]
 
@@ -69,9 +71,13 @@ def test_files_are_h264_and_reproducible(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "a" / MANIFEST) == first
 
 
-def test_more_clips_than_captions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="has only about"):
-        write_corpus(tmp_path, 100_000, "test", 0, kind="stills")
+def test_more_clips_than_captions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # All stills of a split are many, so these are of a few stories and of what comes of their variation.
+    few = [random_still(np.random.default_rng(seed), "test") for seed in range(3)]
+    monkeypatch.setitem(KINDS, "few", replace(KINDS["stills"], invent=lambda rng, _: few[rng.integers(3)]))
+    with pytest.raises(InvalidInput, match=r"the test split has only about \d+ captions, 1000 were asked for"):
+        write_corpus(tmp_path, 1000, "test", 0, kind="few")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_faulty_line_is_listed(tmp_path: Path) -> None:

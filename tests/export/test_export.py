@@ -46,6 +46,9 @@ SMALL = ClipConfig(
     context_length=77,
 )
 
+# The demo's model, which other tests export, has a transformer over its frames, one head, and chooses among them.
+KEEPS_ALL = {"temporal": "positional", "top_k": 6, "heads": 2}
+
 
 def checkpoint(folder: Path, **options: object) -> Path:
     """A random small model with a vocabulary of bytes."""
@@ -64,14 +67,13 @@ def checkpoint(folder: Path, **options: object) -> Path:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("small")
-    return build_bundle(checkpoint(folder, temporal="transformer", heads=2), folder / "bundle", options={})
+    return build_bundle(checkpoint(folder, **KEEPS_ALL), folder / "bundle", options={})
 
 
-def test_a_model_that_keeps_every_frame_is_exported_and_agrees(tmp_path: Path) -> None:
-    bundle = build_bundle(checkpoint(tmp_path, temporal="positional", top_k=6), tmp_path / "bundle", options={})
-    assert bundle.manifest.config["temporal"] == "positional"
-    system = eager_system(bundle)
-    rows = list(parity.compare_graphs(system, bundle.root))
+def test_a_model_that_keeps_every_frame_is_exported_and_agrees(small: Bundle) -> None:
+    assert {key: small.manifest.config[key] for key in KEEPS_ALL} == KEEPS_ALL
+    system = eager_system(small)
+    rows = list(parity.compare_graphs(system, small.root))
     assert len(rows) == parity.comparisons(system) == 16
     assert all(row.ok for row in rows)
 
@@ -98,7 +100,7 @@ def test_what_is_in_a_bundle(small: Bundle) -> None:
 def test_the_same_checkpoint_gives_the_same_fingerprint(small: Bundle, tmp_path: Path) -> None:
     prints = []
     for heads in (2, 1):
-        loaded = load_system(load(checkpoint(tmp_path, temporal="transformer", heads=heads)), {})
+        loaded = load_system(load(checkpoint(tmp_path, **{**KEEPS_ALL, "heads": heads})), {})
         options = {**loaded.options, "sampler": "uniform_middle", "resize": "pil_bicubic"}
         prints.append(fingerprint(loaded.system.trained.state_dict(), options))
     assert prints[0] == small.manifest.fingerprint
@@ -145,7 +147,7 @@ def test_a_bundle_that_fails_its_check_is_not_finished(
     # No graph is exact to the last bit, so a limit of nothing stands for a graph that is wrong.
     monkeypatch.setattr(parity_rows, "RMS_LIMIT", 0.0)
     with pytest.raises(ParityError, match="video_encoder"):
-        build_bundle(checkpoint(tmp_path, temporal="transformer", heads=2), tmp_path / "bundle", options={})
+        build_bundle(checkpoint(tmp_path, **KEEPS_ALL), tmp_path / "bundle", options={})
     assert {path.name for path in tmp_path.iterdir()} == {"merges.txt", "model.safetensors"}
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from framesift.export.build import build_bundle, eager_system
+from framesift.export.build import eager_system
 from framesift.export.bundle.noise import selector_noise
 from framesift.export.bundle.ports import MASK, NOISE
 from framesift.export.bundle.store import Bundle
@@ -25,7 +25,7 @@ from framesift.serving.agreement import TIE, compare
 from framesift.serving.client.sync import Client
 from framesift.serving.serve import running
 
-from ..small_systems import OPTIONS, F, write_checkpoint
+from ..small_systems import F, small_bundle
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -61,13 +61,11 @@ class Served:
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
-def served(request: pytest.FixtureRequest, clips: list, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    request: pytest.FixtureRequest, bundles: Path, clips: list, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     name, folder = request.param, tmp_path_factory.mktemp("served")
-    checkpoint, merges = write_checkpoint(name, folder)
-    options = {key: value for key, value in OPTIONS.get(name, {"frames": F}).items() if key != "head"}
-    bundle = build_bundle(
-        checkpoint, folder / "bundle", options=options, system="stan" if name == "stan" else "auto", merges=merges
-    )
+    bundle = small_bundle(name, bundles)
     chosen = clips[:VIDEOS]
     queries = [clip.captions[0] for clip in chosen[: QUERIES - 1]] + [LONG]
     paths = {clip.video.name: clip.video for clip in chosen}

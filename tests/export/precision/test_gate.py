@@ -11,7 +11,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from framesift.export.build import build_bundle
 from framesift.export.bundle.errors import InvalidInput, PrecisionError
 from framesift.export.bundle.ports import GRAPHS, MASK, NOISE, SCORES, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle
@@ -24,7 +23,7 @@ from framesift.export.precision.stages import stage_of
 from framesift.export.precision.typed_graph import typed_graph
 from framesift.export.precision.verdict import Limits, demand, overlap, recall, relative_error
 
-from ... import small_systems as small
+from ...small_systems import small_bundle
 
 pytestmark = pytest.mark.long
 
@@ -40,11 +39,9 @@ def gate(bundle: Bundle, inputs: CalibrationSet) -> Gate:
 
 
 @pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def masked(bundles: Path) -> Bundle:
     """TS2-Net, whose video encoder takes mask and noise and adds -1e6 to the logits of padding."""
-    folder = tmp_path_factory.mktemp("ts2net")
-    checkpoint, merges = small.write_checkpoint("ts2net", folder)
-    return build_bundle(checkpoint, folder / "bundle", options=small.OPTIONS["ts2net"], merges=merges)
+    return small_bundle("ts2net", bundles)
 
 
 def spoilt(bundle: Bundle, graph: str, stage: str, folder: Path, factor: float) -> None:

@@ -25,7 +25,7 @@ from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
 from framesift.export.tensorrt.profiles import default_limits, profile
 
-from ...small_systems import MODELS, model
+from ...small_systems import MODELS, model, small_bundle
 
 pytestmark = pytest.mark.long
 trt = pytest.importorskip(
@@ -33,14 +33,25 @@ trt = pytest.importorskip(
 )
 
 TARGETS = ("sm_80", "sm_89", "sm_120")
-# An export takes longer than its engines, so the usual tests build one small system, a transformer over pairs.
+# An export takes longer than its engines, so the usual tests build one small system, a transformer over pairs, from the
+# bundle that other tests serve.
 FIRST = "clip4clip tightTransf"
 SYSTEMS = [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != FIRST)]
 
 
-@pytest.fixture(scope="module", params=SYSTEMS)
-def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return graphs_bundle(model(request.param), tmp_path_factory.mktemp("engines") / "bundle")
+@pytest.fixture(params=SYSTEMS)
+def small(request: pytest.FixtureRequest, bundles: Path, tmp_path: Path) -> Bundle:
+    name, mine = request.param, tmp_path / "bundle"
+    return linked(small_bundle(name, bundles), mine) if name == FIRST else graphs_bundle(model(name), mine)
+
+
+def linked(bundle: Bundle, mine: Path) -> Bundle:
+    """A bundle in a folder of its own: the shared one stays as it is."""
+    mine.mkdir()
+    for path in bundle.root.iterdir():
+        if path.is_file():
+            (mine / path.name).symlink_to(path)
+    return Bundle.open(mine)
 
 
 def check(bundle: Bundle, engines: Engines) -> None:
@@ -65,13 +76,7 @@ def test_every_graph_of_a_small_system_is_built(small: Bundle) -> None:
 
 @pytest.fixture
 def demo(bundle: Bundle, tmp_path: Path) -> Bundle:
-    """The demo's bundle in a folder of its own: the shared one stays as it is."""
-    mine = tmp_path / "demo"
-    mine.mkdir()
-    for path in bundle.root.iterdir():
-        if path.is_file():
-            (mine / path.name).symlink_to(path)
-    return Bundle.open(mine)
+    return linked(bundle, tmp_path / "demo")
 
 
 def test_every_graph_of_the_demo_is_built(demo: Bundle) -> None:
