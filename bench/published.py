@@ -31,6 +31,11 @@ class Published:
         self._shortlist = shortlist_size(manifest) if manifest.scorer == CROSS_ENCODER else None
 
     @property
+    def shortlisted(self) -> bool:
+        """Whether a short list alone is scored."""
+        return self._shortlist is not None
+
+    @property
     def reads(self) -> tuple[str, ...]:
         """Names of what the formula reads of every video."""
         if isinstance(self.system, Factorised):
@@ -47,7 +52,7 @@ class Published:
     @torch.inference_mode()
     def scores(self, text: tuple[Tensor, ...], videos: Mapping[str, Tensor], block: int = BLOCK) -> Tensor:
         """Scores [Q, V] of encoded texts and of all videos, ``reads`` by name; -inf outside a short list."""
-        if self._shortlist is not None:
+        if self.shortlisted:
             return torch.cat([self._of_a_short_list(tuple(x[q : q + 1] for x in text), videos) for q in _rows(text)])
         parts = zip(*(videos[name].split(block) for name in self.reads), strict=True)
         return torch.cat([self._score(text, part) for part in parts], dim=1)

@@ -23,7 +23,11 @@ from ..export.bundle.video import decode
 from ..export.corpus.generate import write_corpus
 from ..export.graphs import graphs, random_video_inputs
 from ..export.parity_rows import row
-from .stage_scores import SCORING, score_case
+from ..export.systems.factorised import Factorised
+from .published import Published
+from .stage_attention import MOST_TEXTS, Attended
+from .stage_records import Recorded
+from .stage_scores import SCORING, Given, score_case
 
 TOKENISE, TEXT_TOWER, DECODE, VIDEO_TOWER = "tokenise", "text tower", "decode", "video tower"
 EAGER, COMPILED, ONNX, OURS = "torch eager", "torch.compile", "onnxruntime", "framesift"
@@ -72,7 +76,7 @@ def specs(galleries: Sequence[int] = GALLERIES) -> list[Spec]:
     return [
         *(Spec(stage, batch) for stage in (TOKENISE, TEXT_TOWER) for batch in TEXTS),
         *(Spec(stage, batch) for stage in (DECODE, VIDEO_TOWER) for batch in VIDEOS),
-        *(Spec(stage, batch, size) for stage in SCORING for size in galleries for batch in TEXTS),
+        *(Spec(stage, batch, size) for size in galleries for stage in SCORING for batch in TEXTS),
     ]
 
 
@@ -89,6 +93,7 @@ class Stages:
         self.tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
         self._narrow, self._wide = eager_system(bundle).eval(), eager_system(bundle).double().eval()
         self._modules: dict[tuple[str, str], Any] = {}
+        self._gallery: tuple[int, Given] | None = None
 
     def case(self, spec: Spec) -> Case | None:
         """A case ready to run, or None where this model has no such stage or no engine for it is wanted."""
@@ -98,7 +103,7 @@ class Stages:
         elif spec.stage == DECODE:
             made = self._decode(spec)
         elif spec.stage in SCORING:
-            found = score_case(spec.stage, self._narrow, self._wide, self.bundle, spec.batch, spec.videos or 0)
+            found = score_case(spec.stage, self._scored(spec.videos or 0), spec.batch)
             made = None if found is None else Case(spec, *found)
         else:
             made = self._tower(spec)
@@ -106,6 +111,19 @@ class Stages:
             return None
         chosen = {name: run for name, run in made.engines.items() if self._wanted(name)}
         return Case(spec, chosen, made.fault, made.baseline) if chosen else None
+
+    def _scored(self, videos: int) -> Given:
+        # A gallery of one size is scored in many cases, one after another.
+        if self._gallery is None or self._gallery[0] != videos:
+            narrow, wide = (Published(system, self.bundle.manifest) for system in (self._narrow, self._wide))
+            given: Given
+            if isinstance(self._narrow, Factorised):
+                given = Attended(narrow, wide, self.bundle, videos)
+            else:
+                ids = torch.from_numpy(self.tokenizer.encode(self.texts[:MOST_TEXTS]))
+                given = Recorded(narrow, wide, self.bundle, videos, ids)
+            self._gallery = videos, given
+        return self._gallery[1]
 
     def _tokenise(self, spec: Spec) -> Case:
         # Other texts in every call: a service is not asked the same ones again and again.

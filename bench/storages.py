@@ -30,7 +30,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     import numpy as np
     import torch
 
-    from ..export.build import eager_model
+    from ..export.build import eager_model, eager_system
     from ..export.bundle.ports import FRAME_EMBEDDINGS
     from ..export.bundle.text import Tokenizer
     from ..export.training.evaluate import encode_texts
@@ -38,7 +38,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     from ..kernels.topk_attention.factorised import FactorisedHead
     from ..kernels.topk_attention.layout import pack_tables
     from ..kernels.topk_attention.records import GalleryVectors, TextVectors
-    from .stage_scores import formula
+    from .published import Published
 
     model = eager_model(material.bundle).eval()
     profile = material.bundle.manifest.tokenizer
@@ -47,8 +47,8 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     frames = material.videos[FRAME_EMBEDDINGS]
     # The embeddings are rounded so that float16 holds them; another draw keeps what float16 would take from them.
     frames = frames * (1 + 2**-13 * torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)))
-    wide = eager_model(material.bundle).eval().double()
-    exact = formula(wide, texts.double(), frames.double()).numpy()
+    wide = Published(eager_system(material.bundle).eval().double(), material.bundle.manifest)
+    exact = wide.scores((texts.double(),), {FRAME_EMBEDDINGS: frames.double()}).numpy()
     best = np.argsort(-exact, axis=1, kind="stable")[:, :TOP]
     head = FactorisedHead(model.pool_frames, model.config.frames)
     with torch.inference_mode():

@@ -18,7 +18,6 @@ from framesift.bench.baselines.grpc_service import listening
 from framesift.bench.baselines.hugging_face_names import to_hugging_face
 from framesift.bench.baselines.material import Material, prepare
 from framesift.bench.baselines.services import SERVICES
-from framesift.export.build import build_bundle
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS
 from framesift.export.bundle.store import Bundle
 from framesift.export.encoders.clip import Clip, ClipConfig
@@ -27,7 +26,7 @@ from framesift.serving.agreement import TIE
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.gallery.store import Gallery
 
-from ..small_systems import OPTIONS, write_checkpoint
+from .results import equal_results
 
 VIDEOS = 70
 
@@ -61,27 +60,6 @@ def test_the_gallery_holds_the_embeddings(material: Material) -> None:
 
 def test_engines_give_the_published_formulas_results(material: Material) -> None:
     equal_results(material, TIE)
-
-
-@pytest.mark.parametrize("name", ["ts2net", "clip4clip tightTransf"])
-def test_other_systems_are_compared_as_well(name: str, tmp_path: Path) -> None:
-    """One that scores every video by its graph, with a mask and noise, and one that re-ranks a short list."""
-    checkpoint, merges = write_checkpoint(name, tmp_path)
-    made = build_bundle(checkpoint, tmp_path / "bundle", options=OPTIONS[name], merges=merges)
-    material = prepare(made, VIDEOS, tmp_path / "material", random=False, report=lambda _: None)
-    assert len(material) == VIDEOS
-    np.testing.assert_allclose(np.linalg.norm(material.means, axis=1), 1, atol=1e-5)
-    equal_results(material, 1e-5)
-
-
-def equal_results(material: Material, tie: float) -> None:
-    engines, texts = Engines(material), material.queries[:9]
-    text = material.published.encode(torch.from_numpy(engines.tokenizer.encode(texts)))
-    expected = material.published.scores(text, material.videos, block=33).numpy()
-    tie *= max(1.0, np.abs(expected[np.isfinite(expected)]).max())
-    for ranked, row in zip(engines.search(texts, 10), expected, strict=True):
-        np.testing.assert_allclose(ranked.scores, np.sort(row)[::-1][:10], atol=tie)
-        np.testing.assert_allclose(row[ranked.rows], ranked.scores, atol=tie)
 
 
 def test_the_plain_grpc_server_answers_framesifts_client(material: Material) -> None:

@@ -1,0 +1,52 @@
+"""Systems with other formulas than text-conditioned attention are measured and compared by the same commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framesift.bench.baselines.material import prepare, queries
+from framesift.bench.stage_cases import Spec, Stages
+from framesift.bench.stage_scores import SCORE, SCORE_AND_TOP, SCORING, TOP_N
+from framesift.export.build import build_bundle
+from framesift.export.bundle.store import Bundle
+
+from ..small_systems import OPTIONS, write_checkpoint
+from .results import equal_results
+
+VIDEOS = 70
+# One that scores every video by its graph, with a mask, noise and a tower that reads whole clips; one that re-ranks a
+# short list of its own length.
+SYSTEMS = {"ts2net": set(SCORING), "clip4clip tightTransf": {SCORE_AND_TOP, TOP_N}}
+SHORTLIST = 20
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def other(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Bundle]:
+    name, folder = request.param, tmp_path_factory.mktemp("other")
+    checkpoint, merges = write_checkpoint(name, folder)
+    cut = SHORTLIST if SCORE not in SYSTEMS[name] else None
+    return name, build_bundle(checkpoint, folder / "bundle", options=OPTIONS[name], merges=merges, shortlist=cut)
+
+
+def test_services_are_given_equal_material(other: tuple[str, Bundle], tmp_path: Path) -> None:
+    material = prepare(other[1], VIDEOS, tmp_path / "material", random=False, report=lambda _: None)
+    assert len(material) == VIDEOS
+    np.testing.assert_allclose(np.linalg.norm(material.means, axis=1), 1, atol=1e-5)
+    equal_results(material, 1e-5)
+
+
+def test_scoring_is_timed_where_it_agrees_with_float64(other: tuple[str, Bundle], tmp_path: Path) -> None:
+    name, bundle = other
+    made = Stages(bundle, queries(100), tmp_path, lambda engine: "compile" not in engine)
+    found = {stage: made.case(Spec(stage, 3, VIDEOS)) for stage in SCORING}
+    assert {stage for stage, case in found.items() if case is not None} == SYSTEMS[name]
+    for case in filter(None, found.values()):
+        assert case.baseline in case.engines
+        assert {engine: fault for engine, run in case.engines.items() if (fault := case.fault(run()))} == {}
+    best = found[SCORE_AND_TOP]
+    assert best is not None
+    scores, rows = best.engines["framesift"]()
+    assert "float64" in (best.fault((scores, np.roll(rows, 1, axis=1))) or "")
