@@ -225,6 +225,7 @@ def compare_command(
 
     repository = Path.cwd()
     options = ["--model", model, "--cases", cases, "--engines", engines, "--videos", str(videos)]
+    click.echo(f"checking out and building {base} and {head}")
     with checked_out(repository, [base, head]) as versions:
         measured = alternate(versions, rounds, [*options, "--seconds", str(seconds)], click.echo)
     found = judged(*measured, margin)
