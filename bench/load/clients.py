@@ -113,4 +113,5 @@ def joined(reports: Sequence[Report]) -> Report:
         np.concatenate([place[report.outcome] for place, report in zip(places, reports, strict=True)]),
         names,
         sum(report.cpu_s for report in reports),
+        np.concatenate([report.retried for report in reports]),
     )

@@ -34,6 +34,11 @@ def refused(report: Report) -> npt.NDArray[np.bool_]:
     return _among(report, {place for place, (_, retriable) in enumerate(report.outcomes) if retriable})
 
 
+def refused_at_first(report: Report) -> npt.NDArray[np.bool_]:
+    """Which requests were turned away when they were first sent, whatever became of them."""
+    return refused(report) | (report.retried > 0)
+
+
 def figures(report: Report, seconds: float) -> dict[str, Any]:
     """A row's figures: latencies are of answered requests, from the moment each was to be sent.
 
@@ -96,6 +101,7 @@ def timeline(report: Report, seconds: float) -> list[dict[str, Any]]:
                 "answered": int((here & ok).sum()),
                 "refused": int((here & away).sum()),
                 "failed": int((here & ~ok & ~away).sum()),
+                "retried": int(report.retried[here].sum()),
                 "p99_ms": percentiles(latency[here & ok])["p99_ms"],
             }
         )

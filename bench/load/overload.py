@@ -82,6 +82,7 @@ def verdict(over: Report, after: Report, busy_ms: float, memory: dict[str, Any])
     accepted, turned = percentiles(latency[ok])["p99_ms"], percentiles(latency[away])
     limit = P99_TIMES * busy_ms
     back = recovery(after, limit)
+    growing = sorted(name for name, trend in memory.items() if not trend["flat"])
     return {
         "p99_80_ms": busy_ms,
         "refused_share": round(float(away.mean()), 4),
@@ -90,13 +91,14 @@ def verdict(over: Report, after: Report, busy_ms: float, memory: dict[str, Any])
         "accepted_p99_ms": accepted,
         "accepted_times_80": round(accepted / busy_ms, 2) if accepted and busy_ms else None,
         "memory": memory,
+        "growing": growing,
         "recovery_s": back,
         "holds": {
             # A refusal that takes as long as an answer may is none that came at once.
             "refused at once": None if turned["p99_ms"] is None else turned["p99_ms"] <= limit,
             "refused as retriable": bool((ok | away).all()),
             f"accepted p99 within {P99_TIMES:g}x": None if accepted is None else accepted <= limit,
-            "memory flat": memory["all"]["flat"] if memory else None,
+            "memory flat": not growing if memory else None,
             f"recovered within {RECOVERY_S:g} s": back is not None and back <= RECOVERY_S,
         },
     }

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from .clients import Clients, soon, together
-from .measure import figures, kept_up, timeline
+from .measure import figures, kept_up, refused_at_first, timeline
 from .memory import MemorySampler
 from .sweep import Told, saturation, warm_up
 from .target import Target
@@ -31,6 +31,9 @@ def soak(
 ) -> list[Row]:
     """Searches at half of saturation and a trickle of videos for ``seconds``; memory is looked at every second.
 
+    A search that the server refuses is sent again as framesift's clients do, and its latency goes on counting; rows
+    tell how many were ``refused_at_first``, and how often searches were ``retried``. Videos are sent once.
+
     The same ids should be indexed again and again: a gallery that grows takes more memory by right. The last row, whose
     ``phase`` is "verdict", says what held.
     """
@@ -48,7 +51,9 @@ def soak(
         sampler()
         meanwhile()
 
-    orders = [(clients, Job("open", start, seconds, rate=rate)) for _, clients, rate in jobs]
+    orders = [
+        (clients, Job("open", start, seconds, rate=rate, patient=work == "search")) for work, clients, rate in jobs
+    ]
     reports, server = observer.during(partial(together, orders, watch))
     rows = [
         {**about, "work": work, "phase": "soak", **_figures(report, rate, seconds), **server}
@@ -70,9 +75,10 @@ def soak(
 
 
 def verdict(rows: list[Row], memory: dict[str, Any]) -> Row:
-    """What held: no failure of any request, and no process whose memory grows."""
+    """What held: no request without an answer, and no process whose memory grows."""
     growing = sorted(name for name, trend in memory.items() if not trend["flat"])
     return {
+        "refused_at_first": sum(row["refused_at_first"] for row in rows),
         "memory": memory,
         "growing": growing,
         "holds": {
@@ -87,6 +93,8 @@ def _figures(report: Report, rate: float, seconds: float) -> Row:
         "loop": "open",
         "offered_qps": round(rate, 3),
         **figures(report, seconds),
+        "refused_at_first": int(refused_at_first(report).sum()),
+        "retried": int(report.retried.sum()),
         "clients_kept_up": kept_up(report, seconds),
         "timeline": timeline(report, seconds),
     }

@@ -44,3 +44,10 @@ def slope(times: Sequence[float], values: Sequence[float]) -> Slope:
     whole = float(rest @ rest)
     alike = min(max(float(rest[1:] @ rest[:-1]) / whole, 0.0), 0.999) if whole > 0 else 0.0
     return Slope(value, float(_Z * error * np.sqrt((1 + alike) / (1 - alike))))
+
+
+def floor(times: Sequence[float], values: Sequence[float], window: int) -> tuple[list[float], list[float]]:
+    """The middle of every ``window`` points in time, and the lowest of their values; a rest at the end is left out."""
+    starts = range(0, len(times) - window + 1, window)
+    middles = [float(np.mean(times[start : start + window])) for start in starts]
+    return middles, [float(min(values[start : start + window])) for start in starts]

@@ -63,6 +63,7 @@ class Job:
     """When to send: an open loop at ``rate`` a second, or a closed loop of ``concurrency`` requests at a time.
 
     ``start`` is a moment of the machine's monotonic clock. Requests are sent for ``seconds``, and all answers awaited.
+    With ``patient`` a request that the server refused is sent again, as framesift's own clients do with searches.
     """
 
     loop: Literal["open", "closed"]
@@ -71,6 +72,7 @@ class Job:
     rate: float = 0.0
     concurrency: int = 0
     seed: int = 0
+    patient: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Report:
     """What a client saw, one entry a request: seconds after the job's start, and the place in ``outcomes``.
 
     ``intended`` is when the request was to be sent; in a closed loop that is when it was. An outcome is the name of a
-    gRPC status and whether the client would call it a refusal that may be tried again.
+    gRPC status and whether the client would call it a refusal that may be tried again. Of a request that was sent
+    several times, ``retried`` of them after a refusal, ``sent`` is the first time, and end and outcome are the last's.
     """
 
     intended: npt.NDArray[np.float64]
@@ -87,6 +90,7 @@ class Report:
     outcome: npt.NDArray[np.int64]
     outcomes: list[tuple[str, bool]]
     cpu_s: float
+    retried: npt.NDArray[np.int64]
 
 
 Encoded = tuple[bytes, Callable[[InferResult], Any]]
@@ -130,21 +134,28 @@ class Sender:
 
     def clear(self) -> None:
         """Forget what was sent."""
-        # Four numbers a request: a soak sends a million.
+        # Five numbers a request: a soak sends a million.
         self._rows = array("d")
         self._unread = True
 
-    async def send(self, intended: float | None = None) -> bool:
+    async def send(self, intended: float | None = None, patient: bool = False) -> bool:
         """Send the next request, due at ``intended`` or now, and record it; whether it was answered."""
         raw, read = next(self._requests)
-        sent = time.monotonic()
-        call = self._call(raw, timeout=self._timeout)
-        code = await call.code()
-        answer = await call if code is grpc.StatusCode.OK else b""
-        ended = time.monotonic()
-        outcome = (OK, False) if code is grpc.StatusCode.OK else self._failure(code, await call.details() or "")
+        sent, retried = time.monotonic(), 0
+        again = waits(self._timeout) if patient else iter(())
+        while True:
+            call = self._call(raw, timeout=self._timeout)
+            code = await call.code()
+            answer = await call if code is grpc.StatusCode.OK else b""
+            ended = time.monotonic()
+            outcome = (OK, False) if code is grpc.StatusCode.OK else self._failure(code, await call.details() or "")
+            wait = next(again, None) if outcome[1] else None
+            if wait is None:
+                break
+            retried += 1
+            await asyncio.sleep(wait)
         place = self._outcomes.setdefault(outcome, len(self._outcomes))
-        self._rows.extend((sent if intended is None else intended, sent, ended, place))
+        self._rows.extend((sent if intended is None else intended, sent, ended, place, retried))
         if self._unread and answer:
             self._unread = False
             read(InferResult(service_pb2.ModelInferResponse.FromString(answer)))
@@ -158,9 +169,10 @@ class Sender:
 
     def report(self, start: float, cpu_s: float) -> Report:
         """What was sent since ``clear``, in seconds after ``start``."""
-        rows = np.array(self._rows).reshape(-1, 4)
+        rows = np.array(self._rows).reshape(-1, 5)
         intended, sent, ended = (rows[:, column] - start for column in range(3))
-        return Report(intended, sent, ended, rows[:, 3].astype(np.int64), list(self._outcomes), cpu_s)
+        place, retried = (rows[:, column].astype(np.int64) for column in (3, 4))
+        return Report(intended, sent, ended, place, list(self._outcomes), cpu_s, retried)
 
 
 async def open_loop(sender: Sender, job: Job) -> None:
@@ -171,7 +183,7 @@ async def open_loop(sender: Sender, job: Job) -> None:
             await asyncio.sleep(early)
         elif place % _BURST == 0:
             await asyncio.sleep(0)
-        task = asyncio.create_task(sender.send(float(due)))
+        task = asyncio.create_task(sender.send(float(due), job.patient))
         waiting.add(task)
         task.add_done_callback(waiting.discard)
     await asyncio.gather(*waiting)
@@ -185,7 +197,7 @@ async def closed_loop(sender: Sender, job: Job) -> None:
 
     async def one() -> None:
         while time.monotonic() < job.start + job.seconds:
-            if not await sender.send():
+            if not await sender.send(patient=job.patient):
                 await asyncio.sleep(next(waits(None)))
 
     await asyncio.sleep(max(0.0, job.start - time.monotonic()))

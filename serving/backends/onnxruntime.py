@@ -92,7 +92,8 @@ class OnnxRuntime(Backend):
         if number.get("execution_mode", 0) == 1:
             options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
         options.enable_cpu_mem_arena = number.get("enable_mem_arena", 1) == 1
-        options.enable_mem_pattern = number.get("enable_mem_pattern", 1) == 1
+        # ONNX Runtime keeps one pattern for every shape it has seen, and batches come in all shapes. It saves no time.
+        options.enable_mem_pattern = number.get("enable_mem_pattern", 0) == 1
         level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
         if level in _LEVELS:
             options.graph_optimization_level = _LEVELS[level]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...kernels.topk_attention.layout import LANES, blocks, pack_tables, unpack_tables, write_tables
+from ...kernels.topk_attention.layout import LANES, blocks, unpack_tables, write_tables
 
 _GROWTH = 1.5
 _SMALLEST = 64
+# Rows that are copied at a time when some are left out, so that nothing of the arrays' size lies between old and new.
+_PIECE = 1024
+# Arrays from this size on are kept in pages of 2 MiB, as numpy's own are.
+_LARGE = 4 << 20
 
 
 class Columns:
@@ -43,7 +49,7 @@ class Columns:
             units, used = (blocks(n) if name in self._across else n for n in (rows, self.rows))
             if units > len(array):
                 capacity = max(units, int(len(array) * _GROWTH), _SMALLEST)
-                grown = np.empty((capacity, *array.shape[1:]), array.dtype)
+                grown = _pages((capacity, *array.shape[1:]), array.dtype)
                 grown[:used] = array[:used]
                 self._arrays[name] = grown
 
@@ -70,16 +76,20 @@ class Columns:
             else:
                 array[start : self.rows] = array[start : self.rows][order]
 
-    def kept(self, live: npt.NDArray[np.bool_]) -> Columns:
-        """New columns of the rows where ``live`` [rows] is true."""
+    def kept(self, live: npt.NDArray[np.bool_], room: int) -> Columns:
+        """New columns of the rows where ``live`` [rows] is true, with room for ``room`` rows in all."""
+        rows = np.flatnonzero(live)
         kept = Columns({}, {}, self._across)
-        kept.rows = int(live.sum())
-        kept._arrays = {
-            name: pack_tables(unpack_tables(array, np.flatnonzero(live)))
-            if name in self._across
-            else array[: self.rows][live]
-            for name, array in self._arrays.items()
-        }
+        kept._arrays = {name: array[:0] for name, array in self._arrays.items()}
+        kept.reserve(max(room, len(rows)))
+        for start in range(0, len(rows), _PIECE):
+            piece = rows[start : start + _PIECE]
+            for name, array in self._arrays.items():
+                if name in self._across:
+                    write_tables(kept._arrays[name], start, unpack_tables(array, piece))
+                else:
+                    kept._arrays[name][start : start + len(piece)] = array[piece]
+        kept.rows = len(rows)
         return kept
 
     def views(self) -> dict[str, npt.NDArray[Any]]:
@@ -91,3 +101,17 @@ class Columns:
         for view in views.values():
             view.flags.writeable = False
         return views
+
+
+def _pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Zeros in pages of their own.
+
+    They are taken from the system as they are written to, and go back to it with the last view; the allocator would
+    keep what it is given back, up to 32 MiB an array.
+    """
+    size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size >= _LARGE:
+        with contextlib.suppress(OSError):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.ndarray(shape, dtype, pages)

@@ -20,8 +20,9 @@ from .reader import Reader
 
 POLL_S = 0.25
 
-# Removed rows stay in the arrays until they are this share of them, and at least so many.
-_DEAD_SHARE = 0.25
+# Removed rows stay in the arrays until they are this share of them, and at least so many. A copy of all that are left
+# is then shared by many changes, 32 rows for each, which is little beside the work of indexing a video.
+_DEAD_SHARE = 1 / 32
 _DEAD_ROWS = 256
 
 # Room for more videos costs nothing until it is written to, and spares a copy of everything at the first one.
@@ -175,7 +176,7 @@ class Snapshot:
     def _rebuild(self) -> None:
         live = np.ones(self._columns.rows, np.bool_)
         live[self._dead] = False
-        self._columns = self._columns.kept(live)
+        self._columns = self._columns.kept(live, int(_HEADROOM * live.sum()))
         self._ids = [self._ids[row] for row in np.flatnonzero(live).tolist()]
         self._rows = {id_: row for row, id_ in enumerate(self._ids)}
         self._dead = []

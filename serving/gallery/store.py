@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import lancedb
+import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError, GalleryMismatch
 from ...export.bundle.manifest import Manifest
@@ -187,12 +187,21 @@ class Gallery:
 
 @cache
 def _session() -> Any:
+    # LanceDB starts its threads when it is imported, at the priority of the thread that does so: a served model's has
+    # been lowered by now.
+    import lancedb
+
+    # Arrow's own allocator grows by huge pages and gives none of them back.
+    pa.set_memory_pool(pa.system_memory_pool())
     # What LanceDB remembers of every version of the table would fill a gigabyte, 85 kB a commit.
     return lancedb.Session(index_cache_size_bytes=_CACHE, metadata_cache_size_bytes=_CACHE)
 
 
 def _connect(root: Path) -> Any:
-    return lancedb.connect(root, session=_session())
+    session = _session()
+    import lancedb
+
+    return lancedb.connect(root, session=session)
 
 
 def _open_table(root: Path) -> Any:

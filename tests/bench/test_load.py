@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from framesift.bench.load import queries
-from framesift.bench.load.clients import Clients
-from framesift.bench.load.measure import timeline
+from framesift.bench.load.clients import Clients, soon, together
+from framesift.bench.load.measure import succeeded, timeline
 from framesift.bench.load.target import existing
 from framesift.bench.load.windows import Observer, closed, opened
-from framesift.bench.load.worker import Work
-from framesift.serving.repository.plan import SEARCH, TOKENIZER
+from framesift.bench.load.worker import Job, Work
+from framesift.serving.repository.plan import GALLERY_SEARCH, SEARCH, TOKENIZER
 from framesift.serving.server.processes import model_processes
 
 pytestmark = pytest.mark.server
@@ -38,11 +40,8 @@ def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_l
         assert row["server"]["tritonserver"]["cpu_s"] > 0
         assert row["client_cpu_s"] > 0
 
-        stopped = [process.pid for process in model_processes(server.pid) if process.model == TOKENIZER]
-        pause = threading.Timer(1.0, _pause, (stopped,))
-        pause.start()
-        report, row = opened(observer, clients, RATE, 2.5, {})
-        pause.join()
+        with _pause(server.pid, TOKENIZER):
+            report, row = opened(observer, clients, RATE, 2.5, {})
     assert row["models"][SEARCH]["requests"] == row["requests"] == len(report.outcome)
     # Who arrived early in the pause waited for the rest of it; a closed loop of one would have one slow request.
     waited = (report.ended - report.intended) > PAUSE_S / 2
@@ -50,9 +49,30 @@ def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_l
     assert sum(point["sent"] for point in timeline(report, 2.5)) == row["requests"]
 
 
-def _pause(processes: list[int]) -> None:
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    time.sleep(PAUSE_S)
-    for pid in processes:
-        os.kill(pid, signal.SIGCONT)
+def test_patient_clients_send_what_was_refused_again(server) -> None:
+    with Clients(Work(server.grpc_address, queries.generate(200)), 1) as clients, _pause(server.pid, GALLERY_SEARCH):
+        (report,) = together([(clients, Job("open", soon(), 2.5, rate=4 * RATE, patient=True))])
+    assert succeeded(report).all()
+    again = report.retried > 0
+    assert again.any()
+    assert not again.all()
+    # Every wait counts.
+    assert (report.ended - report.intended)[again].min() > 0.025
+
+
+@contextlib.contextmanager
+def _pause(server: int, model: str) -> Iterator[None]:
+    """The model's processes stand still for a while, a second after the block has begun."""
+    processes = [process.pid for process in model_processes(server) if process.model == model]
+
+    def pause() -> None:
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(PAUSE_S)
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+
+    timer = threading.Timer(1.0, pause)
+    timer.start()
+    yield
+    timer.join()

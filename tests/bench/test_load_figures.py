@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from framesift.bench.load import accounts, perf_analyzer, queries
+from framesift.bench.load import accounts, perf_analyzer, queries, soak
 from framesift.bench.load.arrivals import corrected, poisson
 from framesift.bench.load.clients import joined
 from framesift.bench.load.curve import knee
 from framesift.bench.load.kept import Kept
-from framesift.bench.load.measure import closed_figures, figures, kept_up, percentiles, timeline
+from framesift.bench.load.measure import (
+    closed_figures,
+    figures,
+    kept_up,
+    percentiles,
+    refused_at_first,
+    timeline,
+)
+from framesift.bench.load.memory import trends
 from framesift.bench.load.overload import recovery, verdict
 from framesift.bench.load.processes import Usage, spent
 from framesift.bench.load.server_statistics import between
@@ -24,9 +32,12 @@ from framesift.export.bundle.errors import InvalidInput
 OUTCOMES = [(OK, False), ("UNAVAILABLE", True), ("INTERNAL", False)]
 
 
-def report(intended: list[float], latencies: list[float], outcome: list[int], late: float = 0.0) -> Report:
+def report(
+    intended: list[float], latencies: list[float], outcome: list[int], late: float = 0.0, retried: int = 0
+) -> Report:
     due = np.array(intended, float)
-    return Report(due, due + late, due + np.array(latencies, float), np.array(outcome, np.int64), OUTCOMES, 0.5)
+    again = np.full(len(due), retried)
+    return Report(due, due + late, due + np.array(latencies, float), np.array(outcome, np.int64), OUTCOMES, 0.5, again)
 
 
 def test_poisson_arrivals_have_the_rate_and_the_gaps_of_a_poisson_process() -> None:
@@ -74,7 +85,7 @@ def test_a_row_counts_answers_refusals_and_failures_apart() -> None:
 
 def test_latency_counts_from_when_a_request_was_due() -> None:
     slow = report([0, 1, 2], [0.1, 0.1, 0.1], [0, 0, 0])
-    waited = Report(slow.intended - 0.5, slow.sent, slow.ended, slow.outcome, OUTCOMES, 0.0)
+    waited = Report(slow.intended - 0.5, slow.sent, slow.ended, slow.outcome, OUTCOMES, 0.0, slow.retried)
     assert figures(waited, 3.0)["p50_ms"] == pytest.approx(600)
     assert figures(waited, 3.0)["late_ms"] == pytest.approx(500)
     assert closed_figures(slow, 3.0, 1)["p50_ms"] == pytest.approx(100)
@@ -88,8 +99,10 @@ def test_clients_that_send_after_the_window_did_not_keep_up() -> None:
 
 def test_reports_of_several_clients_are_joined_by_the_names_of_outcomes() -> None:
     one = report([0], [1], [2])
-    other = Report(*(np.array([1.0]) for _ in range(3)), np.array([1]), [(OK, False), ("INTERNAL", False)], 0.25)
+    names = [(OK, False), ("INTERNAL", False)]
+    other = Report(*(np.array([1.0]) for _ in range(3)), np.array([1]), names, 0.25, np.array([3]))
     both = joined([one, other])
+    assert both.retried.tolist() == [0, 3]
     assert [both.outcomes[place][0] for place in both.outcome] == ["INTERNAL", "INTERNAL"]
     assert both.cpu_s == 0.75
 
@@ -138,6 +151,57 @@ def test_growth_is_told_from_noise() -> None:
     times = np.arange(600.0)
     assert not slope(times, 0.01 * times + rng.normal(size=600)).within_noise
     assert slope(times, -0.01 * times + rng.normal(size=600)).within_noise
+
+
+def sizes(grown: np.ndarray, base: float = 50.0) -> list[tuple[float, dict[str, float]]]:
+    """One process that grows by so many megabytes and waves as allocators do, and one that stays as it is."""
+    rng = np.random.default_rng()
+    waves = np.zeros(len(grown))
+    for at in range(1, len(grown)):
+        waves[at] = 0.9 * waves[at - 1] + rng.normal(0, 0.08)
+    return [(float(at), {"one": base + size, "other": 200.0}) for at, size in enumerate(grown + waves)]
+
+
+def test_a_leak_of_a_kilobyte_an_answer_is_no_plateau() -> None:
+    second = np.arange(135)
+    filling = 20 * (1 - np.exp(-second / 8))
+    for leak in (0.2, 0.05):
+        found = trends(sizes(filling + leak * np.minimum(second, 120)))
+        assert not found["one"]["flat"]
+        assert found["other"]["flat"]
+        assert found["one"]["grown_mb"] > 60 * leak
+    # As much in total as two minutes of the larger leak.
+    full = trends(sizes(filling))
+    assert full["one"]["flat"]
+    assert full["all"]["flat"]
+    assert full["one"]["settling_mb"] > 15
+    # Twenty bytes for each of 150 requests a second, for 20 minutes.
+    assert not trends(sizes(0.003 * np.arange(1200)))["one"]["flat"]
+
+
+def test_what_is_given_back_is_no_growth() -> None:
+    second = np.arange(1200)
+    # Replaced videos pile up and are swept out, which takes a second copy of the gallery for a moment.
+    peaks = np.where(second % 220 < 2, 50.0, 0.0)
+    found = trends(sizes(1.5 * (second % 220) / 220 + peaks))
+    assert found["one"]["flat"]
+    assert trends(sizes(peaks + 0.01 * second))["all"]["flat"] is False
+    assert trends(sizes(np.zeros(20))) == {}
+
+
+def test_the_soak_tells_of_refusals_that_were_made_good() -> None:
+    patient = report([0, 1, 2], [0.1, 0.4, 0.1], [0, 0, 0], retried=1)
+    assert refused_at_first(patient).all()
+    rows = [
+        {"errors": figures(made, 3.0)["errors"], "refused_at_first": int(refused_at_first(made).sum())}
+        for made in (patient, report([0, 1], [0.1, 0.1], [0, 0]))
+    ]
+    found = soak.verdict(rows, {"one": {"flat": True}})
+    assert found["refused_at_first"] == 3
+    assert all(found["holds"].values())
+    given_up = report([0], [3.0], [1], retried=6)
+    lost = {"errors": figures(given_up, 3.0)["errors"], "refused_at_first": 1}
+    assert soak.verdict([*rows, lost], {"one": {"flat": False}})["holds"] == {"no error": False, "memory flat": False}
 
 
 def test_recovery_is_the_first_quiet_second() -> None:

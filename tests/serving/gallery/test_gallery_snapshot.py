@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
+from framesift.kernels.topk_attention.layout import unpack_tables
 from framesift.serving.gallery.columns import Columns
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.snapshot import Snapshot, View
@@ -122,6 +124,21 @@ def test_rows_of_removed_videos_are_given_back(folder: Path, manifest: Manifest,
         assert _content(snapshot.view) == _of([*records[300:], make_record("new")])
 
 
+def test_replaced_videos_are_swept_out(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    records = [make_record(f"v{n}") for n in range(400)]
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add(records)
+        snapshot = Snapshot(gallery.reader(), TENSORS)
+        rows = []
+        for seed in range(1, 12):
+            records = [make_record(f"v{n}", seed=seed) for n in range(400)][:90] + records[90:]
+            gallery.add(records[:90])
+            snapshot.refresh()
+            rows.append(len(snapshot.view.timestamps))
+        assert max(rows) < 400 + 256 + 90
+        assert _content(snapshot.view) == _of(records)
+
+
 def test_a_new_video_is_seen_within_a_second_of_its_acknowledgement(
     folder: Path, manifest: Manifest, make_record: MakeRecord
 ) -> None:
@@ -178,7 +195,38 @@ def test_columns_keep_what_views_show_while_they_grow_and_reorder() -> None:
     for n, view in enumerate(views, start=1):
         np.testing.assert_array_equal(view["x"], expected[: 8 * n])
         np.testing.assert_array_equal(view["n"], np.arange(8 * n))
-    live = np.arange(200) % 3 == 0
-    np.testing.assert_array_equal(columns.kept(live).views()["x"], expected[live])
     columns.truncate(5)
     assert len(columns.views()["n"]) == 5
+
+
+def test_kept_columns_leave_out_rows_and_have_room() -> None:
+    shapes = {"x": (2,), "tables": (5,)}
+    columns = Columns(shapes, {"x": np.float16, "tables": np.float32}, across={"tables"})
+    rows = 3000
+    values = {
+        "x": np.arange(2 * rows, dtype=np.float16).reshape(rows, 2),
+        "tables": np.random.default_rng().standard_normal((rows, 5), np.float32),
+    }
+    columns.append(values)
+    live = np.random.default_rng().random(rows) < 0.7
+    count = int(live.sum())
+    kept = columns.kept(live, count + 100)
+    before = kept.views()
+    np.testing.assert_array_equal(before["x"], values["x"][live])
+    np.testing.assert_array_equal(unpack_tables(before["tables"], np.arange(count)), values["tables"][live])
+    kept.append({name: array[:100] for name, array in values.items()})
+    # There was room, so what was there has not moved.
+    assert all(np.shares_memory(before[name], array) for name, array in kept.views().items())
+    np.testing.assert_array_equal(kept.views()["x"][count:], values["x"][:100])
+    np.testing.assert_array_equal(columns.views()["x"], values["x"])
+
+
+def test_dropped_columns_give_their_memory_back() -> None:
+    rows = 50_000
+    live = np.ones(rows, np.bool_)
+    columns = Columns({"x": (100,)}, {"x": np.float32})
+    columns.append({"x": np.ones((rows, 100), np.float32)})
+    before = psutil.Process().memory_info().rss
+    for _ in range(3):
+        columns = columns.kept(live, 2 * rows)
+    assert psutil.Process().memory_info().rss - before < 0.5 * rows * 400

@@ -187,6 +187,18 @@ def test_upkeep_drops_old_versions_and_nothing_else(folder: Path, manifest: Mani
     assert sorted(_all_ids(Gallery.existing(folder))) == sorted(f"v{n}" for n in range(70))
 
 
+def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        upkeep = Upkeep(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
+        for n in range(128):
+            gallery.add([make_record(f"v{n % 8}", seed=n)])
+            upkeep.committed(8)
+            upkeep.close()
+        assert gallery.count == 8
+    assert len(list(folder.glob("videos.lance/_versions/*"))) < 80
+    assert len(list(folder.glob("videos.lance/data/*"))) < 80
+
+
 def test_writers_and_readers_go_on_while_files_are_merged(
     folder: Path, manifest: Manifest, make_record: MakeRecord
 ) -> None:
