@@ -185,9 +185,15 @@ def test_metrics_tell_what_processes_compute(server, client: Client) -> None:
 
 @pytest.mark.server
 def test_indexing_stands_back(server) -> None:
-    nice = {process.model: os.getpriority(os.PRIO_PROCESS, process.pid) for process in model_processes(server.pid)}
+    processes = {process.model: process.pid for process in model_processes(server.pid)}
+    nice = {model: os.getpriority(os.PRIO_PROCESS, pid) for model, pid in processes.items()}
     behind = {name for name, value in nice.items() if value > nice["tokenizer"]}
     assert behind == {"video_decoder", "video_encoder", "gallery_index"}
+    # LanceDB does its work, merging files too, in threads of its own.
+    threads = Path(f"/proc/{processes['gallery_index']}/task").iterdir()
+    lance = [int(thread.name) for thread in threads if "lance" in (thread / "comm").read_text()]
+    assert lance
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in lance} == {nice["gallery_index"]}
 
 
 @pytest.mark.server

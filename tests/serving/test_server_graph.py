@@ -88,13 +88,16 @@ def test_parameters_of_the_original_backend_are_honoured(folder: Path) -> None:
     # A graph this small is done before a second thread has woken up.
     assert options.intra_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not options.enable_mem_pattern
     options = loaded(
         folder,
         {**config(), "optimization": {"graph": {"level": 2}}},
         **{"intra_op_thread_count": "3", "execution_mode": "1", "session.intra_op.allow_spinning": "1"},
+        enable_mem_pattern="1",
     ).session.get_session_options()
     assert options.intra_op_num_threads == 3
     assert options.execution_mode.name == "ORT_PARALLEL"
+    assert options.enable_mem_pattern
     assert options.graph_optimization_level.name == "ORT_DISABLE_ALL"
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
 
