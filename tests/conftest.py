@@ -15,8 +15,12 @@ from .exporting import built_once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that two processes end together."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Long tests first, so that two processes end together; files that need the demo's bundle behind those that don't.
+
+    Else both processes would begin with waiting for the one that exports it.
+    """
+    exported = {item.path for item in items if "bundle" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.path in exported))
 
 
 @pytest.fixture(scope="session")

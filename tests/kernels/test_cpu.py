@@ -178,7 +178,7 @@ def test_low_precision_ranks_as_float64_does(heads: int, top_k: int, spread: flo
     """Overlaps of the ten best, over galleries enough that one draw doesn't decide."""
     found: list[tuple[float, float, float]] = []
     for seed in range(4):
-        made = problem(100, 300, 12, 512, heads, top_k, spread, seed=seed)
+        made = problem(50, 300, 12, 512, heads, top_k, spread, seed=seed)
         best = np.argsort(-made.scores, axis=1, kind="stable")[:, :10]
         _, half = cpu.search(made.text, made.gallery(np.float16), made.shape, 10)
         affine = quantise.fit(made.frames)
