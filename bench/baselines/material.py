@@ -20,21 +20,19 @@ from ...export.bundle.store import Bundle
 from ...export.corpus.generate import KINDS, stories
 from ...export.systems.contract import System
 from ...export.systems.factorised import Factorised
-from ...serving.gallery.layout import GalleryRecord
-from ...serving.gallery.store import Gallery
-from ..load.records import records
+from ..load.gallery import video_id, write
+from ..load.records import Record, records, unbatched
 from ..published import Published
 from .frames import CLIPS, embeddings, encoded_clips, random_frames
 
 Floats = NDArray[np.float32]
 Arrays = Mapping[str, Floats]
 # What the published formula reads of some videos, what a gallery keeps of them, and their unit means.
-Block = tuple[Arrays, Arrays, Floats]
+Block = tuple[Arrays, Record, Floats]
 
-_FORMAT = 2
+_FORMAT = 3
 _NOTE, _MEANS, _GALLERY = "material.json", "means.npy", "gallery"
 _QUERIES = 2000
-_PER_COMMIT = 500
 
 
 @dataclass(frozen=True)
@@ -111,11 +109,6 @@ def prepare(bundle: Bundle, videos: int, root: Path, *, random: bool, report: Ca
     return Material.open(root)
 
 
-def video_id(row: int) -> str:
-    """The name of a video of the material."""
-    return f"video-{row:06d}.mp4"
-
-
 def queries(count: int) -> list[str]:
     """``count`` distinct captions of the shapes corpus."""
     kind = KINDS["motion"]
@@ -161,25 +154,15 @@ def _unit_means(block: Arrays) -> Floats:
 def _write(root: Path, bundle: Bundle, blocks: Iterator[Block]) -> None:
     read: dict[str, list[Floats]] = {}
     means: list[Floats] = []
-    rows = 0
-    with Gallery.open(root / _GALLERY, bundle.manifest) as gallery:
-        waiting: list[GalleryRecord] = []
-        for given, kept, mean in blocks:
+
+    def kept() -> Iterator[list[Record]]:
+        for given, record, mean in blocks:
             for name, values in given.items():
                 read.setdefault(name, []).append(values)
             means.append(mean)
-            waiting += [_record(rows + i, {k: v[i] for k, v in kept.items()}, bundle) for i in range(len(mean))]
-            rows += len(mean)
-            if len(waiting) >= _PER_COMMIT:
-                gallery.add(waiting)
-                waiting = []
-        if waiting:
-            gallery.add(waiting)
+            yield unbatched(record)
+
+    write(bundle, root / _GALLERY, kept())
     for name, parts in read.items():
         np.save(root / f"{name}.npy", np.concatenate(parts))
     np.save(root / _MEANS, np.concatenate(means))
-
-
-def _record(row: int, tensors: Arrays, bundle: Bundle) -> GalleryRecord:
-    times = np.arange(bundle.manifest.frames.count, dtype=np.float32)
-    return GalleryRecord(video_id(row), tensors, times, float(len(times)), row.to_bytes(32, "big"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import numpy as np
 from ...export.bundle.store import MANIFEST, Bundle, sha256
 from ...serving.gallery.layout import GalleryRecord
 from ...serving.gallery.store import Gallery
-from .records import Record, records
+from .records import BATCH, Record, records
 
 # A commit costs the same for one record as for thousands, and holds all of its own in memory.
 _PER_COMMIT = 2000
@@ -48,17 +50,24 @@ def synthetic(bundle: Bundle, videos: int, cache: Path | None = None) -> Path:
 def fill(bundle: Bundle, folder: Path, videos: int) -> None:
     """Write ``videos`` records into the gallery in ``folder``, with a progress bar on standard error."""
     click.echo(f"frames for a gallery of {videos} videos", err=True)
-    numbers = count()
-    made = records(bundle, videos)
-    frames = bundle.manifest.frames.count
-    with (
-        Gallery.open(folder, bundle.manifest) as gallery,
-        click.progressbar(length=videos, label=f"a gallery of {videos} videos", file=sys.stderr) as bar,
-    ):
-        waiting: list[GalleryRecord] = []
-        for batch in made:
-            waiting += [_record(number, tensors, frames) for number, tensors in zip(numbers, batch, strict=False)]
-            bar.update(len(batch))
+    label = f"a gallery of {videos} videos"
+    with click.progressbar(
+        records(bundle, videos), length=math.ceil(videos / BATCH), label=label, file=sys.stderr
+    ) as batches:
+        write(bundle, folder, batches)
+
+
+def write(bundle: Bundle, folder: Path, batches: Iterable[Sequence[Record]]) -> None:
+    """Add the records of ``batches``, one after another, to the gallery in ``folder``; see ``video_id`` for their ids.
+
+    Raises:
+        GalleryError: it can't be written.
+    """
+    frames, numbers = bundle.manifest.frames.count, count()
+    waiting: list[GalleryRecord] = []
+    with Gallery.open(folder, bundle.manifest) as gallery:
+        for batch in batches:
+            waiting += [_record(next(numbers), tensors, frames) for tensors in batch]
             if len(waiting) >= _PER_COMMIT:
                 gallery.add(waiting)
                 waiting = []
@@ -66,8 +75,13 @@ def fill(bundle: Bundle, folder: Path, videos: int) -> None:
             gallery.add(waiting)
 
 
+def video_id(number: int) -> str:
+    """The id of a gallery's video; numbers count from 0 in the order of adding."""
+    return f"bench-{number:07d}.mp4"
+
+
 def _record(number: int, tensors: Record, frames: int) -> GalleryRecord:
-    name = f"bench-{number:07d}.mp4"
+    name = video_id(number)
     return GalleryRecord(
         name, tensors, np.linspace(0, _SECONDS, frames), _SECONDS, hashlib.sha256(name.encode()).digest(), name
     )
