@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ...serving.repository.plan import TEXTS_UNDER_WAY
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, refused_at_first, timeline
 from .memory import MemorySampler
@@ -16,7 +17,9 @@ from .worker import Job, Report
 
 SCENARIO = "soak"
 SEARCHES, VIDEOS = 0.5, 0.05
+_FULL_S = 5.0
 _AT_ONCE = {"search": (4, 8, 16), "index": (2,)}
+_FULL = 2 * TEXTS_UNDER_WAY
 
 
 def soak(
@@ -38,6 +41,8 @@ def soak(
     ``phase`` is "verdict", says what held.
     """
     warm_up(observer, searching)
+    # As many as the server lets in, and more: what it needs for its largest batches is no growth of the soak's.
+    closed(observer, searching, _FULL, _FULL_S, {})
     about = {"scenario": SCENARIO, "knee": False, "perf_analyzer": None}
     jobs = []
     for work, clients, part in (("search", searching, SEARCHES), ("index", indexing, VIDEOS)):

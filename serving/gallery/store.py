@@ -54,7 +54,7 @@ class Gallery:
             self._table = _open_table(root)
             self._reader = self.reader()
         self._reading = threading.Lock()
-        self._upkeep = Upkeep(partial(_open_table, root))
+        self._upkeep = Upkeep(partial(_open_table, root), lock=partial(exclusive, root / _LOCK, LOCK_WAIT_S))
 
     @staticmethod
     def open(path: str | os.PathLike[str], manifest: Manifest, *, create: bool = True) -> Gallery:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from typing import Any
 RETAIN = timedelta(minutes=10)
 
 _COMMITS_PER_CHECK = 16
+# Bytes of a table that is merged in a few seconds.
+_BRIEF = 256 << 20
 # From glibc's malloc.h: numbers of settings, and here their values in bytes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM, _LARGE = 128 << 10, 1 << 20
@@ -35,15 +38,22 @@ class Upkeep:
     Videos that replace others leave no more files to read, yet a version and its files each, so those are dropped
     every ``retain`` too.
 
-    It takes no lock: Lance lets it commit beside additions, and makes it start over when a row was replaced
-    or removed under it.
+    Lance lets it commit beside additions, but not where a row was replaced or removed under it: then all its work is
+    lost. So ``lock`` keeps writers out while a table is merged that takes a few seconds; a larger one is merged beside
+    them, and where that fails the next try waits until there is as much to do again.
     """
 
-    def __init__(self, open_table: Callable[[], Any], retain: timedelta = RETAIN) -> None:
+    def __init__(
+        self,
+        open_table: Callable[[], Any],
+        retain: timedelta = RETAIN,
+        lock: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._open_table = open_table
         self._retain = retain
-        self._commits = self._tidied = 0
-        self._tidied_at = time.monotonic()
+        self._lock = lock
+        self._commits = self._tried = 0
+        self._tried_at = time.monotonic()
         self._thread: threading.Thread | None = None
 
     def committed(self, rows: int) -> None:
@@ -61,16 +71,18 @@ class Upkeep:
 
     def _tidy(self, rows: int) -> None:
         try:
-            table = self._open_table()
-            commits = self._commits
-            old = time.monotonic() - self._tidied_at >= self._retain.total_seconds()
-            fragments = table.stats()["fragment_stats"]["num_fragments"]
-            if too_many(fragments, rows) or (old and too_many(commits - self._tidied, rows)):
-                give_back_large_blocks()
-                table.optimize(cleanup_older_than=self._retain)
-                self._tidied, self._tidied_at = commits, time.monotonic()
+            stats = self._open_table().stats()
+            many = too_many(self._commits - self._tried, rows)
+            scattered = too_many(stats["fragment_stats"]["num_fragments"], rows) and (many or not self._tried)
+            old = many and time.monotonic() - self._tried_at >= self._retain.total_seconds()
+            if not (scattered or old):
+                return
+            self._tried, self._tried_at = self._commits, time.monotonic()
+            give_back_large_blocks()
+            with self._lock() if stats["total_bytes"] <= _BRIEF else nullcontext():
+                self._open_table().optimize(cleanup_older_than=self._retain)
         except Exception as error:
-            # The table is as good as before; the next round tries again.
+            # The table is as good as before; a later round tries again.
             _log.info("the gallery's files were not merged this time: %s", error)
 
 

@@ -23,7 +23,7 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.lock import exclusive
 from framesift.serving.gallery.snapshot import Snapshot
-from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
 from framesift.serving.gallery.upkeep import Upkeep, too_many
 
 MakeRecord = Callable[..., GalleryRecord]
@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy as np
 from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery.layout import GalleryRecord
-from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
 
 def write(name, commits):
     gallery = Gallery.open("gallery", Manifest.from_json(Path("manifest.json").read_text()))
@@ -189,14 +189,18 @@ def test_upkeep_drops_old_versions_and_nothing_else(folder: Path, manifest: Mani
 
 def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        upkeep = Upkeep(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
-        for n in range(128):
+        gallery.add([make_record(f"old{n}") for n in range(2000)])
+        opened = partial(lancedb.connect(folder).open_table, "videos")
+        lock = partial(exclusive, folder / ".lock", LOCK_WAIT_S)
+        upkeep = Upkeep(opened, retain=timedelta(milliseconds=1), lock=lock)
+        # They go on being replaced while files are merged.
+        for n in range(112):
             gallery.add([make_record(f"v{n % 8}", seed=n)])
-            upkeep.committed(8)
-            upkeep.close()
-        assert gallery.count == 8
-    assert len(list(folder.glob("videos.lance/_versions/*"))) < 80
-    assert len(list(folder.glob("videos.lance/data/*"))) < 80
+            upkeep.committed(2008)
+        upkeep.close()
+        assert gallery.count == 2008
+    assert len(list(folder.glob("videos.lance/_versions/*"))) < 60
+    assert len(list(folder.glob("videos.lance/data/*"))) < 60
 
 
 def test_writers_and_readers_go_on_while_files_are_merged(
