@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -53,7 +54,8 @@ class Upkeep:
         self._retain = retain
         self._lock = lock
         self._commits = self._tried = 0
-        self._tried_at = time.monotonic()
+        # What an earlier process has left may be old already.
+        self._tried_at = -math.inf
         self._thread: threading.Thread | None = None
 
     def committed(self, rows: int) -> None:
@@ -78,15 +80,16 @@ class Upkeep:
             if not (scattered or old):
                 return
             self._tried, self._tried_at = self._commits, time.monotonic()
-            give_back_large_blocks()
+            return_large_blocks()
             with self._lock() if stats["total_bytes"] <= _BRIEF else nullcontext():
                 self._open_table().optimize(cleanup_older_than=self._retain)
+            return_the_rest()
         except Exception as error:
             # The table is as good as before; a later round tries again.
             _log.info("the gallery's files were not merged this time: %s", error)
 
 
-def give_back_large_blocks() -> None:
+def return_large_blocks() -> None:
     """Make this process return blocks of a megabyte to the system as they are freed; where it runs on glibc.
 
     By itself glibc raises that size to the largest block freed so far, up to 32 MiB, and keeps smaller ones in the heap
@@ -96,3 +99,10 @@ def give_back_large_blocks() -> None:
     if set_option is not None:
         set_option(_M_MMAP_THRESHOLD, _LARGE)
         set_option(_M_TRIM_THRESHOLD, _TRIM)
+
+
+def return_the_rest() -> None:
+    """Return what lies free between blocks that are in use: a merge needs it again in minutes at the earliest."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
