@@ -15,9 +15,10 @@ from ...kernels.topk_attention.layout import LANES, blocks, unpack_tables, write
 _GROWTH = 1.5
 _SMALLEST = 64
 # Rows that are copied at a time when some are left out, so that nothing of the arrays' size lies between old and new.
-_PIECE = 1024
-# Arrays from this size on are kept in pages of 2 MiB, as numpy's own are.
+_PIECE = 256
+# Arrays from this size on are kept in huge pages, as numpy's own are.
 _LARGE = 4 << 20
+_HUGE_PAGE = 2 << 20
 
 
 class Columns:
@@ -110,8 +111,11 @@ def _pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     keep what it is given back, up to 32 MiB an array.
     """
     size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if size >= _LARGE:
+    large = size >= _LARGE
+    pages = mmap.mmap(-1, size + large * _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if large:
         with contextlib.suppress(OSError):
             pages.madvise(mmap.MADV_HUGEPAGE)
-    return np.ndarray(shape, dtype, pages)
+    # From the beginning of a huge page on the same rows always take the same memory.
+    begin = -np.frombuffer(pages, np.uint8).ctypes.data % _HUGE_PAGE if large else 0
+    return np.ndarray(shape, dtype, pages, begin)
