@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import ServerError
-from .worker import Job, Report, Work, serve
+from .worker import STOP, Job, Report, Work, serve
 
 # Between the order and the first request, for the order to reach every process.
 _LEAD_S = 0.2
@@ -52,7 +52,9 @@ class Clients:
             except OSError:
                 continue
         for process in self._processes:
-            process.join(_END_S)
+            # Nobody waits for the report of a job that an error cut short.
+            if kind is None:
+                process.join(_END_S)
             if process.is_alive():
                 process.kill()
 
@@ -74,6 +76,11 @@ class Clients:
         """The joined report of a job begun with ``start``, once all its answers are there."""
         return joined([self._receive(pipe) for pipe in pipes])
 
+    def stop(self, pipes: Sequence[Any]) -> None:
+        """Have a job begun with ``start`` send no more; ``collect`` then tells what it has sent."""
+        for pipe in pipes:
+            pipe.send(STOP)
+
     def finished(self, pipes: Sequence[Any]) -> bool:
         """Whether ``collect`` would return at once."""
         return all(pipe.poll() for pipe in pipes)
@@ -88,12 +95,23 @@ class Clients:
         return told
 
 
-def together(jobs: Sequence[tuple[Clients, Job]], meanwhile: Callable[[], object] = lambda: None) -> list[Report]:
-    """Run jobs of several clients, each beginning at its own start; ``meanwhile`` is called now and then."""
+def together(
+    jobs: Sequence[tuple[Clients, Job]], meanwhile: Callable[[], object] = lambda: None, *, keep: bool = False
+) -> list[Report]:
+    """Run jobs of several clients, each beginning at its own start; ``meanwhile`` is called now and then.
+
+    With ``keep`` an interrupt (Ctrl-C) ends the jobs, and the reports of what was sent until then are returned.
+    """
     begun = [(clients, clients.start(job)) for clients, job in jobs]
-    while not all(clients.finished(pipes) for clients, pipes in begun):
-        meanwhile()
-        time.sleep(_LOOK_S)
+    try:
+        while not all(clients.finished(pipes) for clients, pipes in begun):
+            meanwhile()
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        if not keep:
+            raise
+        for clients, pipes in begun:
+            clients.stop(pipes)
     return [clients.collect(pipes) for clients, pipes in begun]
 
 

@@ -132,7 +132,8 @@ def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **na
     """Load a server for a long time, and see whether its memory grows or anything fails.
 
     Searches arrive at half of what it can answer, and a trickle of videos is indexed beside them. The memory of every
-    process is looked at once a second; its trend is given with a 95 % confidence interval.
+    process is looked at once a second; its trend is given with a 95 % confidence interval. Ctrl-C ends it early, with
+    what was seen until then.
 
     \b
     Example:

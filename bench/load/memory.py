@@ -12,6 +12,8 @@ from .trend import floor, slope
 EVERY_S = 1.0
 # Queues, allocators and caches fill up at first; that part of a run is no trend.
 SETTLING = 0.25
+# Where videos are indexed the gallery's old versions become more until the first of them are dropped.
+_MOST_SETTLING = 0.5
 ALL = "all"
 # What is given back within as many samples is not growth, but room to work: a second copy of the gallery for a moment.
 _WINDOW = 5
@@ -51,24 +53,28 @@ class MemorySampler:
             points.append({"second": round(at, 1), "rss_mb": {name: round(size, 2) for name, size in sizes.items()}})
         return points
 
-    def trends(self) -> dict[str, dict[str, Any]]:
-        """As the function ``trends``, of what was sampled."""
-        return trends([(point["second"], point["rss_mb"]) for point in self.timeline()])
+    def trends(self, settling_s: float = 0.0) -> dict[str, dict[str, Any]]:
+        """As the function ``trends``, of what was sampled; ``settling_s`` are left out up to half of it."""
+        lasted = self._times[-1] if self._times else 0.0
+        settling = max(SETTLING, min(_MOST_SETTLING, settling_s / lasted if lasted else 0.0))
+        return trends([(point["second"], point["rss_mb"]) for point in self.timeline()], settling)
 
 
-def trends(points: Sequence[tuple[float, Mapping[str, float]]]) -> dict[str, dict[str, Any]]:
+def trends(
+    points: Sequence[tuple[float, Mapping[str, float]]], settling: float = SETTLING
+) -> dict[str, dict[str, Any]]:
     """The growth of every model's processes and of ``all``, of ``points``: seconds, and megabytes by process.
 
-    The first quarter is left out, and of every five points the lowest is taken. What remains is judged by a straight
+    The share ``settling`` is left out at the start, and of every five points the lowest is taken. What remains is judged by a straight
     line: ``mb_per_min`` with its 95 % ``margin``, and ``grown_mb`` by that line from end to end. A process is ``flat``
     if the interval reaches down to zero, or if it has grown by under a megabyte; ``all`` may grow by one for each
     process. An allocator that fills up slows down and stays under it, a leak does not: at 200 requests a second it is
-    seen in a minute and a half from 60 bytes a request on, and in 15 minutes from 6 bytes.
+    seen in a minute and a half from 60 bytes a request on, and in ten minutes from 9 bytes.
 
-    ``first_mb`` is the size when the first quarter was over, and ``settling_mb`` what was added in it. Empty if there
+    ``first_mb`` is the size when that share was over, and ``settling_mb`` what was added in it. Empty if there
     are too few points.
     """
-    start = int(SETTLING * len(points))
+    start = int(settling * len(points))
     if len(points) - start < _FEWEST_WINDOWS * _WINDOW:
         return {}
     times = [at for at, _ in points]

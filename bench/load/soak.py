@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ...serving.gallery.upkeep import RETAIN
 from ...serving.repository.plan import TEXTS_UNDER_WAY
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, refused_at_first, timeline
@@ -38,7 +40,7 @@ def soak(
     tell how many were ``refused_at_first``, and how often searches were ``retried``. Videos are sent once.
 
     The same ids should be indexed again and again: a gallery that grows takes more memory by right. The last row, whose
-    ``phase`` is "verdict", says what held.
+    ``phase`` is "verdict", says what held. An interrupt (Ctrl-C) ends it, and the rows tell of the time until then.
     """
     warm_up(observer, searching)
     # As many as the server lets in, and more: what it needs for its largest batches is no growth of the soak's.
@@ -59,7 +61,9 @@ def soak(
     orders = [
         (clients, Job("open", start, seconds, rate=rate, patient=work == "search")) for work, clients, rate in jobs
     ]
-    reports, server = observer.during(partial(together, orders, watch))
+    reports, server = observer.during(partial(together, orders, watch, keep=True))
+    if (lasted := time.monotonic() - start) < seconds:
+        about, seconds = {**about, "ended_early": True}, lasted
     rows = [
         {**about, "work": work, "phase": "soak", **_figures(report, rate, seconds), **server}
         for (work, _, rate), report in zip(jobs, reports, strict=True)
@@ -74,7 +78,7 @@ def soak(
             "phase": "verdict",
             "model": target.model,
             "videos": target.videos,
-            **verdict(rows, sampler.trends()),
+            **verdict(rows, sampler.trends(RETAIN.total_seconds())),
         },
     ]
 

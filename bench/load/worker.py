@@ -11,6 +11,7 @@ import asyncio
 import gc
 import itertools
 import selectors
+import signal
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,9 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 # Ids of videos that a benchmark puts into a gallery begin like this.
 PREFIX = "framesift-bench/"
 OK = "OK"
+# Sent instead of a job, it ends the one that runs; its report tells what was sent until then.
+STOP = "stop"
+_LISTEN_S = 0.2
 # How many overdue requests are sent before answers are read again.
 _BURST = 16
 
@@ -120,7 +124,11 @@ def serialised(call: wire.Call[Any]) -> bytes:
 
 
 class Sender:
-    """One connection, and what came of each request sent through it since ``clear``."""
+    """One connection, and what came of each request sent through it since ``clear``.
+
+    Attributes:
+        stopping: whether no more requests are to be sent.
+    """
 
     def __init__(self, work: Work) -> None:
         self._timeout = work.timeout_s
@@ -137,6 +145,7 @@ class Sender:
         # Five numbers a request: a soak sends a million.
         self._rows = array("d")
         self._unread = True
+        self.stopping = False
 
     async def send(self, intended: float | None = None, patient: bool = False) -> bool:
         """Send the next request, due at ``intended`` or now, and record it; whether it was answered."""
@@ -176,13 +185,15 @@ class Sender:
 
 
 async def open_loop(sender: Sender, job: Job) -> None:
-    """Send at the arrivals of a Poisson process, however long answers take."""
+    """Send at the arrivals of a Poisson process, however long answers take, until ``sender`` is to stop."""
     waiting = set()
     for place, due in enumerate(job.start + poisson(job.rate, job.seconds, job.seed)):
         if (early := due - time.monotonic()) > 0:
             await asyncio.sleep(early)
         elif place % _BURST == 0:
             await asyncio.sleep(0)
+        if sender.stopping:
+            break
         task = asyncio.create_task(sender.send(float(due), job.patient))
         waiting.add(task)
         task.add_done_callback(waiting.discard)
@@ -196,7 +207,7 @@ async def closed_loop(sender: Sender, job: Job) -> None:
     """
 
     async def one() -> None:
-        while time.monotonic() < job.start + job.seconds:
+        while time.monotonic() < job.start + job.seconds and not sender.stopping:
             if not await sender.send(patient=job.patient):
                 await asyncio.sleep(next(waits(None)))
 
@@ -204,8 +215,26 @@ async def closed_loop(sender: Sender, job: Job) -> None:
     await asyncio.gather(*(one() for _ in range(job.concurrency)))
 
 
+async def _run(sender: Sender, job: Job, orders: Connection) -> None:
+    listening = asyncio.create_task(_listen(sender, orders))
+    await (open_loop if job.loop == "open" else closed_loop)(sender, job)
+    listening.cancel()
+
+
+async def _listen(sender: Sender, orders: Connection) -> None:
+    while not orders.poll():
+        await asyncio.sleep(_LISTEN_S)
+    # Nothing else is said during a job; an end is left for ``serve`` to read.
+    sender.stopping = True
+
+
 def serve(work: Work, orders: Connection) -> None:
-    """The process: says None when it is ready, then answers every job with a report or the exception it ended with."""
+    """The process: says None when it is ready, then answers every job with a report or the exception it ended with.
+
+    A job ends early if ``STOP`` comes meanwhile.
+    """
+    # Ctrl-C reaches every process of the terminal; what is to be done then the driver says.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Select keeps time to the microsecond; epoll, asyncio's own choice, rounds up to the millisecond.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     asyncio.set_event_loop(loop)
@@ -215,9 +244,12 @@ def serve(work: Work, orders: Connection) -> None:
         gc.freeze()
         orders.send(None)
         while (job := orders.recv()) is not None:
+            # It may come when the job has just ended by itself.
+            if job == STOP:
+                continue
             sender.clear()
             before = time.process_time()
-            loop.run_until_complete((open_loop if job.loop == "open" else closed_loop)(sender, job))
+            loop.run_until_complete(_run(sender, job, orders))
             orders.send(sender.report(job.start, time.process_time() - before))
     except (FramesiftError, OSError, ValueError) as error:
         orders.send(error)

@@ -60,6 +60,23 @@ def test_patient_clients_send_what_was_refused_again(server) -> None:
     assert (report.ended - report.intended)[again].min() > 0.025
 
 
+def test_an_interrupted_job_tells_what_it_sent(server) -> None:
+    begun = time.monotonic()
+
+    def interrupt() -> None:
+        if time.monotonic() > begun + 1.0:
+            raise KeyboardInterrupt
+
+    with Clients(Work(server.grpc_address, queries.generate(200)), 2) as clients:
+        (report,) = together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt, keep=True)
+        assert 0 < len(report.outcome) < 10 * RATE
+        assert succeeded(report).all()
+        (after,) = together([(clients, Job("closed", soon(), 0.3, concurrency=2))])
+        assert succeeded(after).any()
+        with pytest.raises(KeyboardInterrupt):
+            together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt)
+
+
 @contextlib.contextmanager
 def _pause(server: int, model: str) -> Iterator[None]:
     """The model's processes stand still for a while, a second after the block has begun."""
