@@ -65,11 +65,11 @@ def trends(
 ) -> dict[str, dict[str, Any]]:
     """The growth of every model's processes and of ``all``, of ``points``: seconds, and megabytes by process.
 
-    The share ``settling`` is left out at the start, and of every five points the lowest is taken. What remains is judged by a straight
-    line: ``mb_per_min`` with its 95 % ``margin``, and ``grown_mb`` by that line from end to end. A process is ``flat``
-    if the interval reaches down to zero, or if it has grown by under a megabyte; ``all`` may grow by one for each
-    process. An allocator that fills up slows down and stays under it, a leak does not: at 200 requests a second it is
-    seen in a minute and a half from 60 bytes a request on, and in ten minutes from 9 bytes.
+    The share ``settling`` is left out at the start, and of every five points the lowest is taken. What remains is
+    judged by a straight line: ``mb_per_min`` with its 95 % ``margin``, and ``grown_mb`` by that line from end to end. A
+    process is ``flat`` if the interval reaches down to zero, or if it has grown by under a megabyte; ``all`` may grow
+    by one for each process. An allocator that fills up slows down and stays under it, a leak does not: at 200 requests
+    a second it is seen in a minute and a half from 60 bytes a request on, and in ten minutes from 9 bytes.
 
     ``first_mb`` is the size when that share was over, and ``settling_mb`` what was added in it. Empty if there
     are too few points.
