@@ -104,8 +104,12 @@ def attention(
         ValueError: as ``score``, or rows of another shape or outside the gallery.
     """
     found = _checked(text, gallery, shape, impl)
-    if rows.ndim != 2 or len(rows) != len(text.logit) or (rows < 0).any() or (rows >= len(gallery)).any():
-        raise ValueError(f"rows are {list(rows.shape)}, must be [{len(text.logit)}, n], each of {len(gallery)} videos")
+    fits = rows.ndim == 2 and len(rows) == len(text.logit) and rows.dtype.kind in "iu"
+    if not fits or (rows < 0).any() or (rows >= len(gallery)).any():
+        raise ValueError(
+            f"rows are {rows.dtype} {list(rows.shape)}, must be integers [{len(text.logit)}, n], each of "
+            f"{len(gallery)} videos"
+        )
     if found is None:
         return portable.attention(text, gallery, shape, rows)
     return native.Scan(text, gallery, shape, None, 1).attention(found, np.ascontiguousarray(rows, np.int64))

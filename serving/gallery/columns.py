@@ -81,7 +81,7 @@ class Columns:
         """New columns of the rows where ``live`` [rows] is true, with room for ``room`` rows in all."""
         rows = np.flatnonzero(live)
         kept = Columns({}, {}, self._across)
-        kept._arrays = {name: array[:0] for name, array in self._arrays.items()}
+        kept._arrays = {name: np.empty((0, *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
         kept.reserve(max(room, len(rows)))
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]

@@ -28,6 +28,7 @@ MAX_BATCH = 1 << 20
 
 _TABLE = "videos"
 _LOCK = ".lock"
+_MERGING = ".merging"
 _CACHE = 4 << 20
 
 
@@ -54,7 +55,11 @@ class Gallery:
             self._table = _open_table(root)
             self._reader = self.reader()
         self._reading = threading.Lock()
-        self._upkeep = Upkeep(partial(_open_table, root), lock=partial(exclusive, root / _LOCK, LOCK_WAIT_S))
+        self._upkeep = Upkeep(
+            partial(_open_table, root),
+            lock=partial(exclusive, root / _LOCK, LOCK_WAIT_S),
+            alone=partial(exclusive, root / _MERGING, 0.0),
+        )
 
     @staticmethod
     def open(path: str | os.PathLike[str], manifest: Manifest, *, create: bool = True) -> Gallery:

@@ -40,8 +40,9 @@ class Upkeep:
     every ``retain`` too.
 
     Lance lets it commit beside additions, but not where a row was replaced or removed under it: then all its work is
-    lost. So ``lock`` keeps writers out while a table is merged that takes a few seconds; a larger one is merged beside
-    them, and where that fails the next try waits until there is as much to do again.
+    lost. So ``lock`` keeps writers out while a table is merged that takes a few seconds, and what failed or killed
+    merges and commits have left is dropped then; a larger one is merged beside them, and where that fails the next try
+    waits until there is as much to do again. ``alone`` keeps other processes' merges out of both.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Upkeep:
         open_table: Callable[[], Any],
         retain: timedelta = RETAIN,
         lock: Callable[[], AbstractContextManager[None]] = nullcontext,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._open_table = open_table
         self._retain = retain
-        self._lock = lock
+        self._lock, self._alone = lock, alone
         self._commits = self._tried = 0
         # What an earlier process has left may be old already.
         self._tried_at = -math.inf
@@ -81,8 +83,10 @@ class Upkeep:
                 return
             self._tried, self._tried_at = self._commits, time.monotonic()
             return_large_blocks()
-            with self._lock() if stats["total_bytes"] <= _BRIEF else nullcontext():
-                self._open_table().optimize(cleanup_older_than=self._retain)
+            brief = stats["total_bytes"] <= _BRIEF
+            with self._alone(), self._lock() if brief else nullcontext():
+                # Files of no version may be a writer's or another merge's, unless both are kept out.
+                self._open_table().optimize(cleanup_older_than=self._retain, delete_unverified=brief)
             return_the_rest()
         except Exception as error:
             # The table is as good as before; a later round tries again.

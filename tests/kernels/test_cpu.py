@@ -70,8 +70,9 @@ def test_attention_is_that_of_the_published_formula_on_each_query_s_own_videos(
     got = cpu.attention(made.text, made.gallery(), made.shape, rows, impl=impl)
     assert (got.dtype, got.shape) == (np.float32, (*rows.shape, shape[2]))
     np.testing.assert_allclose(got, np.take_along_axis(made.attention, rows[..., None], 1), atol=2e-5)
-    with pytest.raises(ValueError, match="each of"):
-        cpu.attention(made.text, made.gallery(), made.shape, rows + 1, impl=impl)
+    for wrong in (rows + 1, rows[0], rows.astype(np.float64)):
+        with pytest.raises(ValueError, match="each of"):
+            cpu.attention(made.text, made.gallery(), made.shape, wrong, impl=impl)
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=lambda s: "Q{}-V{}-F{}-D{}-H{}-K{}".format(*s))
