@@ -10,14 +10,10 @@ from typing import Any
 from .machine import machine
 
 RESULTS = Path(__file__).parent / "results"
-_CHECKOUT = RESULTS.parent.parent / "pyproject.toml"
+# Of measurements by a user; those in ``RESULTS`` are framesift's own.
+OWN = Path("bench-results")
 
 Row = dict[str, Any]
-
-
-def usual_folder() -> Path:
-    """Where rows are unless the user names a folder: a checkout's ``bench/results``, or one in the working folder."""
-    return RESULTS if _CHECKOUT.is_file() else Path("bench-results")
 
 
 def write(kind: str, rows: Iterable[Mapping[str, Any]], folder: Path = RESULTS) -> Path:

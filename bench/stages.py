@@ -88,6 +88,11 @@ def rows_of(timed: Timed, model: str) -> list[Row]:
     return found
 
 
+_HEADER = (
+    f"{'stage':13}{'batch':>5}{'gallery':>8} {'engine':22}{'p20':>11}{'p50':>11}{'p80':>11}   {'against':>11}  rounds"
+)
+
+
 def line(row: Row) -> str:
     """One row as text."""
     gallery = "" if row["videos"] is None else f"{row['videos']:,}"
@@ -123,6 +128,7 @@ def run(
     stages = Stages(opened, queries(2000), work, lambda name: bool(pattern.search(name)))
     chosen = [spec for spec in specs(galleries) if re.search(cases, str(spec))]
     found = []
+    report(_HEADER)
     for spec in chosen:
         case = stages.case(spec)
         if case is None:

@@ -60,6 +60,15 @@ class MemorySampler:
         return trends([(point["second"], point["rss_mb"]) for point in self.timeline()], settling)
 
 
+def growth(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """What ``trends`` found, in words."""
+    if not found:
+        return f"needs {round(_FEWEST_WINDOWS * _WINDOW * EVERY_S / (1 - SETTLING))} s at least"
+    more = [f"{name} {found[name]['grown_mb']:+.1f} MB" for name in found if name != ALL and not found[name]["flat"]]
+    whole = f"all processes {found[ALL]['grown_mb']:+.1f} MB of {found[ALL]['first_mb']:.0f} once they had settled"
+    return ", ".join([whole, *more])
+
+
 def trends(
     points: Sequence[tuple[float, Mapping[str, float]]], settling: float = SETTLING
 ) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..rows import usual_folder
+from ..rows import OWN
 
 if TYPE_CHECKING:
     from .target import Target
@@ -65,7 +66,9 @@ def server_options(command: Command) -> Command:
             click.option(
                 "--results",
                 type=_FOLDER,
-                help="Folder that rows are added to. [default: bench/results of a checkout, or bench-results]",
+                default=OWN,
+                show_default=True,
+                help="Folder that rows are added to.",
             ),
         )
     ):
@@ -97,9 +100,19 @@ def texts(file: Path | None) -> list[str]:
     return queries.generate() if file is None else queries.read(file)
 
 
-def results(given: Path | None) -> Path:
-    """The folder of ``--results``."""
-    return given or usual_folder()
+def results(folder: Path) -> Path:
+    """The folder of ``--results``, made before anything is measured.
+
+    Raises:
+        click.ClickException: it can't be made, or not written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"--results: {error}") from error
+    if not os.access(folder, os.W_OK):
+        raise click.ClickException(f"--results: {folder} can't be written to")
+    return folder
 
 
 def show(row: Row) -> None:
@@ -121,9 +134,11 @@ def show(row: Row) -> None:
 
 
 def show_verdict(row: Row) -> None:
-    """Print what held and what did not, where the row tells it."""
+    """Print what held and what did not, and by which figures, where the row tells it."""
+    if row.get("ended_early"):
+        click.echo(f"ended early, after {row['lasted_s']:.0f} s")
     for name, held in row.get("holds", {}).items():
-        click.echo(f"{name}: {'not seen' if held is None else 'yes' if held else 'NO'}")
+        click.echo(f"{name}: {'not seen' if held is None else 'yes' if held else 'NO'} ({row['because'][name]})")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, percentiles, refused, succeeded, timeline
-from .memory import MemorySampler
+from .memory import MemorySampler, growth
 from .sweep import Told, saturation, warm_up
 from .target import Target
 from .windows import Observer, Row, closed, opened
@@ -83,6 +83,7 @@ def verdict(over: Report, after: Report, busy_ms: float, memory: dict[str, Any])
     limit = P99_TIMES * busy_ms
     back = recovery(after, limit)
     growing = sorted(name for name, trend in memory.items() if not trend["flat"])
+    within, again = f"accepted p99 within {P99_TIMES:g}x", f"recovered within {RECOVERY_S:g} s"
     return {
         "p99_80_ms": busy_ms,
         "refused_share": round(float(away.mean()), 4),
@@ -97,11 +98,22 @@ def verdict(over: Report, after: Report, busy_ms: float, memory: dict[str, Any])
             # A refusal that takes as long as an answer may is none that came at once.
             "refused at once": None if turned["p99_ms"] is None else turned["p99_ms"] <= limit,
             "refused as retriable": bool((ok | away).all()),
-            f"accepted p99 within {P99_TIMES:g}x": None if accepted is None else accepted <= limit,
+            within: None if accepted is None else accepted <= limit,
             "memory flat": not growing if memory else None,
-            f"recovered within {RECOVERY_S:g} s": back is not None and back <= RECOVERY_S,
+            again: back is not None and back <= RECOVERY_S,
+        },
+        "because": {
+            "refused at once": f"p99 of refusals {_ms(turned['p99_ms'])}, {limit:.0f} ms are allowed",
+            "refused as retriable": f"{int(away.sum())} of {len(ok)} were refused, {int((~ok & ~away).sum())} failed",
+            within: f"{_ms(accepted)}, at 80 % of saturation {busy_ms:.0f} ms",
+            "memory flat": growth(memory),
+            again: "not while it was watched" if back is None else f"after {back:g} s",
         },
     }
+
+
+def _ms(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.0f} ms"
 
 
 def recovery(after: Report, limit_ms: float) -> float | None:

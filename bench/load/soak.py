@@ -11,7 +11,7 @@ from ...serving.gallery.upkeep import RETAIN
 from ...serving.repository.plan import TEXTS_UNDER_WAY
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, refused_at_first, timeline
-from .memory import MemorySampler
+from .memory import MemorySampler, growth
 from .sweep import Told, saturation, warm_up
 from .target import Target
 from .windows import Observer, Row, closed
@@ -63,7 +63,7 @@ def soak(
     ]
     reports, server = observer.during(partial(together, orders, watch, keep=True))
     if (lasted := time.monotonic() - start) < seconds:
-        about, seconds = {**about, "ended_early": True}, lasted
+        about, seconds = {**about, "ended_early": True, "lasted_s": round(lasted, 1)}, lasted
     rows = [
         {**about, "work": work, "phase": "soak", **_figures(report, rate, seconds), **server}
         for (work, _, rate), report in zip(jobs, reports, strict=True)
@@ -93,6 +93,12 @@ def verdict(rows: list[Row], memory: dict[str, Any]) -> Row:
         "holds": {
             "no error": not any(row["errors"] for row in rows),
             "memory flat": not growing if memory else None,
+        },
+        "because": {
+            "no error": ", ".join(
+                f"{row['requests']} requests to {row['work']}, {sum(row['errors'].values())} unanswered" for row in rows
+            ),
+            "memory flat": growth(memory),
         },
     }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..rows import usual_folder
+from ..rows import OWN, RESULTS
 
 _ROOT = Path(__file__).parents[2]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -14,7 +14,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command("report", short_help="A page of all results.")
 @click.option(
-    "--results", type=_FOLDER, help="Folder of the rows. [default: bench/results of a checkout, or bench-results]"
+    "--results",
+    type=_FOLDER,
+    help="Folder of the rows. [default: bench-results, or else framesift's own of a checkout]",
 )
 @click.option("--out", default="work/report", show_default=True, type=_FOLDER, help="Folder of the page and pictures.")
 @click.option("--readme", is_flag=True, help="Write the tables of framesift's own README instead.")
@@ -30,10 +32,10 @@ def report_command(results: Path | None, out: Path, readme: bool, check: bool) -
       framesift bench report
       framesift bench report --results bench-results --out report
     """
-    folder = results or usual_folder()
     if readme or check:
-        _readme(folder, check)
+        _readme(results or RESULTS, check)
         return
+    folder = results or (OWN if OWN.is_dir() or not RESULTS.is_dir() else RESULTS)
     from .page import page, pictures
     from .page import results as newest
 

@@ -189,19 +189,27 @@ def test_what_is_given_back_is_no_growth() -> None:
     assert trends(sizes(np.zeros(20))) == {}
 
 
+def memory(flat: bool) -> dict[str, dict[str, object]]:
+    found = {"flat": flat, "grown_mb": 0.2 if flat else 7.0, "first_mb": 50.0}
+    return {"one": found, "all": found}
+
+
 def test_the_soak_tells_of_refusals_that_were_made_good() -> None:
     patient = report([0, 1, 2], [0.1, 0.4, 0.1], [0, 0, 0], retried=1)
     assert refused_at_first(patient).all()
     rows = [
-        {"errors": figures(made, 3.0)["errors"], "refused_at_first": int(refused_at_first(made).sum())}
+        {**figures(made, 3.0), "work": "search", "refused_at_first": int(refused_at_first(made).sum())}
         for made in (patient, report([0, 1], [0.1, 0.1], [0, 0]))
     ]
-    found = soak.verdict(rows, {"one": {"flat": True}})
+    found = soak.verdict(rows, memory(True))
     assert found["refused_at_first"] == 3
     assert all(found["holds"].values())
     given_up = report([0], [3.0], [1], retried=6)
-    lost = {"errors": figures(given_up, 3.0)["errors"], "refused_at_first": 1}
-    assert soak.verdict([*rows, lost], {"one": {"flat": False}})["holds"] == {"no error": False, "memory flat": False}
+    lost = {**figures(given_up, 3.0), "work": "index", "refused_at_first": 1}
+    bad = soak.verdict([*rows, lost], memory(False))
+    assert bad["holds"] == {"no error": False, "memory flat": False}
+    assert "1 requests to index, 1 unanswered" in bad["because"]["no error"]
+    assert bad["because"]["memory flat"].endswith("one +7.0 MB")
 
 
 def test_recovery_is_the_first_quiet_second() -> None:
@@ -216,12 +224,13 @@ def test_recovery_is_the_first_quiet_second() -> None:
 def test_the_verdict_on_an_overload() -> None:
     due = list(np.arange(0, 4, 0.1))
     over = report(due, [0.02] * 20 + [0.002] * 20, [0] * 20 + [1] * 20)
-    found = verdict(over, report(due, [0.02] * 40, [0] * 40), 10.0, {"all": {"flat": True}})
+    found = verdict(over, report(due, [0.02] * 40, [0] * 40), 10.0, memory(True))
     assert found["refused_share"] == 0.5
     assert found["accepted_times_80"] == pytest.approx(2.0)
     assert found["recovery_s"] == 0.0
     assert all(found["holds"].values())
-    late = verdict(report(due, [0.04] * 20 + [0.5] * 20, [0] * 20 + [1] * 20), over, 10.0, {"all": {"flat": False}})
+    assert found["because"].keys() == found["holds"].keys()
+    late = verdict(report(due, [0.04] * 20 + [0.5] * 20, [0] * 20 + [1] * 20), over, 10.0, memory(False))
     assert not any(held for name, held in late["holds"].items() if not name.startswith(("recovered", "refused as")))
 
 
