@@ -41,7 +41,7 @@ class Attended:
         generator = torch.Generator().manual_seed(0)
         pool = random_frames(64, system.model, generator)
         text = torch.randn(MOST_TEXTS, system.shape.width, generator=generator)
-        frames = torch.cat([part for _, part, _ in embeddings(system.model, pool, videos, generator)])
+        frames = torch.cat([part for part, _ in embeddings(system.model, pool, videos, generator)])
         with torch.inference_mode():
             self._vectors = [x.contiguous() for x in system.head.encode_text(text)]
             parts = [system.head.encode_video(some) for some in frames.split(BLOCK)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from ..export.bundle.ports import FRAME_MASK, SCORER
 from ..export.bundle.store import Bundle
-from ..serving.gallery.formulas import block_rows, pair_floats
+from ..serving.gallery.formulas import pair_floats
 from ..serving.gallery.rankers import ranker_of
+from ..serving.gallery.ranking import GraphRanker
 from ..serving.gallery.scorer import OnnxScorer
 from ..serving.gallery.snapshot import View
 from .load.records import records
@@ -22,7 +24,6 @@ from .stage_attention import Engines, best_of
 # Records that the model makes; a gallery holds disturbed copies of them.
 _POOL = 64
 _NOISE = 0.05
-_BLOCK_BYTES = 128 << 20
 
 
 class Recorded:
@@ -70,13 +71,9 @@ class Recorded:
         if self._narrow.shortlisted:
             return {}
         scorer = OnnxScorer(self._bundle.graph(SCORER), torch.get_num_threads())
-        text, view = self._given(texts), self._view
-        block = block_rows(view.tensors, texts, pair_floats(self._bundle.manifest), _BLOCK_BYTES)
-
-        def graph() -> NDArray[Any]:
-            parts = [{k: v[at : at + block] for k, v in view.tensors.items()} for at in range(0, view.count, block)]
-            return np.concatenate([scorer.score(text, part)[0] for part in parts], axis=1)
-
+        graph = partial(
+            GraphRanker(scorer, pair_floats(self._bundle.manifest)).scores, self._view, self._given(texts), texts
+        )
         return {"onnxruntime": graph, "torch eager": lambda: self._formula(texts).numpy()}
 
     def best(self, texts: int, top: int) -> Engines:

@@ -6,9 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from ...export.bundle.ports import SCORER, TEXT_ENCODER
 from ...export.bundle.store import Bundle
@@ -41,11 +39,6 @@ class Engines:
     def ids(self, ranked: Ranked) -> list[str]:
         """The ids of a ranking's videos, best first."""
         return [self.view.ids[row] for row in ranked.rows.tolist()]
-
-    def timestamps(self, ranked: Ranked) -> NDArray[np.float32]:
-        """Seconds float32 [n, F] of the frames of a ranking's videos."""
-        times: NDArray[np.float32] = self.view.timestamps[ranked.rows]
-        return times
 
 
 def text_session(bundle: Bundle) -> ort.InferenceSession:

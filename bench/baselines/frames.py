@@ -19,7 +19,7 @@ from ...export.training.evaluate import encode_frames
 
 # Every video is put together from the frames of so many clips.
 CLIPS = 48
-BLOCK = 500
+_BLOCK = 500
 
 
 def random_frames(clips: int, model: Dong2026, generator: torch.Generator) -> Tensor:
@@ -32,25 +32,25 @@ def random_frames(clips: int, model: Dong2026, generator: torch.Generator) -> Te
 @torch.no_grad()
 def embeddings(
     model: Dong2026, pool: Tensor, videos: int, generator: torch.Generator
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Videos whose frames are those of the clips in ``pool`` [C, F, D], shuffled and disturbed, block by block.
 
     Yields:
-        Which videos, their embeddings [B, F, D] with the temporal encoding applied, and their unit means [B, D].
+        Embeddings [B, F, D] with the temporal encoding applied, and their unit means [B, D].
 
     An embedding is handed out as LayerNorm 1 without gain and bias leaves it, rounded to float16: its score is the
     same, and a gallery, which keeps just that, keeps these very numbers. So the services can be compared.
     """
     flat = pool.flatten(0, 1)
     noise = 0.1 * flat.std(0)
-    for start in range(0, videos, BLOCK):
-        part = slice(start, min(start + BLOCK, videos))
-        chosen = torch.randint(0, len(flat), (part.stop - start, pool.shape[1]), generator=generator)
+    for start in range(0, videos, _BLOCK):
+        size = (min(_BLOCK, videos - start), pool.shape[1])
+        chosen = torch.randint(0, len(flat), size, generator=generator)
         raw = flat[chosen]
         raw = raw + noise * torch.randn(raw.shape, generator=generator)
         encoded, mean = model.finish_video(raw)
         normed = nnf.layer_norm(encoded, encoded.shape[-1:], eps=model.pool_frames.layer_norm1.eps)
-        yield part, normed.half().float(), mean
+        yield normed.half().float(), mean
 
 
 def encoded_clips(bundle: Bundle, model: Dong2026) -> Tensor:

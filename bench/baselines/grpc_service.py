@@ -20,10 +20,10 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from ...export.bundle.errors import InvalidInput
-from ...export.bundle.ports import ATTENTION, ID_LENGTHS, IDS, SCORES, TEXT, TEXT_LENGTH, TIMESTAMPS, TOP, VERSION
+from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
 from ...export.bundle.words import decode_text
+from ...serving.backends.gallery_search import answer
 from ...serving.gallery.checks import check_top
-from ...serving.gallery.packing import pack_joined, pack_rows
 from .engines import Engines
 from .material import Material
 from .parent import end_with_parent
@@ -58,18 +58,7 @@ class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return _response(request, arrays)
 
     def _search(self, texts: list[str], top: int) -> Arrays:
-        engines = self._engines
-        ranked = engines.search(texts, top)
-        joined = [pack_joined([id_.encode() for id_ in engines.ids(one)]) for one in ranked]
-        weights = [one.attention for one in ranked if one.attention is not None]
-        return {
-            IDS: pack_rows([ids.tobytes() for ids, _ in joined]),
-            ID_LENGTHS: np.stack([lengths for _, lengths in joined]),
-            SCORES: np.stack([one.scores for one in ranked]),
-            **({ATTENTION: np.stack(weights)} if weights else {}),
-            TIMESTAMPS: np.stack([engines.timestamps(one) for one in ranked]),
-            VERSION: np.full((len(ranked), 1), engines.view.version, np.int64),
-        }
+        return answer(self._engines.view, self._engines.search(texts, top))
 
 
 def _asked(request: Any) -> tuple[list[str], int]:

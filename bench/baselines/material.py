@@ -120,7 +120,7 @@ def _attended(system: Factorised, bundle: Bundle, videos: int, *, random: bool) 
     generator, model = torch.Generator().manual_seed(0), system.model
     pool = random_frames(CLIPS, model, generator) if random else encoded_clips(bundle, model)
     names = [port.name for port in bundle.manifest.graphs[VIDEO_ENCODER].outputs]
-    for _, embedded, mean in embeddings(model, pool, videos, generator):
+    for embedded, mean in embeddings(model, pool, videos, generator):
         record = (*system.head.encode_video(embedded), mean)
         kept = {name: values.numpy() for name, values in zip(names, record, strict=True)}
         yield {FRAME_EMBEDDINGS: embedded.numpy()}, kept, mean.numpy()

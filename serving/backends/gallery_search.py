@@ -80,7 +80,7 @@ class GallerySearch(Backend):
         counts = [len(request[TOP]) for request, _ in good]
         row_tops = [top for (_, top), count in zip(good, counts, strict=True) for _ in range(count)]
         ranked = iter(self.ranker.rank(view, text, row_tops))
-        answers = iter([_answer(view, [next(ranked) for _ in range(count)]) for count in counts])
+        answers = iter([answer(view, [next(ranked) for _ in range(count)]) for count in counts])
         return [next(answers) if isinstance(top, int) else top for top in tops]
 
     def finalize(self) -> None:
@@ -103,7 +103,8 @@ def _ticket(request: Any) -> int:
     return max(int(tensor.as_numpy().max(initial=0)) for tensor in request.inputs() if tensor.name() == TICKET)
 
 
-def _answer(view: View, ranked: list[Ranked]) -> Arrays:
+def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
+    """The outputs of one request, as ``GallerySearch`` writes them, from the ranking of each of its texts."""
     ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
     weights = [row.attention for row in ranked if row.attention is not None]
     return {

@@ -54,13 +54,7 @@ class GraphRanker:
 
         Attention is computed again for the winners alone: keeping it for every pair would take F times the scores.
         """
-        rows = len(view.timestamps)
-        block = block_rows(view.tensors, len(tops), self._pair_floats, self._block_bytes)
-        scores = np.empty((len(tops), rows), np.float32)
-        for start in range(0, rows, block):
-            part = slice(start, min(start + block, rows))
-            records = {name: values[part] for name, values in view.tensors.items()}
-            scores[:, part] = self._scorer.score(text, records)[0]
+        scores = self.scores(view, text, len(tops))
         scores[np.isnan(scores)] = -np.inf
         ranked = []
         for q, top in enumerate(tops):
@@ -69,6 +63,17 @@ class GraphRanker:
             attention = self._attention(view, one, winners) if self._scorer.attends else None
             ranked.append(Ranked(winners, scores[q, winners], attention))
         return ranked
+
+    def scores(self, view: View, text: Tensors, texts: int) -> Floats:
+        """Scores float32 [``texts``, R] of every row of the view, removed ones as well, as the scorer gives them."""
+        rows = len(view.timestamps)
+        block = block_rows(view.tensors, texts, self._pair_floats, self._block_bytes)
+        scores = np.empty((texts, rows), np.float32)
+        for start in range(0, rows, block):
+            part = slice(start, min(start + block, rows))
+            records = {name: values[part] for name, values in view.tensors.items()}
+            scores[:, part] = self._scorer.score(text, records)[0]
+        return scores
 
     def _attention(self, view: View, text: Tensors, rows: npt.NDArray[np.intp]) -> Floats:
         attention = np.empty((len(rows), view.timestamps.shape[1]), np.float32)

@@ -192,8 +192,6 @@ class Gallery:
 
 @cache
 def _session() -> Any:
-    # LanceDB starts its threads when it is imported, at the priority of the thread that does so: a served model's has
-    # been lowered by now.
     import lancedb
 
     # Arrow's own allocator grows by huge pages and gives none of them back.
@@ -203,10 +201,11 @@ def _session() -> Any:
 
 
 def _connect(root: Path) -> Any:
-    session = _session()
+    # LanceDB starts its threads when it is imported, at the priority of the thread that does so: a served model's has
+    # been lowered by now.
     import lancedb
 
-    return lancedb.connect(root, session=session)
+    return lancedb.connect(root, session=_session())
 
 
 def _open_table(root: Path) -> Any:

@@ -75,9 +75,11 @@ class Upkeep:
 
     def _tidy(self, rows: int) -> None:
         try:
-            stats = self._open_table().stats()
             many = too_many(self._commits - self._tried, rows)
-            scattered = too_many(stats["fragment_stats"]["num_fragments"], rows) and (many or not self._tried)
+            if self._tried and not many:
+                return
+            stats = self._open_table().stats()
+            scattered = too_many(stats["fragment_stats"]["num_fragments"], rows)
             old = many and time.monotonic() - self._tried_at >= self._retain.total_seconds()
             if not (scattered or old):
                 return
