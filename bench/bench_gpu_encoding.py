@@ -24,6 +24,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..export.bundle.engines.device import sm
+from ..export.bundle.engines.flavours import RTX, TENSORRT
+from ..export.bundle.engines.profiles import default_limits, profile
 from ..export.bundle.errors import EngineError, FramesiftError
 from ..export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ..export.bundle.store import Bundle
@@ -31,10 +34,7 @@ from ..export.graphs import TextEncoder, VideoEncoder
 from ..export.systems.contract import System
 from ..export.tensorrt.build import typed_source
 from ..export.tensorrt.builder import Settings, build_engine
-from ..export.tensorrt.device import sm
 from ..export.tensorrt.execution import Engine
-from ..export.tensorrt.flavours import RTX, TENSORRT
-from ..export.tensorrt.profiles import default_limits, profile
 from . import rows as results
 from .bench_gpu_scoring import machine, milliseconds
 from .engine_table import DEMO, LARGE, graphs_bundle, system_named

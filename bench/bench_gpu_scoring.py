@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..export.tensorrt.device import local_device
+from ..export.bundle.engines.device import local_device
 from ..kernels.topk_attention import factorised
 from ..kernels.topk_attention.layout import LANES
 from ..kernels.topk_attention.reference import TopKAttention

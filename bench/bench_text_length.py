@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import clip_merges
 from framesift.export.bundle.ports import TEXT_ENCODER, TOKEN_IDS
-from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import clip_merges
 
 if TYPE_CHECKING:
     import onnxruntime as ort

@@ -21,9 +21,11 @@ from typing import Any
 import torch
 
 from ..export.build import load_system
-from ..export.bundle.batches import SHORTLIST
+from ..export.bundle.engines.flavours import RTX
+from ..export.bundle.engines.profiles import default_limits, profile
 from ..export.bundle.errors import FramesiftError
 from ..export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from ..export.bundle.models import SHORTLIST
 from ..export.bundle.ports import GRAPHS
 from ..export.bundle.store import Bundle, seal, staged
 from ..export.checkpoint import fingerprint, load
@@ -34,8 +36,6 @@ from ..export.systems.dong2026 import Config, Dong2026
 from ..export.systems.factorised import Factorised
 from ..export.tensorrt.build import TYPED, typed_source
 from ..export.tensorrt.builder import Settings, build_engine
-from ..export.tensorrt.flavours import RTX
-from ..export.tensorrt.profiles import default_limits, profile
 from ..export.vocabulary import BUCKETS
 from .machine import machine
 from .rows import RESULTS

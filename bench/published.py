@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..export.bundle.manifest import Manifest
 from ..export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, TEXT_EMBEDDING
+from ..export.bundle.scorers import CROSS_ENCODER
 from ..export.systems.contract import System
 from ..export.systems.factorised import Factorised
-from ..serving.gallery.formulas import CROSS_ENCODER
-from ..serving.gallery.reranking import shortlist_size
+from ..serving.search.shortlist import shortlist_size
 
 # Videos scored at a time: intermediate results stay within the caches of most processors.
 BLOCK = 1000

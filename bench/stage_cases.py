@@ -18,8 +18,8 @@ from torch import nn
 from ..export.build import eager_system
 from ..export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ..export.bundle.store import Bundle
-from ..export.bundle.text import Tokenizer
-from ..export.bundle.video import decode
+from ..export.bundle.text.clip_bpe import Tokenizer
+from ..export.bundle.video.decode import decode
 from ..export.corpus.generate import write_corpus
 from ..export.graphs import graphs, random_video_inputs
 from ..export.parity_rows import row

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..export.bundle.ports import FRAME_MASK, SCORER
+from ..export.bundle.scorers import pair_floats
 from ..export.bundle.store import Bundle
-from ..serving.gallery.formulas import pair_floats
-from ..serving.gallery.rankers import ranker_of
-from ..serving.gallery.ranking import GraphRanker
-from ..serving.gallery.scorer import OnnxScorer
-from ..serving.gallery.snapshot import View
+from ..serving.search.onnx_scorer import OnnxScorer
+from ..serving.search.rankers import ranker_of
+from ..serving.search.ranking import GraphRanker
+from ..serving.search.snapshot import View
 from .load.records import records
 from .published import Published
 from .stage_attention import Engines, best_of

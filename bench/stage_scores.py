@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..export.parity_rows import SWAP_LIMIT
-from ..serving.agreement import TIE
+from ..serving.ranking_parity import TIE
 from .stage_attention import Engines, best_of
 
 SCORE, SCORE_AND_TOP, TOP_N = "score", "score+top-n", "top-n"

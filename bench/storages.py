@@ -32,7 +32,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
 
     from ..export.build import eager_model, eager_system
     from ..export.bundle.ports import FRAME_EMBEDDINGS
-    from ..export.bundle.text import Tokenizer
+    from ..export.bundle.text.clip_bpe import Tokenizer
     from ..export.training.evaluate import encode_texts
     from ..kernels.topk_attention import cpu, quantise
     from ..kernels.topk_attention.factorised import FactorisedHead

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from . import parity
-from .bundle.batches import SHORTLIST
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import FrameProfile, Manifest
+from .bundle.models import SHORTLIST
 from .bundle.store import Bundle, seal, staged
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .graphs import ports, with_pixels

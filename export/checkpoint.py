@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.serialization import safe_globals
 
 from .bundle.errors import CheckpointError
-from .systems.names import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
+from .systems.state_dict_keys import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
 
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")

@@ -8,19 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .bundle.ports import (
-    ATTENTION,
-    FRAMES,
-    MASK,
-    SCORER,
-    SCORES,
-    TEXT_ENCODER,
-    TOKEN_IDS,
-    VIDEO_ENCODER,
-    GraphPorts,
-    Port,
-)
-from .systems.contract import RecordTensor, System
+from .bundle.ports import ATTENTION, FRAMES, MASK, SCORER, SCORES, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
+from .bundle.spec import GraphPorts, TensorSpec
+from .systems.contract import System
 
 
 class VideoEncoder(nn.Module):
@@ -73,9 +63,9 @@ def graphs(system: System) -> dict[str, nn.Module]:
 def ports(system: System) -> Mapping[str, GraphPorts]:
     """Inputs and outputs of every graph, by name."""
     text, video = system.text_record, system.video_record
-    attention = Port(ATTENTION, "float32", ("queries", "videos", system.frames))
-    scores = Port(SCORES, "float32", ("queries", "videos"))
-    ids = Port(TOKEN_IDS, "int64", ("batch", system.words if system.whole_text else "length"))
+    attention = TensorSpec(ATTENTION, "float32", ("queries", "videos", system.frames))
+    scores = TensorSpec(SCORES, "float32", ("queries", "videos"))
+    ids = TensorSpec(TOKEN_IDS, "int64", ("batch", system.words if system.whole_text else "length"))
     return {
         VIDEO_ENCODER: GraphPorts(_ports(system.video_inputs, "batch"), _ports(video, "batch")),
         TEXT_ENCODER: GraphPorts((ids,), _ports(text, "batch")),
@@ -120,7 +110,7 @@ def with_pixels(system: System, dtype: str) -> System:
     return system
 
 
-def _random_input(tensor: RecordTensor, rows: int, generator: torch.Generator) -> Tensor:
+def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> Tensor:
     size = (rows, *tensor.dims)
     if tensor.name == FRAMES:
         scene = torch.randint(0, 256, (rows, 1, *size[2:]), generator=generator)
@@ -134,9 +124,9 @@ def _random_input(tensor: RecordTensor, rows: int, generator: torch.Generator) -
     return torch.randn(size, generator=generator)
 
 
-def _scored(record: Iterable[RecordTensor]) -> tuple[RecordTensor, ...]:
+def _scored(record: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
     return tuple(tensor for tensor in record if tensor.scored)
 
 
-def _ports(tensors: Iterable[RecordTensor], batch: str) -> tuple[Port, ...]:
-    return tuple(Port(t.name, t.dtype, (batch, *t.dims), t.stored) for t in tensors)
+def _ports(tensors: Iterable[TensorSpec], batch: str) -> tuple[TensorSpec, ...]:
+    return tuple(tensor.batched(batch) for tensor in tensors)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from . import custom_node
 from .bundle.errors import BundleError
-from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER, GraphPorts
+from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER
+from .bundle.spec import GraphPorts
 from .graphs import graphs, ports, random_token_ids, random_video_inputs
 from .systems.contract import System
 from .systems.factorised import Factorised

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .bundle.ports import ATTENTION, FRAME_MASK, SCORER
+from .bundle.spec import TensorSpec
 from .graphs import random_mask, random_token_ids, random_video_inputs
 from .parity_rows import Row, row
-from .systems.contract import RecordTensor, System
+from .systems.contract import System
 from .systems.factorised import Factorised
 
 # Queries and videos. A cross-encoder runs a transformer for every pair.
@@ -58,7 +59,7 @@ def _topk(system: Factorised, session: ort.InferenceSession, generator: torch.Ge
 
 
 def _more(
-    record: Sequence[RecordTensor], sample: Sequence[Tensor], rows: int, generator: torch.Generator
+    record: Sequence[TensorSpec], sample: Sequence[Tensor], rows: int, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
     """``rows`` records like those of a sample: mixed and disturbed, every vector as long as one of the sample's."""
     count = len(sample[0])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .bundle.errors import CheckpointError
 from .bundle.manifest import TokenizerProfile
-from .bundle.merges_file import clip_merges
-from .bundle.text import Tokenizer
+from .bundle.text.clip_bpe import Tokenizer
+from .bundle.text.merges_file import clip_merges
 from .checkpoint import Checkpoint
 
 # Shorter lengths of which the smallest that fits is taken, where the model allows it.

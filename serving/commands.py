@@ -68,8 +68,8 @@ def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None
       framesift repository deploy bundles/demo deployments/trt --target tensorrt \\
           --engines bundles/demo/engines/tensorrt-fp16
     """
+    from ..export.bundle.engines.manifest import Engines
     from ..export.bundle.store import Bundle
-    from ..export.tensorrt.engines import Engines
     from .repository.deploy import deploy
 
     opened = Bundle.open(bundle)

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from ..export.build import build_bundle, eager_model
 from ..export.bundle.errors import ParityError
 from ..export.bundle.store import Bundle
-from ..export.bundle.text import Tokenizer
-from ..export.bundle.video import decode
+from ..export.bundle.text.clip_bpe import Tokenizer
+from ..export.bundle.video.decode import decode
 from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
 from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..export.parity_rows import rows_of, table
 from ..export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
-from .agreement import compare
 from .client.results import SearchResult
 from .client.sync import Client
+from .ranking_parity import compare
 from .serve import running
 
 CHECKPOINT = Path(str(files("framesift.export.demo") / "demo.safetensors"))

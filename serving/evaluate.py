@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..export.bundle.checks import MAX_TOP
 from ..export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from ..export.evaluation.captions import CaptionSet
 from ..export.evaluation.names import DEFAULT_RULE, T2V
@@ -19,7 +20,6 @@ from ..export.evaluation.truncated import truncated_t2v
 from .client.indexing import RETRY_AFTER_S
 from .client.results import Indexed, SearchResult
 from .client.sync import Client
-from .gallery.checks import MAX_TOP
 
 # Few enough texts that the bar moves, enough that the server scores them in one pass over the gallery.
 _TEXTS_PER_CALL = 8

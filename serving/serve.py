@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from ..export.bundle.store import Bundle
-from .gallery.place import GALLERY_VARIABLE
+from .gallery.environment import GALLERY_VARIABLE
 from .gallery.store import Gallery
 from .repository.deploy import deploy
 from .server.embedded import EmbeddedServer

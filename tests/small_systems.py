@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from framesift.export.build import build_bundle
-from framesift.export.bundle.merges_file import write_merges
 from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.text.merges_file import write_merges
 from framesift.export.encoders.clip import ClipConfig
 from framesift.export.encoders.prompted import PromptConfig
 from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
+from framesift.export.systems.clip4clip_base import FamilyConfig
 from framesift.export.systems.dong2026 import Config, Dong2026
-from framesift.export.systems.family import FamilyConfig
 
 from .exporting import built_once, read_library_once
 

@@ -22,9 +22,9 @@ from framesift.export.encoders.clip import VIT_B_32
 from framesift.export.encoders.prompted import PromptConfig
 from framesift.export.encoders.temporal import Temporal
 from framesift.export.systems import clip4clip, dgl, dong2026, stan, ts2net, xclip
+from framesift.export.systems.clip4clip_base import FamilyConfig
 from framesift.export.systems.contract import System
 from framesift.export.systems.factorised import Factorised
-from framesift.export.systems.family import FamilyConfig
 from framesift.export.systems.recognise import recognise, settled
 
 DOCS = Path(__file__).parents[1] / "docs" / "systems"

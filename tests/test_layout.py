@@ -72,7 +72,7 @@ def test_what_must_not_be_a_package_is_none() -> None:
 
 
 def test_the_bundle_needs_no_torch() -> None:
-    for path in (*(ROOT / "export/bundle").glob("*.py"), *(ROOT / "serving/backends").glob("*.py")):
+    for path in (*(ROOT / "export/bundle").rglob("*.py"), *(ROOT / "serving/backends").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

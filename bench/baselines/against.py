@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...export.bundle.errors import ParityError
-from ...export.bundle.text import Tokenizer
-from ...serving.agreement import compare
+from ...export.bundle.text.clip_bpe import Tokenizer
+from ...serving.ranking_parity import compare
 from .driver import Driver, Found, Target
 from .material import Material
 from .services import EAGER, HUGGING_FACE, Service, served, threads

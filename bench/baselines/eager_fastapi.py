@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...export.bundle.text import Tokenizer
+from ...export.bundle.text.clip_bpe import Tokenizer
 from . import http_service
 from .material import Material
 

@@ -10,11 +10,11 @@ import onnxruntime as ort
 
 from ...export.bundle.ports import SCORER, TEXT_ENCODER
 from ...export.bundle.store import Bundle
-from ...export.bundle.text import Tokenizer
-from ...serving.gallery.rankers import ranker_of
-from ...serving.gallery.ranking import Ranked
-from ...serving.gallery.snapshot import Snapshot, View
+from ...export.bundle.text.clip_bpe import Tokenizer
 from ...serving.gallery.store import Gallery
+from ...serving.search.rankers import ranker_of
+from ...serving.search.ranking import Ranked
+from ...serving.search.snapshot import Snapshot, View
 from .material import Material
 
 

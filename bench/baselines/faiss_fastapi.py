@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from ...export.bundle.merges_file import read_merges
+from ...export.bundle.text.merges_file import read_merges
 from . import http_service
 from .hugging_face import clip_tokenizer, text_features, text_model
 from .material import Material

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from ...export.bundle.store import Bundle
-from ...export.bundle.video import decode
+from ...export.bundle.video.decode import decode
 from ...export.corpus.generate import write_corpus
 from ...export.systems.dong2026 import Dong2026
 from ...export.training.evaluate import encode_frames

@@ -19,11 +19,11 @@ from tritonclient.grpc import service_pb2 as messages
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
+from ...export.bundle.checks import check_top
 from ...export.bundle.errors import InvalidInput
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
-from ...export.bundle.words import decode_text
+from ...export.bundle.text.cleaning import decode_text
 from ...serving.backends.gallery_search import answer
-from ...serving.gallery.checks import check_top
 from .engines import Engines
 from .material import Material
 from .parent import end_with_parent

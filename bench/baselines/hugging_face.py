@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from ...export.bundle.bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
 from ...export.bundle.errors import BundleError
+from ...export.bundle.text.bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
 from ...export.encoders.clip_text import TextTower
 from .hugging_face_names import to_hugging_face
 

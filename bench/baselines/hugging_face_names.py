@@ -1,4 +1,4 @@
-"""OpenAI's names of CLIP's tensors to Hugging Face's: the way back of ``export/systems/names.py``."""
+"""OpenAI's names of CLIP's tensors to Hugging Face's: the way back of ``export/systems/state_dict_keys.py``."""
 
 from __future__ import annotations
 

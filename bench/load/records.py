@@ -20,7 +20,7 @@ from torch import Tensor
 from ...export.build import eager_system
 from ...export.bundle.ports import FRAMES, MASK, VIDEO_ENCODER
 from ...export.bundle.store import Bundle
-from ...export.bundle.video import decode
+from ...export.bundle.video.decode import decode
 from ...export.systems.contract import System
 from . import videos
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...serving.gallery.upkeep import RETAIN
+from ...serving.gallery.compaction import RETAIN
 from ...serving.repository.plan import TEXTS_UNDER_WAY
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, refused_at_first, timeline

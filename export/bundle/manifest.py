@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import BundleError
-from .ports import GRAPHS, GraphPorts, Port
+from .ports import GRAPHS
+from .spec import GraphPorts, TensorSpec
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ class Manifest:
 
 
 def _graph(ports: Mapping[str, Any]) -> GraphPorts:
-    def read(rows: list[dict[str, Any]]) -> tuple[Port, ...]:
-        return tuple(Port(row["name"], row["dtype"], tuple(row["dims"]), row["stored"]) for row in rows)
+    def read(rows: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(row["name"], row["dtype"], tuple(row["dims"]), row["stored"], row["scored"]) for row in rows
+        )
 
     return GraphPorts(read(ports["inputs"]), read(ports["outputs"]))

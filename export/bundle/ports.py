@@ -6,9 +6,8 @@ The names of tensors are written here and nowhere else. A dimension is a number,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ...kernels.topk_attention.layout import SCALARS, HeadShape
+from .spec import GraphPorts, TensorSpec
 
 VIDEO_ENCODER = "video_encoder"
 TEXT_ENCODER = "text_encoder"
@@ -59,32 +58,6 @@ COUNT = "count"
 VERSION = "version"
 
 
-@dataclass(frozen=True)
-class Port:
-    """One input or output of a graph. ``dtype`` is a numpy name: uint8, int64, float32, ...
-
-    ``stored`` is the dtype in which a gallery keeps it, where it is part of a video record.
-    """
-
-    name: str
-    dtype: str
-    dims: tuple[int | str, ...]
-    stored: str = "float16"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``dims`` with -1 for every dimension that varies."""
-        return tuple(-1 if isinstance(d, str) else d for d in self.dims)
-
-
-@dataclass(frozen=True)
-class GraphPorts:
-    """The inputs and outputs of one graph, in order."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-
-
 def topk_attention_ports(shape: HeadShape, image_size: int) -> dict[str, GraphPorts]:
     """The three graphs of a system scored by ``topk_attention``, in its factorised form.
 
@@ -94,26 +67,26 @@ def topk_attention_ports(shape: HeadShape, image_size: int) -> dict[str, GraphPo
     """
     f, s, d = shape.frames, image_size, shape.width
 
-    def text(batch: str) -> tuple[Port, ...]:
-        vectors = (Port(name, "float32", (batch, d)) for name in (LOGIT_VECTOR, READOUT_VECTOR))
-        return (*vectors, Port(TEXT_SCALARS, "float32", (batch, SCALARS)))
+    def text(batch: str) -> tuple[TensorSpec, ...]:
+        vectors = (TensorSpec(name, "float32", (batch, d)) for name in (LOGIT_VECTOR, READOUT_VECTOR))
+        return (*vectors, TensorSpec(TEXT_SCALARS, "float32", (batch, SCALARS)))
 
-    def record(batch: str) -> tuple[Port, ...]:
+    def record(batch: str) -> tuple[TensorSpec, ...]:
         return (
-            Port(FRAME_VECTORS, "float32", (batch, shape.streams, f, d)),
+            TensorSpec(FRAME_VECTORS, "float32", (batch, shape.streams, f, d)),
             # Sums of squares: float16 would take more from a score than it takes in all frames.
-            Port(GRAM_TABLE, "float32", (batch, shape.rows), stored="float32"),
+            TensorSpec(GRAM_TABLE, "float32", (batch, shape.rows), stored="float32"),
         )
 
-    mean = Port(MEAN_EMBEDDING, "float32", ("batch", d))
+    mean = TensorSpec(MEAN_EMBEDDING, "float32", ("batch", d))
     return {
-        VIDEO_ENCODER: GraphPorts((Port(FRAMES, "uint8", ("batch", f, 3, s, s)),), (*record("batch"), mean)),
-        TEXT_ENCODER: GraphPorts((Port(TOKEN_IDS, "int64", ("batch", "length")),), text("batch")),
+        VIDEO_ENCODER: GraphPorts((TensorSpec(FRAMES, "uint8", ("batch", f, 3, s, s)),), (*record("batch"), mean)),
+        TEXT_ENCODER: GraphPorts((TensorSpec(TOKEN_IDS, "int64", ("batch", "length")),), text("batch")),
         SCORER: GraphPorts(
             (*text("queries"), *record("videos")),
             (
-                Port(SCORES, "float32", ("queries", "videos")),
-                Port(ATTENTION, "float32", ("queries", "videos", f)),
+                TensorSpec(SCORES, "float32", ("queries", "videos")),
+                TensorSpec(ATTENTION, "float32", ("queries", "videos", f)),
             ),
         ),
     }

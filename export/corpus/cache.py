@@ -15,8 +15,8 @@ import numpy as np
 
 from ..bundle.errors import InvalidVideo
 from ..bundle.manifest import FrameProfile
-from ..bundle.resizing import Pixels
-from ..bundle.video import decode
+from ..bundle.video.decode import decode
+from ..bundle.video.resizing import Pixels
 from .manifest import Clip
 
 

@@ -48,8 +48,8 @@ def vocabulary_command(manifests: tuple[Path, ...], out: Path, merges: int) -> N
     Example:
       framesift vocabulary train.jsonl --out merges.txt
     """
-    from ..bundle.bpe import learn_merges
-    from ..bundle.merges_file import write_merges
+    from ..bundle.text.bpe import learn_merges
+    from ..bundle.text.merges_file import write_merges
     from .manifest import read_manifest
 
     captions = [text for manifest in manifests for clip in read_manifest(manifest) for text in clip.captions]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.errors import InvalidInput, InvalidVideo
-from ..bundle.noise import selector_noise
 from ..bundle.ports import FRAMES, MASK, NOISE, TOKEN_IDS, VIDEO_ENCODER
 from ..bundle.store import Bundle
-from ..bundle.text import Tokenizer
-from ..bundle.video import decode
+from ..bundle.text.clip_bpe import Tokenizer
+from ..bundle.video.decode import decode
+from ..bundle.video.noise import selector_noise
 from ..corpus.generate import MANIFEST, write_corpus
 from ..corpus.manifest import read_manifest
 from ..evaluation.captions import load_captions

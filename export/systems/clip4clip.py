@@ -17,11 +17,12 @@ from ..bundle.ports import (
     TEXT_EMBEDDING,
     VIDEO_EMBEDDING,
 )
+from ..bundle.spec import TensorSpec
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
-from .contract import RecordTensor, unit
-from .family import ClipFamily, FamilyConfig, assume_lengths, clip_towers, examine_header, masked_mean
-from .findings import Findings
+from .clip4clip_base import ClipFamily, FamilyConfig, assume_lengths, clip_towers, examine_header, masked_mean
+from .contract import unit
+from .inspection import Findings
 
 SYSTEM = "clip4clip"
 
@@ -35,8 +36,8 @@ class Clip4Clip(ClipFamily[VisionTower]):
     def __init__(self, config: FamilyConfig) -> None:
         super().__init__(config, clip_towers(config))
         width = config.clip.embed_dim
-        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
-        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)),)
+        self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
+        self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (width,)),)
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] and mask [V, F] to unit vectors [V, D]."""
@@ -73,13 +74,13 @@ class Clip4ClipTight(ClipFamily[VisionTower]):
         self.similarity_dense = nn.Linear(width, 1)
         # Ranking every video with a transformer is out of reach, so a record also holds what chooses a short list.
         self.text_record = (
-            RecordTensor(PLACED_TEXT, (width,)),
-            RecordTensor(TEXT_EMBEDDING, (width,), scored=False),
+            TensorSpec(PLACED_TEXT, "float32", (width,)),
+            TensorSpec(TEXT_EMBEDDING, "float32", (width,), scored=False),
         )
         self.video_record = (
-            RecordTensor(PLACED_FRAMES, (config.frames, width)),
-            RecordTensor(FRAME_MASK, (config.frames,)),
-            RecordTensor(MEAN_EMBEDDING, (width,), scored=False),
+            TensorSpec(PLACED_FRAMES, "float32", (config.frames, width)),
+            TensorSpec(FRAME_MASK, "float32", (config.frames,)),
+            TensorSpec(MEAN_EMBEDDING, "float32", (width,), scored=False),
         )
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
+from ..bundle.spec import TensorSpec
 from ..encoders.clip import Towers
 from ..encoders.clip_vision import VisionTower
-
-
-@dataclass(frozen=True)
-class RecordTensor:
-    """One named tensor of a record or input; ``dims`` leave out the leading batch. ``dtype`` is a numpy name.
-
-    ``stored`` is the dtype in which a gallery keeps it; ``scored`` says whether the scorer reads it, or only a search's
-    first stage.
-    """
-
-    name: str
-    dims: tuple[int, ...]
-    dtype: str = "float32"
-    stored: str = "float16"
-    scored: bool = True
 
 
 class System(nn.Module, ABC):
     """A published system with its authors' weights.
 
     The scores of a pair depend on that pair's records alone. ``video_inputs``, ``text_record`` and ``video_record`` are
-    in the order of the functions' arguments and results.
+    in the order of the functions' arguments and results; their dims leave out the batch.
     """
 
     name: ClassVar[str]
@@ -44,9 +29,9 @@ class System(nn.Module, ABC):
     whole_text: ClassVar[bool] = False
     # Token positions of every text; a text encoder that reads only up to the end token takes fewer as well.
     words: int
-    video_inputs: tuple[RecordTensor, ...]
-    text_record: tuple[RecordTensor, ...]
-    video_record: tuple[RecordTensor, ...]
+    video_inputs: tuple[TensorSpec, ...]
+    text_record: tuple[TensorSpec, ...]
+    video_record: tuple[TensorSpec, ...]
 
     @abstractmethod
     def encode_video(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ...kernels.dot.reference import dot
 from ..bundle.ports import FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING
+from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig
 from ..encoders.prompted import PromptConfig, PromptedClip
 from ..encoders.transformer import HEAD_WIDTH
-from .contract import RecordTensor, System, unit
-from .findings import Findings
+from .contract import System, unit
+from .inspection import Findings
 
 SYSTEM = "dgl"
 TEXT_PROMPTS = 8
@@ -55,9 +56,9 @@ class Dgl(System):
         width, size = config.clip.embed_dim, config.clip.image_size
         self.words, self.output = config.words, config.output
         self.clip = PromptedClip(config.clip, config.prompts)
-        self.video_inputs = (RecordTensor(FRAMES, (config.prompts.frames, 3, size, size), "uint8"),)
-        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
-        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)),)
+        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.prompts.frames, 3, size, size)),)
+        self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
+        self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (width,)),)
 
     def folded(self) -> Dgl:
         """With the prompts as constants; see ``PromptedClip.fold``."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...kernels.topk_attention.reference import TopKAttention
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
 from ..encoders.temporal import TEMPORAL, Temporal, encode_time, temporal_transformer
-from .findings import Findings
+from .inspection import Findings
 
 SYSTEM = "dong2026"
 SCORER = "topk_attention"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ...kernels.topk_attention.factorised import FactorisedHead, score
 from ...kernels.topk_attention.layout import HeadShape
-from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, GraphPorts, Port, topk_attention_ports
+from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, topk_attention_ports
+from ..bundle.spec import GraphPorts, TensorSpec
 from ..encoders.clip import Towers
 from ..encoders.clip_vision import VisionTower
-from .contract import RecordTensor, System
+from .contract import System
 from .dong2026 import Dong2026
 
 
@@ -80,6 +82,6 @@ class Factorised(System):
         return scores, attention
 
 
-def _tensors(ports: tuple[Port, ...], graphs: dict[str, GraphPorts]) -> tuple[RecordTensor, ...]:
+def _tensors(ports: tuple[TensorSpec, ...], graphs: dict[str, GraphPorts]) -> tuple[TensorSpec, ...]:
     scored = {port.name for port in graphs[SCORER].inputs}
-    return tuple(RecordTensor(p.name, p.shape[1:], p.dtype, p.stored, p.name in scored) for p in ports)
+    return tuple(replace(port.unbatched(), scored=port.name in scored) for port in ports)

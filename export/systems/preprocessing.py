@@ -1,6 +1,6 @@
 """How each system's authors made pixels and token ids, as data; each by its authors' code, not by its paper.
 
-What the rules do stands where they are: ``export/bundle/sampling.py`` and ``export/bundle/resizing.py``.
+What the rules do stands where they are: ``export/bundle/video/sampling.py`` and ``export/bundle/video/resizing.py``.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ..bundle.errors import CheckpointError
 from ..checkpoint import fit, normalised
 from . import clip4clip, dgl, dong2026, stan, ts2net, xclip, xpool
 from .contract import System
-from .findings import Findings, listed
+from .inspection import Findings, listed
 from .preprocessing import PROFILES, Preprocessing
 
 AUTO = "auto"

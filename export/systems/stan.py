@@ -15,10 +15,11 @@ from torch import Tensor
 from ...kernels.dot.reference import dot
 from ...kernels.token_frame.reference import TAU, token_frame
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING, WORD_EMBEDDINGS
+from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
 from ..encoders.stan import StanTower
-from .contract import RecordTensor, System, unit
-from .findings import Findings
+from .contract import System, unit
+from .inspection import Findings
 
 SYSTEM = "stan"
 Head = Literal["stan", "mug"]
@@ -57,7 +58,7 @@ class StanFamily(System):
         self.words = config.words
         tower = StanTower(depth=config.depth, moments=config.moments, **vision_sizes(config.clip))
         self.clip = Towers(config.clip, tower, temperature=False)
-        self.video_inputs = (RecordTensor(FRAMES, (config.frames, 3, size, size), "uint8"),)
+        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """Frames [V, F, 3, H, W], uint8 or normalised, to raw frame embeddings [V, F, D]."""
@@ -71,8 +72,8 @@ class Stan(StanFamily):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.text_record = (RecordTensor(TEXT_EMBEDDING, (config.clip.embed_dim,)),)
-        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (config.clip.embed_dim,)),)
+        self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (config.clip.embed_dim,)),)
+        self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (config.clip.embed_dim,)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] to unit vectors [V, D]."""
@@ -97,8 +98,8 @@ class MugStan(StanFamily):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.tau = config.tau
-        self.text_record = (RecordTensor(WORD_EMBEDDINGS, (config.words, config.clip.embed_dim)),)
-        self.video_record = (RecordTensor(FRAME_EMBEDDINGS, (config.frames, config.clip.embed_dim)),)
+        self.text_record = (TensorSpec(WORD_EMBEDDINGS, "float32", (config.words, config.clip.embed_dim)),)
+        self.video_record = (TensorSpec(FRAME_EMBEDDINGS, "float32", (config.frames, config.clip.embed_dim)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
         """Frames [V, F, 3, H, W] to unit frame vectors [V, F, D]."""

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ...kernels.frame_softmax.reference import frame_softmax, frame_softmax_weights
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, NOISE, TEXT_EMBEDDING
+from ..bundle.spec import TensorSpec
 from ..encoders.clip import Towers, vision_sizes
 from ..encoders.patch_shift import ShiftTower
 from ..encoders.token_selector import SAMPLES, SIGMA, TokenSelector
 from . import clip4clip
-from .contract import RecordTensor, unit
-from .family import ClipFamily, FamilyConfig, assume_lengths, examine_header
-from .findings import Findings
+from .clip4clip_base import ClipFamily, FamilyConfig, assume_lengths, examine_header
+from .contract import unit
+from .inspection import Findings
 
 SYSTEM = "ts2net"
 
@@ -36,7 +37,7 @@ class Config(FamilyConfig):
 class Ts2Net(ClipFamily[ShiftTower]):
     """Only the selection is random, and it concerns the video alone: noise is an input, drawn once a video.
 
-    ``export/bundle/noise.py`` draws it from the video's id.
+    ``export/bundle/video/noise.py`` draws it from the video's id.
     """
 
     name = SYSTEM
@@ -52,9 +53,12 @@ class Ts2Net(ClipFamily[ShiftTower]):
             raise ValueError(f"top_k is {config.top_k}, a frame has only {patches} patches")
         self.visual_token_selector = TokenSelector(width, top_k=config.top_k, sigma=config.sigma)
         if config.samples:
-            self.video_inputs += (RecordTensor(NOISE, (frames, config.samples, patches)),)
-        self.text_record = (RecordTensor(TEXT_EMBEDDING, (width,)),)
-        self.video_record = (RecordTensor(FRAME_EMBEDDINGS, (frames, width)), RecordTensor(FRAME_MASK, (frames,)))
+            self.video_inputs += (TensorSpec(NOISE, "float32", (frames, config.samples, patches)),)
+        self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
+        self.video_record = (
+            TensorSpec(FRAME_EMBEDDINGS, "float32", (frames, width)),
+            TensorSpec(FRAME_MASK, "float32", (frames,)),
+        )
 
     def encode_video(
         self, frames: Tensor, mask: Tensor | None = None, noise: Tensor | None = None

@@ -17,12 +17,13 @@ from ..bundle.ports import (
     VIDEO_EMBEDDING,
     WORD_EMBEDDINGS,
 )
+from ..bundle.spec import TensorSpec
 from ..encoders.clip_text import at_end
 from ..encoders.clip_vision import VisionTower
 from . import clip4clip
-from .contract import RecordTensor, unit
-from .family import ClipFamily, FamilyConfig, clip_towers, examine_header, masked_mean
-from .findings import Findings
+from .clip4clip_base import ClipFamily, FamilyConfig, clip_towers, examine_header, masked_mean
+from .contract import unit
+from .inspection import Findings
 
 SYSTEM = "xclip"
 
@@ -49,12 +50,15 @@ class XClip(ClipFamily[VisionTower]):
         self.frame_mat_weight = nn.Parameter(torch.eye(frames))
         self.frame_mat_weight2 = nn.Parameter(torch.eye(frames))
         self.text_record = (
-            RecordTensor(TEXT_EMBEDDING, (width,)),
-            RecordTensor(MIXED_TEXT_EMBEDDING, (width,)),
-            RecordTensor(WORD_EMBEDDINGS, (words, width)),
-            RecordTensor(MIXED_WORD_EMBEDDINGS, (words, width)),
+            TensorSpec(TEXT_EMBEDDING, "float32", (width,)),
+            TensorSpec(MIXED_TEXT_EMBEDDING, "float32", (width,)),
+            TensorSpec(WORD_EMBEDDINGS, "float32", (words, width)),
+            TensorSpec(MIXED_WORD_EMBEDDINGS, "float32", (words, width)),
         )
-        self.video_record = (RecordTensor(VIDEO_EMBEDDING, (width,)), RecordTensor(FRAME_EMBEDDINGS, (frames, width)))
+        self.video_record = (
+            TensorSpec(VIDEO_EMBEDDING, "float32", (width,)),
+            TensorSpec(FRAME_EMBEDDINGS, "float32", (frames, width)),
+        )
 
     def encode_video(self, frames: Tensor, mask: Tensor | None = None) -> VideoRecord:
         """Frames [V, F, 3, H, W] and mask [V, F] to the unit vectors of videos and frames."""

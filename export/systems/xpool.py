@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .dong2026 import Config, Dong2026
-from .findings import Findings
+from .inspection import Findings
 
 SYSTEM = "xpool"
 SCORER = "topk_attention"

@@ -10,14 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
+from ..bundle.engines.device import Device, local_device
+from ..bundle.engines.flavours import Flavour
+from ..bundle.engines.manifest import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of
+from ..bundle.engines.profiles import Limits, default_limits, profile
 from ..bundle.errors import EngineError
 from ..bundle.ports import GRAPHS
 from ..bundle.store import Bundle, sha256, staged
 from .builder import Settings, build_engine, check_settings
-from .device import Device, local_device
-from .engines import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of
-from .flavours import Flavour
-from .profiles import Limits, default_limits, profile
 from .progress import Progress
 
 if TYPE_CHECKING:

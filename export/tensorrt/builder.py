@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..bundle.engines.flavours import Flavour
+from ..bundle.engines.profiles import Range
 from ..bundle.errors import EngineError
-from ..bundle.ports import GraphPorts
-from .flavours import Flavour
+from ..bundle.spec import GraphPorts
 from .messages import listening, logger
 from .network import check_ports, read_network
-from .profiles import Range
 from .progress import Progress, monitored
 
 Hardware = Literal["same_gpu", "same_compute_capability", "ampere_plus"]

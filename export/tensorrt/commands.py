@@ -13,9 +13,9 @@ import click
 from ..precision.commands import calibration_options
 
 if TYPE_CHECKING:
+    from ..bundle.engines.manifest import Engines
     from ..precision.gate import Gate
     from .builder import Hardware
-    from .engines import Engines
     from .progress import Progress
 
 # Written here once more, because --help must wait for nothing; a test compares them with what the builder knows.
@@ -104,11 +104,11 @@ def build_command(
       framesift build bundles/demo --flavour rtx --target sm_89 --precision int8
       framesift build bundles/demo --hardware ampere_plus --version-compatible --workspace 4G
     """
+    from ..bundle.engines.flavours import flavour as named
+    from ..bundle.engines.profiles import default_limits
     from ..bundle.store import Bundle
     from .build import build_engines
     from .builder import Settings
-    from .flavours import flavour as named
-    from .profiles import default_limits
 
     opened = Bundle.open(bundle)
     given = {"queries": max_queries, "videos": max_videos}

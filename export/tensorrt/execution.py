@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bundle.engines.flavours import Flavour
 from ..bundle.errors import EngineError
-from .flavours import Flavour
 from .messages import listening, logger
 
 

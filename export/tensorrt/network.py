@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle.errors import EngineError
-from ..bundle.ports import GraphPorts
+from ..bundle.spec import GraphPorts
 from .messages import logger
 
 _SHOWN = 8

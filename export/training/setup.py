@@ -13,8 +13,8 @@ import click
 
 from ..bundle.errors import CheckpointError, InvalidVideo
 from ..bundle.manifest import FrameProfile, TokenizerProfile
-from ..bundle.merges_file import clip_merges, merges_text
-from ..bundle.text import Tokenizer
+from ..bundle.text.clip_bpe import Tokenizer
+from ..bundle.text.merges_file import clip_merges, merges_text
 from ..checkpoint import Checkpoint, fit, load
 from ..corpus.cache import DecodedCorpus, decoded
 from ..corpus.manifest import Clip, read_manifest

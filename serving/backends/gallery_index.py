@@ -10,6 +10,7 @@ import numpy as np
 
 from ...export.bundle.errors import FramesiftError
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.packing import unpack_row
 from ...export.bundle.ports import (
     COUNT,
     DIGEST,
@@ -22,9 +23,8 @@ from ...export.bundle.ports import (
     VIDEO_ENCODER,
 )
 from ...export.bundle.store import MANIFEST
+from ..gallery.environment import open_gallery
 from ..gallery.layout import GalleryRecord
-from ..gallery.packing import unpack_row
-from ..gallery.place import open_gallery
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 

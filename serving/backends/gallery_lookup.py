@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ...export.bundle.checks import DIGEST_BYTES, MAX_IDS
 from ...export.bundle.errors import FramesiftError, InvalidRequest
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import COUNT, DIGESTS, ID_LENGTHS, IDS, PRESENT, VERSION
 from ...export.bundle.store import MANIFEST
-from ..gallery.checks import DIGEST_BYTES, MAX_IDS
-from ..gallery.packing import unpack_joined
-from ..gallery.place import open_gallery
+from ..gallery.environment import open_gallery
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
     ATTENTION,
     ID_LENGTHS,
@@ -23,14 +25,12 @@ from ...export.bundle.ports import (
     VERSION,
 )
 from ...export.bundle.store import MANIFEST
-from ..gallery.checks import check_top
-from ..gallery.packing import pack_joined, pack_rows
-from ..gallery.place import open_gallery
-from ..gallery.rankers import ranker_of
-from ..gallery.ranking import Ranked, Ranker
-from ..gallery.snapshot import Snapshot, View
+from ..gallery.environment import open_gallery
+from ..search.rankers import ranker_of
+from ..search.ranking import Ranked, Ranker
+from ..search.snapshot import Snapshot, View
+from .admission import Out
 from .base import Arrays, Backend
-from .turnstile import Out
 
 
 class GallerySearch(Backend):

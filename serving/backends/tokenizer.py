@@ -12,10 +12,10 @@ from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TICKET, TOKEN_IDS
 from ...export.bundle.store import MANIFEST
-from ...export.bundle.text import Tokenizer
-from ...export.bundle.words import decode_text
+from ...export.bundle.text.cleaning import decode_text
+from ...export.bundle.text.clip_bpe import Tokenizer
+from .admission import UNDER_WAY, Out, Turnstile
 from .base import Arrays, Backend
-from .turnstile import UNDER_WAY, Out, Turnstile
 
 
 class TokenizerBackend(Backend):

@@ -10,11 +10,12 @@ import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.manifest import FrameProfile, Manifest
-from ...export.bundle.noise import selector_noise
-from ...export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER, Port
+from ...export.bundle.packing import unpack_row
+from ...export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER
+from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import MANIFEST
-from ...export.bundle.video import decode
-from ..gallery.packing import unpack_row
+from ...export.bundle.video.decode import decode
+from ...export.bundle.video.noise import selector_noise
 from .base import Arrays, Backend
 
 
@@ -26,7 +27,7 @@ class VideoDecoder(Backend):
     """
 
     profile: FrameProfile
-    ports: Mapping[str, Port]
+    ports: Mapping[str, TensorSpec]
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Read how the model samples and resizes, and what its video encoder reads."""

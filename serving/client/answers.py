@@ -9,6 +9,7 @@ import numpy.typing as npt
 from tritonclient.grpc import InferResult
 
 from ...export.bundle.errors import ServerError
+from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import (
     ATTENTION,
     COUNT,
@@ -21,7 +22,6 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     VERSION,
 )
-from ..gallery.packing import unpack_joined
 from .results import Found, Hit, SearchResult, VideoRecord
 
 

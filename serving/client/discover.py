@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ...export.bundle.checks import check_id
 from ...export.bundle.errors import InvalidRequest
-from ..gallery.checks import check_id
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv")
 

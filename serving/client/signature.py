@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import triton_to_np_dtype
 
+from ...export.bundle.checks import check_id
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.noise import selector_noise
 from ...export.bundle.ports import FRAMES, MASK, NOISE
+from ...export.bundle.video.noise import selector_noise
 from ..backends.signature import fits
-from ..gallery.checks import check_id
 
 
 @dataclass(frozen=True)

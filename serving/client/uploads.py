@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...export.bundle.errors import InvalidVideo
-from ...export.bundle.limits import Limits
+from ...export.bundle.video.limits import Limits
 
 Video = bytes | str | os.PathLike[str]
 

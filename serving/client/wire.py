@@ -14,7 +14,9 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import np_to_triton_dtype
 
+from ...export.bundle.checks import MAX_IDS, check_id, check_source, check_top, dump_metadata
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
+from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
     COUNT,
     DIGEST,
@@ -30,8 +32,6 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
 )
-from ..gallery.checks import MAX_IDS, check_id, check_source, check_top, dump_metadata
-from ..gallery.packing import pack_joined, pack_rows
 from ..repository.plan import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...export.bundle.checks import DIGEST_BYTES, check_digest, check_id, check_metadata, check_source
 from ...export.bundle.errors import GalleryError, InvalidRequest
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import (
@@ -25,7 +26,6 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     VIDEO_ENCODER,
 )
-from .checks import DIGEST_BYTES, check_digest, check_id, check_metadata, check_source
 
 FORMAT = 2
 SEQUENCE = "sequence"

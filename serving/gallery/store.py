@@ -17,11 +17,11 @@ import pyarrow as pa
 from ...export.bundle.errors import GalleryError, GalleryMismatch
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import ID
+from .compaction import Upkeep
 from .failures import gallery_failures
 from .layout import GalleryRecord, Layout
 from .lock import exclusive
 from .reader import Found, Reader, among
-from .upkeep import Upkeep
 
 LOCK_WAIT_S = 60.0
 MAX_BATCH = 1 << 20

@@ -9,11 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from ...export.bundle.engines.manifest import MANIFEST as ENGINES
+from ...export.bundle.engines.manifest import Engines
 from ...export.bundle.errors import BundleError, EngineError
 from ...export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.store import MANIFEST, Bundle
-from ...export.tensorrt.engines import MANIFEST as ENGINES
-from ...export.tensorrt.engines import Engines
 from .config import render, to_text
 from .container import container_files
 from .engine_check import CHECKED
@@ -23,10 +23,7 @@ from .render import TENSORRT, write
 Target = Literal["embedded", "container", "tensorrt"]
 REPOSITORY = "model_repository"
 # What the Python models import, from the package's root; of the scorer's modules only those for a GPU need torch.
-_SERVED_PACKAGES = ("export/bundle", "serving/backends", "serving/gallery")
-# What looks at engines before a server starts.
-_CHECK_PACKAGE = "export/tensorrt"
-_CHECK = ("__init__", "device", "engines", "flavours", "profiles")
+_SERVED_PACKAGES = ("export/bundle", "serving/backends", "serving/gallery", "serving/search")
 _SCORER_PACKAGE = "kernels/topk_attention"
 
 
@@ -114,9 +111,8 @@ def _copy_package(target: Path) -> None:
     root = Path(str(files("framesift")))
     sources = [root / "__init__.py", root / "export/__init__.py", root / "serving/__init__.py"]
     for package in _SERVED_PACKAGES:
-        sources.extend(sorted((root / package).glob("*.py")))
+        sources.extend(sorted((root / package).rglob("*.py")))
     sources.extend(sorted((root / _SCORER_PACKAGE).glob("*.py")))
-    sources.extend(root / _CHECK_PACKAGE / f"{name}.py" for name in _CHECK)
     sources.extend(root / "serving/repository" / f"{name}.py" for name in ("__init__", "engine_check"))
     # The compiled scorer runs under any Python; where it was not built, numpy scores.
     sources.extend(sorted((root / _SCORER_PACKAGE).glob("_scan_*.so")))

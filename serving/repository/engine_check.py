@@ -10,12 +10,12 @@ import ctypes
 import sys
 from pathlib import Path
 
+from ...export.bundle.engines.device import Device, local_device
+from ...export.bundle.engines.manifest import MANIFEST as ENGINES
+from ...export.bundle.engines.manifest import EngineManifest, Engines
 from ...export.bundle.errors import EngineMismatch, FramesiftError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.store import MANIFEST, Bundle
-from ...export.tensorrt.device import Device, local_device
-from ...export.tensorrt.engines import MANIFEST as ENGINES
-from ...export.tensorrt.engines import EngineManifest, Engines
 
 # The folder, beside the model repository, that holds both manifests.
 CHECKED = "engines"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ...export.bundle.batches import TEXT_BATCH, VIDEO_BATCH
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.models import TEXT_BATCH, VIDEO_BATCH
 from ...export.bundle.ports import (
     ATTENTION,
     COUNT,
@@ -35,12 +35,11 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
     VIDEO_ENCODER,
-    GraphPorts,
-    Port,
 )
+from ...export.bundle.scorers import CROSS_ENCODER, pair_floats
+from ...export.bundle.spec import GraphPorts, TensorSpec
+from ..backends.admission import UNDER_WAY
 from ..backends.base import NICE
-from ..backends.turnstile import UNDER_WAY
-from ..gallery.formulas import CROSS_ENCODER, pair_floats
 
 VIDEO_DECODER = "video_decoder"
 TOKENIZER = "tokenizer"
@@ -87,15 +86,15 @@ class Warmup:
 
 @dataclass(frozen=True)
 class Model:
-    """A model with a backend of its own. Port dimensions leave out the batch where ``max_batch`` is not 0.
+    """A model with a backend of its own. TensorSpec dimensions leave out the batch where ``max_batch`` is not 0.
 
     ``body`` names the class of a Python model; without it the model is an ONNX graph.
     """
 
     name: str
     max_batch: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     body: str | None = None
     instances: int = 1
     batching: Batching | None = None
@@ -112,8 +111,8 @@ class Ensemble:
 
     name: str
     max_batch: int
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     steps: tuple[Model, ...]
 
 
@@ -140,7 +139,7 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
             SCORE_TEXT,
             0,
             (
-                *(_batched(port, "queries") for port in tokenizer.inputs),
+                *(port.batched("queries") for port in tokenizer.inputs),
                 *(p for p in scorer.inputs if p.name in named),
             ),
             scorer.outputs,
@@ -152,36 +151,36 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
     return (*models.values(), *ensembles)
 
 
-_TOP = Port(TOP, "int32", (1,))
-_TICKET = Port(TICKET, "int64", (1,))
-_ID = Port(ID, "uint8", ("id bytes",))
+_TOP = TensorSpec(TOP, "int32", (1,))
+_TICKET = TensorSpec(TICKET, "int64", (1,))
+_ID = TensorSpec(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
-    Port(SOURCE, "uint8", ("source bytes",)),
-    Port(DIGEST, "uint8", (32,)),
-    Port(METADATA, "uint8", ("metadata bytes",)),
+    TensorSpec(SOURCE, "uint8", ("source bytes",)),
+    TensorSpec(DIGEST, "uint8", (32,)),
+    TensorSpec(METADATA, "uint8", ("metadata bytes",)),
 )
 
 
 def _models(manifest: Manifest) -> dict[str, Model]:
     frames = manifest.frames.count
     graphs = manifest.graphs
-    times = (Port(TIMESTAMPS, "float32", (frames,)), Port(DURATION, "float32", (1,)))
+    times = (TensorSpec(TIMESTAMPS, "float32", (frames,)), TensorSpec(DURATION, "float32", (1,)))
     video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
     record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
     # Only formulas that weigh frames tell the weights.
     weighed = any(port.name == ATTENTION for port in scorer.outputs)
     hits = (
-        Port(IDS, "uint8", ("id bytes",)),
-        Port(ID_LENGTHS, "int32", ("hits",)),
-        Port(SCORES, "float32", ("hits",)),
-        *((Port(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
-        Port(TIMESTAMPS, "float32", ("hits", frames)),
-        Port(VERSION, "int64", (1,)),
+        TensorSpec(IDS, "uint8", ("id bytes",)),
+        TensorSpec(ID_LENGTHS, "int32", ("hits",)),
+        TensorSpec(SCORES, "float32", ("hits",)),
+        *((TensorSpec(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
+        TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),
+        TensorSpec(VERSION, "int64", (1,)),
     )
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)
-    query = (Port(TEXT, "uint8", ("text bytes",)), Port(TEXT_LENGTH, "int32", (1,)))
+    query = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
     words = b"a warm-up query"
     slow = manifest.scorer == CROSS_ENCODER
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
@@ -195,7 +194,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             VIDEO_DECODER,
             1,
             # A video's noise comes from its id.
-            (Port(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
+            (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
             (*_unbatched(video.inputs), *times),
             body="VideoDecoder",
             instances=2,
@@ -246,7 +245,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             GALLERY_INDEX,
             16,
             (*record, *times, *_DESCRIPTION),
-            (Port(VERSION, "int64", (1,)), Port(COUNT, "int64", (1,))),
+            (TensorSpec(VERSION, "int64", (1,)), TensorSpec(COUNT, "int64", (1,))),
             body="GalleryIndex",
             batching=replace(clips, ragged=True),
             parameters=behind,
@@ -263,12 +262,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_LOOKUP,
             0,
-            (Port(IDS, "uint8", ("id bytes",)), Port(ID_LENGTHS, "int32", ("ids",))),
+            (TensorSpec(IDS, "uint8", ("id bytes",)), TensorSpec(ID_LENGTHS, "int32", ("ids",))),
             (
-                Port(PRESENT, "bool", ("ids",)),
-                Port(DIGESTS, "uint8", ("ids", 32)),
-                Port(COUNT, "int64", (1,)),
-                Port(VERSION, "int64", (1,)),
+                TensorSpec(PRESENT, "bool", ("ids",)),
+                TensorSpec(DIGESTS, "uint8", ("ids", 32)),
+                TensorSpec(COUNT, "int64", (1,)),
+                TensorSpec(VERSION, "int64", (1,)),
             ),
             body="GalleryLookup",
         ),
@@ -289,9 +288,5 @@ def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
             raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")
 
 
-def _unbatched(ports: tuple[Port, ...]) -> tuple[Port, ...]:
-    return tuple(replace(port, dims=port.dims[1:]) for port in ports)
-
-
-def _batched(port: Port, dimension: str) -> Port:
-    return replace(port, dims=(dimension, *port.dims))
+def _unbatched(ports: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    return tuple(port.unbatched() for port in ports)

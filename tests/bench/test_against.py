@@ -21,10 +21,10 @@ from framesift.bench.baselines.services import SERVICES
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS
 from framesift.export.bundle.store import Bundle
 from framesift.export.encoders.clip import Clip, ClipConfig
-from framesift.export.systems.names import to_openai
-from framesift.serving.agreement import TIE
+from framesift.export.systems.state_dict_keys import to_openai
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.ranking_parity import TIE
 
 from .results import equal_results
 

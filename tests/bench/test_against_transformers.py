@@ -7,9 +7,9 @@ import torch
 
 from framesift.export.build import eager_model
 from framesift.export.bundle.errors import BundleError
-from framesift.export.bundle.merges_file import read_merges
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import read_merges
 
 from ..small_systems import model as small_model
 

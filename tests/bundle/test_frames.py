@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import BundleError
-from framesift.export.bundle.frames import check_profile, resize_crop
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.resizing import RESIZES
-from framesift.export.bundle.sampling import SAMPLERS
+from framesift.export.bundle.video.profile import check_profile, resize_crop
+from framesift.export.bundle.video.resizing import RESIZES
+from framesift.export.bundle.video.sampling import SAMPLERS
 
 
 @pytest.mark.parametrize(

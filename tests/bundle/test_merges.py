@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framesift.export.bundle.bpe import Merge, learn_merges, merge, spell
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import clip_merges, merges_text, read_merges, write_merges
-from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.text.bpe import Merge, learn_merges, merge, spell
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import clip_merges, merges_text, read_merges, write_merges
 
 
 def _unpadded(row: np.ndarray, tokenizer: Tokenizer) -> list[int]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.resizing import RESIZES, cv2_bilinear, pil_bicubic, tensor_bicubic
+from framesift.export.bundle.video.resizing import RESIZES, cv2_bilinear, pil_bicubic, tensor_bicubic
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]

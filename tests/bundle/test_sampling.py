@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framesift.export.bundle.frames import sample
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.sampling import SAMPLERS, second_steps, segment_round, uniform_middle
+from framesift.export.bundle.video.profile import sample
+from framesift.export.bundle.video.sampling import SAMPLERS, second_steps, segment_round, uniform_middle
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]

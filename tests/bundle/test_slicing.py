@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import clip_merges
-from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import clip_merges
 
 DOG = 1929
 
@@ -43,7 +43,7 @@ def test_long_texts_differ_only_behind_the_position_that_is_read(sliced: Tokeniz
 def test_one_warning_tells_how_many_texts_lost_their_end(sliced: Tokenizer, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="framesift"):
         sliced.encode(["dog " * 31, "a dog", "cat " * 40])
-    assert [record.name for record in caplog.records] == ["framesift.export.bundle.text"]
+    assert [record.name for record in caplog.records] == ["framesift.export.bundle.text.clip_bpe"]
     assert "2 of 3 texts are longer than 30 tokens and lose their end token" in caplog.text
     assert "can't tell them apart" in caplog.text
 

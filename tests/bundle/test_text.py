@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framesift.export.bundle.bpe import learn_merges
 from framesift.export.bundle.errors import BundleError, InvalidQuery
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import clip_merges
-from framesift.export.bundle.text import Tokenizer
-from framesift.export.bundle.words import MAX_TEXT_BYTES, decode_text
+from framesift.export.bundle.text.bpe import learn_merges
+from framesift.export.bundle.text.cleaning import MAX_TEXT_BYTES, decode_text
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import clip_merges
 
 REFERENCE = json.loads((Path(__file__).parent / "clip_tokens.json").read_text(encoding="utf-8"))
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
-from framesift.export.bundle.limits import DEFAULT_LIMITS, Limits
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.packet_index import PacketIndex, read_index
-from framesift.export.bundle.resizing import pil_bicubic
-from framesift.export.bundle.sampling import uniform_middle
-from framesift.export.bundle.video import Clip, decode
-from framesift.export.bundle.video_file import open_video
+from framesift.export.bundle.video.container import open_video
+from framesift.export.bundle.video.decode import Clip, decode
+from framesift.export.bundle.video.limits import DEFAULT_LIMITS, Limits
+from framesift.export.bundle.video.packet_index import PacketIndex, read_index
+from framesift.export.bundle.video.resizing import pil_bicubic
+from framesift.export.bundle.video.sampling import uniform_middle
 
 SIZE = 32
 Write = Callable[..., Path]

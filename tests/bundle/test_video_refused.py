@@ -16,9 +16,9 @@ import pytest
 from av.stream import Disposition
 
 from framesift.export.bundle.errors import BundleError, InvalidVideo
-from framesift.export.bundle.limits import Limits
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.video import decode
+from framesift.export.bundle.video.decode import decode
+from framesift.export.bundle.video.limits import Limits
 
 Write = Callable[..., Path]
 PROFILE = FrameProfile(size=32)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
-from framesift.export.bundle.frames import resize_crop, sample
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.resizing import RESIZES
-from framesift.export.bundle.sampling import SAMPLERS
-from framesift.export.bundle.video import Clip, decode
+from framesift.export.bundle.video.decode import Clip, decode
+from framesift.export.bundle.video.profile import resize_crop, sample
+from framesift.export.bundle.video.resizing import RESIZES
+from framesift.export.bundle.video.sampling import SAMPLERS
 
 Write = Callable[..., Path]
 MASKED = FrameProfile(count=5, size=16, sampler="second_steps", missing="mask")

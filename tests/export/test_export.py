@@ -18,11 +18,11 @@ from framesift.export import build, commands, parity, parity_rows
 from framesift.export.build import build_bundle, eager_system, load_system
 from framesift.export.bundle.errors import BundleError, CheckpointError, ParityError
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.merges_file import write_merges
 from framesift.export.bundle.ports import GRAPHS
-from framesift.export.bundle.resizing import RESIZES
-from framesift.export.bundle.sampling import SAMPLERS
 from framesift.export.bundle.store import Bundle, seal
+from framesift.export.bundle.text.merges_file import write_merges
+from framesift.export.bundle.video.resizing import RESIZES
+from framesift.export.bundle.video.sampling import SAMPLERS
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ARCHITECTURES, ClipConfig
 from framesift.export.systems.dong2026 import Config, Dong2026

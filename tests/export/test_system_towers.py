@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from framesift.export.bundle.noise import selector_noise
+from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.encoders.clip import ClipConfig, vision_sizes
 from framesift.export.encoders.clip_patch3d import VisionTower3d
 from framesift.export.encoders.patch_shift import ShiftTower, shift_patches
@@ -21,7 +21,7 @@ from framesift.export.encoders.stan import StanTower
 from framesift.export.encoders.token_selector import TokenSelector
 from framesift.export.encoders.transformer import Attention
 from framesift.export.systems.clip4clip import Clip4Clip
-from framesift.export.systems.family import FamilyConfig, masked_mean
+from framesift.export.systems.clip4clip_base import FamilyConfig, masked_mean
 from framesift.export.systems.ts2net import tile
 
 CLIP = ClipConfig(24, 24, 8, 64, 3, 64, 3, 60, 20, vision_heads=4, text_heads=2)
@@ -127,7 +127,7 @@ def test_noise_belongs_to_the_video_and_is_normal() -> None:
 
 
 def test_noise_is_the_same_in_every_process() -> None:
-    code = "from framesift.export.bundle.noise import selector_noise;print(selector_noise('ünï', (3, 5)).tolist())"
+    code = "from framesift.export.bundle.video.noise import selector_noise as s;print(s('ünï', (3, 5)).tolist())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
     assert other.strip() == str(selector_noise("ünï", (3, 5)).tolist())
 

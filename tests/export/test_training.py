@@ -13,8 +13,8 @@ import torch
 
 from framesift.export.bundle.errors import CheckpointError, InvalidInput
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.merges_file import write_merges
-from framesift.export.bundle.text import Tokenizer
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.merges_file import write_merges
 from framesift.export.corpus.cache import DecodedCorpus
 from framesift.export.corpus.manifest import Clip
 from framesift.export.encoders.clip import ClipConfig

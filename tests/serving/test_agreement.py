@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from framesift.serving.agreement import compare
+from framesift.serving.ranking_parity import compare
 
 IDS = ["a", "b", "c"]
 REFERENCE = np.array([[0.9, 0.5, 0.1]])

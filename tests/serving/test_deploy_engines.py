@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from framesift.export.bundle.engines.device import Device
+from framesift.export.bundle.engines.manifest import EngineManifest, Engines, GraphEngine
+from framesift.export.bundle.engines.profiles import default_limits
 from framesift.export.bundle.errors import EngineError, EngineMismatch
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
-from framesift.export.tensorrt.device import Device
-from framesift.export.tensorrt.engines import EngineManifest, Engines, GraphEngine
-from framesift.export.tensorrt.profiles import default_limits
 from framesift.serving.repository.config import parse
 from framesift.serving.repository.deploy import deploy
 from framesift.serving.repository.engine_check import check, library_version

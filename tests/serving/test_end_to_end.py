@@ -20,15 +20,15 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text import Tokenizer
-from framesift.export.bundle.video import decode
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.video.decode import decode
 from framesift.export.corpus.generate import write_video
 from framesift.export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
 from framesift.kernels.topk_attention.factorised import FactorisedHead
-from framesift.serving.agreement import compare
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import VideoRecord
 from framesift.serving.client.sync import Client
+from framesift.serving.ranking_parity import compare
 from framesift.serving.serve import running
 
 pytestmark = pytest.mark.server

@@ -14,8 +14,8 @@ from framesift.__main__ import main
 from framesift.export.build import eager_model
 from framesift.export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text import Tokenizer
-from framesift.export.bundle.video import decode
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.video.decode import decode
 from framesift.export.evaluation.captions import CaptionSet, load_captions
 from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.scores import ScoreMatrix, load_scores

@@ -13,7 +13,7 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidQuery, ServerUnavailable
 from framesift.serving.backends.accounting import COMPUTE, PROCESS
-from framesift.serving.backends.turnstile import Out, Turnstile
+from framesift.serving.backends.admission import Out, Turnstile
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import SearchResult
 from framesift.serving.client.sync import Client

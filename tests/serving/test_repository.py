@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import BundleError
-from framesift.export.bundle.ports import Port
+from framesift.export.bundle.spec import TensorSpec
 from framesift.export.bundle.store import Bundle
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy
@@ -144,7 +144,7 @@ def test_a_scoring_request_has_as_many_pairs_as_memory_allows() -> None:
 
 def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
     graphs = dict(NOISY.graphs)
-    graphs["text_encoder"] = replace(graphs["text_encoder"], outputs=(Port("text", "float32", ("batch", 8)),))
+    graphs["text_encoder"] = replace(graphs["text_encoder"], outputs=(TensorSpec("text", "float32", ("batch", 8)),))
     with pytest.raises(BundleError, match="tensors of the text_encoder can't be named text"):
         plan(replace(NOISY, graphs=graphs))
 
@@ -152,7 +152,7 @@ def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
 def test_what_no_later_step_reads_is_not_asked_for() -> None:
     graphs = dict(SLOW.graphs)
     text = graphs["text_encoder"]
-    graphs["text_encoder"] = replace(text, outputs=(*text.outputs, Port("first_stage", "float32", ("batch", 8))))
+    graphs["text_encoder"] = replace(text, outputs=(*text.outputs, TensorSpec("first_stage", "float32", ("batch", 8))))
     found = {served.name: render(served) for served in plan(replace(SLOW, graphs=graphs))}
     for ensemble, asked in (("score_text", False), ("search", True)):
         (step,) = (s for s in found[ensemble].ensemble_scheduling.step if s.model_name == "text_encoder")

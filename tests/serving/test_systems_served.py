@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framesift.export.build import eager_system
-from framesift.export.bundle.noise import selector_noise
 from framesift.export.bundle.ports import MASK, NOISE
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text import Tokenizer
-from framesift.export.bundle.video import decode
+from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.video.decode import decode
+from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.graphs import VideoEncoder
 from framesift.export.systems.contract import System
-from framesift.serving.agreement import TIE, compare
 from framesift.serving.client.sync import Client
+from framesift.serving.ranking_parity import TIE, compare
 from framesift.serving.serve import running
 
 from ..small_systems import F, small_bundle

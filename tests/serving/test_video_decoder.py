@@ -11,31 +11,21 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidRequest, InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile, Manifest
-from framesift.export.bundle.noise import selector_noise
-from framesift.export.bundle.ports import (
-    DURATION,
-    FRAMES,
-    ID,
-    MASK,
-    NOISE,
-    TIMESTAMPS,
-    VIDEO,
-    VIDEO_ENCODER,
-    GraphPorts,
-    Port,
-)
+from framesift.export.bundle.packing import pack_rows
+from framesift.export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.bundle.store import MANIFEST
-from framesift.export.bundle.video import decode
+from framesift.export.bundle.video.decode import decode
+from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.corpus.generate import write_corpus
 from framesift.serving.backends.video_decoder import VideoDecoder
-from framesift.serving.gallery.packing import pack_rows
 from framesift.serving.repository.render import reference_manifest
 
 PROFILE = FrameProfile(count=40, size=16, sampler="second_steps", resize="tensor_bicubic", missing="mask")
 PORTS = {
-    FRAMES: Port(FRAMES, "float32", ("batch", 40, 3, 16, 16)),
-    MASK: Port(MASK, "float32", ("batch", 40)),
-    NOISE: Port(NOISE, "float32", ("batch", 40, 5, 4)),
+    FRAMES: TensorSpec(FRAMES, "float32", ("batch", 40, 3, 16, 16)),
+    MASK: TensorSpec(MASK, "float32", ("batch", 40)),
+    NOISE: TensorSpec(NOISE, "float32", ("batch", 40, 5, 4)),
 }
 
 

@@ -19,9 +19,8 @@ from framesift.export.bundle.ports import (
     TEXT_ENCODER,
     TOKEN_IDS,
     VIDEO_ENCODER,
-    GraphPorts,
-    Port,
 )
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 
 
 def toy_ports(
@@ -40,28 +39,28 @@ def toy_ports(
     ``dtype`` is that of the pixels; ``mask`` and ``noise``, its samples and patches, say what else the video encoder
     takes; ``words`` fixes the length of a text.
     """
-    takes = [Port(FRAMES, dtype, ("batch", frames, 3, size, size))]
+    takes = [TensorSpec(FRAMES, dtype, ("batch", frames, 3, size, size))]
     if mask:
-        takes.append(Port(MASK, "float32", ("batch", frames)))
+        takes.append(TensorSpec(MASK, "float32", ("batch", frames)))
     if noise:
-        takes.append(Port(NOISE, "float32", ("batch", frames, *noise)))
+        takes.append(TensorSpec(NOISE, "float32", ("batch", frames, *noise)))
     record = (
-        Port(FRAME_EMBEDDINGS, "float32", ("batch", frames, width)),
-        Port(MEAN_EMBEDDING, "float32", ("batch", width)),
+        TensorSpec(FRAME_EMBEDDINGS, "float32", ("batch", frames, width)),
+        TensorSpec(MEAN_EMBEDDING, "float32", ("batch", width)),
     )
     scored = (
-        Port(TEXT_EMBEDDING, "float32", ("queries", width)),
-        Port(FRAME_EMBEDDINGS, "float32", ("videos", frames, width)),
+        TensorSpec(TEXT_EMBEDDING, "float32", ("queries", width)),
+        TensorSpec(FRAME_EMBEDDINGS, "float32", ("videos", frames, width)),
     )
     scores = (
-        Port(SCORES, "float32", ("queries", "videos")),
-        *((Port(ATTENTION, "float32", ("queries", "videos", frames)),) if attends else ()),
+        TensorSpec(SCORES, "float32", ("queries", "videos")),
+        *((TensorSpec(ATTENTION, "float32", ("queries", "videos", frames)),) if attends else ()),
     )
     return {
         VIDEO_ENCODER: GraphPorts(tuple(takes), record),
         TEXT_ENCODER: GraphPorts(
-            (Port(TOKEN_IDS, "int64", ("batch", words or "length")),),
-            (Port(TEXT_EMBEDDING, "float32", ("batch", width)),),
+            (TensorSpec(TOKEN_IDS, "int64", ("batch", words or "length")),),
+            (TensorSpec(TEXT_EMBEDDING, "float32", ("batch", width)),),
         ),
         SCORER: GraphPorts(scored, scores),
     }

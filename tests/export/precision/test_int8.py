@@ -15,6 +15,7 @@ from onnx import TensorProto, numpy_helper
 from framesift.__main__ import main
 from framesift.export import parity
 from framesift.export.build import eager_system
+from framesift.export.bundle.engines.flavours import RTX
 from framesift.export.bundle.errors import EngineError, ParityError, PrecisionError
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
@@ -29,7 +30,6 @@ from framesift.export.precision.stages import is_block, stage_of
 from framesift.export.precision.verdict import Limits, relative_error
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
-from framesift.export.tensorrt.flavours import RTX
 
 pytestmark = pytest.mark.long
 

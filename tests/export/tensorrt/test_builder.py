@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from onnx import NodeProto, TensorProto, helper
 
+from framesift.export.bundle.engines.device import Device, parse_device, sm
+from framesift.export.bundle.engines.flavours import FLAVOURS, RTX, TENSORRT, Flavour, flavour
+from framesift.export.bundle.engines.profiles import Range
 from framesift.export.bundle.errors import EngineError
-from framesift.export.bundle.ports import GraphPorts, Port
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.tensorrt import commands
 from framesift.export.tensorrt.build import PRECISIONS
 from framesift.export.tensorrt.builder import Settings, build_engine, check_settings, configure
 from framesift.export.tensorrt.commands import HARDWARE
-from framesift.export.tensorrt.device import Device, parse_device, sm
-from framesift.export.tensorrt.flavours import FLAVOURS, RTX, TENSORRT, Flavour, flavour
 from framesift.export.tensorrt.messages import Messages, listening, logger
-from framesift.export.tensorrt.profiles import Range
 from framesift.export.tensorrt.progress import Meter
 
 from .toy_bundle import onnx_model, write
@@ -29,7 +29,7 @@ trt = pytest.importorskip(
     "tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed: pip install 'framesift[rtx]'"
 )
 
-PORTS = GraphPorts((Port("a", "float32", ("batch", 6)),), (Port("y", "float32", ("batch", 6)),))
+PORTS = GraphPorts((TensorSpec("a", "float32", ("batch", 6)),), (TensorSpec("y", "float32", ("batch", 6)),))
 RANGES = {"a": Range((1, 6), (3, 6), (5, 6))}
 WEIGHT = {"w": np.eye(6, dtype=np.float32)}
 ADA = Settings(targets=("sm_89",))
@@ -161,7 +161,7 @@ def test_every_node_that_is_not_taken_is_listed(tmp_path: Path) -> None:
 
 
 def test_what_only_building_shows_carries_the_builders_reason(tmp_path: Path) -> None:
-    ports = GraphPorts((Port("a", "float32", ("batch", 6)),), (Port("y", "float32", ("batch", 6)),))
+    ports = GraphPorts((TensorSpec("a", "float32", ("batch", 6)),), (TensorSpec("y", "float32", ("batch", 6)),))
     with pytest.raises(EngineError, match=r"scorer: TensorRT for RTX .* no tactics .* give --workspace more"):
         built(tmp_path, (product(),), replace(ADA, workspace=64), ports)
     for faulty, said in (
@@ -176,11 +176,11 @@ def test_what_only_building_shows_carries_the_builders_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "promised",
     [
-        GraphPorts(PORTS.inputs, (Port("z", "float32", ("batch", 6)),)),
-        GraphPorts(PORTS.inputs, (Port("y", "float16", ("batch", 6)),)),
-        GraphPorts(PORTS.inputs, (Port("y", "float32", ("batch", 5)),)),
-        GraphPorts((Port("a", "float32", (4, 6)),), PORTS.outputs),
-        GraphPorts((*PORTS.inputs, Port("b", "float32", ("batch", 6))), PORTS.outputs),
+        GraphPorts(PORTS.inputs, (TensorSpec("z", "float32", ("batch", 6)),)),
+        GraphPorts(PORTS.inputs, (TensorSpec("y", "float16", ("batch", 6)),)),
+        GraphPorts(PORTS.inputs, (TensorSpec("y", "float32", ("batch", 5)),)),
+        GraphPorts((TensorSpec("a", "float32", (4, 6)),), PORTS.outputs),
+        GraphPorts((*PORTS.inputs, TensorSpec("b", "float32", ("batch", 6))), PORTS.outputs),
     ],
     ids=["name", "dtype", "size", "fixed", "number"],
 )

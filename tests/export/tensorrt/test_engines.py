@@ -14,15 +14,15 @@ import torch
 from click.testing import CliRunner
 
 from framesift.__main__ import main
+from framesift.export.bundle.engines.flavours import RTX
+from framesift.export.bundle.engines.manifest import MANIFEST, Engines
+from framesift.export.bundle.engines.profiles import Limits
 from framesift.export.bundle.errors import EngineError, EngineMismatch, InvalidRequest
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
-from framesift.export.tensorrt.engines import MANIFEST, Engines
 from framesift.export.tensorrt.execution import Engine
-from framesift.export.tensorrt.flavours import RTX
-from framesift.export.tensorrt.profiles import Limits
 
 from .toy_bundle import WORDS, D, F, toy_bundle
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from framesift.bench.engine_table import described
-from framesift.export.bundle.batches import TEXT_BATCH, VIDEO_BATCH
+from framesift.export.bundle.engines.profiles import Limits, Range, check_shapes, default_limits, profile
 from framesift.export.bundle.errors import EngineError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER, GraphPorts, Port
+from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
+from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.systems.factorised import Factorised
-from framesift.export.tensorrt.profiles import Limits, Range, check_shapes, default_limits, profile
 from framesift.serving.repository.plan import Model, max_pairs, plan
 
 from ...small_systems import MODELS, F, W, model, xpool
@@ -62,7 +63,7 @@ def test_a_cross_encoder_gets_its_short_list() -> None:
 
 def test_what_cannot_be_bounded_is_an_error() -> None:
     manifest = described(model("clip4clip meanP"))
-    odd = GraphPorts((Port("x", "float32", ("batch", "patches")),), ())
+    odd = GraphPorts((TensorSpec("x", "float32", ("batch", "patches")),), ())
     with pytest.raises(EngineError, match="video_encoder: nothing bounds the dimension patches of x"):
         profile(VIDEO_ENCODER, replace(manifest, graphs={**manifest.graphs, VIDEO_ENCODER: odd}), Limits())
     with pytest.raises(EngineError, match="videos must be at least 1, not 0"):

@@ -10,6 +10,9 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.bench.engine_table import graphs_bundle
+from framesift.export.bundle.engines.flavours import RTX
+from framesift.export.bundle.engines.manifest import Engines
+from framesift.export.bundle.engines.profiles import default_limits, profile
 from framesift.export.bundle.errors import PrecisionError
 from framesift.export.bundle.ports import GRAPHS
 from framesift.export.bundle.store import Bundle
@@ -19,11 +22,8 @@ from framesift.export.precision.gate import Gate
 from framesift.export.precision.verdict import Limits
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
-from framesift.export.tensorrt.engines import Engines
-from framesift.export.tensorrt.flavours import RTX
 from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
-from framesift.export.tensorrt.profiles import default_limits, profile
 
 from ...small_systems import MODELS, model, small_bundle
 

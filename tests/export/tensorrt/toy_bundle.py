@@ -8,20 +8,26 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, GraphPorts, Port
+from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.bundle.store import Bundle, seal
 
 F, SIZE, WORDS, D = 2, 6, 9, 10
 PORTS = {
     VIDEO_ENCODER: GraphPorts(
-        (Port("frames", "uint8", ("batch", F, 3, SIZE, SIZE)),), (Port("video_embedding", "float32", ("batch", D)),)
+        (TensorSpec("frames", "uint8", ("batch", F, 3, SIZE, SIZE)),),
+        (TensorSpec("video_embedding", "float32", ("batch", D)),),
     ),
     TEXT_ENCODER: GraphPorts(
-        (Port("token_ids", "int64", ("batch", "length")),), (Port("text_embedding", "float32", ("batch", D)),)
+        (TensorSpec("token_ids", "int64", ("batch", "length")),),
+        (TensorSpec("text_embedding", "float32", ("batch", D)),),
     ),
     SCORER: GraphPorts(
-        (Port("text_embedding", "float32", ("queries", D)), Port("video_embedding", "float32", ("videos", D))),
-        (Port("scores", "float32", ("queries", "videos")),),
+        (
+            TensorSpec("text_embedding", "float32", ("queries", D)),
+            TensorSpec("video_embedding", "float32", ("videos", D)),
+        ),
+        (TensorSpec("scores", "float32", ("queries", "videos")),),
     ),
 }
 _VALUES = F * 3 * SIZE * SIZE
@@ -72,7 +78,7 @@ def toy_bundle(root: Path, seed: int = 0) -> Bundle:
 def onnx_model(nodes: tuple[NodeProto, ...], ports: GraphPorts, constants: dict[str, np.ndarray]) -> ModelProto:
     """A graph of ``nodes`` between the ports of a graph."""
 
-    def infos(rows: tuple[Port, ...]) -> list:
+    def infos(rows: tuple[TensorSpec, ...]) -> list:
         kinds = {port.name: helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype)) for port in rows}
         return [helper.make_tensor_value_info(port.name, kinds[port.name], list(port.dims)) for port in rows]
 

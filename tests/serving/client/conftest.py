@@ -46,11 +46,11 @@ from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
-from framesift.serving.gallery.place import open_gallery
-from framesift.serving.gallery.ranking import GraphRanker
-from framesift.serving.gallery.snapshot import Snapshot
+from framesift.serving.gallery.environment import open_gallery
 from framesift.serving.repository.config import render
 from framesift.serving.repository.plan import plan
+from framesift.serving.search.ranking import GraphRanker
+from framesift.serving.search.snapshot import Snapshot
 
 from ..toy_ports import toy_manifest
 

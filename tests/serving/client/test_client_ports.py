@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
-from framesift.export.bundle.noise import selector_noise
+from framesift.export.bundle.video.noise import selector_noise
 from framesift.serving.client import wire
 from framesift.serving.client.commands import table
 from framesift.serving.client.results import VideoRecord

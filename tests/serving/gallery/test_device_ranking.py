@@ -10,8 +10,8 @@ from framesift.export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTO
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
-from framesift.serving.gallery.device_ranking import DeviceRanker
-from framesift.serving.gallery.snapshot import View
+from framesift.serving.search.device import DeviceRanker
+from framesift.serving.search.snapshot import View
 
 SHAPE = HeadShape(5, 64, 2)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

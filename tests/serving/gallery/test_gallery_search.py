@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from framesift.export.bundle.errors import BundleError, FramesiftError, InvalidQuery, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.packing import unpack_joined
 from framesift.export.bundle.ports import (
     ATTENTION,
     FRAME_EMBEDDINGS,
@@ -30,14 +31,13 @@ from framesift.export.bundle.ports import (
     TOP,
     VERSION,
 )
+from framesift.export.bundle.scorers import block_rows
 from framesift.serving.backends.gallery_search import GallerySearch
-from framesift.serving.gallery.formulas import block_rows
+from framesift.serving.gallery.environment import GALLERY_VARIABLE
 from framesift.serving.gallery.layout import GalleryRecord
-from framesift.serving.gallery.packing import unpack_joined
-from framesift.serving.gallery.place import GALLERY_VARIABLE
-from framesift.serving.gallery.ranking import GraphRanker, best
-from framesift.serving.gallery.scorer import OnnxScorer
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.search.onnx_scorer import OnnxScorer
+from framesift.serving.search.ranking import GraphRanker, best
 
 from ..toy_ports import toy_manifest
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framesift.export.bundle.checks import dump_metadata
 from framesift.export.bundle.errors import FramesiftError, GalleryError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.packing import pack_joined, pack_rows, unpack_joined, unpack_row
 from framesift.export.bundle.ports import (
     COUNT,
     DIGEST,
@@ -30,10 +32,8 @@ from framesift.export.bundle.ports import (
 )
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
-from framesift.serving.gallery.checks import dump_metadata
+from framesift.serving.gallery.environment import GALLERY_VARIABLE
 from framesift.serving.gallery.layout import GalleryRecord
-from framesift.serving.gallery.packing import pack_joined, pack_rows, unpack_joined, unpack_row
-from framesift.serving.gallery.place import GALLERY_VARIABLE
 
 MakeRecord = Callable[..., GalleryRecord]
 Arrays = dict[str, npt.NDArray[Any]]

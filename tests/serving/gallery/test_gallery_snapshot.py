@@ -15,10 +15,10 @@ from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.kernels.topk_attention.layout import unpack_tables
-from framesift.serving.gallery.columns import Columns
 from framesift.serving.gallery.layout import GalleryRecord
-from framesift.serving.gallery.snapshot import Snapshot, View
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.search.columns import Columns
+from framesift.serving.search.snapshot import Snapshot, View
 
 MakeRecord = Callable[..., GalleryRecord]
 

@@ -20,11 +20,11 @@ import pytest
 
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
+from framesift.serving.gallery.compaction import Upkeep, too_many
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.lock import exclusive
-from framesift.serving.gallery.snapshot import Snapshot
 from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
-from framesift.serving.gallery.upkeep import Upkeep, too_many
+from framesift.serving.search.snapshot import Snapshot
 
 MakeRecord = Callable[..., GalleryRecord]
 

@@ -17,12 +17,11 @@ from framesift.export.bundle.ports import (
     SCORER,
     TEXT_EMBEDDING,
     TEXT_ENCODER,
-    GraphPorts,
-    Port,
 )
-from framesift.serving.gallery.formulas import block_rows, pair_floats
-from framesift.serving.gallery.reranking import ShortlistRanker, shortlist_size
-from framesift.serving.gallery.snapshot import View
+from framesift.export.bundle.scorers import block_rows, pair_floats
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
+from framesift.serving.search.shortlist import ShortlistRanker, shortlist_size
+from framesift.serving.search.snapshot import View
 
 from ..toy_ports import toy_manifest
 
@@ -158,8 +157,8 @@ def test_the_shortlist_comes_from_the_manifest() -> None:
 
 def test_blocks_follow_what_a_scorer_holds() -> None:
     """At the reference sizes a block has hundreds of videos at least, whatever the scorer."""
-    text = Port("words", "float32", ("queries", 32, 512))
-    video = Port(FRAME_EMBEDDINGS, "float32", ("videos", 12, 512))
+    text = TensorSpec("words", "float32", ("queries", 32, 512))
+    video = TensorSpec(FRAME_EMBEDDINGS, "float32", ("videos", 12, 512))
     manifest = toy_manifest(12, 224, 512)
     graphs = {
         **manifest.graphs,

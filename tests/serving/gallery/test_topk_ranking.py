@@ -22,11 +22,11 @@ from framesift.export.bundle.ports import (
 )
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.serving.gallery.device_ranking import DeviceRanker
 from framesift.serving.gallery.layout import GalleryRecord
-from framesift.serving.gallery.snapshot import Snapshot
 from framesift.serving.gallery.store import Gallery
-from framesift.serving.gallery.topk_ranking import TopKRanker
+from framesift.serving.search.device import DeviceRanker
+from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.search.topk_ranking import TopKRanker
 
 SHAPE = HeadShape(5, 64, 2)
 TEXT = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from ...export.bundle.errors import InvalidRequest
+from .errors import InvalidRequest
 
 MAX_ID_BYTES = 1024
 MAX_SOURCE_BYTES = 4096

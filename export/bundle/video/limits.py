@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import InvalidVideo
+from ..errors import InvalidVideo
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import packages_distributions
 from typing import Any
 
-from ..bundle.errors import EngineError
+from ..errors import EngineError
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.batches import SHORTLIST
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.models import SHORTLIST
 from ...export.bundle.ports import MEAN_EMBEDDING, TEXT_EMBEDDING
-from .formulas import BLOCK_BYTES, block_rows
+from ...export.bundle.scorers import BLOCK_BYTES, block_rows
+from .onnx_scorer import Floats, Scorer, Tensors
 from .ranking import Ranked, best
-from .scorer import Floats, Scorer, Tensors
 from .snapshot import View
 
 # Videos whose means are widened to float32 at once: 8 MiB of 512 numbers each, which stay in the cache.

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 
+from ..errors import InvalidVideo
+from ..manifest import FrameProfile
+from .container import VideoFile, open_video
 from .decoding import decode_all, decode_chosen
-from .errors import InvalidVideo
-from .frames import check_profile, resize_crop, sample
 from .limits import DEFAULT_LIMITS, Limits
-from .manifest import FrameProfile
 from .packet_index import PacketIndex, read_index
+from .profile import check_profile, resize_crop, sample
 from .resizing import Pixels
-from .video_file import VideoFile, open_video
 
 # A video of which some packets can't be decoded is used if this share of its frames comes out all the same.
 _ENOUGH = 0.9

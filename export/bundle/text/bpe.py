@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import pairwise
 
-from .errors import InvalidQuery
-from .words import clean, split
+from ..errors import InvalidQuery
+from .cleaning import clean, split
 
 END_OF_WORD = "</w>"
 

@@ -25,9 +25,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...export.bundle.errors import BundleError
-from ...export.bundle.manifest import Manifest
-from ...export.bundle.ports import SCORER, TEXT_ENCODER
+from .errors import BundleError
+from .manifest import Manifest
+from .ports import SCORER, TEXT_ENCODER
 
 TOPK_ATTENTION = "topk_attention"
 CROSS_ENCODER = "cross_encoder"

@@ -13,8 +13,8 @@ from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READ
 from ...kernels.topk_attention.cpu import attention, search
 from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.records import GalleryVectors, TextVectors
+from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
-from .scorer import Floats, Tensors
 from .snapshot import View
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from ..errors import BundleError
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
-from .errors import BundleError
 
 # OpenAI's file lists 262,144 merges; CLIP's vocabulary of 49,408 has room for the first 48,894.
 MAX_MERGES = 48_894

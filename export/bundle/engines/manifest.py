@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..bundle.errors import EngineError, EngineMismatch
-from ..bundle.ports import GRAPHS
-from ..bundle.store import Bundle, sha256
+from ..errors import EngineError, EngineMismatch
+from ..ports import GRAPHS
+from ..store import Bundle, sha256
 from .flavours import flavour
 from .profiles import Limits, Range, check_shapes, default_limits
 

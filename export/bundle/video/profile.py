@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .errors import BundleError
-from .manifest import FrameProfile
+from ..errors import BundleError
+from ..manifest import FrameProfile
 from .resizing import RESIZES, Image8, Pixels
 from .sampling import SAMPLERS
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import BundleError, InvalidQuery
+from ..manifest import TokenizerProfile
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
-from .errors import BundleError, InvalidQuery
-from .manifest import TokenizerProfile
+from .cleaning import clean, split
 from .merges_file import read_merges
-from .words import clean, split
 
 CLEANING = "ftfy+html+whitespace+lower"
 

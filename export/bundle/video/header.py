@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidVideo
+from ..errors import InvalidVideo
 from .limits import Limits
 
 _TOP_BOXES = frozenset(

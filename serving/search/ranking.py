@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .formulas import BLOCK_BYTES, block_rows
-from .scorer import Floats, Scorer, Tensors
+from ...export.bundle.scorers import BLOCK_BYTES, block_rows
+from .onnx_scorer import Floats, Scorer, Tensors
 from .snapshot import View
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.errors import InvalidRequest
+from .errors import InvalidRequest
 
 Bytes = npt.NDArray[np.uint8]
 Lengths = npt.NDArray[np.int32]

@@ -16,9 +16,9 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from .errors import InvalidVideo
+from ..errors import InvalidVideo
+from .header import is_truncated
 from .limits import Limits
-from .video_header import is_truncated
 
 # Containers that hold their own data. Playlists (HLS, DASH, concat) name other files and addresses: not here.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif"

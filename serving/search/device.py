@@ -14,8 +14,8 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE
 from ...kernels.topk_attention.api import search
 from ...kernels.topk_attention.layout import LANES, blocks
+from .onnx_scorer import Tensors
 from .ranking import Ranked
-from .scorer import Tensors
 from .snapshot import View
 from .topk_ranking import TopKRanker
 

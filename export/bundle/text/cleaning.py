@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import ftfy
 import regex
 
-from .errors import InvalidQuery
+from ..errors import InvalidQuery
 
 MAX_TEXT_BYTES = 64 * 1024
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ..bundle.ports import FRAMES, MASK
+from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, Vision, vision_sizes
 from ..encoders.clip_patch3d import VisionTower3d
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
 from ..encoders.transformer import HEAD_WIDTH
-from .contract import RecordTensor, System, unit
-from .findings import Findings
+from .contract import System, unit
+from .inspection import Findings
 
 Header = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
 HEADERS: tuple[Header, ...] = get_args(Header)
@@ -62,8 +63,8 @@ class ClipFamily(System, Generic[Vision]):
         self.words = config.words
         self.clip = clip
         self.video_inputs = (
-            RecordTensor(FRAMES, (config.frames, 3, size, size), "uint8"),
-            RecordTensor(MASK, (config.frames,)),
+            TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),
+            TensorSpec(MASK, "float32", (config.frames,)),
         )
         if config.header == "seqTransf":
             self.frame_position_embeddings = nn.Embedding(config.positions, width)

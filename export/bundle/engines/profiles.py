@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..bundle.batches import TEXT_BATCH, VIDEO_BATCH
-from ..bundle.errors import EngineError, InvalidRequest
-from ..bundle.manifest import Manifest
-from ..bundle.ports import VIDEO_ENCODER
+from ..errors import EngineError, InvalidRequest
+from ..manifest import Manifest
+from ..models import TEXT_BATCH, VIDEO_BATCH
+from ..ports import VIDEO_ENCODER
 
 Shape = tuple[int, ...]
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from ..errors import InvalidVideo
 from . import access_units
-from .errors import InvalidVideo
+from .container import VideoFile
 from .limits import Limits
-from .video_file import VideoFile
 
 _TRUSTED_CONTAINERS = ("mov", "matroska")
 

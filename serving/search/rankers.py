@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, SCORER, VIDEO_ENCODER
-from .formulas import CROSS_ENCODER, TOPK_ATTENTION, pair_floats
+from ...export.bundle.scorers import CROSS_ENCODER, TOPK_ATTENTION, pair_floats
+from .onnx_scorer import OnnxScorer
 from .ranking import GraphRanker, Ranker
-from .reranking import ShortlistRanker, shortlist_size
-from .scorer import OnnxScorer
+from .shortlist import ShortlistRanker, shortlist_size
 from .topk_ranking import TopKRanker
 
 _THREADS = 2
@@ -41,6 +41,6 @@ def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> tuple
 def _topk(manifest: Manifest, gpu: int | None) -> TopKRanker:
     if gpu is None or find_spec("torch") is None:
         return TopKRanker(manifest)
-    from .device_ranking import on_gpu
+    from .device import on_gpu
 
     return on_gpu(manifest, gpu)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import GRAM_TABLE, ID, TIMESTAMPS
+from ..gallery.layout import SEQUENCE, column
+from ..gallery.reader import Reader
 from .columns import Columns
-from .layout import SEQUENCE, column
-from .reader import Reader
 
 POLL_S = 0.25
 
