@@ -71,7 +71,7 @@ def described(system: System) -> Manifest:
         system=system.name,
         scorer=system.scorer,
         fingerprint=fingerprint(system.trained.state_dict(), {}),
-        embed_dim=system.video_record[-1].dims[-1],
+        embed_dim=system.video_record[-1].shape[-1],
         frames=FrameProfile(count=system.frames),
         tokenizer=TokenizerProfile(context_length=system.words, buckets=(*shorter, system.words)),
         graphs=ports(system),

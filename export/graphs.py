@@ -111,7 +111,7 @@ def with_pixels(system: System, dtype: str) -> System:
 
 
 def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> Tensor:
-    size = (rows, *tensor.dims)
+    size = (rows, *tensor.shape)
     if tensor.name == FRAMES:
         scene = torch.randint(0, 256, (rows, 1, *size[2:]), generator=generator)
         pixels = (scene + torch.randint(-40, 41, size, generator=generator)).clamp(0, 255)
@@ -120,7 +120,7 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
         # A resize of floats leaves fractions and overshoots.
         return pixels + torch.rand(size, generator=generator) * 2 - 1
     if tensor.name == MASK:
-        return random_mask(rows, tensor.dims[0], generator)
+        return random_mask(rows, tensor.shape[0], generator)
     return torch.randn(size, generator=generator)
 
 

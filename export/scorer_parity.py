@@ -70,7 +70,7 @@ def _more(
         if not tensor.scored:
             continue
         if tensor.name == FRAME_MASK:
-            made.append(random_mask(rows, tensor.dims[0], generator).double())
+            made.append(random_mask(rows, tensor.shape[0], generator).double())
             continue
         mixed = torch.einsum("rc,c...->r...", shares, values)
         noise = torch.randn(mixed.shape, generator=generator).double()

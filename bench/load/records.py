@@ -61,9 +61,9 @@ def draw(
     """Which of ``frames`` frames make up each of ``rows`` videos [rows, F], and what else the video encoder reads."""
     chosen = np.stack([rng.permutation(frames)[: system.frames] for _ in range(rows)])
     more = {
-        tensor.name: np.ones((rows, *tensor.dims), np.float32)
+        tensor.name: np.ones((rows, *tensor.shape), np.float32)
         if tensor.name == MASK
-        else rng.standard_normal((rows, *tensor.dims), np.float32)
+        else rng.standard_normal((rows, *tensor.shape), np.float32)
         for tensor in system.video_inputs[1:]
     }
     return chosen, more

@@ -76,7 +76,7 @@ class System(nn.Module, ABC):
     @property
     def frames(self) -> int:
         """F, the frames that a video is encoded from."""
-        return self.video_inputs[0].dims[0]
+        return self.video_inputs[0].shape[0]
 
     @property
     def vocab_size(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framesift.export.bundle import words
+from framesift.export.bundle.text import cleaning
 from framesift.export.bundle.errors import (
     DeadlineExceeded,
     InvalidQuery,
@@ -161,7 +161,7 @@ def test_what_can_not_be_right_is_not_sent(
 
 def test_the_limits_of_a_query_are_the_tokenizers() -> None:
     # The client has no ftfy and no regex, so it can't read them there.
-    assert wire.MAX_TEXT_BYTES == words.MAX_TEXT_BYTES
+    assert wire.MAX_TEXT_BYTES == cleaning.MAX_TEXT_BYTES
 
 
 def test_records_of_different_shapes_are_refused(client: Any) -> None:
