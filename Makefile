@@ -3,8 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# The embedded Triton server's Python backend knows Python 3.10 to 3.12.
-PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.10,$(shell command -v python$(v))) $(shell command -v python3))
+# The embedded Triton server runs models with Python 3.11 or 3.12.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12,$(shell command -v python$(v))) $(shell command -v python3))
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,7 +16,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/topk_attention/csrc/*)
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 12) else f"framesift serves with Python 3.10 to 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"framesift serves with Python 3.11 or 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# Python compiles the few thousand modules that are imported, when they are; pip would compile all fourteen thousand.
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[export,server,bench,dev,rtx]'

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,7 @@ class Layout:
     def rows(self, records: Sequence[GalleryRecord], first_sequence: int) -> pa.Table:
         """Checked records as rows, numbered upwards from ``first_sequence``."""
         count = len(records)
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         columns: dict[str, Any] = {
             ID: [record.id for record in records],
             SEQUENCE: np.arange(first_sequence, first_sequence + count, dtype=np.int64),

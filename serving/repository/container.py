@@ -6,7 +6,7 @@ from importlib.metadata import requires
 
 from ...export.bundle.manifest import Manifest
 
-# Any release from 24.10 (the embedded server's) on reads the same repository; from 25.01 on with numpy 2 as well.
+# Releases from 24.11 on bring Python 3.12 and read the same repository; from 25.01 on with numpy 2 as well.
 RELEASE = "25.09"
 # The container brings its own server and numpy, and the other two only serve to embed one.
 _NOT_IN_CONTAINER = ("nvidia-pytriton", "numpy")

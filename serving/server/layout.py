@@ -89,9 +89,6 @@ class RunFolder:
             # Without the first folder the stub takes whatever libpython the system has, or none.
             "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries)),
             "LANG": "C.UTF-8",
-            # For Python 3.10; from 3.11 on this server's stub takes no notice of variables that are Python's own.
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONUNBUFFERED": "1",
             # One process a model: threads of each model's numpy would only take the cores from the other models.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",

@@ -16,7 +16,7 @@ from ...export.bundle.errors import ServerStartError
 from .cleanup import SHARED_MEMORY
 from .layout import libpython_folder
 
-_PYTHONS = ((3, 10), (3, 12))
+_PYTHONS = ((3, 11), (3, 12))
 _MIB = 1 << 20
 # Every instance takes one MiB at its start, and as much more as its largest batch needs.
 _MEMORY = 16 * _MIB
@@ -44,8 +44,8 @@ def check_machine() -> None:
         )
     if not _PYTHONS[0] <= sys.version_info[:2] <= _PYTHONS[1]:
         raise ServerStartError(
-            f"the embedded Triton server runs models with Python 3.10 to 3.12, this is {platform.python_version()}: "
-            "make an environment with one of those"
+            f"the embedded Triton server runs models with Python 3.11 or 3.12, this is {platform.python_version()}: "
+            "make an environment with one of them"
         )
     if libpython_folder() is None:
         raise ServerStartError(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from framesift.export.bundle.text import cleaning
 from framesift.export.bundle.errors import (
     DeadlineExceeded,
     InvalidQuery,
@@ -20,6 +19,7 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
+from framesift.export.bundle.text import cleaning
 from framesift.serving.client import wire
 from framesift.serving.client.patience import waits
 from framesift.serving.client.results import VideoRecord
