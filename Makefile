@@ -57,6 +57,7 @@ style: $(INSTALLED)
 types: $(INSTALLED)
 	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
 	$(BIN)/mypy -p framesift
+	$(BIN)/mypy docs/render.py
 	$(BIN)/framesift repository render --check
 	$(BIN)/framesift bench report --check
 
@@ -69,9 +70,10 @@ format: $(INSTALLED) ## Rewrite the code in the project's style
 bench: $(INSTALLED) ## Run the benchmarks
 	$(BIN)/pytest bench --benchmark-columns=min,median,stddev,rounds --benchmark-group-by=group
 
-.PHONY: tables
-tables: $(INSTALLED) ## Put the committed results into the README
-	$(BIN)/framesift bench report --readme
+.PHONY: docs
+docs: $(INSTALLED) ## Write what the documents take from commands and committed results
+	$(BIN)/framesift bench report --docs
+	$(BIN)/python docs/render.py
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now

@@ -1,1 +1,1 @@
-"""Committed results as a page, as pictures, and as the README's tables."""
+"""Committed results as a page, as pictures, and as the documentation's tables."""

@@ -10,6 +10,8 @@ from ..rows import OWN, RESULTS
 
 _ROOT = Path(__file__).parents[2]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+# Lines of a document that a failed check names.
+_SHOWN = 10
 
 
 @click.command("report", short_help="A page of all results.")
@@ -19,9 +21,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     help="Folder of the rows. [default: bench-results, or else framesift's own of a checkout]",
 )
 @click.option("--out", default="work/report", show_default=True, type=_FOLDER, help="Folder of the page and pictures.")
-@click.option("--readme", is_flag=True, help="Write the tables of framesift's own README instead.")
-@click.option("--check", is_flag=True, help="Fail if the README's tables are not those of the rows; write nothing.")
-def report_command(results: Path | None, out: Path, readme: bool, check: bool) -> None:
+@click.option("--docs", is_flag=True, help="Write the tables of framesift's own documentation instead.")
+@click.option("--check", is_flag=True, help="Fail where a table is not that of the rows; write nothing.")
+def report_command(results: Path | None, out: Path, docs: bool, check: bool) -> None:
     """Draw the newest results of every kind: one HTML page, and a PNG of each picture.
 
     Results are what the other commands leave in the folder that their --results names. Where there are none of a kind,
@@ -32,8 +34,8 @@ def report_command(results: Path | None, out: Path, readme: bool, check: bool) -
       framesift bench report
       framesift bench report --results bench-results --out report
     """
-    if readme or check:
-        _readme(results or RESULTS, check)
+    if docs or check:
+        _documents(results or RESULTS, check)
         return
     folder = results or (OWN if OWN.is_dir() or not RESULTS.is_dir() else RESULTS)
     from .page import page, pictures
@@ -53,19 +55,21 @@ def report_command(results: Path | None, out: Path, readme: bool, check: bool) -
     click.echo(out / "index.html")
 
 
-def _readme(results: Path, check: bool) -> None:
-    from .readme import filled
+def _documents(results: Path, check: bool) -> None:
+    from .documents import filled
 
-    path = _ROOT / "README.md"
-    if not path.is_file():
-        raise click.ClickException("the README's tables are made in a checkout of framesift: there is no README here")
-    found = path.read_text(encoding="utf-8")
-    wanted = filled(found, results)
-    if not check:
-        path.write_text(wanted, encoding="utf-8")
-    elif found != wanted:
-        lines = [line for line in wanted.splitlines() if line not in set(found.splitlines())]
-        shown = "\n".join(f"  {line}" for line in lines[:10])
+    if not (_ROOT / "README.md").is_file():
+        raise click.ClickException("the documentation's tables are made in a checkout of framesift: this is none")
+    lacking: list[str] = []
+    for path, wanted in filled(_ROOT, results).items():
+        found = path.read_text(encoding="utf-8")
+        if not check:
+            path.write_text(wanted, encoding="utf-8")
+        elif found != wanted:
+            there = set(found.splitlines())
+            lines = [line for line in wanted.splitlines() if line not in there][:_SHOWN]
+            lacking += [f"  {path.relative_to(_ROOT)}", *(f"    {line}" for line in lines)]
+    if lacking:
         raise click.ClickException(
-            f"README.md does not show the newest results; run `framesift bench report --readme`. It lacks:\n{shown}"
+            "\n".join(["the documentation is not that of the results; run `make docs`. It lacks:", *lacking])
         )

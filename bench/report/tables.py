@@ -1,4 +1,4 @@
-"""The tables of the report and of the README: lines of cells, the first of them the head."""
+"""The tables of the report and of the documentation: lines of cells, the first of them the head."""
 
 from __future__ import annotations
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -18,11 +15,6 @@ from framesift.__main__ import main
 from framesift.export.evaluation.names import RULE_NAMES, TABLE_NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-CONSOLE = [
-    line.removeprefix("$ ")
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.splitlines()
-]
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -97,13 +89,6 @@ def test_torch_is_needed_where_its_sort_decides_alone(rule: str, ties: bool, cod
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == code, run.stderr
     assert ("pip install 'framesift[export]'" in run.stderr) == bool(code)
-
-
-@pytest.mark.parametrize("line", CONSOLE)
-def test_the_pages_commands_parse(line: str) -> None:
-    framesift, name, *words = shlex.split(line)
-    assert framesift == "framesift"
-    main.commands[name].make_context(name, words, parent=click.Context(main))
 
 
 def test_the_page_describes_every_rule_table_and_option() -> None:

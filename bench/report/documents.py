@@ -1,7 +1,8 @@
-"""The README with the committed results in their places."""
+"""framesift's own documents with the committed results in their places."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from ..rows import read
 from . import tables
 from .figures import Rows
+from .headline import headline
 from .page import results as page_results
 from .tables import Tabling, machine, markdown
 
-# The README's places and the report's tables; and the kind of their rows, where it isn't the place's name.
+# The documents' places and the report's tables; and the kind of their rows, where it isn't the place's name.
 SERVED: dict[str, Tabling] = {
     "against": tables.against,
     "waterfall": tables.waterfall,
@@ -22,6 +24,9 @@ SERVED: dict[str, Tabling] = {
     "storages": tables.storages,
 }
 _KINDS = {"waterfall": "stages", "compute": "load"}
+
+DOCUMENTS = ("README.md", "docs/ablations.md", "docs/benchmarks.md")
+_PLACE = re.compile(r"^<!-- ([a-z0-9-]+) -->\n(.*?)^<!-- /\1 -->", re.MULTILINE | re.DOTALL)
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -76,12 +81,13 @@ def served(kind: str, table_of: Tabling, rows: Rows) -> str:
     return f"{markdown(lines)}\n\n{machine(rows[_KINDS.get(kind, kind)])}"
 
 
-def filled(readme: str, results: Path) -> str:
-    """The README with every marked place filled from ``results``."""
+def places(results: Path) -> dict[str, str]:
+    """The Markdown of every place that the documents have for results, by its name."""
     rows = [row for row in read("cpu", results) if "8 bits" not in row["group"]]
     exact = [row for row in rows if "videos" in row["group"]]
     of_page = page_results(results)
-    texts = {
+    return {
+        "headline": headline(results),
         "exact-scoring": table(exact),
         "text-length": table([row for row in rows if row not in exact]),
         "int8": table(read("int8", results)),
@@ -90,11 +96,27 @@ def filled(readme: str, results: Path) -> str:
         "ablation": (results / "ablation" / "ablation.md").read_text(encoding="utf-8").strip(),
         "demo": "```text\n" + (results / "demo.txt").read_text(encoding="utf-8").strip() + "\n```",
     }
-    for name, text in texts.items():
-        before, after = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        head, opened, rest = readme.partition(before)
-        _, closed, tail = rest.partition(after)
-        if not (opened and closed):
-            raise ValueError(f"README.md has no place for {name}")
-        readme = head + before + text + "\n" + after + tail
-    return readme
+
+
+def filled(root: Path, results: Path) -> dict[Path, str]:
+    """The text of every document in the checkout ``root``, each place filled from ``results``.
+
+    Raises:
+        ValueError: a result has no place, or a place has no result.
+    """
+    texts = places(results)
+    unused = set(texts)
+    documents = {}
+    for path in (root / name for name in DOCUMENTS):
+        parts = _PLACE.split(path.read_text(encoding="utf-8"))
+        # Text, a place's name, what stands there, text, ...
+        for at in range(1, len(parts) - 1, 3):
+            name = parts[at]
+            if name not in texts:
+                raise ValueError(f"{path} has a place for {name}, which no result fills")
+            parts[at : at + 2] = [f"<!-- {name} -->\n", f"{texts[name]}\n<!-- /{name} -->"]
+            unused.discard(name)
+        documents[path] = "".join(parts)
+    if unused:
+        raise ValueError(f"no document has a place for {', '.join(sorted(unused))}")
+    return documents
