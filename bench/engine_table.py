@@ -25,7 +25,6 @@ from ..export.bundle.engines.flavours import RTX
 from ..export.bundle.engines.profiles import default_limits, profile
 from ..export.bundle.errors import FramesiftError
 from ..export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from ..export.bundle.models import SHORTLIST
 from ..export.bundle.ports import GRAPHS
 from ..export.bundle.store import Bundle, seal, staged
 from ..export.checkpoint import fingerprint, load
@@ -75,7 +74,6 @@ def described(system: System) -> Manifest:
         frames=FrameProfile(count=system.frames),
         tokenizer=TokenizerProfile(context_length=system.words, buckets=(*shorter, system.words)),
         graphs=ports(system),
-        config={"shortlist": SHORTLIST},
     )
 
 

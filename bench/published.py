@@ -9,10 +9,9 @@ from torch import Tensor
 
 from ..export.bundle.manifest import Manifest
 from ..export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, TEXT_EMBEDDING
-from ..export.bundle.scorers import CROSS_ENCODER
+from ..export.bundle.scorers import shortlist_size
 from ..export.systems.contract import System
 from ..export.systems.factorised import Factorised
-from ..serving.search.shortlist import shortlist_size
 
 # Videos scored at a time: intermediate results stay within the caches of most processors.
 BLOCK = 1000
@@ -28,7 +27,7 @@ class Published:
 
     def __init__(self, system: System, manifest: Manifest) -> None:
         self.system = system
-        self._shortlist = shortlist_size(manifest) if manifest.scorer == CROSS_ENCODER else None
+        self._shortlist = shortlist_size(manifest)
 
     @property
     def shortlisted(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from . import parity
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import FrameProfile, Manifest
-from .bundle.models import SHORTLIST
+from .bundle.scorers import SCORERS
 from .bundle.store import Bundle, seal, staged
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .graphs import ports, with_pixels
@@ -82,7 +82,7 @@ def build_bundle(
         options: what the checkpoint doesn't tell, by the system's names: frames, top_k, heads and others.
         system: one of ``recognise.SYSTEMS``.
         sampler, resize: by name, where they shall not be the authors'.
-        shortlist: how many videos a cross-encoder re-ranks, ``SHORTLIST`` if None; other systems score every video.
+        shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.
         report: called with a line for every step.
 
     Raises:
@@ -101,7 +101,8 @@ def build_bundle(
         resize=resize or authors.resize,
     )
     report(loaded.recognised.describe(loaded.options, profile))
-    if shortlist is not None and model.scorer != "cross_encoder":
+    usual = SCORERS[model.scorer].shortlist
+    if shortlist is not None and usual is None:
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
     frames = _frames(profile)
     with_pixels(model, frames.dtype)
@@ -123,8 +124,8 @@ def build_bundle(
         write_graphs(model, folder)
         config = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
         config |= loaded.options
-        if model.scorer == "cross_encoder":
-            config["shortlist"] = shortlist or SHORTLIST
+        if usual is not None:
+            config["shortlist"] = shortlist or usual
         chosen = {"sampler": frames.sampler, "resize": frames.resize}
         manifest = Manifest(
             system=model.name,

@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .bundle.ports import ATTENTION, FRAME_MASK, SCORER
+from .bundle.scorers import SCORERS
 from .bundle.spec import TensorSpec
 from .graphs import random_mask, random_token_ids, random_video_inputs
 from .parity_rows import Row, row
 from .systems.contract import System
 from .systems.factorised import Factorised
-
-# Queries and videos. A cross-encoder runs a transformer for every pair.
-_SIZE = (33, 129)
-_CROSS_SIZE = (5, 41)
 
 
 @torch.no_grad()
@@ -28,7 +25,7 @@ def compare_scorer(system: System, session: ort.InferenceSession, generator: tor
     """Records made in float64, scored by the graph in float32, against ``system`` in float64."""
     if isinstance(system, Factorised):
         return _topk(system, session, generator)
-    queries, videos = _CROSS_SIZE if system.scorer == "cross_encoder" else _SIZE
+    queries, videos = SCORERS[system.scorer].compared
     text = system.encode_text(random_token_ids(system, 4, system.words, generator))
     video = system.encode_video(*(_wide(x) for x in random_video_inputs(system, 3, generator)))
     text = _more(system.text_record, text, queries, generator)
@@ -42,7 +39,7 @@ def compare_scorer(system: System, session: ort.InferenceSession, generator: tor
 
 def _topk(system: Factorised, session: ort.InferenceSession, generator: torch.Generator) -> Row:
     """The reference is the published formula, not its factorised form."""
-    queries, videos = _SIZE
+    queries, videos = SCORERS[system.scorer].compared
     width, frames_each = system.shape.width, system.frames
     scene = torch.randn(videos, 1, width, generator=generator)
     frames = (scene + 0.5 * torch.randn(videos, frames_each, width, generator=generator)).double()

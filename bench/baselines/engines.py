@@ -9,6 +9,7 @@ from typing import Any
 import onnxruntime as ort
 
 from ...export.bundle.ports import SCORER, TEXT_ENCODER
+from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import Bundle
 from ...export.bundle.text.clip_bpe import Tokenizer
 from ...serving.gallery.store import Gallery
@@ -28,7 +29,7 @@ class Engines:
         self._session = text_session(material.bundle)
         self._ranker, read = ranker_of(manifest, material.bundle.graph(SCORER))
         with Gallery.open(material.gallery, manifest, create=False) as gallery:
-            self.view: View = Snapshot(gallery.reader(), read).view
+            self.view: View = Snapshot(gallery.reader(), read, scorer_of(manifest).lanes).view
 
     def search(self, texts: Sequence[str], top: int) -> list[Ranked]:
         """The ``top`` best videos of each text, in one pass over the gallery."""

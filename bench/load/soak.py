@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ...export.bundle.scorers import ScorerCard
 from ...serving.gallery.compaction import RETAIN
-from ...serving.repository.plan import TEXTS_UNDER_WAY
 from .clients import Clients, soon, together
 from .measure import figures, kept_up, refused_at_first, timeline
 from .memory import MemorySampler, growth
@@ -21,7 +21,7 @@ SCENARIO = "soak"
 SEARCHES, VIDEOS = 0.5, 0.05
 _FULL_S = 5.0
 _AT_ONCE = {"search": (4, 8, 16), "index": (2,)}
-_FULL = 2 * TEXTS_UNDER_WAY
+_FULL = 2 * ScorerCard.texts_in_flight
 
 
 def soak(

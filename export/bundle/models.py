@@ -4,5 +4,3 @@ from __future__ import annotations
 
 VIDEO_BATCH = 8
 TEXT_BATCH = 64
-# How many videos a cross-encoder re-ranks, of those that the mean vector put first.
-SHORTLIST = 100

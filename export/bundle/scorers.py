@@ -1,10 +1,11 @@
-"""The scorers that are served, and what their graphs hold in memory, so that no call takes more than it may.
+"""One card per scorer: all that a search, an engine or a comparison has to know before it calls one.
 
-The constants were measured with ONNX Runtime on the exported formulas at D = 512, F = 12 and W = 32, from the growth of
-the process over 1 and 32 texts against 2,000 videos; they are rounded up. Time on two cores, 1 and 32 texts:
+What a graph holds in memory was measured with ONNX Runtime on the exported formulas at D = 512, F = 12 and W = 32, from
+the growth of the process over 1 and 32 texts against 2,000 videos; the cards round it up. Time on two cores, 1 and 32
+texts:
 
 ===============  ================  ===============  ========
-formula          floats a pair     measured         seconds
+scorer           floats a pair     measured         seconds
 ===============  ================  ===============  ========
 dot              2                 2                0.0002, 0.0013
 frame_softmax    4 F               3.4 F            0.04, 0.08
@@ -21,30 +22,125 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy.typing as npt
 
+from ...kernels.topk_attention.layout import LANES
 from .errors import BundleError
 from .manifest import Manifest
-from .ports import SCORER, TEXT_ENCODER
-
-TOPK_ATTENTION = "topk_attention"
-CROSS_ENCODER = "cross_encoder"
+from .models import TEXT_BATCH
+from .ports import GRAM_TABLE, SCORER, TEXT_ENCODER
 
 # What one call of a scorer may hold, in bytes.
 BLOCK_BYTES = 128 << 20
 
 _COPIES = 3
-# By the sizes F, W and D.
-_FLOATS: Mapping[str, Callable[[int, int, int], int]] = {
-    "dot": lambda f, w, d: 2,
-    "frame_softmax": lambda f, w, d: 4 * f,
-    TOPK_ATTENTION: lambda f, w, d: 11 * f,
-    "multi_grained": lambda f, w, d: 5 * f * w,
-    "token_frame": lambda f, w, d: 7 * f * w,
-    CROSS_ENCODER: lambda f, w, d: 26 * (1 + f) * d,
+
+# Every video by the exported graph; a short list by it; every video by a scan of the scorer's own.
+Search = Literal["graph", "shortlist", "topk_attention"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """F frames of a video, W word positions of a text (1 where its record holds nothing a word), D numbers a vector."""
+
+    frames: int
+    words: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ScorerCard:
+    """What sets a scorer apart from the others. ``name`` is its folder in ``kernels/``, and what manifests call it.
+
+    Attributes:
+        pair_floats: that its graph holds for every pair.
+        operations: of the matrix products that score one pair, as a formula of F, W and D, and of L layers.
+        attends: whether it weighs the frames, and tells how much each of them counted.
+        selects: whether it keeps some frames and drops the others: which, rounding may turn where two are nearly equal.
+        fixed_length: whether every token position takes part, so that a text must have exactly as many as the model.
+        search: which ranker finds with it, see ``serving/search/rankers.py``.
+        shortlist: how many videos of a text it orders, of those that the mean vector put first, unless the export says
+            otherwise; None where it scores every video.
+        search_batch: texts of one search. With the longest list of hits they shall take ten seconds at most.
+        texts_in_flight: texts of searches under way at once. Fewer leave the later steps without work now and then;
+            more only wait: three times the load that can be answered takes accepted searches to about twice their p99
+            at 80 % of it.
+        engine_texts, engine_videos: the most of one call of its engine, which sets memory aside for that call; where
+            there is a short list, its videos are the most.
+        compared: texts and videos by which a graph is compared with the eager formula.
+        calibrated: texts and videos by whose scores a lower precision is judged; None for all there are.
+        lanes: of the record tensors [n] whose rows lie side by side in memory, how many do.
+    """
+
+    name: str
+    pair_floats: Callable[[Sizes], int]
+    operations: str
+    attends: bool = False
+    selects: bool = False
+    fixed_length: bool = False
+    search: Search = "graph"
+    shortlist: int | None = None
+    search_batch: int = 32
+    texts_in_flight: int = 48
+    # 64 texts against 512 videos hold 350 MB at most, in the heaviest formula but a cross-encoder's.
+    engine_texts: int = TEXT_BATCH
+    engine_videos: int = 512
+    compared: tuple[int, int] = (33, 129)
+    calibrated: int | None = None
+    lanes: Mapping[str, int] = field(default_factory=dict)
+
+
+DOT = ScorerCard("dot", lambda _: 2, "2*D")
+FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True)
+TOPK_ATTENTION = ScorerCard(
+    "topk_attention",
+    lambda s: 11 * s.frames,
+    "4*F*D + 6*F**2 + 6*F",
+    attends=True,
+    selects=True,
+    search="topk_attention",
+    lanes={GRAM_TABLE: LANES},
+)
+MULTI_GRAINED = ScorerCard(
+    "multi_grained",
+    lambda s: 5 * s.frames * s.words,
+    "2*(W*F*D + W*D + F*D + D) + 2*(F*W**2 + W*F**2 + 2*W**2 + 2*F**2)",
+    fixed_length=True,
+)
+TOKEN_FRAME = ScorerCard("token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True)
+# A transformer runs for every pair: milliseconds, and 0.7 MB at the sizes above.
+CROSS_ENCODER = ScorerCard(
+    "cross_encoder",
+    lambda s: 26 * (1 + s.frames) * s.width,
+    "24*D**2*(1 + F)*L + 4*(1 + F)**2*D*L + 2*D**2 + 2*D",
+    search="shortlist",
+    shortlist=100,
+    search_batch=4,
+    texts_in_flight=8,
+    engine_texts=4,
+    compared=(5, 41),
+    calibrated=24,
+)
+SCORERS: Mapping[str, ScorerCard] = {
+    card.name: card for card in (DOT, FRAME_SOFTMAX, TOPK_ATTENTION, MULTI_GRAINED, TOKEN_FRAME, CROSS_ENCODER)
 }
+
+
+def scorer_of(manifest: Manifest) -> ScorerCard:
+    """The card of a bundle's scorer.
+
+    Raises:
+        BundleError: a scorer that is not known.
+    """
+    if manifest.scorer not in SCORERS:
+        raise BundleError(
+            f"the bundle is scored by {manifest.scorer}, which this framesift does not know; it knows "
+            f"{', '.join(sorted(SCORERS))}"
+        )
+    return SCORERS[manifest.scorer]
 
 
 def pair_floats(manifest: Manifest) -> int:
@@ -53,12 +149,25 @@ def pair_floats(manifest: Manifest) -> int:
     Raises:
         BundleError: a scorer that is not known.
     """
-    if manifest.scorer not in _FLOATS:
-        raise BundleError(
-            f"the bundle is scored by {manifest.scorer}, which this framesift does not know; it knows "
-            f"{', '.join(sorted(_FLOATS))}"
-        )
-    return _FLOATS[manifest.scorer](manifest.frames.count, _words(manifest), manifest.embed_dim)
+    return scorer_of(manifest).pair_floats(Sizes(manifest.frames.count, _words(manifest), manifest.embed_dim))
+
+
+def shortlist_size(manifest: Manifest) -> int | None:
+    """How many videos a text's short list holds: the manifest's ``shortlist``, the card's where it names none.
+
+    Returns:
+        None where the scorer scores every video.
+
+    Raises:
+        BundleError: not a number of videos, or a scorer that is not known.
+    """
+    usual = scorer_of(manifest).shortlist
+    if usual is None:
+        return None
+    size = manifest.config.get("shortlist", usual)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise BundleError(f"the bundle's shortlist is {size!r}, it must be a number of videos")
+    return size
 
 
 def block_rows(records: Mapping[str, npt.NDArray[Any]], queries: int, floats: int, block_bytes: int) -> int:

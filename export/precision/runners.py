@@ -14,6 +14,7 @@ from onnx import ModelProto
 
 from ..bundle.manifest import Manifest
 from ..bundle.ports import GRAPHS, SCORER, SCORES, TEXT_ENCODER, VIDEO_ENCODER
+from ..bundle.scorers import scorer_of
 from .calibration import CalibrationSet, Feeds
 from .rehearsal import rehearsed, rehearsed_tf32
 
@@ -21,8 +22,6 @@ Arrays = dict[str, NDArray[Any]]
 Runner = Callable[[Feeds], Arrays]
 
 _QUERIES, _VIDEOS = 32, 64
-# A cross-encoder runs a transformer for every pair.
-_CROSS = 24
 
 
 def graph_runner(graph: Path | ModelProto, *, optimise: bool = True) -> Runner:
@@ -54,10 +53,10 @@ def records(runners: Mapping[str, Runner], inputs: CalibrationSet) -> tuple[Arra
 
 
 def scores(manifest: Manifest, scorer: Runner, text: Arrays, video: Arrays) -> NDArray[np.float32]:
-    """Scores [Q, V] of all pairs of two records; of a cross-encoder only those of the first 24 of either."""
+    """Scores [Q, V] of all pairs of two records; of a scorer that is slow only those of the first of either."""
     names = [port.name for port in manifest.graphs[SCORER].inputs]
-    if manifest.scorer == "cross_encoder":
-        text, video = _part(text, slice(_CROSS)), _part(video, slice(_CROSS))
+    part = slice(scorer_of(manifest).calibrated)
+    text, video = _part(text, part), _part(video, part)
     rows = []
     for q in _blocks(text, _QUERIES):
         row = []

@@ -15,8 +15,9 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..lanes import read_rows
 from . import native, portable
-from .layout import LANES, HeadShape, pack_tables, unpack_tables
+from .layout import LANES, HeadShape, pack_tables
 from .records import Floats, GalleryVectors, TextVectors, check_fit
 
 Implementation = Literal["auto", "native", "numpy"]
@@ -134,7 +135,7 @@ def rescore(
     for q, own in enumerate(rows):
         one = text.only(q)
         mean = None if gallery.mean is None else gallery.mean[own]
-        part = GalleryVectors(gallery.frames[own], pack_tables(unpack_tables(gallery.tables, own)), mean)
+        part = GalleryVectors(gallery.frames[own], pack_tables(read_rows(gallery.tables, own)), mean)
         scores[q] = score(one, part, shape, threads=1, impl=impl)[0]
     return merge([(scores, rows)], n)
 

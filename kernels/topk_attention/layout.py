@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import lanes
+
 # Videos whose tables lie side by side.
 LANES = 16
 # Below the square of any norm that float32 can tell from zero; csrc/epilogue.h and epilogue.py say the same.
@@ -78,27 +80,11 @@ def upper_triangle(entries: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
 
 def blocks(videos: int) -> int:
     """How many blocks of tables hold ``videos`` videos."""
-    return -(-videos // LANES)
+    return lanes.blocks(videos, LANES)
 
 
 def pack_tables(tables: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Tables [V, R] as float32 blocks [ceil(V / 16), R, 16]; lanes beyond V are zero."""
     packed = np.zeros((blocks(len(tables)), tables.shape[1], LANES), np.float32)
-    write_tables(packed, 0, tables)
+    lanes.write_rows(packed, 0, tables)
     return packed
-
-
-def write_tables(packed: npt.NDArray[np.float32], start: int, tables: npt.NDArray[Any]) -> None:
-    """Put tables [n, R] into ``packed`` as the videos ``start`` to ``start + n``; no other lane is touched."""
-    done = 0
-    while done < len(tables):
-        block, lane = divmod(start + done, LANES)
-        take = min(LANES - lane, len(tables) - done)
-        packed[block, :, lane : lane + take] = tables[done : done + take].T
-        done += take
-
-
-def unpack_tables(packed: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-    """The tables [n, R] of the videos ``rows`` [n] in ``packed``."""
-    block, lane = np.divmod(rows, LANES)
-    return packed[block, :, lane]

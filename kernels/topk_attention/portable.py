@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from .layout import TINY, HeadShape, unpack_tables, upper_triangle
+from ..lanes import read_rows
+from .layout import TINY, HeadShape, upper_triangle
 from .records import Floats, GalleryVectors, TextVectors
 
 # Products of one block: two for each frame, video and query.
@@ -51,7 +52,7 @@ def _dense(gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape
     """Frame vectors [n, S, F, D] of the videos ``rows``, whatever they are stored in."""
     frames = gallery.frames[rows].astype(np.float32)
     if gallery.mean is not None:
-        sizes = unpack_tables(gallery.tables, rows)[:, shape.rows :]
+        sizes = read_rows(gallery.tables, rows)[:, shape.rows :]
         split = frames.reshape(*frames.shape[:3], shape.heads, -1)
         split *= sizes.reshape(-1, shape.streams, shape.heads, shape.frames, 1).swapaxes(2, 3)
         frames[:, -1] += gallery.mean[rows].astype(np.float32)[:, None]
@@ -65,7 +66,7 @@ def _weights(text: TextVectors, keys: Floats, shape: HeadShape) -> Floats:
 
 def _block(text: TextVectors, gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape) -> Floats:
     """Scores [Q, n] of the videos ``rows``."""
-    frames, tables = _dense(gallery, rows, shape), unpack_tables(gallery.tables, rows)
+    frames, tables = _dense(gallery, rows, shape), read_rows(gallery.tables, rows)
     weights = _weights(text, frames[:, 0], shape)
     pooled = np.einsum("qvn,qvn->qv", weights, _products(text.readout, _heads(frames[:, -1], shape), shape))
     i, j, _ = upper_triangle(shape.entries)

@@ -24,6 +24,7 @@ from ...export.bundle.ports import (
     TOP,
     VERSION,
 )
+from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import MANIFEST
 from ..gallery.environment import open_gallery
 from ..search.rankers import ranker_of
@@ -52,7 +53,7 @@ class GallerySearch(Backend):
         manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
-        self.snapshot = Snapshot(open_gallery(manifest).reader(), read)
+        self.snapshot = Snapshot(open_gallery(manifest).reader(), read, scorer_of(manifest).lanes)
         self.snapshot.start()
 
     def initialize(self, args: Mapping[str, str]) -> None:

@@ -113,6 +113,7 @@ def _copy_package(target: Path) -> None:
     for package in _SERVED_PACKAGES:
         sources.extend(sorted((root / package).rglob("*.py")))
     sources.extend(sorted((root / _SCORER_PACKAGE).glob("*.py")))
+    sources.extend(sorted((root / "kernels").glob("*.py")))
     sources.extend(root / "serving/repository" / f"{name}.py" for name in ("__init__", "engine_check"))
     # The compiled scorer runs under any Python; where it was not built, numpy scores.
     sources.extend(sorted((root / _SCORER_PACKAGE).glob("_scan_*.so")))

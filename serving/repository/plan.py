@@ -36,7 +36,7 @@ from ...export.bundle.ports import (
     VIDEO,
     VIDEO_ENCODER,
 )
-from ...export.bundle.scorers import CROSS_ENCODER, pair_floats
+from ...export.bundle.scorers import pair_floats, scorer_of
 from ...export.bundle.spec import GraphPorts, TensorSpec
 from ..backends.admission import UNDER_WAY
 from ..backends.base import NICE
@@ -52,9 +52,6 @@ GALLERY_LOOKUP = "gallery_lookup"
 MAX_PAIRS = 1 << 16
 SCORER_BYTES = 512 << 20
 MAX_ROWS = "framesift.max_rows"
-# Texts of searches under way at once. Fewer leave the later steps without work now and then; more only wait: three
-# times the load that can be answered takes accepted searches to about twice their p99 at 80 % of it.
-TEXTS_UNDER_WAY = 48
 
 ENCODE_VIDEO = "encode_video"
 ENCODE_FRAMES = "encode_frames"
@@ -182,7 +179,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     noisy = any(port.name == NOISE for port in video.inputs)
     query = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
     words = b"a warm-up query"
-    slow = manifest.scorer == CROSS_ENCODER
+    card = scorer_of(manifest)
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
     clips = Batching(max_queue=16, timeout_s=60)
     # Who indexes waits for hours, who searches for milliseconds.
@@ -218,7 +215,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             (*_unbatched(text.inputs), _TICKET),
             body="TokenizerBackend",
             batching=replace(texts, ragged=True),
-            parameters={UNDER_WAY: str(8 if slow else TEXTS_UNDER_WAY)},
+            parameters={UNDER_WAY: str(card.texts_in_flight)},
             warmup=Warmup(
                 {"text bytes": len(words)},
                 {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
@@ -252,8 +249,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             GALLERY_SEARCH,
-            # A cross-encoder takes milliseconds a pair: four texts with the longest list of hits take ten seconds.
-            4 if slow else 32,
+            card.search_batch,
             (*text_record, _TOP, _TICKET),
             hits,
             body="GallerySearch",

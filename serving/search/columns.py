@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...kernels.topk_attention.layout import LANES, blocks, unpack_tables, write_tables
+from ...kernels.lanes import blocks, read_rows, write_rows
 
 _GROWTH = 1.5
 _SMALLEST = 64
@@ -24,30 +24,31 @@ _HUGE_PAGE = 2 << 20
 class Columns:
     """Named arrays [capacity, ...] of one length, filled from the front.
 
-    Those named in ``across`` hold vectors [n] and lie as the scorer reads its tables: 16 rows side by side, [blocks,
-    n, 16].
-
     Rows that have been written never change, so ``views`` taken before stay true while rows are added behind
     them.
+
+    Args:
+        shapes, dtypes: of one row, by name.
+        lanes: of the arrays whose rows, vectors [n], lie side by side: how many do, see ``kernels/lanes.py``.
     """
 
     def __init__(
         self,
         shapes: Mapping[str, tuple[int, ...]],
         dtypes: Mapping[str, npt.DTypeLike],
-        across: Collection[str] = (),
+        lanes: Mapping[str, int] | None = None,
     ) -> None:
         self.rows = 0
-        self._across = frozenset(across)
+        self._lanes = lanes or {}
         self._arrays: dict[str, npt.NDArray[Any]] = {
-            name: np.empty((0, *shape, LANES) if name in self._across else (0, *shape), dtypes[name])
+            name: np.empty((0, *shape, self._lanes[name]) if name in self._lanes else (0, *shape), dtypes[name])
             for name, shape in shapes.items()
         }
 
     def reserve(self, rows: int) -> None:
         """Make room for ``rows`` rows in all; what has to move is moved once."""
         for name, array in self._arrays.items():
-            units, used = (blocks(n) if name in self._across else n for n in (rows, self.rows))
+            units, used = self._units(name, rows), self._units(name, self.rows)
             if units > len(array):
                 capacity = max(units, int(len(array) * _GROWTH), _SMALLEST)
                 grown = _pages((capacity, *array.shape[1:]), array.dtype)
@@ -59,8 +60,8 @@ class Columns:
         count = len(next(iter(values.values())))
         self.reserve(self.rows + count)
         for name, array in self._arrays.items():
-            if name in self._across:
-                write_tables(array, self.rows, values[name])
+            if name in self._lanes:
+                write_rows(array, self.rows, values[name])
             else:
                 array[self.rows : self.rows + count] = values[name]
         self.rows += count
@@ -72,22 +73,22 @@ class Columns:
     def reorder(self, start: int, order: npt.NDArray[np.intp]) -> None:
         """Put the rows from ``start`` on, which nobody may have a view of, into another order."""
         for name, array in self._arrays.items():
-            if name in self._across:
-                write_tables(array, start, unpack_tables(array, start + order))
+            if name in self._lanes:
+                write_rows(array, start, read_rows(array, start + order))
             else:
                 array[start : self.rows] = array[start : self.rows][order]
 
     def kept(self, live: npt.NDArray[np.bool_], room: int) -> Columns:
         """New columns of the rows where ``live`` [rows] is true, with room for ``room`` rows in all."""
         rows = np.flatnonzero(live)
-        kept = Columns({}, {}, self._across)
+        kept = Columns({}, {}, self._lanes)
         kept._arrays = {name: np.empty((0, *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
         kept.reserve(max(room, len(rows)))
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
             for name, array in self._arrays.items():
-                if name in self._across:
-                    write_tables(kept._arrays[name], start, unpack_tables(array, piece))
+                if name in self._lanes:
+                    write_rows(kept._arrays[name], start, read_rows(array, piece))
                 else:
                     kept._arrays[name][start : start + len(piece)] = array[piece]
         kept.rows = len(rows)
@@ -95,13 +96,14 @@ class Columns:
 
     def views(self) -> dict[str, npt.NDArray[Any]]:
         """The filled part of every array, not copied and not writable."""
-        views = {
-            name: array[: blocks(self.rows) if name in self._across else self.rows]
-            for name, array in self._arrays.items()
-        }
+        views = {name: array[: self._units(name, self.rows)] for name, array in self._arrays.items()}
         for view in views.values():
             view.flags.writeable = False
         return views
+
+    def _units(self, name: str, rows: int) -> int:
+        """How much of an array ``rows`` rows take, along its first axis."""
+        return blocks(rows, self._lanes[name]) if name in self._lanes else rows
 
 
 def _pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, SCORER, VIDEO_ENCODER
-from ...export.bundle.scorers import CROSS_ENCODER, TOPK_ATTENTION, pair_floats
+from ...export.bundle.scorers import Search, pair_floats, scorer_of, shortlist_size
 from .onnx_scorer import OnnxScorer
 from .ranking import GraphRanker, Ranker
-from .shortlist import ShortlistRanker, shortlist_size
+from .shortlist import ShortlistRanker
 from .topk_ranking import TopKRanker
 
 _THREADS = 2
 
+Found = tuple[Ranker, list[str]]
 
-def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> tuple[Ranker, list[str]]:
+
+def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> Found:
     """The ranker of a bundle, and the record tensors that it reads.
-
-    One formula has an implementation of its own; the others run the bundle's graph.
 
     Args:
         scorer: the bundle's scorer graph, which is opened only where it is needed.
-        gpu: number of the GPU to search on, where the formula and the installed libraries can.
+        gpu: number of the GPU to search on, where the scorer and the installed libraries can.
 
     Raises:
         BundleError: a scorer that is not known, or a graph that can't be opened.
     """
-    kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
-    read = [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]
-    if manifest.scorer == TOPK_ATTENTION:
-        return _topk(manifest, gpu), read
-    floats, graph = pair_floats(manifest), OnnxScorer(scorer, _THREADS)
-    if manifest.scorer == CROSS_ENCODER:
-        return ShortlistRanker(graph, shortlist_size(manifest), floats), [*read, MEAN_EMBEDDING]
-    return GraphRanker(graph, floats), read
+    return _RANKERS[scorer_of(manifest).search](manifest, scorer, gpu)
 
 
-def _topk(manifest: Manifest, gpu: int | None) -> TopKRanker:
+def _graph(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
+    return GraphRanker(OnnxScorer(scorer, _THREADS), pair_floats(manifest)), _scored(manifest)
+
+
+def _shortlist(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
+    size = shortlist_size(manifest)
+    assert size is not None
+    ranker = ShortlistRanker(OnnxScorer(scorer, _THREADS), size, pair_floats(manifest))
+    return ranker, [*_scored(manifest), MEAN_EMBEDDING]
+
+
+def _topk(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
     if gpu is None or find_spec("torch") is None:
-        return TopKRanker(manifest)
+        return TopKRanker(manifest), _scored(manifest)
     from .device import on_gpu
 
-    return on_gpu(manifest, gpu)
+    return on_gpu(manifest, gpu), _scored(manifest)
+
+
+_RANKERS: Mapping[Search, Callable[[Manifest, Path, int | None], Found]] = {
+    "graph": _graph,
+    "shortlist": _shortlist,
+    "topk_attention": _topk,
+}
+
+
+def _scored(manifest: Manifest) -> list[str]:
+    """The record tensors that the scorer reads."""
+    kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
+    return [port.name for port in manifest.graphs[SCORER].inputs if port.name in kept]

@@ -42,7 +42,7 @@ class GraphRanker:
     """Ranks with any scorer: all texts in one pass over the gallery, a block of it at a time.
 
     Args:
-        pair_floats: what the scorer holds for every pair, see ``formulas``.
+        pair_floats: what the scorer holds for every pair, see ``scorers``.
         block_bytes: what one call of it may hold.
     """
 

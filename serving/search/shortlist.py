@@ -7,9 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.errors import BundleError
-from ...export.bundle.manifest import Manifest
-from ...export.bundle.models import SHORTLIST
 from ...export.bundle.ports import MEAN_EMBEDDING, TEXT_EMBEDDING
 from ...export.bundle.scorers import BLOCK_BYTES, block_rows
 from .onnx_scorer import Floats, Scorer, Tensors
@@ -28,7 +25,7 @@ class ShortlistRanker:
 
     Args:
         shortlist: videos for each text that the scorer reads.
-        pair_floats: what the scorer holds for every pair, see ``formulas``.
+        pair_floats: what the scorer holds for every pair, see ``scorers``.
         block_bytes: what one call of it may hold.
     """
 
@@ -64,15 +61,3 @@ class ShortlistRanker:
             scores[part] = self._scorer.score(text, records)[0][0]
         scores[np.isnan(scores)] = -np.inf
         return scores
-
-
-def shortlist_size(manifest: Manifest) -> int:
-    """How many videos a text's short list holds: the manifest's ``shortlist``, ``SHORTLIST`` where it names none.
-
-    Raises:
-        BundleError: not a number of videos.
-    """
-    size = manifest.config.get("shortlist", SHORTLIST)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise BundleError(f"the bundle's shortlist is {size!r}, it must be a number of videos")
-    return size

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import GRAM_TABLE, ID, TIMESTAMPS
+from ...export.bundle.ports import ID, TIMESTAMPS
 from ..gallery.layout import SEQUENCE, column
 from ..gallery.reader import Reader
 from .columns import Columns
@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 class View:
     """One state of the gallery; never changes. Rows are in the order in which they were indexed.
 
-    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, Gram tables [ceil(R / 16), n,
-    16] with 16 rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
+    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, or [ceil(R / L), n, L] where the
+    scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
     removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
     than R.
     """
@@ -57,8 +57,14 @@ class Snapshot:
     holds one keeps a consistent state.
     """
 
-    def __init__(self, reader: Reader, tensors: Sequence[str], poll_s: float = POLL_S) -> None:
-        """Load the gallery's tensors called ``tensors``.
+    def __init__(
+        self,
+        reader: Reader,
+        tensors: Sequence[str],
+        lanes: Mapping[str, int] | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """Load the gallery's tensors called ``tensors``; of those in ``lanes`` so many rows lie side by side.
 
         Raises:
             GalleryError: the gallery can't be read, or keeps no such tensor.
@@ -76,7 +82,7 @@ class Snapshot:
         }
         dtypes = {name: reader.layout.dtype(name) for name in tensors}
         dtypes |= {SEQUENCE: np.dtype(np.int64), TIMESTAMPS: np.dtype(np.float32)}
-        self._columns = Columns(self._shapes, dtypes, {GRAM_TABLE} & set(tensors))
+        self._columns = Columns(self._shapes, dtypes, lanes)
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._dead: list[int] = []

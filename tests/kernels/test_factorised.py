@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from framesift.kernels.lanes import read_rows, write_rows
 from framesift.kernels.topk_attention.factorised import FactorisedHead, score
-from framesift.kernels.topk_attention.layout import HeadShape, pack_tables, unpack_tables, write_tables
+from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 
 from .heads import random_head
 
@@ -60,12 +61,12 @@ def test_tables_come_back_from_their_blocks(videos: int) -> None:
     tables = np.random.default_rng(videos).standard_normal((videos, 7)).astype(np.float32)
     packed = pack_tables(tables)
     assert packed.shape == (-(-videos // 16), 7, 16)
-    np.testing.assert_array_equal(unpack_tables(packed, np.arange(videos)), tables)
+    np.testing.assert_array_equal(read_rows(packed, np.arange(videos)), tables)
     assert not packed[-1, :, (videos - 1) % 16 + 1 :].any()
     apart = np.full_like(packed, np.nan)
-    write_tables(apart, 0, tables[:5])
-    write_tables(apart, len(tables[:5]), tables[5:])
-    np.testing.assert_array_equal(unpack_tables(apart, np.arange(videos)), tables)
+    write_rows(apart, 0, tables[:5])
+    write_rows(apart, len(tables[:5]), tables[5:])
+    np.testing.assert_array_equal(read_rows(apart, np.arange(videos)), tables)
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from framesift.export.bundle.errors import InvalidQuery, ServerUnavailable
+from framesift.export.bundle.scorers import TOPK_ATTENTION
 from framesift.serving.backends.accounting import COMPUTE, PROCESS
 from framesift.serving.backends.admission import Out, Turnstile
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import SearchResult
 from framesift.serving.client.sync import Client
-from framesift.serving.repository.plan import TEXTS_UNDER_WAY
 from framesift.serving.server.processes import model_processes
 
 SECOND = 1_000_000_000
-LIMIT = TEXTS_UNDER_WAY
+LIMIT = TOPK_ATTENTION.texts_in_flight
 AT_ONCE = 8 * LIMIT
 SECONDS = 2.5
 STEPS = ("tokenizer", "text_encoder", "gallery_search")

@@ -9,6 +9,7 @@ from ..errors import EngineError, InvalidRequest
 from ..manifest import Manifest
 from ..models import TEXT_BATCH, VIDEO_BATCH
 from ..ports import VIDEO_ENCODER
+from ..scorers import scorer_of, shortlist_size
 
 Shape = tuple[int, ...]
 
@@ -27,7 +28,7 @@ class Limits:
     """The largest calls an engine takes.
 
     ``queries`` and ``videos`` bound one call of the scorer. Its memory is set aside for the largest call, so the
-    product matters: 64 texts against 512 videos hold 350 MB at most, in the heaviest formula but a cross-encoder's.
+    product matters.
     """
 
     video_batch: int = VIDEO_BATCH
@@ -42,10 +43,13 @@ class Limits:
 
 
 def default_limits(manifest: Manifest) -> Limits:
-    """The limits for a bundle: a cross-encoder, 0.7 MB a pair, gets four texts and the short list of each."""
-    if manifest.scorer == "cross_encoder":
-        return Limits(queries=4, videos=int(manifest.config["shortlist"]))
-    return Limits()
+    """The limits for a bundle, as its scorer's card has them.
+
+    Raises:
+        BundleError: a scorer that is not known.
+    """
+    card = scorer_of(manifest)
+    return Limits(queries=card.engine_texts, videos=shortlist_size(manifest) or card.engine_videos)
 
 
 def profile(graph: str, manifest: Manifest, limits: Limits) -> dict[str, Range]:

@@ -14,7 +14,7 @@ import pytest
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.kernels.topk_attention.layout import unpack_tables
+from framesift.kernels.lanes import read_rows
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.columns import Columns
@@ -201,7 +201,7 @@ def test_columns_keep_what_views_show_while_they_grow_and_reorder() -> None:
 
 def test_kept_columns_leave_out_rows_and_have_room() -> None:
     shapes = {"x": (2,), "tables": (5,)}
-    columns = Columns(shapes, {"x": np.float16, "tables": np.float32}, across={"tables"})
+    columns = Columns(shapes, {"x": np.float16, "tables": np.float32}, lanes={"tables": 16})
     rows = 3000
     values = {
         "x": np.arange(2 * rows, dtype=np.float16).reshape(rows, 2),
@@ -213,7 +213,7 @@ def test_kept_columns_leave_out_rows_and_have_room() -> None:
     kept = columns.kept(live, count + 100)
     before = kept.views()
     np.testing.assert_array_equal(before["x"], values["x"][live])
-    np.testing.assert_array_equal(unpack_tables(before["tables"], np.arange(count)), values["tables"][live])
+    np.testing.assert_array_equal(read_rows(before["tables"], np.arange(count)), values["tables"][live])
     kept.append({name: array[:100] for name, array in values.items()})
     # There was room, so what was there has not moved.
     assert all(np.shares_memory(before[name], array) for name, array in kept.views().items())

@@ -18,9 +18,9 @@ from framesift.export.bundle.ports import (
     TEXT_EMBEDDING,
     TEXT_ENCODER,
 )
-from framesift.export.bundle.scorers import block_rows, pair_floats
+from framesift.export.bundle.scorers import block_rows, pair_floats, shortlist_size
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
-from framesift.serving.search.shortlist import ShortlistRanker, shortlist_size
+from framesift.serving.search.shortlist import ShortlistRanker
 from framesift.serving.search.snapshot import View
 
 from ..toy_ports import toy_manifest

@@ -20,6 +20,7 @@ from framesift.export.bundle.ports import (
     READOUT_VECTOR,
     TEXT_SCALARS,
 )
+from framesift.export.bundle.scorers import scorer_of
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.serving.gallery.layout import GalleryRecord
@@ -69,7 +70,7 @@ def test_rankings_follow_the_gallery(
     given = {name: part.contiguous().numpy() for name, part in zip(TEXT, text, strict=True)}
     gallery = Gallery.open(folder, topk_manifest)
     ranker = make_ranker(topk_manifest)
-    snapshot = Snapshot(gallery.reader(), [FRAME_VECTORS, GRAM_TABLE])
+    snapshot = Snapshot(gallery.reader(), [FRAME_VECTORS, GRAM_TABLE], scorer_of(topk_manifest).lanes)
     present: dict[str, GalleryRecord] = {}
 
     def agree() -> None:
