@@ -17,8 +17,8 @@ import pytest
 
 from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.ports import TEXT_ENCODER, TOKEN_IDS
-from framesift.export.bundle.text.clip_bpe import Tokenizer
 from framesift.export.bundle.text.merges_file import clip_merges
+from framesift.export.bundle.text.tokenizers import load_tokenizer
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -59,7 +59,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
 def bench_text_encoder(
     length: int, batch: int, session: ort.InferenceSession, benchmark: Any, compared: Callable[..., None]
 ) -> None:
-    tokenizer = Tokenizer.load(clip_merges(), TokenizerProfile(buckets=LENGTHS))
+    tokenizer = load_tokenizer(TokenizerProfile(files=(clip_merges().name,), buckets=LENGTHS), clip_merges().parent)
     ids = tokenizer.encode([CAPTIONS[i % len(CAPTIONS)] for i in range(batch)])
     assert ids.shape == (batch, 16)
     padded = np.zeros((batch, length), np.int64)

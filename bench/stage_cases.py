@@ -18,7 +18,6 @@ from torch import nn
 from ..export.build import eager_system
 from ..export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ..export.bundle.store import Bundle
-from ..export.bundle.text.clip_bpe import Tokenizer
 from ..export.bundle.video.decode import decode
 from ..export.corpus.generate import write_corpus
 from ..export.graphs import graphs, random_video_inputs
@@ -89,8 +88,7 @@ class Stages:
 
     def __init__(self, bundle: Bundle, texts: Sequence[str], work: Path, wanted: Callable[[str], bool]) -> None:
         self.bundle, self.texts, self._work, self._wanted = bundle, list(texts), work, wanted
-        manifest = bundle.manifest
-        self.tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
+        self.tokenizer = bundle.tokenizer()
         self._narrow, self._wide = eager_system(bundle).eval(), eager_system(bundle).double().eval()
         self._modules: dict[tuple[str, str], Any] = {}
         self._gallery: tuple[int, Given] | None = None

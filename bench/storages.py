@@ -32,7 +32,6 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
 
     from ..export.build import eager_model, eager_system
     from ..export.bundle.ports import FRAME_EMBEDDINGS
-    from ..export.bundle.text.clip_bpe import Tokenizer
     from ..export.training.evaluate import encode_texts
     from ..kernels.topk_attention import cpu, quantise
     from ..kernels.topk_attention.factorised import FactorisedHead
@@ -41,9 +40,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     from .published import Published
 
     model = eager_model(material.bundle).eval()
-    profile = material.bundle.manifest.tokenizer
-    tokenizer = Tokenizer.load(material.bundle.file(profile.merges), profile)
-    texts = encode_texts(model, tokenizer, material.queries[:queries])
+    texts = encode_texts(model, material.bundle.tokenizer(), material.queries[:queries])
     frames = material.videos[FRAME_EMBEDDINGS]
     # The embeddings are rounded so that float16 holds them; another draw keeps what float16 would take from them.
     frames = frames * (1 + 2**-13 * torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)))

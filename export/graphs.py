@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .bundle.ports import ATTENTION, FRAMES, MASK, SCORER, SCORES, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
+from .bundle.ports import FRAMES, MASK, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
 from .bundle.spec import GraphPorts, TensorSpec
 from .systems.contract import System
 
@@ -62,18 +62,13 @@ def graphs(system: System) -> dict[str, nn.Module]:
 
 def ports(system: System) -> Mapping[str, GraphPorts]:
     """Inputs and outputs of every graph, by name."""
-    text, video = system.text_record, system.video_record
-    attention = TensorSpec(ATTENTION, "float32", ("queries", "videos", system.frames))
-    scores = TensorSpec(SCORES, "float32", ("queries", "videos"))
-    ids = TensorSpec(TOKEN_IDS, "int64", ("batch", system.words if system.whole_text else "length"))
-    return {
-        VIDEO_ENCODER: GraphPorts(_ports(system.video_inputs, "batch"), _ports(video, "batch")),
-        TEXT_ENCODER: GraphPorts((ids,), _ports(text, "batch")),
-        SCORER: GraphPorts(
-            (*_ports(_scored(text), "queries"), *_ports(_scored(video), "videos")),
-            (scores, attention) if system.attends else (scores,),
-        ),
-    }
+    return graph_ports(
+        system.video_inputs,
+        system.text_record,
+        system.video_record,
+        length=system.words if system.whole_text else None,
+        attends=system.attends,
+    )
 
 
 def random_token_ids(system: System, rows: int, length: int, generator: torch.Generator) -> Tensor:
@@ -126,7 +121,3 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
 
 def _scored(record: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
     return tuple(tensor for tensor in record if tensor.scored)
-
-
-def _ports(tensors: Iterable[TensorSpec], batch: str) -> tuple[TensorSpec, ...]:
-    return tuple(tensor.batched(batch) for tensor in tensors)

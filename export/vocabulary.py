@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .bundle.errors import CheckpointError
 from .bundle.manifest import TokenizerProfile
-from .bundle.text.clip_bpe import Tokenizer
 from .bundle.text.merges_file import clip_merges
+from .bundle.text.tokenizers import load_tokenizer
 from .checkpoint import Checkpoint
 
 # Shorter lengths of which the smallest that fits is taken, where the model allows it.
@@ -54,12 +54,12 @@ def tokenizer_files(
     length = positions if words is None else min(words, positions)
     sliced = min(sliced_from or 0, positions)
     profile = TokenizerProfile(
-        merges=name,
+        files=(name,),
         context_length=length,
         buckets=buckets(length, whole_text=whole_text),
         sliced_from=sliced if sliced > length else None,
     )
-    found = Tokenizer.load(folder / name, profile).vocab_size
+    found = load_tokenizer(profile, folder).vocab_size
     if found != vocab_size:
         raise CheckpointError(
             f"the checkpoint knows {vocab_size} tokens and the vocabulary {merges or name} makes {found}: "

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..export.build import build_bundle, eager_model
 from ..export.bundle.errors import ParityError
 from ..export.bundle.store import Bundle
-from ..export.bundle.text.clip_bpe import Tokenizer
 from ..export.bundle.video.decode import decode
 from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
@@ -135,9 +134,8 @@ def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], sec
 def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
     model, profile = eager_model(bundle), bundle.manifest
-    tokenizer = Tokenizer.load(bundle.file(profile.tokenizer.merges), profile.tokenizer)
     with click.progressbar(corpus, label="eager") as bar:
         frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
     records = encode_videos(model, frames)
-    text = encode_texts(model, tokenizer, [clip.captions[0] for clip in corpus])
+    text = encode_texts(model, bundle.tokenizer(), [clip.captions[0] for clip in corpus])
     return score_stored(model, text, records), score_all(model, text, records)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.bundle.checks import MAX_TOP
 from ..export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
+from ..export.bundle.limits import MAX_TOP
 from ..export.evaluation.captions import CaptionSet
 from ..export.evaluation.names import DEFAULT_RULE, T2V
 from ..export.evaluation.report import Report

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import click
 
+from ..export.bundle.models import GALLERY_VARIABLE
 from ..export.bundle.store import Bundle
-from .gallery.environment import GALLERY_VARIABLE
 from .gallery.store import Gallery
 from .repository.deploy import deploy
 from .server.embedded import EmbeddedServer

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from ...export.bundle.errors import ParityError
-from ...export.bundle.text.clip_bpe import Tokenizer
 from ...serving.ranking_parity import compare
 from .driver import Driver, Found, Target
 from .material import Material
@@ -176,8 +175,7 @@ def _turned(queries: list[str], by: int) -> list[str]:
 
 def _reference(material: Material, queries: list[str]) -> NDArray[np.float32]:
     """The published formula's scores float32 [Q, N], in eager PyTorch."""
-    profile = material.bundle.manifest.tokenizer
-    ids = Tokenizer.load(material.bundle.file(profile.merges), profile).encode(queries)
+    ids = material.bundle.tokenizer().encode(queries)
     found: NDArray[np.float32] = material.published.scores(
         material.published.encode(torch.from_numpy(ids)), material.videos, block=_BLOCK
     ).numpy()

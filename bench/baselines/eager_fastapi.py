@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from ...export.bundle.text.clip_bpe import Tokenizer
 from . import http_service
 from .material import Material
 
 
 def searcher(material: Material) -> http_service.Search:
     """Text tower and scores as the authors have them, over what their formula reads of every video."""
-    profile = material.bundle.manifest.tokenizer
-    tokenizer = Tokenizer.load(material.bundle.file(profile.merges), profile)
+    tokenizer = material.bundle.tokenizer()
     published, videos, ids = material.published, material.videos, material.ids
 
     def search(text: str, top: int) -> http_service.Found:

@@ -11,7 +11,6 @@ import onnxruntime as ort
 from ...export.bundle.ports import SCORER, TEXT_ENCODER
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import Bundle
-from ...export.bundle.text.clip_bpe import Tokenizer
 from ...serving.gallery.store import Gallery
 from ...serving.search.rankers import ranker_of
 from ...serving.search.ranking import Ranked
@@ -24,7 +23,7 @@ class Engines:
 
     def __init__(self, material: Material) -> None:
         manifest = material.bundle.manifest
-        self.tokenizer = Tokenizer.load(material.bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
+        self.tokenizer = material.bundle.tokenizer()
         self._names = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self._session = text_session(material.bundle)
         self._ranker, read = ranker_of(manifest, material.bundle.graph(SCORER))

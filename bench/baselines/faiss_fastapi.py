@@ -16,7 +16,7 @@ def searcher(material: Material) -> http_service.Search:
     tower = material.published.system.towers
     words = len(tower.positional_embedding)
     model = text_model(tower)
-    tokenizer = clip_tokenizer(list(read_merges(material.bundle.file(material.bundle.manifest.tokenizer.merges))))
+    tokenizer = clip_tokenizer(list(read_merges(material.bundle.file(material.bundle.manifest.tokenizer.files[0]))))
     index = faiss.IndexFlatIP(material.means.shape[1])
     index.add(np.ascontiguousarray(material.means))
     ids = material.ids

@@ -20,9 +20,9 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
 from ...export.bundle.checks import check_top
-from ...export.bundle.errors import InvalidInput
+from ...export.bundle.errors import InvalidInput, InvalidQuery
+from ...export.bundle.packing import decode
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
-from ...export.bundle.text.cleaning import decode_text
 from ...serving.backends.gallery_search import answer
 from .engines import Engines
 from .material import Material
@@ -67,7 +67,7 @@ def _asked(request: Any) -> tuple[list[str], int]:
         for port, raw in zip(request.inputs, request.raw_input_contents, strict=True)
     }
     texts = [
-        decode_text(row[:length].tobytes())
+        decode(row[:length].tobytes(), TEXT, InvalidQuery)
         for row, length in zip(given[TEXT], given[TEXT_LENGTH].ravel().tolist(), strict=True)
     ]
     return texts, check_top(int(given[TOP].ravel()[0]))

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...serving.backends.accounting import COMPUTE, PROCESS
+from ...serving.backends.cpu_accounting import COMPUTE, PROCESS
 
 _TIMEOUT_S = 5.0
 _LINE = re.compile(rf'^({COMPUTE}|{PROCESS}){{[^}}]*model="([^"]+)"[^}}]*}} (\S+)$', re.MULTILINE)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tritonclient.utils import triton_to_np_dtype
 
+from ...export.bundle.models import SEARCH
 from ...serving.client import wire
-from ...serving.repository.plan import SEARCH
 
 PROGRAM = "perf_analyzer"
 # It repeats a level until it is content with how steady it is; ours are measured once.

@@ -1,6 +1,4 @@
-"""What an id, a source, a metadata object and a ``top`` may be: the same rules for the client and the
-server.
-"""
+"""What an id, a source, metadata, a query and a ``top`` may be: the same rules for the client and the server."""
 
 from __future__ import annotations
 
@@ -9,25 +7,18 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidQuery, InvalidRequest
+from .limits import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES, MAX_TOP
 
-MAX_ID_BYTES = 1024
-MAX_SOURCE_BYTES = 4096
-MAX_METADATA_BYTES = 64 * 1024
-MAX_TOP = 1000
+# Of a SHA-256.
 DIGEST_BYTES = 32
-
-
-# The most ids of one lookup: more take seconds, in which no other is answered.
-MAX_IDS = 4096
 
 
 def check_id(value: str) -> str:
     """The id itself.
 
     Raises:
-        InvalidRequest: empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white
-        space.
+        InvalidRequest: empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white space.
     """
     if not value:
         raise InvalidRequest("the id is empty: every video needs one")
@@ -65,6 +56,41 @@ def check_digest(value: bytes) -> bytes:
     if len(value) != DIGEST_BYTES:
         raise InvalidRequest(f"the digest has {len(value)} bytes, a SHA-256 has {DIGEST_BYTES}")
     return value
+
+
+def encode_text(text: str) -> bytes:
+    """The UTF-8 of a query.
+
+    Raises:
+        InvalidQuery: empty or white space alone, not Unicode, or over ``MAX_TEXT_BYTES``.
+    """
+    check_text_left(text)
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidQuery(f"the text can't be written as UTF-8: {error.reason} at character {error.start}") from error
+    check_text_size(len(raw))
+    return raw
+
+
+def check_text_left(text: str) -> None:
+    """Refuse a query, as it came or cleaned, in which there is nothing to read.
+
+    Raises:
+        InvalidQuery: empty, or white space alone.
+    """
+    if not text.strip():
+        raise InvalidQuery("the text is empty, or nothing is left of it after cleaning")
+
+
+def check_text_size(size: int) -> None:
+    """Refuse a query of more than ``MAX_TEXT_BYTES``.
+
+    Raises:
+        InvalidQuery: ``size`` bytes are more.
+    """
+    if size > MAX_TEXT_BYTES:
+        raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
 
 
 def dump_metadata(value: Mapping[str, Any]) -> str:

@@ -18,16 +18,18 @@ FORMAT = 4
 class TokenizerProfile:
     """How a text becomes token ids.
 
-    ``merges`` is the BPE merges file in the bundle. ``context_length`` counts the start and end tokens. ``buckets`` are
-    the lengths to which a batch is padded with ``pad_id``: where the text tower is causal and is read at the end token,
-    what follows that token can't reach the sentence's embedding, so the shortest bucket that fits gives the same
-    result; where every position counts there is one bucket, ``context_length``.
+    ``kind`` is one of ``text.tokenizers.TOKENIZERS`` and ``files`` are its vocabulary's, beside the manifest.
+    ``context_length`` counts the start and end tokens. ``buckets`` are the lengths to which a batch is padded with
+    ``pad_id``: where the text tower is causal and is read at the end token, what follows that token can't reach the
+    sentence's embedding, so the shortest bucket that fits gives the same result; where every position counts there is
+    one bucket, ``context_length``.
 
     Where ``sliced_from`` is given, a text is cut to that many positions, end token and all, and padded; of those the
     first ``context_length`` are taken, whatever they are. A long text so loses its end token (STAN).
     """
 
-    merges: str = "merges.txt.gz"
+    kind: str = "clip_bpe"
+    files: tuple[str, ...] = ("merges.txt.gz",)
     context_length: int = 77
     pad_id: int = 0
     buckets: tuple[int, ...] = (16, 32, 77)
@@ -40,8 +42,9 @@ class FrameProfile:
     """How a video becomes pixels.
 
     ``count`` frames chosen by ``sampler``, the short side resized to ``size`` by ``resize``, then ``crop``; the rules
-    are those of ``frames.py``. Where a video has fewer frames, ``missing`` says what takes their places: the last frame
-    again (``repeat``), or zeros after normalisation with a mask that leaves them out (``mask``).
+    are those of ``video.sampling`` and ``video.resizing``. Where a video has fewer frames, ``missing`` says what takes
+    their places: the last frame again (``repeat``), or zeros after normalisation with a mask that leaves them out
+    (``mask``).
 
     ``mean`` and ``std`` of RGB from 0 to 255 are for the reader: the video encoder's graph normalises.
     """
@@ -104,7 +107,9 @@ class Manifest:
             graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
             manifest = Manifest(
                 frames=FrameProfile(**{**frames, "mean": tuple(frames["mean"]), "std": tuple(frames["std"])}),
-                tokenizer=TokenizerProfile(**{**tokenizer, "buckets": tuple(tokenizer["buckets"])}),
+                tokenizer=TokenizerProfile(
+                    **{**tokenizer, **{name: tuple(tokenizer[name]) for name in ("files", "buckets")}}
+                ),
                 graphs=graphs,
                 parity=tuple(values.pop("parity")),
                 **values,
@@ -118,8 +123,6 @@ class Manifest:
 
 def _graph(ports: Mapping[str, Any]) -> GraphPorts:
     def read(rows: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(
-            TensorSpec(row["name"], row["dtype"], tuple(row["dims"]), row["stored"], row["scored"]) for row in rows
-        )
+        return tuple(TensorSpec(**{**row, "dims": tuple(row["dims"])}) for row in rows)
 
     return GraphPorts(read(ports["inputs"]), read(ports["outputs"]))

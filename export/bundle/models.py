@@ -1,6 +1,35 @@
-"""How much one call of a model takes: the server's batches are an engine's largest shapes."""
+"""The served models and ensembles: names, parameters of their configurations, and how much one call takes.
+
+The graphs are served under their own names, see ``ports.GRAPHS``.
+"""
 
 from __future__ import annotations
 
+# Python models.
+VIDEO_DECODER = "video_decoder"
+TOKENIZER = "tokenizer"
+GALLERY_INDEX = "gallery_index"
+GALLERY_SEARCH = "gallery_search"
+GALLERY_LOOKUP = "gallery_lookup"
+
+# Ensembles: what clients call.
+ENCODE_VIDEO = "encode_video"
+ENCODE_FRAMES = "encode_frames"
+SCORE_TEXT = "score_text"
+INDEX_VIDEO = "index_video"
+SEARCH = "search"
+
+# Parameter: how far a model's process stands back when others want the cores, 0 to 19.
+NICE = "framesift.nice"
+# Parameter of the scorer, for the embedded server's ONNX models and for clients: the most pairs of one request.
+MAX_ROWS = "framesift.max_rows"
+# Parameter of the tokenizer: how many texts of searches may be in flight before others are refused.
+IN_FLIGHT = "framesift.in_flight"
+
+# Environment of the models' processes: set in the embedded server's, and the folder of their gallery.
+EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
+GALLERY_VARIABLE = "FRAMESIFT_GALLERY"
+
+# The server's batches are an engine's largest shapes.
 VIDEO_BATCH = 8
 TEXT_BATCH = 64

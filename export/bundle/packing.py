@@ -1,8 +1,7 @@
 """Texts as UINT8 tensors, in the two forms of the wire.
 
 Rows: one text per row of [B, W], followed by zeros. Joined: all texts one after another in [N], with their
-lengths in bytes beside them. Neither uses BYTES tensors: a request can bring the server down through a BYTES
-output.
+lengths in bytes beside them. Neither uses BYTES tensors: a request can bring the server down through a BYTES output.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidRequest
+from .errors import InvalidInput, InvalidRequest
 
 Bytes = npt.NDArray[np.uint8]
 Lengths = npt.NDArray[np.int32]
@@ -54,13 +53,13 @@ def unpack_joined(joined: Bytes, lengths: Lengths, what: str) -> list[str]:
     return [decode(raw[end - length : end], what) for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
 
 
-def decode(raw: bytes, what: str) -> str:
+def decode(raw: bytes, what: str, fault: type[InvalidInput] = InvalidRequest) -> str:
     """The text of UTF-8 bytes.
 
     Raises:
-        InvalidRequest: not UTF-8.
+        fault: not UTF-8.
     """
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the {what} is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise fault(f"the {what} is not UTF-8: {error.reason} at byte {error.start}") from error

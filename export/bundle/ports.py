@@ -6,7 +6,8 @@ The names of tensors are written here and nowhere else. A dimension is a number,
 
 from __future__ import annotations
 
-from ...kernels.topk_attention.layout import SCALARS, HeadShape
+from collections.abc import Iterable, Sequence
+
 from .spec import GraphPorts, TensorSpec
 
 VIDEO_ENCODER = "video_encoder"
@@ -51,42 +52,44 @@ TIMESTAMPS = "timestamps"
 DURATION = "duration"
 TEXT = "text"
 TEXT_LENGTH = "text_length"
-TICKET = "ticket"
+# When a search was let in, in nanoseconds of the machine's monotonic clock.
+ADMISSION_STAMP = "admission_stamp"
 TOP = "top"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"
 
 
-def topk_attention_ports(shape: HeadShape, image_size: int) -> dict[str, GraphPorts]:
-    """The three graphs of a system scored by ``topk_attention``, in its factorised form.
+def graph_ports(
+    video_inputs: Sequence[TensorSpec],
+    text_record: Sequence[TensorSpec],
+    video_record: Sequence[TensorSpec],
+    *,
+    length: int | None = None,
+    attends: bool = False,
+) -> dict[str, GraphPorts]:
+    """The ports of a system's three graphs, from its tensors without their batch.
 
-    The video record is ``frame_vectors`` [S, F, D] and ``gram_table`` [R], which the scorer reads, and
-    ``mean_embedding`` [D], the unit-length mean of the raw frame embeddings, for a first-stage search. The text
-    record is the two vectors [D] that frames are multiplied with, and four scalars.
+    Args:
+        video_inputs: what the video encoder takes, frames [F, 3, H, W] first.
+        length: token positions of every text, where the text encoder takes no other number.
+        attends: whether the scorer also tells how much each frame counted.
     """
-    f, s, d = shape.frames, image_size, shape.width
-
-    def text(batch: str) -> tuple[TensorSpec, ...]:
-        vectors = (TensorSpec(name, "float32", (batch, d)) for name in (LOGIT_VECTOR, READOUT_VECTOR))
-        return (*vectors, TensorSpec(TEXT_SCALARS, "float32", (batch, SCALARS)))
-
-    def record(batch: str) -> tuple[TensorSpec, ...]:
-        return (
-            TensorSpec(FRAME_VECTORS, "float32", (batch, shape.streams, f, d)),
-            # Sums of squares: float16 would take more from a score than it takes in all frames.
-            TensorSpec(GRAM_TABLE, "float32", (batch, shape.rows), stored="float32"),
-        )
-
-    mean = TensorSpec(MEAN_EMBEDDING, "float32", ("batch", d))
+    ids = TensorSpec(TOKEN_IDS, "int64", (length or "length",))
+    scores = [TensorSpec(SCORES, "float32", ("queries", "videos"))]
+    if attends:
+        scores.append(TensorSpec(ATTENTION, "float32", ("queries", "videos", video_inputs[0].dims[0])))
+    read = (*_batched(_scored(text_record), "queries"), *_batched(_scored(video_record), "videos"))
     return {
-        VIDEO_ENCODER: GraphPorts((TensorSpec(FRAMES, "uint8", ("batch", f, 3, s, s)),), (*record("batch"), mean)),
-        TEXT_ENCODER: GraphPorts((TensorSpec(TOKEN_IDS, "int64", ("batch", "length")),), text("batch")),
-        SCORER: GraphPorts(
-            (*text("queries"), *record("videos")),
-            (
-                TensorSpec(SCORES, "float32", ("queries", "videos")),
-                TensorSpec(ATTENTION, "float32", ("queries", "videos", f)),
-            ),
-        ),
+        VIDEO_ENCODER: GraphPorts(_batched(video_inputs, "batch"), _batched(video_record, "batch")),
+        TEXT_ENCODER: GraphPorts(_batched([ids], "batch"), _batched(text_record, "batch")),
+        SCORER: GraphPorts(read, tuple(scores)),
     }
+
+
+def _scored(record: Iterable[TensorSpec]) -> list[TensorSpec]:
+    return [spec for spec in record if spec.scored]
+
+
+def _batched(specs: Iterable[TensorSpec], dimension: str) -> tuple[TensorSpec, ...]:
+    return tuple(spec.batched(dimension) for spec in specs)

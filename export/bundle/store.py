@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .errors import BundleError
 from .manifest import Manifest
+from .text.tokenizers import Tokenizer, load_tokenizer
 
 MANIFEST = "manifest.json"
 
@@ -32,13 +33,7 @@ class Bundle:
             BundleError: no bundle there, or files that are missing or changed; all of them are listed.
         """
         folder = Path(root)
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST} (make one with `framesift export`)")
-        try:
-            manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError as error:
-            raise BundleError(f"{path} can't be read: {error}") from error
+        manifest = read_manifest(folder)
         faults = []
         for name, digest in manifest.files.items():
             file = folder / name
@@ -59,6 +54,29 @@ class Bundle:
     def graph(self, name: str) -> Path:
         """The path of one ONNX graph."""
         return self.file(f"{name}.onnx")
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the manifest names, with the bundle's vocabulary.
+
+        Raises:
+            BundleError: a kind that is not known, or a vocabulary that can't be read.
+        """
+        return load_tokenizer(self.manifest.tokenizer, self.root)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in a folder, of which no other file is looked at.
+
+    Raises:
+        BundleError: there is none, or it can't be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST} (make one with `framesift export`)")
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} can't be read: {error}") from error
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from ..bundle.errors import InvalidInput, InvalidVideo
 from ..bundle.ports import FRAMES, MASK, NOISE, TOKEN_IDS, VIDEO_ENCODER
 from ..bundle.store import Bundle
-from ..bundle.text.clip_bpe import Tokenizer
 from ..bundle.video.decode import decode
 from ..bundle.video.noise import selector_noise
 from ..corpus.generate import MANIFEST, write_corpus
@@ -67,7 +66,7 @@ def calibration_inputs(
         pairs, origin = _shapes(limit), "shapes corpus"
     else:
         pairs, origin = _users(videos, captions, limit), f"{captions.name}"
-    tokenizer = Tokenizer.load(bundle.file(bundle.manifest.tokenizer.merges), bundle.manifest.tokenizer)
+    tokenizer = bundle.tokenizer()
     clips, texts = [], []
     for path, caption in pairs:
         try:

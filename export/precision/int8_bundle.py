@@ -57,7 +57,7 @@ def int8_bundle(
     check_float32(bundle)
     gate = Gate(bundle, inputs, limits)
     with staged(out, overwrite=overwrite) as folder:
-        for name in (WEIGHTS, f"{SCORER}.onnx", bundle.manifest.tokenizer.merges):
+        for name in (WEIGHTS, f"{SCORER}.onnx", *bundle.manifest.tokenizer.files):
             shutil.copyfile(bundle.file(name), folder / name)
 
         def write(source: Path, to: Path, feeds: Sequence[Feeds], floating: Collection[str]) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ...kernels.topk_attention.factorised import FactorisedHead, score
 from ...kernels.topk_attention.layout import HeadShape
-from ..bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER, topk_attention_ports
-from ..bundle.spec import GraphPorts, TensorSpec
+from ..bundle.ports import FRAMES
+from ..bundle.spec import TensorSpec
+from ..bundle.topk_attention import text_record, video_record
 from ..encoders.clip import Towers
 from ..encoders.clip_vision import VisionTower
 from .contract import System
@@ -35,10 +35,9 @@ class Factorised(System):
         self.words = config.clip.context_length
         self.model = model
         self.head = FactorisedHead(model.pool_frames, config.frames)
-        ports = topk_attention_ports(self.shape, config.clip.image_size)
-        self.video_inputs = _tensors(ports[VIDEO_ENCODER].inputs, ports)
-        self.text_record = _tensors(ports[TEXT_ENCODER].outputs, ports)
-        self.video_record = _tensors(ports[VIDEO_ENCODER].outputs, ports)
+        size = config.clip.image_size
+        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
+        self.text_record, self.video_record = text_record(self.shape), video_record(self.shape)
 
     @property
     def shape(self) -> HeadShape:
@@ -80,8 +79,3 @@ class Factorised(System):
         logit, readout, scalars = text
         scores, attention = score(logit, readout, scalars, video[0], video[1], self.shape)
         return scores, attention
-
-
-def _tensors(ports: tuple[TensorSpec, ...], graphs: dict[str, GraphPorts]) -> tuple[TensorSpec, ...]:
-    scored = {port.name for port in graphs[SCORER].inputs}
-    return tuple(replace(port.unbatched(), scored=port.name in scored) for port in ports)

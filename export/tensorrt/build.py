@@ -13,7 +13,7 @@ from ... import __version__
 from ..bundle.engines.device import Device, local_device
 from ..bundle.engines.flavours import Flavour
 from ..bundle.engines.manifest import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of
-from ..bundle.engines.profiles import Limits, default_limits, profile
+from ..bundle.engines.profiles import EngineLimits, default_limits, profile
 from ..bundle.errors import EngineError
 from ..bundle.ports import GRAPHS
 from ..bundle.store import Bundle, sha256, staged
@@ -37,7 +37,7 @@ def build_engines(
     bundle: Bundle,
     flavour: Flavour,
     settings: Settings,
-    limits: Limits | None = None,
+    limits: EngineLimits | None = None,
     *,
     overwrite: bool = False,
     gate: Callable[[], Gate] | None = None,

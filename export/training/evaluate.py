@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...kernels.topk_attention.factorised import FactorisedHead, score
-from ..bundle.text.clip_bpe import Tokenizer
+from ..bundle.text.tokenizers import Tokenizer
 from ..evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..systems.dong2026 import Dong2026
 

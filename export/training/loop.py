@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..bundle.errors import CheckpointError, InvalidInput
-from ..bundle.text.clip_bpe import Tokenizer
+from ..bundle.text.tokenizers import Tokenizer
 from ..corpus.cache import DecodedCorpus
 from ..systems.dong2026 import Dong2026
 from .batches import epoch_batches

@@ -13,8 +13,8 @@ import click
 
 from ..bundle.errors import CheckpointError, InvalidVideo
 from ..bundle.manifest import FrameProfile, TokenizerProfile
-from ..bundle.text.clip_bpe import Tokenizer
 from ..bundle.text.merges_file import clip_merges, merges_text
+from ..bundle.text.tokenizers import Tokenizer, load_tokenizer
 from ..checkpoint import Checkpoint, fit, load
 from ..corpus.cache import DecodedCorpus, decoded
 from ..corpus.manifest import Clip, read_manifest
@@ -82,8 +82,8 @@ def from_scratch(
     """
     clip = ARCHITECTURES[architecture]
     source = merges or clip_merges()
-    profile = TokenizerProfile(merges=source.name, context_length=clip.context_length)
-    tokenizer = Tokenizer.load(source, profile)
+    profile = TokenizerProfile(files=(source.name,), context_length=clip.context_length)
+    tokenizer = load_tokenizer(profile, source.parent)
     try:
         config = Config(**options, clip=replace(clip, vocab_size=tokenizer.vocab_size))
     except ValueError as error:
@@ -108,4 +108,4 @@ def load_corpus(manifest: Path, model: Dong2026, cache: Path | None) -> DecodedC
 def _tokenizer(loaded: Checkpoint, vocab_size: int, merges: Path | None) -> Tokenizer:
     with tempfile.TemporaryDirectory() as folder:
         profile = tokenizer_files(loaded, vocab_size, merges, Path(folder))
-        return Tokenizer.load(Path(folder, profile.merges), profile)
+        return load_tokenizer(profile, Path(folder))

@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError
+from ...export.bundle.models import EMBEDDED_VARIABLE, NICE
 from .exchange import Arrays as Arrays
 from .exchange import Exchange, defect
-
-EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
-# Parameter of a model's configuration: how far its process stands back when others want the cores, 0 to 19.
-NICE = "framesift.nice"
 
 
 class Backend(ABC):
@@ -68,8 +65,8 @@ class Backend(ABC):
             self.setup(config, Path(args["model_repository"], args["model_version"]))
             self._exchange = Exchange(server, self.name, config)
         except Exception as error:
-            told = error if isinstance(error, FramesiftError) else defect(self.name, error)
-            raise server.TritonModelException(told.wire()) from error
+            fault = error if isinstance(error, FramesiftError) else defect(self.name, error)
+            raise server.TritonModelException(fault.wire()) from error
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Called by the server with one or more requests; every one of them gets a response, whatever happens."""

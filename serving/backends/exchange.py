@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidInput, ServerUnavailable
-from .accounting import Accounts
+from .configured import configured
+from .cpu_accounting import CpuAccounting
 from .heartbeat import Heartbeat
-from .signature import read_slots
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Run = Callable[[Sequence[Mapping[str, np.ndarray[Any, Any]]]], Sequence[Arrays | FramesiftError]]
@@ -36,9 +36,9 @@ class Exchange:
 
     def __init__(self, server: Any, name: str, config: Mapping[str, Any]) -> None:
         self._server, self._name = server, name
-        self._outputs = read_slots(config, "output")
+        self._outputs = configured(config, "output")
         self._heartbeat = Heartbeat()
-        self._accounts = Accounts(server, name)
+        self._accounting = CpuAccounting(server, name)
         self._each_s = 0.0
 
     def execute(
@@ -57,7 +57,7 @@ class Exchange:
             answers = iter(self._answers(good, run) if good else ())
             results = [next(answers) if isinstance(found, dict) else found for found in read]
             responses = [self._response(*pair) for pair in zip(requests, results, strict=True)]
-            self._accounts.report()
+            self._accounting.report()
         self._each_s = (time.monotonic() - started) / len(requests)
         return responses
 
@@ -72,7 +72,7 @@ class Exchange:
 
     def _answers(self, inputs: list[Arrays], run: Run) -> Sequence[Arrays | FramesiftError]:
         try:
-            with self._accounts.computing():
+            with self._accounting.computing():
                 results = run(inputs)
             if len(results) != len(inputs):
                 raise ValueError(f"{len(results)} answers to {len(inputs)} requests")
@@ -111,8 +111,8 @@ class Exchange:
             if name not in result:
                 raise ValueError(f"the output {name} is missing, there are {sorted(result)}")
             array = np.asarray(result[name], order="C")
-            slot = self._outputs.get(name)
-            if slot is not None and (fault := slot.mismatch(array)) is not None:
+            spec = self._outputs.get(name)
+            if spec is not None and (fault := spec.mismatch(array, "expected")) is not None:
                 raise ValueError(f"the output {fault}")
             tensors.append(self._server.Tensor(name, array))
         return tensors
@@ -122,8 +122,8 @@ def defect(name: str, error: Exception) -> FramesiftError:
     """What a client of the model ``name`` is told of a defect; the whole of it goes to the server's log."""
     traceback.print_exception(error, file=sys.stderr)
     reason = str(error).partition("\n")[0]
-    told = f"internal error in {name}: {type(error).__name__}: {reason}"
-    return FramesiftError(shorten(told, _LONGEST_BUG - len("[error] ")))
+    message = f"internal error in {name}: {type(error).__name__}: {reason}"
+    return FramesiftError(shorten(message, _LONGEST_BUG - len("[error] ")))
 
 
 def shorten(text: str, limit: int) -> str:

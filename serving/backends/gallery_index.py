@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError
-from ...export.bundle.manifest import Manifest
 from ...export.bundle.packing import unpack_row
 from ...export.bundle.ports import (
     COUNT,
@@ -22,16 +21,15 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO_ENCODER,
 )
-from ...export.bundle.store import MANIFEST
-from ..gallery.environment import open_gallery
+from ...export.bundle.store import read_manifest
+from ..gallery.environment import gallery_from_env
 from ..gallery.layout import GalleryRecord
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 
 
 class GalleryIndex(Backend):
-    """Reads records, float32 [B, ...] per tensor, with their facts; writes ``version`` and ``count`` int64
-    [B, 1].
+    """Reads records, float32 [B, ...] per tensor, with their facts; writes ``version`` and ``count`` int64 [B, 1].
 
     Once a request is answered its videos survive the death of every process.
     """
@@ -40,9 +38,9 @@ class GalleryIndex(Backend):
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Open the gallery, or make it."""
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
         self._tensors = [port.name for port in manifest.graphs[VIDEO_ENCODER].outputs]
-        self.gallery = open_gallery(manifest)
+        self.gallery = gallery_from_env(manifest)
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one commit, but for those that can't be kept."""
@@ -65,7 +63,7 @@ class GalleryIndex(Backend):
         ]
 
     def finalize(self) -> None:
-        """Let the gallery's upkeep end."""
+        """Let the gallery's compaction end."""
         self.gallery.close()
 
     def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[GalleryRecord] | FramesiftError:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...export.bundle.checks import DIGEST_BYTES, MAX_IDS
+from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import FramesiftError, InvalidRequest
-from ...export.bundle.manifest import Manifest
+from ...export.bundle.limits import MAX_IDS
 from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import COUNT, DIGESTS, ID_LENGTHS, IDS, PRESENT, VERSION
-from ...export.bundle.store import MANIFEST
-from ..gallery.environment import open_gallery
+from ...export.bundle.store import read_manifest
+from ..gallery.environment import gallery_from_env
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 
@@ -30,7 +30,7 @@ class GalleryLookup(Backend):
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Open the gallery, or make it."""
-        self.gallery = open_gallery(Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8")))
+        self.gallery = gallery_from_env(read_manifest(folder))
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """Each request on its own."""

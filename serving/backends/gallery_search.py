@@ -10,68 +10,64 @@ import numpy as np
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
-from ...export.bundle.manifest import Manifest
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
+    ADMISSION_STAMP,
     ATTENTION,
     ID_LENGTHS,
     IDS,
     SCORER,
     SCORES,
     TEXT_ENCODER,
-    TICKET,
     TIMESTAMPS,
     TOP,
     VERSION,
 )
 from ...export.bundle.scorers import scorer_of
-from ...export.bundle.store import MANIFEST
-from ..gallery.environment import open_gallery
+from ...export.bundle.store import read_manifest
+from ..gallery.environment import gallery_from_env
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
 from ..search.snapshot import Snapshot, View
-from .admission import Out
+from .admission import Completed
 from .base import Arrays, Backend
 
 
 class GallerySearch(Backend):
     """Reads the text record float32 [B, ...] and ``top`` int32 [B, 1]; writes the n best videos of every row.
 
-    n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a
-    row's ids joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending,
-    ``timestamps`` float32 [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and
-    ``attention`` float32 [B, n, F] where the scorer has one weight a frame. ``ticket`` int64 [B, 1] goes back to the
-    turnstile.
+    n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
+    joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
+    [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
+    where the scorer has one weight a frame. ``admission_stamp`` int64 [B, 1] is completed once all are answered.
     """
 
     ranker: Ranker
     snapshot: Snapshot
-    out: Out
+    completed: Completed
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
-        self.snapshot = Snapshot(open_gallery(manifest).reader(), read, scorer_of(manifest).lanes)
+        self.snapshot = Snapshot(gallery_from_env(manifest).reader(), read, scorer_of(manifest).lanes)
         self.snapshot.start()
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """As ``Backend.initialize``."""
         super().initialize(args)
-        self.out = Out.of_this_server()
+        self.completed = Completed.of_this_server()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """As ``Backend.execute``; then others may come in."""
         try:
             return super().execute(requests)
         finally:
-            self.out.tell(max(map(_ticket, requests)))
+            self.completed.complete(max(map(_stamp, requests)))
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
-        """All requests in one pass over the gallery; a request that can't be answered does not touch the
-        others.
-        """
+        """All requests in one pass over the gallery; one that can't be answered does not touch the others."""
         view = self.snapshot.view
         tops: list[int | FramesiftError] = [self._top(request) for request in inputs]
         good = [(request, top) for request, top in zip(inputs, tops, strict=True) if isinstance(top, int)]
@@ -100,8 +96,8 @@ class GallerySearch(Backend):
             return error
 
 
-def _ticket(request: Any) -> int:
-    return max(int(tensor.as_numpy().max(initial=0)) for tensor in request.inputs() if tensor.name() == TICKET)
+def _stamp(request: Any) -> int:
+    return max(int(tensor.as_numpy().max(initial=0)) for tensor in request.inputs() if tensor.name() == ADMISSION_STAMP)
 
 
 def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:

@@ -20,26 +20,15 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
-from ..repository.plan import MAX_ROWS
+from ...export.bundle.models import MAX_ROWS
+from ...export.bundle.sessions import session_options
+from ...export.bundle.spec import TensorSpec
 from .base import Backend
+from .configured import configured
 from .exchange import Arrays, shorten
-from .signature import Slot, read_slots
 
-_DTYPES = {
-    "tensor(bool)": np.bool_,
-    "tensor(uint8)": np.uint8,
-    "tensor(uint16)": np.uint16,
-    "tensor(uint32)": np.uint32,
-    "tensor(uint64)": np.uint64,
-    "tensor(int8)": np.int8,
-    "tensor(int16)": np.int16,
-    "tensor(int32)": np.int32,
-    "tensor(int64)": np.int64,
-    "tensor(float16)": np.float16,
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(string)": np.object_,
-}
+# ONNX Runtime's names of element types, where they are not numpy's in "tensor(...)".
+_OTHER_NAMES = {"float": "float32", "double": "float64", "string": "object"}
 _LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
@@ -47,7 +36,6 @@ _LEVELS = {
 }
 # Bytes of a graph whose layers are done before other threads have woken up to help.
 _SMALL = 16 << 20
-_SPINNING = "session.intra_op.allow_spinning"
 _LONGEST_REASON = 400
 
 
@@ -73,21 +61,20 @@ class OnnxRuntime(Backend):
             self.session = ort.InferenceSession(str(path), options, providers=self._providers())
         except Exception as error:
             raise BundleError(f"{path} can't be opened by ONNX Runtime: {_reason(error)}") from error
-        slots = read_slots(config, "input")
-        self._inputs = {node.name: node for node in self.session.get_inputs()}
+        inputs = configured(config, "input")
+        self._inputs = {node.name: _spec(node) for node in self.session.get_inputs()}
         self._names = [output["name"] for output in config["output"]]
-        self._compare(slots, self._inputs)
-        self._compare(read_slots(config, "output"), {node.name: node for node in self.session.get_outputs()})
-        if missing := sorted(self._inputs.keys() - slots.keys()):
+        self._compare(inputs, self._inputs)
+        self._compare(configured(config, "output"), {node.name: _spec(node) for node in self.session.get_outputs()})
+        if missing := sorted(self._inputs.keys() - inputs.keys()):
             raise BundleError(f"the configuration of {self.name} lacks the graph's inputs {', '.join(missing)}")
 
     def _options(self, config: Mapping[str, Any], path: Path) -> ort.SessionOptions:
         number = {key: int(value) for key, value in self.parameters.items() if value.lstrip("-").isdigit()}
-        options = ort.SessionOptions()
         # ONNX Runtime's own choice pins its threads to cores, and every model's process would pin to the same ones.
         cores = len(os.sched_getaffinity(0))
         helpers = cores if path.stat().st_size > _SMALL else 1
-        options.intra_op_num_threads = number.get("intra_op_thread_count", 0) or helpers
+        options = session_options(number.get("intra_op_thread_count", 0) or helpers)
         options.inter_op_num_threads = number.get("inter_op_thread_count", 0) or cores
         if number.get("execution_mode", 0) == 1:
             options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
@@ -97,10 +84,9 @@ class OnnxRuntime(Backend):
         level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
         if level in _LEVELS:
             options.graph_optimization_level = _LEVELS[level]
-        # Threads that spin while they wait take the cores from the other models' processes.
-        entries = {_SPINNING: "0", **{k: v for k, v in self.parameters.items() if k.startswith("session.")}}
-        for key, value in entries.items():
-            options.add_session_config_entry(key, value)
+        for key, value in self.parameters.items():
+            if key.startswith("session."):
+                options.add_session_config_entry(key, value)
         return options
 
     def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
@@ -108,21 +94,20 @@ class OnnxRuntime(Backend):
             return [("CUDAExecutionProvider", {"device_id": str(self.gpu)}), "CPUExecutionProvider"]
         return ["CPUExecutionProvider"]
 
-    def _compare(self, slots: Mapping[str, Slot], nodes: Mapping[str, Any]) -> None:
-        for name, slot in slots.items():
-            if name not in nodes:
-                raise BundleError(f"the configuration of {self.name} has {name}; the graph has {', '.join(nodes)}")
-            node = nodes[name]
-            dtype, shape = _DTYPES.get(node.type), list(node.shape)
+    def _compare(self, wanted: Mapping[str, TensorSpec], found: Mapping[str, TensorSpec]) -> None:
+        for name, said in wanted.items():
+            if name not in found:
+                raise BundleError(f"the configuration of {self.name} has {name}; the graph has {', '.join(found)}")
+            here = found[name]
             # A graph may leave an output's shape open altogether.
-            fits = not shape or (
-                len(shape) == len(slot.shape)
-                and all(-1 in (g, c) or g == c for g, c in zip(_fixed(shape), slot.shape, strict=True))
+            fits = not here.dims or (
+                len(here.dims) == len(said.dims)
+                and all(-1 in pair or len(set(pair)) == 1 for pair in zip(here.shape, said.shape, strict=True))
             )
-            if dtype is None or np.dtype(dtype) != slot.dtype or not fits:
+            if here.dtype != said.dtype or not fits:
                 raise BundleError(
-                    f"the configuration of {self.name} says {name} is {slot.dtype} {list(slot.shape)}, "
-                    f"the graph says {node.type} {shape}"
+                    f"the configuration of {self.name} says {name} is {said.dtype} {list(said.dims)}, "
+                    f"the graph says {here.dtype} {list(here.dims)}"
                 )
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
@@ -142,29 +127,24 @@ class OnnxRuntime(Backend):
         """What keeps this request from being run, in terms of the graph's inputs."""
         if absent := sorted(self._inputs.keys() - request.keys()):
             return InvalidRequest(f"{self.name} needs the inputs {', '.join(absent)}")
+        takes = f"{self.name} takes"
         sizes: dict[str, tuple[int, str]] = {}
         for name, array in request.items():
-            node = self._inputs.get(name)
-            if node is None:
+            spec = self._inputs.get(name)
+            if spec is None:
                 return InvalidRequest(f"{self.name} has no input {name}; it has {', '.join(self._inputs)}")
-            wanted = np.dtype(_DTYPES[node.type])
-            if array.dtype != wanted and wanted.kind != "O":
-                return InvalidRequest(f"{name} is {array.dtype}, {self.name} takes {wanted}")
-            found = f"{name} has the shape {list(array.shape)}, {self.name} takes {list(node.shape)}"
-            if len(node.shape) != array.ndim:
-                return InvalidRequest(found)
-            for size, dim in zip(array.shape, node.shape, strict=True):
-                if isinstance(dim, int) and dim != size:
-                    return InvalidRequest(found)
+            if fault := spec.mismatch(array, takes):
+                return InvalidRequest(fault)
+            for size, dim in zip(array.shape, spec.dims, strict=True):
                 if isinstance(dim, str) and sizes.setdefault(dim, (size, name))[0] != size:
                     other, by = sizes[dim]
-                    return InvalidRequest(f"{found}; {by} has {dim} = {other}")
+                    return InvalidRequest(f"{spec.shape_fault(array, takes)}; {by} has {dim} = {other}")
         rows, most = math.prod(size for size, _ in sizes.values()), int(self.parameters.get(MAX_ROWS, "0"))
         if not rows:
             return InvalidRequest(f"{self.name} was sent an empty tensor: {', '.join(request)} need at least one row")
         if most and rows > most:
-            told = " x ".join(f"{size} {dim}" for dim, (size, _) in sizes.items())
-            return InvalidRequest(f"{self.name} takes at most {most} pairs in one request, this has {told}")
+            found = " x ".join(f"{size} {dim}" for dim, (size, _) in sizes.items())
+            return InvalidRequest(f"{self.name} takes at most {most} pairs in one request, this has {found}")
         return None
 
     def _together(self, requests: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
@@ -189,8 +169,11 @@ class OnnxRuntime(Backend):
         return dict(zip(self._names, values, strict=True))
 
 
-def _fixed(shape: Sequence[Any]) -> list[int]:
-    return [dim if isinstance(dim, int) else -1 for dim in shape]
+def _spec(node: Any) -> TensorSpec:
+    """A graph's input or output; a dimension without a size may also be without a name."""
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    dims = tuple(-1 if dim is None else dim for dim in node.shape)
+    return TensorSpec(node.name, _OTHER_NAMES.get(kind, kind), dims)
 
 
 def _text(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

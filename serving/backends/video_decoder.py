@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
-from ...export.bundle.manifest import FrameProfile, Manifest
+from ...export.bundle.manifest import FrameProfile
 from ...export.bundle.packing import unpack_row
 from ...export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER
 from ...export.bundle.spec import TensorSpec
-from ...export.bundle.store import MANIFEST
+from ...export.bundle.store import read_manifest
 from ...export.bundle.video.decode import decode
 from ...export.bundle.video.noise import selector_noise
 from .base import Arrays, Backend
@@ -31,7 +31,7 @@ class VideoDecoder(Backend):
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Read how the model samples and resizes, and what its video encoder reads."""
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
         self.profile = manifest.frames
         self.ports = {port.name: port for port in manifest.graphs[VIDEO_ENCODER].inputs}
 

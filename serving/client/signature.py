@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,34 +12,19 @@ from tritonclient.utils import triton_to_np_dtype
 from ...export.bundle.checks import check_id
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import FRAMES, MASK, NOISE
+from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.noise import selector_noise
-from ..backends.signature import fits
+
+Signature = Mapping[str, TensorSpec]
+"""The inputs of a model by name, in order."""
 
 
-@dataclass(frozen=True)
-class Signature:
-    """The inputs of a model by name, in order: their dtypes, and their shapes with -1 where they vary."""
-
-    dtypes: dict[str, np.dtype[Any]]
-    shapes: dict[str, tuple[int, ...]]
-
-    @staticmethod
-    def of(metadata: Any) -> Signature:
-        """Read a server's metadata of a model."""
-        return Signature(
-            {port.name: np.dtype(triton_to_np_dtype(port.datatype)) for port in metadata.inputs},
-            {port.name: tuple(port.shape) for port in metadata.inputs},
-        )
-
-    def check(self, name: str, array: npt.NDArray[Any]) -> None:
-        """Check an array's shape against the input ``name``.
-
-        Raises:
-            InvalidRequest: it doesn't fit.
-        """
-        wanted = self.shapes[name]
-        if not fits(array.shape, wanted):
-            raise InvalidRequest(f"{name} has the shape {list(array.shape)}, the model takes {list(wanted)}")
+def signature(metadata: Any) -> Signature:
+    """Read a server's metadata of a model."""
+    return {
+        port.name: TensorSpec(port.name, np.dtype(triton_to_np_dtype(port.datatype)).name, tuple(port.shape))
+        for port in metadata.inputs
+    }
 
 
 def clip_inputs(
@@ -53,22 +37,27 @@ def clip_inputs(
             is no mask, or no ids where the model needs them.
     """
     frames = np.asarray(frames)
-    dtype = takes.dtypes[FRAMES]
-    if frames.dtype not in (dtype, np.dtype(np.uint8)):
+    dtype = takes[FRAMES].dtype
+    if frames.dtype not in (np.dtype(dtype), np.dtype(np.uint8)):
         raise InvalidRequest(f"the frames are {frames.dtype}, the model takes {dtype}")
-    takes.check(FRAMES, frames)
+    _check_shape(takes[FRAMES], frames)
     found = {FRAMES: frames.astype(dtype, copy=False)}
-    if MASK in takes.shapes:
-        found[MASK] = _mask(takes, np.ones(frames.shape[:2]) if mask is None else np.asarray(mask), len(frames))
+    if MASK in takes:
+        found[MASK] = _mask(takes[MASK], np.ones(frames.shape[:2]) if mask is None else np.asarray(mask), len(frames))
     elif mask is not None:
         raise InvalidRequest("the model takes no mask: every one of its frames counts")
-    if NOISE in takes.shapes:
-        found[NOISE] = _noise(takes.shapes[NOISE][1:], ids, len(frames))
+    if NOISE in takes:
+        found[NOISE] = _noise(takes[NOISE].shape[1:], ids, len(frames))
     return found
 
 
-def _mask(takes: Signature, mask: npt.NDArray[Any], clips: int) -> npt.NDArray[np.float32]:
-    takes.check(MASK, mask)
+def _check_shape(spec: TensorSpec, array: npt.NDArray[Any]) -> None:
+    if not spec.takes_shape(array.shape):
+        raise InvalidRequest(spec.shape_fault(array, "the model takes"))
+
+
+def _mask(spec: TensorSpec, mask: npt.NDArray[Any], clips: int) -> npt.NDArray[np.float32]:
+    _check_shape(spec, mask)
     if len(mask) != clips:
         raise InvalidRequest(f"there are {clips} clips and a mask for {len(mask)}")
     if mask.dtype.kind not in "buif" or not np.isin(mask, (0, 1)).all():

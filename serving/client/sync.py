@@ -13,14 +13,14 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
+from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from ...export.bundle.ports import SCORER
-from ..repository.plan import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
 from .errors import refused, translate
 from .patience import waits
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
-from .signature import Signature
+from .signature import Signature, signature
 from .uploads import Video, read_video
 
 _POLL_S = 0.1
@@ -201,7 +201,7 @@ class Client:
                 found = self._server.get_model_metadata(model, client_timeout=timeout)
             except InferenceServerException as error:
                 raise translate(error, self.address, timeout) from error
-            self._signatures[model] = Signature.of(found)
+            self._signatures[model] = signature(found)
         return self._signatures[model]
 
     def _config(self, model: str, timeout_s: float | None) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...export.bundle.errors import InvalidVideo
-from ...export.bundle.video.limits import Limits
+from ...export.bundle.video.limits import VideoLimits
 
 Video = bytes | str | os.PathLike[str]
 
@@ -54,4 +54,4 @@ def read_video(video: Video) -> Upload:
 def _check_size(size: int) -> None:
     if size == 0:
         raise InvalidVideo("the file is empty")
-    Limits().check_bytes(size)
+    VideoLimits().check_bytes(size)

@@ -14,8 +14,18 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import np_to_triton_dtype
 
-from ...export.bundle.checks import MAX_IDS, check_id, check_source, check_top, dump_metadata
+from ...export.bundle.checks import check_id, check_source, check_top, dump_metadata, encode_text
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
+from ...export.bundle.limits import MAX_IDS, MAX_PAIRS
+from ...export.bundle.models import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    GALLERY_LOOKUP,
+    INDEX_VIDEO,
+    MAX_ROWS,
+    SCORE_TEXT,
+    SEARCH,
+)
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
     COUNT,
@@ -32,16 +42,6 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
 )
-from ..repository.plan import (
-    ENCODE_FRAMES,
-    ENCODE_VIDEO,
-    GALLERY_LOOKUP,
-    INDEX_VIDEO,
-    MAX_PAIRS,
-    MAX_ROWS,
-    SCORE_TEXT,
-    SEARCH,
-)
 from .answers import found, output, record_list, search_results, weights
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
 from .signature import Signature, clip_inputs
@@ -51,7 +51,6 @@ TEXTS_PER_CALL = 32
 CLIPS_PER_CALL = 8
 # A message holds less than 2 GiB, and the server copies it.
 RECORD_BYTES_PER_CALL = 256 << 20
-MAX_TEXT_BYTES = 64 * 1024
 
 Answer = TypeVar("Answer")
 
@@ -120,7 +119,7 @@ def encode_video_call(upload: Upload, id_: str | None, takes: Signature) -> Call
     """
     id_ = check_id(upload.id if id_ is None else id_)
     inputs = {VIDEO: np.frombuffer(upload.data, np.uint8)[None]}
-    if ID in takes.shapes:
+    if ID in takes:
         inputs[ID] = pack_rows([id_.encode()])
     return Call(ENCODE_VIDEO, _inputs(inputs), lambda r: record_list(r)[0])
 
@@ -190,7 +189,7 @@ def pairs_per_call(config: Any) -> int:
 
 def record_inputs(takes: Signature) -> tuple[str, ...]:
     """The record tensors that the scorer reads, of all that the scoring model ``takes``."""
-    return tuple(name for name in takes.shapes if name not in {TEXT, TEXT_LENGTH})
+    return tuple(name for name in takes if name not in {TEXT, TEXT_LENGTH})
 
 
 def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
@@ -227,20 +226,7 @@ def joined_found(parts: Sequence[Found]) -> Found:
 def _encode_texts(texts: Sequence[str]) -> list[bytes]:
     if isinstance(texts, str):
         raise InvalidQuery(f"the texts are one text, {texts[:50]!r}: give a list of them")
-    return [_encode_text(text) for text in texts]
-
-
-def _encode_text(text: str) -> bytes:
-    # The messages are the tokenizer's: a text may fail here or, after cleaning, there.
-    if not text.strip():
-        raise InvalidQuery("the text is empty, or nothing is left of it after cleaning")
-    try:
-        raw = text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidQuery(f"the text can't be written as UTF-8: {error.reason} at character {error.start}") from error
-    if len(raw) > MAX_TEXT_BYTES:
-        raise InvalidQuery(f"the text has {len(raw)} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
-    return raw
+    return [encode_text(text) for text in texts]
 
 
 def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:

@@ -6,13 +6,11 @@ import os
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
-from ..backends.base import EMBEDDED_VARIABLE
+from ...export.bundle.models import EMBEDDED_VARIABLE, GALLERY_VARIABLE
 from .store import Gallery
 
-GALLERY_VARIABLE = "FRAMESIFT_GALLERY"
 
-
-def open_gallery(manifest: Manifest) -> Gallery:
+def gallery_from_env(manifest: Manifest) -> Gallery:
     """The gallery in the folder that the environment names.
 
     Raises:

@@ -7,17 +7,8 @@ from typing import Literal
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from .plan import Batching, Ensemble, Model, Served, Warmup
-
-_TYPES = {
-    "bool": pb.TYPE_BOOL,
-    "uint8": pb.TYPE_UINT8,
-    "int32": pb.TYPE_INT32,
-    "int64": pb.TYPE_INT64,
-    "float16": pb.TYPE_FP16,
-    "float32": pb.TYPE_FP32,
-}
-
+from ...export.bundle.spec import DATA_TYPES, TensorSpec
+from .served import Batching, Ensemble, Model, Served, Warmup
 
 Variant = Literal["default", "embedded", "accelerated", "tensorrt"]
 # Where NVIDIA's container keeps engines that ONNX Runtime built, so that the next start finds them.
@@ -38,12 +29,12 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
     for port in served.inputs:
         config.input.add(
             name=port.name,
-            data_type=_TYPES[port.dtype],
+            data_type=_data_type(port),
             dims=port.shape,
             allow_ragged_batch=ragged and -1 in port.shape,
         )
     for port in served.outputs:
-        config.output.add(name=port.name, data_type=_TYPES[port.dtype], dims=port.shape)
+        config.output.add(name=port.name, data_type=_data_type(port), dims=port.shape)
     if isinstance(served, Ensemble):
         config.platform = "ensemble"
         # What no later step reads is not asked for.
@@ -85,6 +76,10 @@ def parse(text: str) -> pb.ModelConfig:
     return text_format.Parse(text, pb.ModelConfig())
 
 
+def _data_type(port: TensorSpec) -> int:
+    return int(pb.DataType.Value(DATA_TYPES[port.dtype]))
+
+
 def _ragged(model: Model, variant: Variant) -> bool:
     """Whether one batch may hold inputs of several shapes."""
     if model.batching is None:
@@ -115,7 +110,7 @@ def _warmup(config: pb.ModelConfig, model: Model, warmup: Warmup) -> None:
     sample = config.model_warmup.add(name="first request", batch_size=min(1, model.max_batch), count=1)
     for port in model.inputs:
         entry = sample.inputs[port.name]
-        entry.data_type = _TYPES[port.dtype]
+        entry.data_type = _data_type(port)
         entry.dims.extend(d if isinstance(d, int) else warmup.sizes[d] for d in port.dims)
         if port.name in warmup.files:
             entry.input_data_file = port.name

@@ -59,7 +59,7 @@ _START = """\
 set -euo pipefail
 config=${{FRAMESIFT_CONFIG:-{config}}}
 [ "$config" != onnxruntime ] || config=
-[ "$config" != tensorrt ] || python3 -m framesift.serving.repository.engine_check /opt/framesift/engines
+[ "$config" != tensorrt ] || python3 -m framesift.export.bundle.engines.check /opt/framesift/engines
 exec tritonserver --model-repository=/opt/framesift/model_repository ${{config:+"--model-config-name=$config"}} \\
     --disable-auto-complete-config --exit-timeout-secs=10 \\
     --allow-http=false --allow-metrics=true --model-control-mode=none

@@ -9,22 +9,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from ...export.bundle.engines.check import CHECKED
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
 from ...export.bundle.engines.manifest import Engines
 from ...export.bundle.errors import BundleError, EngineError
-from ...export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.store import MANIFEST, Bundle
 from .config import render, to_text
 from .container import container_files
-from .engine_check import CHECKED
-from .plan import GALLERY_INDEX, GALLERY_LOOKUP, GALLERY_SEARCH, TOKENIZER, VIDEO_DECODER, Model, plan
+from .plan import plan
 from .render import TENSORRT, write
+from .served import Model
 
 Target = Literal["embedded", "container", "tensorrt"]
 REPOSITORY = "model_repository"
-# What the Python models import, from the package's root; of the scorer's modules only those for a GPU need torch.
-_SERVED_PACKAGES = ("export/bundle", "serving/backends", "serving/gallery", "serving/search")
-_SCORER_PACKAGE = "kernels/topk_attention"
+# What the Python models import, from the package's root. The compiled scorer runs under any Python; where it was not
+# built, numpy scores. Modules that need torch are imported where there is a GPU for them.
+_SERVED_PACKAGES = ("kernels", "export/bundle", "serving/gallery", "serving/search", "serving/backends")
 
 
 def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None = None, link: bool = False) -> Path:
@@ -72,7 +73,7 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None
     if engines is not None:
         _place_engines(engines, out, place)
     if target != "embedded":
-        _copy_package(out / "python" / "framesift")
+        _copy_packages(out / "python" / "framesift")
         for name, text in container_files(bundle.manifest, engines=engines is not None).items():
             (out / name).write_text(text, encoding="utf-8")
             if name.endswith(".sh"):
@@ -94,30 +95,15 @@ def _place_engines(engines: Engines, out: Path, place: Callable[[Path, Path], ob
 
 
 def _weights(bundle: Bundle, model: Model) -> dict[str, Path]:
-    manifest = {MANIFEST: bundle.root / MANIFEST}
     if model.body is None:
         return {"model.onnx": bundle.graph(model.name)}
-    if model.name == TOKENIZER:
-        merges = bundle.manifest.tokenizer.merges
-        return {**manifest, merges: bundle.file(merges)}
-    if model.name == GALLERY_SEARCH:
-        return {**manifest, f"{SCORER}.onnx": bundle.graph(SCORER)}
-    if model.name in {VIDEO_DECODER, GALLERY_INDEX, GALLERY_LOOKUP}:
-        return manifest
-    raise AssertionError(f"the files of {model.name} are not known")
+    return {MANIFEST: bundle.root / MANIFEST, **{name: bundle.file(name) for name in model.files}}
 
 
-def _copy_package(target: Path) -> None:
+def _copy_packages(target: Path) -> None:
     root = Path(str(files("framesift")))
-    sources = [root / "__init__.py", root / "export/__init__.py", root / "serving/__init__.py"]
     for package in _SERVED_PACKAGES:
-        sources.extend(sorted((root / package).rglob("*.py")))
-    sources.extend(sorted((root / _SCORER_PACKAGE).glob("*.py")))
-    sources.extend(sorted((root / "kernels").glob("*.py")))
-    sources.extend(root / "serving/repository" / f"{name}.py" for name in ("__init__", "engine_check"))
-    # The compiled scorer runs under any Python; where it was not built, numpy scores.
-    sources.extend(sorted((root / _SCORER_PACKAGE).glob("_scan_*.so")))
-    for source in sources:
-        copy = target / source.relative_to(root)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)
+        shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for parent in Path(package, "__init__.py").parents[1:]:
+            if (root / parent / "__init__.py").is_file():
+                shutil.copyfile(root / parent / "__init__.py", target / parent / "__init__.py")

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...export.bundle.errors import BundleError
+from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.models import TEXT_BATCH, VIDEO_BATCH
+from ...export.bundle.models import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    GALLERY_INDEX,
+    GALLERY_LOOKUP,
+    GALLERY_SEARCH,
+    IN_FLIGHT,
+    INDEX_VIDEO,
+    MAX_ROWS,
+    NICE,
+    SCORE_TEXT,
+    SEARCH,
+    TEXT_BATCH,
+    TOKENIZER,
+    VIDEO_BATCH,
+    VIDEO_DECODER,
+)
 from ...export.bundle.ports import (
+    ADMISSION_STAMP,
     ATTENTION,
     COUNT,
     DIGEST,
@@ -29,7 +47,6 @@ from ...export.bundle.ports import (
     TEXT,
     TEXT_ENCODER,
     TEXT_LENGTH,
-    TICKET,
     TIMESTAMPS,
     TOP,
     VERSION,
@@ -38,82 +55,10 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.scorers import pair_floats, scorer_of
 from ...export.bundle.spec import GraphPorts, TensorSpec
-from ..backends.admission import UNDER_WAY
-from ..backends.base import NICE
+from .served import Batching, Ensemble, Model, Served, Warmup
 
-VIDEO_DECODER = "video_decoder"
-TOKENIZER = "tokenizer"
-GALLERY_INDEX = "gallery_index"
-GALLERY_SEARCH = "gallery_search"
-GALLERY_LOOKUP = "gallery_lookup"
-
-# The most pairs of one scoring request, and of fewer where their temporaries would fill more than these bytes. The
-# parameter tells the embedded server's ONNX models, and clients.
-MAX_PAIRS = 1 << 16
+# What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
-MAX_ROWS = "framesift.max_rows"
-
-ENCODE_VIDEO = "encode_video"
-ENCODE_FRAMES = "encode_frames"
-SCORE_TEXT = "score_text"
-INDEX_VIDEO = "index_video"
-SEARCH = "search"
-
-
-@dataclass(frozen=True)
-class Batching:
-    """How requests wait for one another: how many may wait, and for how long before they are refused.
-
-    Without such bounds the server fetches the next batch while one runs. With them it does not, and may begin one up to
-    half a second late.
-    """
-
-    max_queue: int | None = None
-    timeout_s: float | None = None
-    ragged: bool = False
-
-
-@dataclass(frozen=True)
-class Warmup:
-    """One request run at load. Every dimension that varies takes its value from ``sizes``; texts come from a file."""
-
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model with a backend of its own. TensorSpec dimensions leave out the batch where ``max_batch`` is not 0.
-
-    ``body`` names the class of a Python model; without it the model is an ONNX graph.
-    """
-
-    name: str
-    max_batch: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    body: str | None = None
-    instances: int = 1
-    batching: Batching | None = None
-    warmup: Warmup | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Models run one after another on the server.
-
-    A tensor keeps its name from step to step: each member reads what it needs from the inputs and earlier outputs.
-    """
-
-    name: str
-    max_batch: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    steps: tuple[Model, ...]
-
-
-Served = Model | Ensemble
 
 
 def plan(manifest: Manifest) -> tuple[Served, ...]:
@@ -149,7 +94,7 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
 
 
 _TOP = TensorSpec(TOP, "int32", (1,))
-_TICKET = TensorSpec(TICKET, "int64", (1,))
+_STAMP = TensorSpec(ADMISSION_STAMP, "int64", (1,))
 _ID = TensorSpec(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
@@ -184,7 +129,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     clips = Batching(max_queue=16, timeout_s=60)
     # Who indexes waits for hours, who searches for milliseconds.
     behind = {NICE: "10"}
-    # Searches are refused by the first step alone, see ``backends.turnstile``.
+    # Searches are refused by the first step alone, see ``backends.admission``.
     texts = Batching()
     models = (
         Model(
@@ -212,10 +157,11 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             TOKENIZER,
             TEXT_BATCH,
             query,
-            (*_unbatched(text.inputs), _TICKET),
+            (*_unbatched(text.inputs), _STAMP),
             body="TokenizerBackend",
+            files=manifest.tokenizer.files,
             batching=replace(texts, ragged=True),
-            parameters={UNDER_WAY: str(card.texts_in_flight)},
+            parameters={IN_FLIGHT: str(card.texts_in_flight)},
             warmup=Warmup(
                 {"text bytes": len(words)},
                 {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
@@ -250,9 +196,10 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_SEARCH,
             card.search_batch,
-            (*text_record, _TOP, _TICKET),
+            (*text_record, _TOP, _STAMP),
             hits,
             body="GallerySearch",
+            files=(f"{SCORER}.onnx",),
             batching=texts,
         ),
         Model(
@@ -278,7 +225,16 @@ def max_pairs(manifest: Manifest) -> int:
 
 def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
     # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
-    taken = {VIDEO, TEXT, TEXT_LENGTH, TOP, TICKET, TIMESTAMPS, DURATION, *(port.name for port in _DESCRIPTION)}
+    taken = {
+        VIDEO,
+        TEXT,
+        TEXT_LENGTH,
+        TOP,
+        ADMISSION_STAMP,
+        TIMESTAMPS,
+        DURATION,
+        *(port.name for port in _DESCRIPTION),
+    }
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):
         if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
             raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from ...export.bundle.ports import topk_attention_ports
+from ...export.bundle.ports import FRAMES, graph_ports
+from ...export.bundle.spec import TensorSpec
+from ...export.bundle.topk_attention import text_record, video_record
 from ...kernels.topk_attention.layout import HeadShape
 from .config import parse, render, to_text
-from .plan import Model, Served, plan
+from .plan import plan
+from .served import Model, Served
 
 CONFIG = "config.pbtxt"
 # Read by a server that is started with --model-config-name=embedded, accelerated or tensorrt.
@@ -20,14 +23,16 @@ _BACKENDS = "framesift.serving.backends"
 def reference_manifest() -> Manifest:
     """The reference model's sizes (ViT-B/32, 12 frames, 512 wide), for rendering without a bundle."""
     frames = FrameProfile()
+    shape = HeadShape(frames.count, 512, top_k=4)
+    pixels = TensorSpec(FRAMES, frames.dtype, (frames.count, 3, frames.size, frames.size))
     return Manifest(
         system="dong2026",
         scorer="topk_attention",
         fingerprint="",
-        embed_dim=512,
+        embed_dim=shape.width,
         frames=frames,
         tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(HeadShape(frames.count, 512, top_k=4), frames.size),
+        graphs=graph_ports([pixels], text_record(shape), video_record(shape), attends=True),
     )
 
 

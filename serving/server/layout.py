@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ..backends.base import EMBEDDED_VARIABLE
+from ...export.bundle.models import EMBEDDED_VARIABLE
 from ..backends.heartbeat import VARIABLE as HEARTBEATS
 
 _ONNXRUNTIME = '''\

@@ -8,7 +8,7 @@ import torch
 from framesift.export.build import eager_model
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.clip_bpe import ClipTokenizer
 from framesift.export.bundle.text.merges_file import read_merges
 
 from ..small_systems import model as small_model
@@ -24,8 +24,9 @@ def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:
     eager, profile = eager_model(bundle).eval(), bundle.manifest.tokenizer
     words = eager.config.clip.context_length
     model = text_model(eager.clip)
-    tokenizer = clip_tokenizer(list(read_merges(bundle.file(profile.merges))))
-    ours = Tokenizer.load(bundle.file(profile.merges), profile)
+    merges = bundle.file(profile.files[0])
+    tokenizer = clip_tokenizer(list(read_merges(merges)))
+    ours = ClipTokenizer.load(profile, [merges])
     texts = [*queries(200), "It's a DOG's  café!! 3 dogs, 12 cats", "don't stop", "word " * 100]
     for text in texts:
         theirs = tokenizer([text], truncation=True, max_length=words)["input_ids"][0]

@@ -18,7 +18,7 @@ from framesift.bench.load.measure import succeeded, timeline
 from framesift.bench.load.target import existing
 from framesift.bench.load.windows import Observer, closed, opened
 from framesift.bench.load.worker import Job, Work
-from framesift.serving.repository.plan import GALLERY_SEARCH, SEARCH, TOKENIZER
+from framesift.export.bundle.models import GALLERY_SEARCH, SEARCH, TOKENIZER
 from framesift.serving.server.processes import model_processes
 
 pytestmark = pytest.mark.server

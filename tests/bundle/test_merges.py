@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.text.bpe import Merge, learn_merges, merge, spell
-from framesift.export.bundle.text.clip_bpe import Tokenizer
+from framesift.export.bundle.text.clip_bpe import ClipTokenizer
 from framesift.export.bundle.text.merges_file import clip_merges, merges_text, read_merges, write_merges
 
 
-def _unpadded(row: np.ndarray, tokenizer: Tokenizer) -> list[int]:
+def _unpadded(row: np.ndarray, tokenizer: ClipTokenizer) -> list[int]:
     ids: list[int] = row.tolist()
     return ids[: ids.index(tokenizer.end_id) + 1]
 
@@ -69,7 +69,7 @@ def test_learned_merges_make_a_vocabulary_of_their_own(tmp_path: Path) -> None:
     assert learn_merges(_CORPUS, 5) == merges[:5]
     for name in ("merges.txt", "merges.txt.gz"):
         write_merges(tmp_path / name, merges)
-        own = Tokenizer.load(tmp_path / name, TokenizerProfile(context_length=16, buckets=(8, 16)))
+        own = ClipTokenizer.load(TokenizerProfile(context_length=16, buckets=(8, 16)), [tmp_path / name])
         assert own.vocab_size == 512 + len(merges) + 2
         assert own.end_id == own.vocab_size - 1
         assert _unpadded(own.encode(["circle"])[0], own)[1:-1] == [512 + merges.index("circl e</w>")]

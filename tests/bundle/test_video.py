@@ -14,8 +14,8 @@ import pytest
 from framesift.export.bundle.errors import InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.container import open_video
-from framesift.export.bundle.video.decode import Clip, decode
-from framesift.export.bundle.video.limits import DEFAULT_LIMITS, Limits
+from framesift.export.bundle.video.decode import DecodedVideo, decode
+from framesift.export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from framesift.export.bundle.video.packet_index import PacketIndex, read_index
 from framesift.export.bundle.video.resizing import pil_bicubic
 from framesift.export.bundle.video.sampling import uniform_middle
@@ -40,7 +40,7 @@ def _every_frame(path: Path) -> tuple[list[np.ndarray], list[float]]:
     return pictures, [time - times[0] for time in times]
 
 
-def _check_equal(path: Path, *counts: int) -> Clip:
+def _check_equal(path: Path, *counts: int) -> DecodedVideo:
     pictures, times = _every_frame(path)
     for count in counts:
         clip = decode(path, FrameProfile(count=count, size=SIZE))
@@ -223,7 +223,7 @@ def test_decoding_uses_one_thread(write_clip: Write) -> None:
 
 def test_seeking_skips_work(write_clip: Write) -> None:
     # Three frames of a video with an entry every 5 frames need at most 3 x 5 of its 60; with one entry, 51.
-    enough = Limits(max_decoded_pixels=15 * 64 * 48)
+    enough = VideoLimits(max_decoded_pixels=15 * 64 * 48)
     profile = FrameProfile(count=3, size=SIZE)
     assert decode(write_clip(**_x264("keyint=5:min-keyint=5:bframes=0")), profile, enough).frame_count == 60
     with pytest.raises(InvalidVideo, match=r"50 frames of 64x48 would have to be decoded.*more keyframes"):

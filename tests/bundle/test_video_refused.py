@@ -18,7 +18,7 @@ from av.stream import Disposition
 from framesift.export.bundle.errors import BundleError, InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.decode import decode
-from framesift.export.bundle.video.limits import Limits
+from framesift.export.bundle.video.limits import VideoLimits
 
 Write = Callable[..., Path]
 PROFILE = FrameProfile(size=32)
@@ -26,9 +26,9 @@ FRONT_INDEX = {"movflags": "faststart"}
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 
 
-def _refused(source: bytes | Path, fault: str, limits: Limits | None = None) -> None:
+def _refused(source: bytes | Path, fault: str, limits: VideoLimits | None = None) -> None:
     with pytest.raises(InvalidVideo, match=fault) as caught:
-        decode(source, PROFILE, limits or Limits())
+        decode(source, PROFILE, limits or VideoLimits())
     assert "\n" not in str(caught.value)
 
 
@@ -126,17 +126,17 @@ def test_damaged_video_is_refused_without_a_word_from_ffmpeg(
 @pytest.mark.parametrize(
     ("limits", "fault"),
     [
-        (Limits(max_bytes=1000), r"\d+ bytes, the limit is 1000"),
-        (Limits(max_side=63), "64x48, the limit is 63 pixels on a side"),
-        (Limits(max_pixels=3000), "64x48, the limit is 3000 pixels in a frame"),
-        (Limits(max_aspect=1), "64x48, the limit is an aspect ratio of 1:1"),
-        (Limits(max_seconds=2.3), "2 s, the limit is 2 s"),
-        (Limits(max_packets=59), "the limit is 59"),
-        (Limits(max_decoded_pixels=40 * 64 * 48), r"\d\d frames of 64x48 would have to be decoded"),
+        (VideoLimits(max_bytes=1000), r"\d+ bytes, the limit is 1000"),
+        (VideoLimits(max_side=63), "64x48, the limit is 63 pixels on a side"),
+        (VideoLimits(max_pixels=3000), "64x48, the limit is 3000 pixels in a frame"),
+        (VideoLimits(max_aspect=1), "64x48, the limit is an aspect ratio of 1:1"),
+        (VideoLimits(max_seconds=2.3), "2 s, the limit is 2 s"),
+        (VideoLimits(max_packets=59), "the limit is 59"),
+        (VideoLimits(max_decoded_pixels=40 * 64 * 48), r"\d\d frames of 64x48 would have to be decoded"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
-def test_video_over_a_limit_is_refused(write_clip: Write, suffix: str, limits: Limits, fault: str) -> None:
+def test_video_over_a_limit_is_refused(write_clip: Write, suffix: str, limits: VideoLimits, fault: str) -> None:
     path = write_clip(60, suffix=suffix)
     assert decode(path, PROFILE).frame_count == 60
     _refused(path, fault, limits)
@@ -194,7 +194,7 @@ def test_samples_that_share_their_bytes_are_refused(write_clip: Write) -> None:
         struct.pack_into(">I", raw, place, struct.unpack_from(">I", raw, place)[0] + 59 * 4)
     with av.open(BytesIO(raw)) as container:
         assert sum(packet.size for packet in container.demux(video=0)) == 60 * first > len(raw)
-    _refused(bytes(raw), f"the limit is {len(raw)}", Limits(max_bytes=len(raw)))
+    _refused(bytes(raw), f"the limit is {len(raw)}", VideoLimits(max_bytes=len(raw)))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.video.decode import Clip, decode
+from framesift.export.bundle.video.decode import DecodedVideo, decode
 from framesift.export.bundle.video.profile import resize_crop, sample
 from framesift.export.bundle.video.resizing import RESIZES
 from framesift.export.bundle.video.sampling import SAMPLERS
@@ -21,7 +21,7 @@ Write = Callable[..., Path]
 MASKED = FrameProfile(count=5, size=16, sampler="second_steps", missing="mask")
 
 
-def _check(path: Path, rate: float, profile: FrameProfile) -> Clip:
+def _check(path: Path, rate: float, profile: FrameProfile) -> DecodedVideo:
     """Decode, and compare with all frames decoded, sampled at the rate, resized and padded with black."""
     with av.open(str(path)) as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

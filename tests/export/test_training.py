@@ -13,8 +13,8 @@ import torch
 
 from framesift.export.bundle.errors import CheckpointError, InvalidInput
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.text.clip_bpe import Tokenizer
 from framesift.export.bundle.text.merges_file import write_merges
+from framesift.export.bundle.text.tokenizers import Tokenizer, load_tokenizer
 from framesift.export.corpus.cache import DecodedCorpus
 from framesift.export.corpus.manifest import Clip
 from framesift.export.encoders.clip import ClipConfig
@@ -55,7 +55,7 @@ def corpus() -> DecodedCorpus:
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> Tokenizer:
     write_merges(tmp_path / "merges.txt", [])
-    return Tokenizer.load(tmp_path / "merges.txt", TokenizerProfile("merges.txt", context_length=16, buckets=(16,)))
+    return load_tokenizer(TokenizerProfile(files=("merges.txt",), context_length=16, buckets=(16,)), tmp_path)
 
 
 def model(seed: int = 0) -> Dong2026:

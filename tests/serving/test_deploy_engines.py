@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from framesift.export.bundle.engines.check import check, library_version
 from framesift.export.bundle.engines.device import Device
 from framesift.export.bundle.engines.manifest import EngineManifest, Engines, GraphEngine
 from framesift.export.bundle.engines.profiles import default_limits
@@ -18,7 +19,6 @@ from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_EN
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.serving.repository.config import parse
 from framesift.serving.repository.deploy import deploy
-from framesift.serving.repository.engine_check import check, library_version
 
 L4 = Device("NVIDIA L4", "sm_89", "580.95.05")
 
@@ -98,7 +98,7 @@ def test_the_server_starts_with_the_way_asked_for(deployed: Path, tmp_path: Path
     *checks, server = run.stdout.splitlines()
     assert ("--model-config-name" in server) == (said is not None)
     assert said is None or f"--model-config-name{said} " in server
-    assert ["engine_check" in line for line in checks] == [True] * (said == "=tensorrt")
+    assert ["engines.check" in line for line in checks] == [True] * (said == "=tensorrt")
 
 
 def test_only_fitting_engines_are_deployed(bundle: Bundle, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_engines_that_fit_pass(deployed: Path) -> None:
 
 
 def test_the_check_runs_from_the_deployment_alone(deployed: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-S", "-m", "framesift.serving.repository.engine_check", str(deployed / "engines")]
+    command = [sys.executable, "-S", "-m", "framesift.export.bundle.engines.check", str(deployed / "engines")]
     # Without the environment's .pth files, so that framesift comes from the deployment.
     paths = f"{deployed / 'python'}:{sysconfig.get_path('purelib')}"
     run = subprocess.run(command, env={"PYTHONPATH": paths}, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -20,7 +20,6 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text.clip_bpe import Tokenizer
 from framesift.export.bundle.video.decode import decode
 from framesift.export.corpus.generate import write_video
 from framesift.export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
@@ -38,7 +37,7 @@ pytestmark = pytest.mark.server
 def eager(bundle: Bundle, clips: list) -> tuple:
     """Eager text and frame embeddings, scores from records rounded as the gallery stores them, and frame vectors."""
     model, manifest = eager_model(bundle), bundle.manifest
-    tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
+    tokenizer = bundle.tokenizer()
     records = encode_videos(model, np.stack([decode(c.video, manifest.frames).frames for c in clips]))
     text = encode_texts(model, tokenizer, [c.captions[0] for c in clips])
     with torch.no_grad():

@@ -14,7 +14,6 @@ from framesift.__main__ import main
 from framesift.export.build import eager_model
 from framesift.export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text.clip_bpe import Tokenizer
 from framesift.export.bundle.video.decode import decode
 from framesift.export.evaluation.captions import CaptionSet, load_captions
 from framesift.export.evaluation.measure import measure
@@ -40,7 +39,7 @@ def captions(clips: list) -> CaptionSet:
 def eager(bundle: Bundle, clips: list, captions: CaptionSet) -> ScoreMatrix:
     """The eager model's scores, from records rounded as the gallery stores them."""
     model, manifest = eager_model(bundle), bundle.manifest
-    tokenizer = Tokenizer.load(bundle.file(manifest.tokenizer.merges), manifest.tokenizer)
+    tokenizer = bundle.tokenizer()
     files = {clip.video.name: clip.video for clip in clips}
     records = encode_videos(model, np.stack([decode(files[id_], manifest.frames).frames for id_ in captions.videos]))
     scores = score_stored(model, encode_texts(model, tokenizer, captions.captions), records)

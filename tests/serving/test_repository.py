@@ -17,8 +17,9 @@ from framesift.export.bundle.spec import TensorSpec
 from framesift.export.bundle.store import Bundle
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy
-from framesift.serving.repository.plan import Ensemble, Model, max_pairs, plan
+from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.render import differences, reference_manifest, write
+from framesift.serving.repository.served import Ensemble, Model
 
 from .toy_ports import toy_manifest
 
@@ -170,15 +171,15 @@ def test_queues_of_videos_are_bounded_and_searches_are_counted() -> None:
     for name in ("video_decoder", "video_encoder", "gallery_index"):
         policy = render(models[name]).dynamic_batching.default_queue_policy
         assert (policy.max_queue_size, policy.default_timeout_microseconds) == (16, 60_000_000)
-    # A bounded queue would make the server fetch batches late; the turnstile bounds these.
+    # A bounded queue would make the server fetch batches late; admission control bounds these.
     for name in ("tokenizer", "text_encoder", "gallery_search"):
         config = render(models[name])
         assert config.HasField("dynamic_batching")
         assert not config.dynamic_batching.HasField("default_queue_policy")
-    assert int(render(models["tokenizer"]).parameters["framesift.under_way"].string_value) > 0
+    assert int(render(models["tokenizer"]).parameters["framesift.in_flight"].string_value) > 0
     for name, counted in (("search", True), ("score_text", False)):
         (ensemble,) = (render(served) for served in PLAN if served.name == name)
-        assert ("ticket" in ensemble.ensemble_scheduling.step[0].output_map) is counted
+        assert ("admission_stamp" in ensemble.ensemble_scheduling.step[0].output_map) is counted
 
 
 def test_indexing_stands_back() -> None:

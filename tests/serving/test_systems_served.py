@@ -16,7 +16,6 @@ from torch import Tensor
 from framesift.export.build import eager_system
 from framesift.export.bundle.ports import MASK, NOISE
 from framesift.export.bundle.store import Bundle
-from framesift.export.bundle.text.clip_bpe import Tokenizer
 from framesift.export.bundle.video.decode import decode
 from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.graphs import VideoEncoder
@@ -80,7 +79,7 @@ def served(
 def eager_scores(bundle: Bundle, paths: dict[str, Path], queries: list[str]) -> NDArray[Any]:
     """Scores in float64 from records rounded as the gallery stores them."""
     system, profile = eager_system(bundle).double(), bundle.manifest.frames
-    tokenizer = Tokenizer.load(bundle.file(bundle.manifest.tokenizer.merges), bundle.manifest.tokenizer)
+    tokenizer = bundle.tokenizer()
     system = system.folded()
     records = [encode(system, path, name, profile) for name, path in paths.items()]
     video = tuple(

@@ -7,18 +7,13 @@ from typing import Any
 
 from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from framesift.export.bundle.ports import (
-    ATTENTION,
     FRAME_EMBEDDINGS,
     FRAMES,
     MASK,
     MEAN_EMBEDDING,
     NOISE,
-    SCORER,
-    SCORES,
     TEXT_EMBEDDING,
-    TEXT_ENCODER,
-    TOKEN_IDS,
-    VIDEO_ENCODER,
+    graph_ports,
 )
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 
@@ -39,31 +34,17 @@ def toy_ports(
     ``dtype`` is that of the pixels; ``mask`` and ``noise``, its samples and patches, say what else the video encoder
     takes; ``words`` fixes the length of a text.
     """
-    takes = [TensorSpec(FRAMES, dtype, ("batch", frames, 3, size, size))]
+    takes = [TensorSpec(FRAMES, dtype, (frames, 3, size, size))]
     if mask:
-        takes.append(TensorSpec(MASK, "float32", ("batch", frames)))
+        takes.append(TensorSpec(MASK, "float32", (frames,)))
     if noise:
-        takes.append(TensorSpec(NOISE, "float32", ("batch", frames, *noise)))
-    record = (
-        TensorSpec(FRAME_EMBEDDINGS, "float32", ("batch", frames, width)),
-        TensorSpec(MEAN_EMBEDDING, "float32", ("batch", width)),
-    )
-    scored = (
-        TensorSpec(TEXT_EMBEDDING, "float32", ("queries", width)),
-        TensorSpec(FRAME_EMBEDDINGS, "float32", ("videos", frames, width)),
-    )
-    scores = (
-        TensorSpec(SCORES, "float32", ("queries", "videos")),
-        *((TensorSpec(ATTENTION, "float32", ("queries", "videos", frames)),) if attends else ()),
-    )
-    return {
-        VIDEO_ENCODER: GraphPorts(tuple(takes), record),
-        TEXT_ENCODER: GraphPorts(
-            (TensorSpec(TOKEN_IDS, "int64", ("batch", words or "length")),),
-            (TensorSpec(TEXT_EMBEDDING, "float32", ("batch", width)),),
-        ),
-        SCORER: GraphPorts(scored, scores),
-    }
+        takes.append(TensorSpec(NOISE, "float32", (frames, *noise)))
+    text = [TensorSpec(TEXT_EMBEDDING, "float32", (width,))]
+    video = [
+        TensorSpec(FRAME_EMBEDDINGS, "float32", (frames, width)),
+        TensorSpec(MEAN_EMBEDDING, "float32", (width,), scored=False),
+    ]
+    return graph_ports(takes, text, video, length=words, attends=attends)
 
 
 def toy_manifest(

@@ -12,7 +12,7 @@ from ..errors import EngineError, EngineMismatch
 from ..ports import GRAPHS
 from ..store import Bundle, sha256
 from .flavours import flavour
-from .profiles import Limits, Range, check_shapes, default_limits
+from .profiles import EngineLimits, Range, check_shapes, default_limits
 
 MANIFEST = "engines.json"
 FORMAT = 1
@@ -50,7 +50,7 @@ class EngineManifest:
     cuda: int | None
     version_compatible: bool
     hardware: str
-    limits: Limits
+    limits: EngineLimits
     fingerprint: str
     graphs: Mapping[str, GraphEngine]
     date: str
@@ -74,7 +74,7 @@ class EngineManifest:
             if found != FORMAT:
                 raise EngineError(f"{MANIFEST} has format {found}, this framesift reads format {FORMAT}: build again")
             graphs = {name: _graph(row) for name, row in values.pop("graphs").items()}
-            limits, capabilities = Limits(**values.pop("limits")), tuple(values.pop("capabilities"))
+            limits, capabilities = EngineLimits(**values.pop("limits")), tuple(values.pop("capabilities"))
             manifest = EngineManifest(graphs=graphs, limits=limits, capabilities=capabilities, **values)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise EngineError(f"{MANIFEST} can't be read: {error!r}. Build the engines again") from error

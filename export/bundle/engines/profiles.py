@@ -24,7 +24,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Limits:
+class EngineLimits:
     """The largest calls an engine takes.
 
     ``queries`` and ``videos`` bound one call of the scorer. Its memory is set aside for the largest call, so the
@@ -42,17 +42,17 @@ class Limits:
                 raise EngineError(f"{name} must be at least 1, not {value}")
 
 
-def default_limits(manifest: Manifest) -> Limits:
+def default_limits(manifest: Manifest) -> EngineLimits:
     """The limits for a bundle, as its scorer's card has them.
 
     Raises:
         BundleError: a scorer that is not known.
     """
     card = scorer_of(manifest)
-    return Limits(queries=card.engine_texts, videos=shortlist_size(manifest) or card.engine_videos)
+    return EngineLimits(queries=card.engine_texts, videos=shortlist_size(manifest) or card.engine_videos)
 
 
-def profile(graph: str, manifest: Manifest, limits: Limits) -> dict[str, Range]:
+def profile(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, Range]:
     """The range of every input of a graph, by name.
 
     Raises:
@@ -69,7 +69,7 @@ def profile(graph: str, manifest: Manifest, limits: Limits) -> dict[str, Range]:
     return ranges
 
 
-def _spans(graph: str, manifest: Manifest, limits: Limits) -> dict[str, tuple[int, int, int]]:
+def _spans(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, tuple[int, int, int]]:
     """Smallest, usual and largest value of each dimension that varies."""
     tokens = manifest.tokenizer
     batch = limits.video_batch if graph == VIDEO_ENCODER else limits.text_batch

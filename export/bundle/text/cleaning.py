@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import ftfy
 import regex
 
+from ..checks import check_text_left, check_text_size
 from ..errors import InvalidQuery
-
-MAX_TEXT_BYTES = 64 * 1024
 
 # ftfy repeats its repairs until nothing changes, once per layer of escaping: &amp;amp;amp;... makes that
 # quadratic in the length of what it looks at, 14 s for 64 kB. Longer lines are repaired in pieces of so many
@@ -27,29 +26,15 @@ _SPACE = regex.compile(r"\s+")
 _WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
 
 
-def decode_text(raw: bytes) -> str:
-    """The text of UTF-8 bytes.
-
-    Raises:
-        InvalidQuery: not UTF-8.
-    """
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidQuery(f"the text is not UTF-8: {error.reason} at byte {error.start}") from error
-
-
 def clean(text: str) -> str:
     """Repair mojibake, resolve HTML entities twice, collapse white space, lower the case.
 
     Of a text of more than 8,192 characters those are cleaned; what follows is beyond every context length.
 
     Raises:
-        InvalidQuery: over ``MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
+        InvalidQuery: over ``limits.MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
     """
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_TEXT_BYTES:
-        raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+    check_text_size(len(text.encode("utf-8", "surrogatepass")))
     if len(text) > _READ:
         text = text.lstrip(_INVISIBLE)[:_READ]
     try:
@@ -58,10 +43,9 @@ def clean(text: str) -> str:
     except ValueError as error:
         # Python refuses to read an integer of thousands of digits, which &#999...; asks of it.
         raise InvalidQuery(f"the text holds an HTML entity that can't be resolved: {error}") from error
-    cleaned = _SPACE.sub(" ", cleaned).strip().lower()
-    if not cleaned:
-        raise InvalidQuery("the text is empty, or nothing is left of it after cleaning")
-    return str(cleaned)
+    cleaned = str(_SPACE.sub(" ", cleaned).strip().lower())
+    check_text_left(cleaned)
+    return cleaned
 
 
 def split(cleaned: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ _LONGEST_CACHED = 64
 _log = logging.getLogger(__name__)
 
 
-class Tokenizer:
+class ClipTokenizer:
     """Byte-level BPE as CLIP uses it; safe to share between threads.
 
     The vocabulary is the 256 byte symbols, the same with the end of a word, one token per merge, start, end.
@@ -61,13 +61,15 @@ class Tokenizer:
         self._cached = lru_cache(_CACHED_WORDS)(self._encode_word)
 
     @staticmethod
-    def load(path: Path, profile: TokenizerProfile) -> Tokenizer:
+    def load(profile: TokenizerProfile, files: Sequence[Path]) -> ClipTokenizer:
         """The tokenizer of a merges file, plain or gzipped.
 
         Raises:
-            BundleError: a merges file that can't be read, or a profile that asks for what doesn't exist.
+            BundleError: not one file, one that can't be read, or a profile that asks for what doesn't exist.
         """
-        return Tokenizer(read_merges(path), profile)
+        if len(files) != 1:
+            raise BundleError(f"the tokenizer reads one merges file, its profile lists {list(profile.files)}")
+        return ClipTokenizer(read_merges(files[0]), profile)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Token ids int64 [Q, W] of Q texts, each from start to end token and padded with ``profile.pad_id``.

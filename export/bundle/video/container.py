@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from ..errors import InvalidVideo
 from .header import is_truncated
-from .limits import Limits
+from .limits import VideoLimits
 
 # Containers that hold their own data. Playlists (HLS, DASH, concat) name other files and addresses: not here.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif"
@@ -36,7 +36,7 @@ class VideoFile:
 
 
 @contextmanager
-def open_video(source: bytes | Path, limits: Limits) -> Iterator[VideoFile]:
+def open_video(source: bytes | Path, limits: VideoLimits) -> Iterator[VideoFile]:
     """Open a video's best video stream, decoding on one thread.
 
     Raises:
@@ -76,7 +76,7 @@ def _readable(source: bytes | Path) -> BinaryIO:
         raise InvalidVideo(f"{source} can't be read: {error.strerror}") from error
 
 
-def _open(data: BinaryIO, truncated: bool, limits: Limits) -> InputContainer:
+def _open(data: BinaryIO, truncated: bool, limits: VideoLimits) -> InputContainer:
     try:
         return av.open(
             data,

@@ -16,7 +16,7 @@ from ..errors import InvalidVideo
 from ..manifest import FrameProfile
 from .container import VideoFile, open_video
 from .decoding import decode_all, decode_chosen
-from .limits import DEFAULT_LIMITS, Limits
+from .limits import DEFAULT_LIMITS, VideoLimits
 from .packet_index import PacketIndex, read_index
 from .profile import check_profile, resize_crop, sample
 from .resizing import Pixels
@@ -27,7 +27,7 @@ _FALLBACK_RATE = 25.0
 
 
 @dataclass(frozen=True)
-class Clip:
+class DecodedVideo:
     """A video as a video tower reads it.
 
     ``frames`` are RGB from 0 to 255 [F, 3, S, S], of the profile's dtype; ``mask`` float32 [F] is 1 for a frame of the
@@ -44,7 +44,7 @@ class Clip:
     frame_count: int
 
 
-def decode(source: bytes | Path, profile: FrameProfile, limits: Limits = DEFAULT_LIMITS) -> Clip:
+def decode(source: bytes | Path, profile: FrameProfile, limits: VideoLimits = DEFAULT_LIMITS) -> DecodedVideo:
     """Decode the frames that ``profile`` chooses from a video, exactly as decoding all of it would give them.
 
     Pictures are turned as the file's display matrix says (phones store upright videos lying down) and
@@ -70,7 +70,9 @@ def decode(source: bytes | Path, profile: FrameProfile, limits: Limits = DEFAULT
         return clip if clip is not None else _whole_way(video, index, step, profile, limits)
 
 
-def _short_way(video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits) -> Clip | None:
+def _short_way(
+    video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: VideoLimits
+) -> DecodedVideo | None:
     table = index.table
     if table is None:
         return None
@@ -82,7 +84,9 @@ def _short_way(video: VideoFile, index: PacketIndex, step: float, profile: Frame
     return None if pictures is None else _clip(chosen, pictures, seconds, step, profile)
 
 
-def _whole_way(video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: Limits) -> Clip:
+def _whole_way(
+    video: VideoFile, index: PacketIndex, step: float, profile: FrameProfile, limits: VideoLimits
+) -> DecodedVideo:
     take = partial(_picture, profile=profile, limits=limits)
     context = video.stream.codec_context
     chosen = sample(index.shown, _rate(video), profile)
@@ -105,12 +109,12 @@ def _clip(
     seconds: npt.NDArray[np.float64],
     step: float,
     profile: FrameProfile,
-) -> Clip:
+) -> DecodedVideo:
     frames = np.zeros((profile.count, 3, profile.size, profile.size), profile.dtype)
     for slot, place in enumerate(chosen):
         frames[slot] = pictures[place]
     shown = [*chosen, *[chosen[-1]] * (profile.count - len(chosen))]
-    return Clip(
+    return DecodedVideo(
         frames=frames,
         mask=(np.arange(profile.count) < len(chosen)).astype(np.float32),
         timestamps=seconds[shown],
@@ -142,7 +146,7 @@ def _seconds(times: Sequence[int | None], video: VideoFile, step: float) -> npt.
     return (np.array(known) - known[0]) * float(base)
 
 
-def _picture(frame: VideoFrame, profile: FrameProfile, limits: Limits) -> Pixels:
+def _picture(frame: VideoFrame, profile: FrameProfile, limits: VideoLimits) -> Pixels:
     limits.check_frame(frame.width, frame.height)
     try:
         image = np.asarray(frame.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)

@@ -12,7 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from .limits import Limits
+from .limits import VideoLimits
 from .packet_index import FrameTable, PacketIndex
 from .resizing import Pixels
 
@@ -34,7 +34,7 @@ def decode_chosen(
     table: FrameTable,
     chosen: Iterable[int],
     take: Take,
-    limits: Limits,
+    limits: VideoLimits,
 ) -> dict[int, Pixels] | None:
     """Decode frames by their places in the order of presentation, starting at the nearest entry before each.
 
@@ -73,7 +73,7 @@ def decode_chosen(
 
 
 def decode_all(
-    context: VideoCodecContext, index: PacketIndex, chosen: Iterable[int], take: Take, limits: Limits
+    context: VideoCodecContext, index: PacketIndex, chosen: Iterable[int], take: Take, limits: VideoLimits
 ) -> Decoded:
     """Decode a stream from start to end, skipping packets that can't be decoded, and keep the chosen frames.
 

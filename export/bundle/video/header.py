@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidVideo
-from .limits import Limits
+from .limits import VideoLimits
 
 _TOP_BOXES = frozenset(
     b"ftyp styp moov moof mdat free skip wide pnot udta uuid meta sidx ssix mfra prft emsg pdin".split()
@@ -43,7 +43,7 @@ class _Track:
         return int(np.sum(lengths * (self.runs[:, 1] // 1024 + 1)))
 
 
-def is_truncated(source: BinaryIO, size: int, limits: Limits) -> bool:
+def is_truncated(source: BinaryIO, size: int, limits: VideoLimits) -> bool:
     """Whether a file of ``size`` bytes ends before its structure says; known for MP4, MOV, Matroska and WebM.
 
     Raises:
@@ -58,7 +58,7 @@ def is_truncated(source: BinaryIO, size: int, limits: Limits) -> bool:
     return False
 
 
-def _check_boxes(source: BinaryIO, size: int, limits: Limits) -> bool:
+def _check_boxes(source: BinaryIO, size: int, limits: VideoLimits) -> bool:
     tracks = [_Track()]
     fragmented = 0
     indexed = truncated = False

@@ -8,7 +8,7 @@ from ..errors import InvalidVideo
 
 
 @dataclass(frozen=True)
-class Limits:
+class VideoLimits:
     """The largest video that is decoded. A video over any limit is refused with an error that names it.
 
     ``max_bytes`` is of the file; ``max_side`` and ``max_pixels`` of a frame; ``max_aspect`` of its longer
@@ -62,4 +62,4 @@ class Limits:
             )
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = VideoLimits()

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from ..errors import InvalidVideo
 from . import access_units
 from .container import VideoFile
-from .limits import Limits
+from .limits import VideoLimits
 
 _TRUSTED_CONTAINERS = ("mov", "matroska")
 
@@ -46,7 +46,7 @@ class PacketIndex:
     table: FrameTable | None
 
 
-def read_index(video: VideoFile, limits: Limits) -> tuple[PacketIndex, int]:
+def read_index(video: VideoFile, limits: VideoLimits) -> tuple[PacketIndex, int]:
     """Read a stream's packets without decoding them.
 
     Returns:

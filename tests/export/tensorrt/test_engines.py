@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from framesift.__main__ import main
 from framesift.export.bundle.engines.flavours import RTX
 from framesift.export.bundle.engines.manifest import MANIFEST, Engines
-from framesift.export.bundle.engines.profiles import Limits
+from framesift.export.bundle.engines.profiles import EngineLimits
 from framesift.export.bundle.errors import EngineError, EngineMismatch, InvalidRequest
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle, sha256
@@ -39,7 +39,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def engines(bundle: Bundle) -> Engines:
-    return build_engines(bundle, RTX, Settings(targets=TARGETS), Limits(queries=5, videos=40))
+    return build_engines(bundle, RTX, Settings(targets=TARGETS), EngineLimits(queries=5, videos=40))
 
 
 def as_if(engines: Engines, **changed: Any) -> Engines:
@@ -183,7 +183,7 @@ def test_what_is_there_is_replaced_only_on_request(tmp_path: Path) -> None:
     first = build_engines(made, RTX, Settings(targets=("sm_89",)))
     with pytest.raises(EngineError, match="exists already: pass --overwrite"):
         build_engines(made, RTX, Settings(targets=("sm_89",)))
-    second = build_engines(made, RTX, Settings(targets=("sm_89",)), Limits(videos=7), overwrite=True)
+    second = build_engines(made, RTX, Settings(targets=("sm_89",)), EngineLimits(videos=7), overwrite=True)
     assert second.root == first.root
     assert second.manifest.graphs[SCORER].profile["video_embedding"].max == (7, D)
     (second.root / MANIFEST).unlink()

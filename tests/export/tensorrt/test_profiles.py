@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from framesift.bench.engine_table import described
-from framesift.export.bundle.engines.profiles import Limits, Range, check_shapes, default_limits, profile
+from framesift.export.bundle.engines.profiles import EngineLimits, Range, check_shapes, default_limits, profile
 from framesift.export.bundle.errors import EngineError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.systems.factorised import Factorised
-from framesift.serving.repository.plan import Model, max_pairs, plan
+from framesift.serving.repository.plan import max_pairs, plan
+from framesift.serving.repository.served import Model
 
 from ...small_systems import MODELS, F, W, model, xpool
 
@@ -47,7 +48,7 @@ def test_engines_take_what_the_server_sends(manifest: Manifest) -> None:
 
 def test_texts_have_every_length_unless_the_tower_reads_them_whole(manifest: Manifest) -> None:
     (name,) = [port.name for port in manifest.graphs[TEXT_ENCODER].inputs]
-    span = profile(TEXT_ENCODER, manifest, Limits(text_batch=7))[name]
+    span = profile(TEXT_ENCODER, manifest, EngineLimits(text_batch=7))[name]
     longest = manifest.tokenizer.context_length
     whole = manifest.graphs[TEXT_ENCODER].inputs[0].dims[1] == longest
     assert span == (Range((1, W), (1, W), (7, W)) if whole else Range((1, 1), (1, 16), (7, longest)))
@@ -55,9 +56,9 @@ def test_texts_have_every_length_unless_the_tower_reads_them_whole(manifest: Man
 
 def test_a_cross_encoder_gets_its_short_list() -> None:
     manifest = described(model("clip4clip tightTransf"))
-    assert default_limits(manifest) == Limits(queries=4, videos=100)
+    assert default_limits(manifest) == EngineLimits(queries=4, videos=100)
     assert default_limits(replace(manifest, config={"shortlist": 7})).videos == 7
-    ranges = profile(SCORER, manifest, Limits(queries=3, videos=11))
+    ranges = profile(SCORER, manifest, EngineLimits(queries=3, videos=11))
     assert {span.max[0] for span in ranges.values()} == {3, 11}
 
 
@@ -65,9 +66,9 @@ def test_what_cannot_be_bounded_is_an_error() -> None:
     manifest = described(model("clip4clip meanP"))
     odd = GraphPorts((TensorSpec("x", "float32", ("batch", "patches")),), ())
     with pytest.raises(EngineError, match="video_encoder: nothing bounds the dimension patches of x"):
-        profile(VIDEO_ENCODER, replace(manifest, graphs={**manifest.graphs, VIDEO_ENCODER: odd}), Limits())
+        profile(VIDEO_ENCODER, replace(manifest, graphs={**manifest.graphs, VIDEO_ENCODER: odd}), EngineLimits())
     with pytest.raises(EngineError, match="videos must be at least 1, not 0"):
-        Limits(videos=0)
+        EngineLimits(videos=0)
 
 
 def test_shapes_are_checked_with_the_range_in_the_message() -> None:

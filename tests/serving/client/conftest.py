@@ -46,7 +46,7 @@ from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
-from framesift.serving.gallery.environment import open_gallery
+from framesift.serving.gallery.environment import gallery_from_env
 from framesift.serving.repository.config import render
 from framesift.serving.repository.plan import plan
 from framesift.serving.search.ranking import GraphRanker
@@ -94,7 +94,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.lookup.setup({}, folder)
         self.search._text = [TEXT_EMBEDDING]
         self.search.ranker = GraphRanker(ToyScorer(), F)
-        self.search.snapshot = Snapshot(open_gallery(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
+        self.search.snapshot = Snapshot(gallery_from_env(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
         self.search.snapshot.start()
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC

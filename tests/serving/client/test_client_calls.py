@@ -19,8 +19,6 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.export.bundle.text import cleaning
-from framesift.serving.client import wire
 from framesift.serving.client.patience import waits
 from framesift.serving.client.results import VideoRecord
 
@@ -157,11 +155,6 @@ def test_what_can_not_be_right_is_not_sent(
     with pytest.raises(kind, match=said):
         call(client)
     assert server.requests == []
-
-
-def test_the_limits_of_a_query_are_the_tokenizers() -> None:
-    # The client has no ftfy and no regex, so it can't read them there.
-    assert wire.MAX_TEXT_BYTES == cleaning.MAX_TEXT_BYTES
 
 
 def test_records_of_different_shapes_are_refused(client: Any) -> None:

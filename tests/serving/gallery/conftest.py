@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.export.systems.factorised import topk_attention_ports
+from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, graph_ports
+from framesift.export.bundle.ports import FRAMES as FRAMES_PORT
+from framesift.export.bundle.spec import TensorSpec
+from framesift.export.bundle.topk_attention import text_record, video_record
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.serving.gallery.layout import GalleryRecord
 
@@ -53,6 +55,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def topk_manifest() -> Manifest:
     """Of a model whose text-conditioned attention keeps 2 of 5 frames of 64 dimensions."""
+    shape = HeadShape(5, 64, 2)
+    frames = TensorSpec(FRAMES_PORT, "uint8", (5, 3, 32, 32))
     return Manifest(
         system="dong2026",
         scorer="topk_attention",
@@ -60,6 +64,6 @@ def topk_manifest() -> Manifest:
         embed_dim=64,
         frames=FrameProfile(count=5, size=32),
         tokenizer=TokenizerProfile(),
-        graphs=topk_attention_ports(HeadShape(5, 64, 2), 32),
+        graphs=graph_ports([frames], text_record(shape), video_record(shape), attends=True),
         config={"top_k": 2, "heads": 1},
     )

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper
 
 from framesift.export.bundle.errors import BundleError, FramesiftError, InvalidQuery, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.models import GALLERY_VARIABLE
 from framesift.export.bundle.packing import unpack_joined
 from framesift.export.bundle.ports import (
     ATTENTION,
@@ -33,7 +34,6 @@ from framesift.export.bundle.ports import (
 )
 from framesift.export.bundle.scorers import block_rows
 from framesift.serving.backends.gallery_search import GallerySearch
-from framesift.serving.gallery.environment import GALLERY_VARIABLE
 from framesift.serving.gallery.layout import GalleryRecord
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.onnx_scorer import OnnxScorer

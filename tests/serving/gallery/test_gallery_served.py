@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from framesift.export.bundle.checks import dump_metadata
 from framesift.export.bundle.errors import FramesiftError, GalleryError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.models import GALLERY_VARIABLE
 from framesift.export.bundle.packing import pack_joined, pack_rows, unpack_joined, unpack_row
 from framesift.export.bundle.ports import (
     COUNT,
@@ -32,7 +33,6 @@ from framesift.export.bundle.ports import (
 )
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
-from framesift.serving.gallery.environment import GALLERY_VARIABLE
 from framesift.serving.gallery.layout import GalleryRecord
 
 MakeRecord = Callable[..., GalleryRecord]

@@ -17,7 +17,7 @@ _DESCRIPTIONS = {
 _REPORT_S = 1.0
 
 
-class Accounts:
+class CpuAccounting:
     """Counts processor seconds of this process and reports them once a second, while there are requests.
 
     Args:
@@ -28,8 +28,8 @@ class Accounts:
     def __init__(self, server: Any, name: str) -> None:
         # A metric lives as long as its family's object does.
         self._families = {
-            metric: server.MetricFamily(name=metric, description=told, kind=server.MetricFamily.COUNTER)
-            for metric, told in _DESCRIPTIONS.items()
+            metric: server.MetricFamily(name=metric, description=text, kind=server.MetricFamily.COUNTER)
+            for metric, text in _DESCRIPTIONS.items()
         }
         self._metrics = {metric: family.Metric(labels={"model": name}) for metric, family in self._families.items()}
         self._reported = dict.fromkeys(_DESCRIPTIONS, 0.0)

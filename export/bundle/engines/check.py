@@ -1,6 +1,6 @@
 """Run in the container before its server: do the engines deployed here fit this GPU and this TensorRT?
 
-``python3 -m framesift.serving.repository.engine_check FOLDER`` exits with 1 and says what differs, where TensorRT would
+``python3 -m framesift.export.bundle.engines.check FOLDER`` exits with 1 and says what differs, where TensorRT would
 refuse the engine with a serialisation error.
 """
 
@@ -10,12 +10,10 @@ import ctypes
 import sys
 from pathlib import Path
 
-from ...export.bundle.engines.device import Device, local_device
-from ...export.bundle.engines.manifest import MANIFEST as ENGINES
-from ...export.bundle.engines.manifest import EngineManifest, Engines
-from ...export.bundle.errors import EngineMismatch, FramesiftError
-from ...export.bundle.manifest import Manifest
-from ...export.bundle.store import MANIFEST, Bundle
+from ..errors import EngineMismatch, FramesiftError
+from ..store import Bundle, read_manifest
+from .device import Device, local_device
+from .manifest import MANIFEST, EngineManifest, Engines
 
 # The folder, beside the model repository, that holds both manifests.
 CHECKED = "engines"
@@ -48,8 +46,8 @@ def check(folder: Path, device: Device | None, version: str) -> None:
         EngineError: the manifests can't be read.
         EngineMismatch: no GPU here, or one or a TensorRT that the engines are not for.
     """
-    made = EngineManifest.from_json((folder / ENGINES).read_text(encoding="utf-8"))
-    bundle = Bundle(Path("BUNDLE"), Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8")))
+    made = EngineManifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    bundle = Bundle(Path("BUNDLE"), read_manifest(folder))
     engines = Engines(folder, made, bundle)
     if device is None:
         raise EngineMismatch(f"the engines in {folder} need a GPU, and this machine shows none (start with --gpus all)")

@@ -1,0 +1,14 @@
+"""The largest requests that are answered, but for videos: see ``video.limits``."""
+
+from __future__ import annotations
+
+MAX_ID_BYTES = 1024
+MAX_SOURCE_BYTES = 4096
+MAX_METADATA_BYTES = 64 * 1024
+MAX_TEXT_BYTES = 64 * 1024
+# Hits of one text.
+MAX_TOP = 1000
+# Ids of one lookup: more take seconds, in which no other is answered.
+MAX_IDS = 4096
+# Pairs of one scoring request; a scorer that holds much for every pair takes fewer, see ``models.MAX_ROWS``.
+MAX_PAIRS = 1 << 16

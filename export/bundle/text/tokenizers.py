@@ -1,0 +1,49 @@
+"""The tokenizers by kind, and the one way to load them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BundleError
+from ..manifest import TokenizerProfile
+
+
+class Tokenizer(Protocol):
+    """From texts to the token ids that a text tower reads; safe to share between threads."""
+
+    profile: TokenizerProfile
+    vocab_size: int
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Token ids int64 [Q, W] of Q texts, padded with ``profile.pad_id`` to the smallest bucket that holds them all.
+
+        Raises:
+            InvalidQuery: no texts, or one that is too long or of which nothing is left after cleaning.
+        """
+        ...
+
+
+def load_tokenizer(profile: TokenizerProfile, folder: Path) -> Tokenizer:
+    """The tokenizer of a profile, whose vocabulary files lie in ``folder``.
+
+    Raises:
+        BundleError: a kind that is not known, a file that can't be read, or a profile that asks for what doesn't exist.
+    """
+    if profile.kind not in TOKENIZERS:
+        raise BundleError(f"the tokenizer {profile.kind!r} is unknown, known: {', '.join(sorted(TOKENIZERS))}")
+    return TOKENIZERS[profile.kind](profile, [folder / name for name in profile.files])
+
+
+def _clip_bpe(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+    # What cleans texts is installed with the server and the exporter, and loaded by those that need it.
+    from .clip_bpe import ClipTokenizer
+
+    return ClipTokenizer.load(profile, files)
+
+
+TOKENIZERS: Mapping[str, Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]] = {"clip_bpe": _clip_bpe}

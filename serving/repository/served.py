@@ -1,0 +1,66 @@
+"""What a server serves: a model with a backend of its own, or models one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...export.bundle.spec import TensorSpec
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests wait for one another: how many may wait, and for how long before they are refused.
+
+    Without such bounds the server fetches the next batch while one runs. With them it does not, and may begin one up to
+    half a second late.
+    """
+
+    max_queue: int | None = None
+    timeout_s: float | None = None
+    ragged: bool = False
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """One request run at load. Every dimension that varies takes its value from ``sizes``; texts come from a file."""
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with a backend of its own. Dimensions leave out the batch where ``max_batch`` is not 0.
+
+    ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
+    without it the model is an ONNX graph.
+    """
+
+    name: str
+    max_batch: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    body: str | None = None
+    files: tuple[str, ...] = ()
+    instances: int = 1
+    batching: Batching | None = None
+    warmup: Warmup | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models run one after another on the server.
+
+    A tensor keeps its name from step to step: each member reads what it needs from the inputs and earlier outputs.
+    """
+
+    name: str
+    max_batch: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    steps: tuple[Model, ...]
+
+
+Served = Model | Ensemble
