@@ -1,0 +1,107 @@
+"""What the documents say of limits, served models, metrics and errors is what the code says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from framesift.export.bundle import errors
+from framesift.export.bundle import limits as bounds
+from framesift.export.bundle.scorers import CROSS_ENCODER, DOT, SCORERS
+from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
+from framesift.serving.backends import cpu_accounting
+from framesift.serving.client.discover import VIDEO_SUFFIXES
+from framesift.serving.repository.plan import Ensemble, plan
+from framesift.serving.repository.render import reference_manifest
+
+from .documents import DOCUMENTS, ROOT
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+ALL = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+
+
+def section(text: str, title: str) -> str:
+    """The part of a page below a heading, up to the next of its kind."""
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(text: str) -> dict[str, str]:
+    """Lines of tables: the first cell, and what follows."""
+    found = re.findall(r"^\| (.+?) \| (.+) \|$", text, re.MULTILINE)
+    return {first.strip("`"): others for first, others in found}
+
+
+def test_the_served_models_are_those_of_the_plan() -> None:
+    served = plan(reference_manifest())
+    page = section(OPERATIONS, "What is served")
+    assert set(rows(page)) - {"ensemble"} == {model.name for model in served if isinstance(model, Ensemble)}
+    members = set(re.findall(r"`(\w+)`", page.partition("Their members")[2].partition(")")[0]))
+    assert members == {model.name for model in served if not isinstance(model, Ensemble)}
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        (
+            "video file",
+            f"{VIDEO.max_bytes >> 20} MiB, {VIDEO.max_seconds / 3600:.0f} hours, {VIDEO.max_packets:,} packets",
+        ),
+        ("frame", f"{VIDEO.max_side:,} pixels a side, 4096 x 2304 pixels, aspect ratio {VIDEO.max_aspect}:1"),
+        ("decoding of one video", f"{VIDEO.max_decoded_pixels // 10**9} billion pixels"),
+        ("text", f"{bounds.MAX_TEXT_BYTES >> 10} KiB"),
+        ("hits of a search", f"{bounds.MAX_TOP:,}"),
+        ("id", f"{bounds.MAX_ID_BYTES:,} bytes"),
+        ("source", f"{bounds.MAX_SOURCE_BYTES:,} bytes"),
+        ("metadata", f"{bounds.MAX_METADATA_BYTES >> 10} KiB"),
+        ("ids of one lookup", f"{bounds.MAX_IDS:,};"),
+        (
+            "texts of searches in flight",
+            f"{DOT.texts_in_flight}; {CROSS_ENCODER.texts_in_flight} for a cross-encoder",
+        ),
+    ],
+)
+def test_limits(what: str, told: str) -> None:
+    assert rows(section(OPERATIONS, "Limits"))[what].startswith(told)
+    assert VIDEO.max_pixels == 4096 * 2304
+
+
+def test_queues_of_videos() -> None:
+    queues = {m.batching.max_queue for m in plan(reference_manifest()) if not isinstance(m, Ensemble) and m.batching}
+    assert queues == {None, 16}
+    assert rows(section(OPERATIONS, "Limits"))["videos waiting"].startswith("16 ")
+
+
+def test_suffixes_of_videos() -> None:
+    assert all(f"`{suffix}`" in OPERATIONS for suffix in VIDEO_SUFFIXES)
+
+
+def test_named_errors_exist() -> None:
+    named = set(re.findall(r"`((?:Invalid|Server|Gallery|Bundle|Checkpoint|Framesift)[A-Z]\w+)`", ALL))
+    assert len(named) > 4
+    assert all(issubclass(getattr(errors, name), errors.FramesiftError) for name in named)
+
+
+def test_named_metrics_parameters_and_variables_exist() -> None:
+    assert set(re.findall(r"framesift_\w+_total", ALL)) == {cpu_accounting.COMPUTE, cpu_accounting.PROCESS}
+    rendered = "\n".join(path.read_text() for path in (ROOT / "model_repository").rglob("*.pbtxt"))
+    parameters = set(re.findall(r"`(framesift\.[a-z]+_?[a-z]+)`", section(OPERATIONS, "Load")))
+    assert len(parameters) == 2
+    assert all(f'"{parameter}"' in rendered for parameter in parameters)
+    sources = "\n".join(path.read_text() for room in ("serving", "export") for path in (ROOT / room).rglob("*.py"))
+    variables = set(re.findall(r"FRAMESIFT_[A-Z]+", ALL))
+    assert {variable for variable in variables if variable not in sources} == set()
+
+
+def test_the_scorers_are_those_of_the_cards() -> None:
+    table = section(DESIGN, "One contract: three functions").partition("| scorer |")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(SCORERS)
+
+
+def test_named_files_exist() -> None:
+    """Paths in the prose of the documents, from the repository's root."""
+    prose = re.sub(r"^```.*?^```", "", ALL, flags=re.DOTALL | re.MULTILINE)
+    paths = set(re.findall(r"`((?:bench|export|kernels|serving|tests|model_repository)/[\w./-]+)`", prose))
+    assert len(paths) > 20
+    assert {path for path in paths if "NAME" not in path and not (ROOT / path).exists()} == set()
