@@ -1,3 +1,50 @@
-"""framesift deploys trained text-to-video retrieval models on NVIDIA Triton Inference Server."""
+"""framesift deploys trained text-to-video retrieval models on NVIDIA Triton Inference Server.
+
+>>> from framesift import Client, errors
+>>> with Client("127.0.0.1:8001") as client:
+...     client.index("clip.mp4")
+...     try:
+...         hits = client.search("a dog catches a frisbee", top=3).hits
+...     except errors.ServerUnavailable:
+...         hits = ()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
+    from .serving.client.aio import AsyncClient
+    from .serving.client.results import Found, Hit, Indexed, Scores, SearchResult, VideoRecord
+    from .serving.client.sync import Client
 
 __version__ = "0.1.0"
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Found",
+    "Hit",
+    "Indexed",
+    "Scores",
+    "SearchResult",
+    "VideoRecord",
+    "__version__",
+    "errors",
+]
+
+_HOMES = {"AsyncClient": ".serving.client.aio", "Client": ".serving.client.sync"}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: gRPC takes a good part of a second, too long for a command's --help.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "errors":
+        return import_module(".errors", __name__)
+    return getattr(import_module(_HOMES.get(name, ".serving.client.results"), __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

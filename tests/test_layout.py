@@ -63,7 +63,7 @@ def test_what_must_not_be_a_package_is_none() -> None:
     # With an __init__ here, `import kernels` or `import tests` at the root would shadow other distributions.
     assert not (ROOT / "kernels" / "__init__.py").exists()
     assert not (ROOT / "tests" / "__init__.py").exists()
-    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py"}
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 
 
 def test_the_bundle_needs_no_torch() -> None:

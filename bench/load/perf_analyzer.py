@@ -92,7 +92,7 @@ def input_data(queries: Sequence[str], top: int) -> dict[str, Any]:
                     "content": np.frombuffer(tensor._get_content(), triton_to_np_dtype(tensor.datatype())).tolist(),
                     "shape": list(tensor.shape()[1:]),
                 }
-                for tensor in wire.search_calls([query], top, 1)[0].inputs
+                for tensor in wire.search_calls(wire.encode_texts([query]), top, 1)[0].inputs
             }
             for query in queries
         ]

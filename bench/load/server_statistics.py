@@ -7,7 +7,7 @@ from typing import Any
 
 from tritonclient.grpc import InferenceServerClient
 
-from ...serving.client.channel import channel_options
+from ...serving.client.connection import channel_options
 
 # Durations of the statistics, in nanoseconds over all requests so far.
 _TIMES = ("queue", "compute_input", "compute_infer", "compute_output")

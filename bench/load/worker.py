@@ -29,9 +29,7 @@ from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import FramesiftError
 from ...serving.client import wire
-from ...serving.client.channel import channel_options
-from ...serving.client.errors import refused
-from ...serving.client.patience import waits
+from ...serving.client.connection import channel_options, refused, waits
 from ...serving.client.uploads import Upload, read_video
 from .arrivals import poisson
 
@@ -103,7 +101,7 @@ Encoded = tuple[bytes, Callable[[InferResult], Any]]
 def search_requests(work: Work) -> Iterator[Encoded]:
     """Endless requests, the queries in an order of this client's own."""
     order = np.random.default_rng(work.seed).permutation(len(work.queries))
-    calls = [wire.search_calls([work.queries[place]], work.top, 1)[0] for place in order]
+    calls = [wire.search_calls(wire.encode_texts([work.queries[place]]), work.top, 1)[0] for place in order]
     return itertools.cycle([(serialised(call), call.read) for call in calls])
 
 

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from numbers import Integral
+from typing import Any, TypeVar
 
-from .errors import InvalidQuery, InvalidRequest
-from .limits import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES, MAX_TOP
+from .errors import InvalidInput, InvalidQuery, InvalidRequest, InvalidVideo
+from .limits import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES, MAX_TOP, MAX_VIDEO_BYTES
 
 # Of a SHA-256.
 DIGEST_BYTES = 32
+
+Item = TypeVar("Item")
+
+
+def listed(values: Iterable[Item], what: str, error: type[InvalidInput] = InvalidRequest) -> list[Item]:
+    """The values as a list; ``what`` names them in messages.
+
+    Raises:
+        InvalidInput: as ``error``: one text, which would be taken letter by letter, or what can't be iterated over.
+    """
+    if isinstance(values, str):
+        raise error(f"the {what} are one text, {values[:50]!r}: give a list of them")
+    try:
+        return list(values)
+    except Exception as failure:
+        raise error(f"the {what} are {type(values).__name__}: give a list of them") from failure
 
 
 def check_id(value: str) -> str:
     """The id itself.
 
     Raises:
-        InvalidRequest: empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white space.
+        InvalidRequest: no text, empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white
+            space.
     """
+    if not isinstance(value, str):
+        raise InvalidRequest(f"the id is {type(value).__name__}, it must be a text")
     if not value:
         raise InvalidRequest("the id is empty: every video needs one")
     if value != value.strip():
@@ -31,20 +51,25 @@ def check_source(value: str) -> str:
     """The source itself: where the video came from, a path or an address; may be empty.
 
     Raises:
-        InvalidRequest: over ``MAX_SOURCE_BYTES`` as UTF-8, or with control characters.
+        InvalidRequest: no text, over ``MAX_SOURCE_BYTES`` as UTF-8, or with control characters.
     """
+    if not isinstance(value, str):
+        raise InvalidRequest(f"the source is {type(value).__name__}, it must be a text")
     return _check_text(value, "source", MAX_SOURCE_BYTES)
 
 
-def check_top(value: int) -> int:
+def check_top(value: object) -> int:
     """The number of hits itself.
 
     Raises:
-        InvalidRequest: outside 1..``MAX_TOP``.
+        InvalidRequest: no whole number, or outside 1..``MAX_TOP``.
     """
-    if not 1 <= value <= MAX_TOP:
-        raise InvalidRequest(f"top is {value}, it must lie in 1..{MAX_TOP}")
-    return value
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise InvalidRequest(f"top is {type(value).__name__}, it must be a whole number")
+    top = int(value)
+    if not 1 <= top <= MAX_TOP:
+        raise InvalidRequest(f"top is {top}, it must lie in 1..{MAX_TOP}")
+    return top
 
 
 def check_digest(value: bytes) -> bytes:
@@ -62,8 +87,10 @@ def encode_text(text: str) -> bytes:
     """The UTF-8 of a query.
 
     Raises:
-        InvalidQuery: empty or white space alone, not Unicode, or over ``MAX_TEXT_BYTES``.
+        InvalidQuery: no text, empty or white space alone, not Unicode, or over ``MAX_TEXT_BYTES``.
     """
+    if not isinstance(text, str):
+        raise InvalidQuery(f"the text is {type(text).__name__}, it must be a str")
     check_text_left(text)
     try:
         raw = text.encode("utf-8")
@@ -91,6 +118,16 @@ def check_text_size(size: int) -> None:
     """
     if size > MAX_TEXT_BYTES:
         raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+
+
+def check_video_bytes(size: int, limit: int = MAX_VIDEO_BYTES) -> None:
+    """Refuse a video's file of more than ``limit`` bytes.
+
+    Raises:
+        InvalidVideo: ``size`` bytes are more.
+    """
+    if size > limit:
+        raise InvalidVideo(f"the video has {size} bytes, the limit is {limit}")
 
 
 def dump_metadata(value: Mapping[str, Any]) -> str:

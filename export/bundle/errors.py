@@ -13,10 +13,11 @@
     │   └── PrecisionError        an engine or graph that ranks worse than its precision may
     ├── GalleryError              a gallery that can't be read or written
     │   └── GalleryMismatch       a gallery written by another model
-    └── ServerError               the server could not answer
-        ├── ServerUnavailable     not running, not ready, or overloaded
-        ├── DeadlineExceeded      no answer in time
-        └── ServerStartError      the embedded server did not start
+    ├── ServerError               the server could not answer
+    │   ├── ServerUnavailable     not running, not ready, or overloaded
+    │   ├── DeadlineExceeded      no answer in time
+    │   └── ServerStartError      the embedded server did not start
+    └── ClientError (also a RuntimeError)  a client that is closed, or of another event loop
 
 Every class has a short ``code``. A backend sends ``[code] message`` and the client raises the class of that code,
 so the same exception reaches the caller whether the failure was local or behind gRPC.
@@ -129,6 +130,12 @@ class ServerStartError(ServerError):
     """The embedded Triton server did not start."""
 
     code = "server-start"
+
+
+class ClientError(FramesiftError, RuntimeError):
+    """A client that can't be used here: it is closed, or belongs to another event loop."""
+
+    code = "client"
 
 
 def _tree(root: type[FramesiftError]) -> list[type[FramesiftError]]:

@@ -1,7 +1,8 @@
-"""The largest requests that are answered, but for videos: see ``video.limits``."""
+"""The largest requests that are answered; for what a video may be beside its bytes see ``video.limits``."""
 
 from __future__ import annotations
 
+MAX_VIDEO_BYTES = 256 << 20
 MAX_ID_BYTES = 1024
 MAX_SOURCE_BYTES = 4096
 MAX_METADATA_BYTES = 64 * 1024

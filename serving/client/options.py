@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .channel import DEFAULT_ADDRESS
+from .connection import DEFAULT_ADDRESS
 
 
 def server_option(told: str) -> Callable[[Any], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -12,18 +12,11 @@ import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import DeadlineExceeded, ServerUnavailable
-from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
-from ...export.bundle.ports import SCORER
-from . import wire
-from .channel import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options
-from .errors import refused, translate
-from .patience import waits
+from ...export.bundle.errors import ClientError
+from .calls import Calls, Item, Result
+from .connection import CLOSED, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options, check_address
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
-from .signature import Signature, signature
-from .uploads import Video, read_video
-
-_POLL_S = 0.1
+from .uploads import Upload, Video, read_video
 
 
 class Client:
@@ -34,21 +27,26 @@ class Client:
     ...     for hit in client.search("a dog catches a frisbee", top=3).hits:
     ...         print(hit.score, hit.id, hit.moment)
 
-    Every method raises one of ``framesift.export.bundle.errors``: InvalidInput for what the caller gave,
-    ServerError for what the server could not do. ``timeout_s`` of a call goes before that of the client; None
-    waits for ever. A search that the server refuses because it has too much to do is tried again for about three
-    seconds, unless ``retry`` is false, and then raises ServerUnavailable.
+    Every method raises one of ``framesift.errors`` and nothing else: InvalidInput for what the caller gave, ServerError
+    for what the server could not do, ClientError when the client is closed. ``timeout_s`` of a call goes before that of
+    the client, whose None waits for ever. A search that the server refuses because it has too much to do is tried again
+    for about three seconds, unless ``retry`` is false, and then raises ServerUnavailable.
     """
 
     def __init__(
         self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S, *, retry: bool = True
     ) -> None:
-        self.address = address
-        self.timeout_s = timeout_s
-        self._retry = retry
-        self._server = InferenceServerClient(address, channel_args=channel_options(address))
-        self._signatures: dict[str, Signature] = {}
-        self._configs: dict[str, Any] = {}
+        self._calls = Calls(_Blocking(check_address(address)), address, timeout_s, retry)
+
+    @property
+    def address(self) -> str:
+        """The server's gRPC address, HOST:PORT."""
+        return self._calls.address
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds that a call waits for an answer where it is given no others; None is for ever."""
+        return self._calls.timeout_s
 
     def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
         """The ``top`` best videos for a text, fewer when the gallery has fewer.
@@ -57,12 +55,11 @@ class Client:
             InvalidQuery: an empty text, or one that can't be encoded.
             InvalidRequest: ``top`` outside 1..1000.
         """
-        return self.search_many([text], top, timeout_s=timeout_s)[0]
+        return _finished(self._calls.search(text, top, timeout_s=timeout_s))
 
     def search_many(self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
-        most = wire.texts_per_search(self._config(SEARCH, timeout_s))
-        return [result for call in wire.search_calls(texts, top, most) for result in self._run(call, timeout_s)]
+        return _finished(self._calls.search_many(texts, top, timeout_s=timeout_s))
 
     def index(
         self,
@@ -73,8 +70,7 @@ class Client:
         *,
         timeout_s: float | None = None,
     ) -> Indexed:
-        """Encode a video, a path or a file's bytes, and keep it in the gallery in place of what has the same
-        id.
+        """Encode a video, a path or a file's bytes, and keep it in the gallery in place of what has the same id.
 
         Without ``id`` a file is called by its name and bytes by their SHA-256.
 
@@ -83,7 +79,7 @@ class Client:
             InvalidRequest: an id, source or metadata that breaks the gallery's rules.
             GalleryError: it could not be kept.
         """
-        return self._run(wire.index_call(read_video(video), id, source, metadata), timeout_s)
+        return _finished(self._calls.index(video, id, source, metadata, timeout_s=timeout_s))
 
     def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """Encode a video, a path or a file's bytes, and keep nothing.
@@ -94,8 +90,7 @@ class Client:
             InvalidVideo: it can't be read or decoded.
             InvalidRequest: an id that breaks the gallery's rules.
         """
-        upload = read_video(video)
-        return self._run(wire.encode_video_call(upload, id, self._signature(ENCODE_VIDEO, timeout_s)), timeout_s)
+        return _finished(self._calls.encode_video(video, id, timeout_s=timeout_s))
 
     def encode_frames(
         self,
@@ -117,8 +112,7 @@ class Client:
             InvalidRequest: another dtype or shape than the model's, a mask of a model that takes none, or no ids where
                 it needs them.
         """
-        calls = wire.encode_frames_calls(self._signature(ENCODE_FRAMES, timeout_s), frames, mask, ids)
-        return [record for call in calls for record in self._run(call, timeout_s)]
+        return _finished(self._calls.encode_frames(frames, mask, ids, timeout_s=timeout_s))
 
     def score(self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None) -> Scores:
         """Score every text against every record.
@@ -127,32 +121,19 @@ class Client:
             InvalidQuery: an empty text, or one that can't be encoded.
             InvalidRequest: no texts, no records, or records of another model.
         """
-        names = wire.record_inputs(self._signature(SCORE_TEXT, timeout_s))
-        calls = wire.score_calls(texts, records, names, wire.pairs_per_call(self._config(SCORER, timeout_s)))
-        return wire.joined_scores([[self._run(call, timeout_s) for call in row] for row in calls])
-
-    def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
-        """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
-
-        Raises:
-            DeadlineExceeded: they did not within ``timeout_s`` seconds.
-        """
-        deadline = time.monotonic() + timeout_s
-        while self.search("any", top=1).version < indexed.version:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"{indexed.id} was not searchable within {timeout_s:g} s")
-            time.sleep(_POLL_S)
+        return _finished(self._calls.score(texts, records, timeout_s=timeout_s))
 
     def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
-        """Which ids the gallery has, and its size; no ids ask for the size alone."""
-        return wire.joined_found([self._run(call, timeout_s) for call in wire.lookup_calls(ids)])
+        """Which ids the gallery has, and its size; no ids ask for the size alone.
+
+        Raises:
+            InvalidRequest: an id that breaks the gallery's rules.
+        """
+        return _finished(self._calls.lookup(ids, timeout_s=timeout_s))
 
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the server is up and all its models are loaded."""
-        try:
-            return bool(self._server.is_server_ready(client_timeout=self._timeout(timeout_s)))
-        except InferenceServerException:
-            return False
+        return _finished(self._calls.ready(timeout_s=timeout_s))
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the server is ready.
@@ -160,15 +141,19 @@ class Client:
         Raises:
             ServerUnavailable: it was not within ``timeout_s`` seconds.
         """
-        deadline = time.monotonic() + timeout_s
-        while not self.ready(timeout_s=max(_POLL_S, min(5.0, deadline - time.monotonic()))):
-            if time.monotonic() > deadline:
-                raise ServerUnavailable(f"the server at {self.address} was not ready within {timeout_s:g} s")
-            time.sleep(_POLL_S)
+        _finished(self._calls.wait_ready(timeout_s))
+
+    def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+        """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
+
+        Raises:
+            DeadlineExceeded: they did not within ``timeout_s`` seconds.
+        """
+        _finished(self._calls.wait_searchable(indexed, timeout_s))
 
     def close(self) -> None:
-        """Close the connection."""
-        self._server.close()
+        """Close the connection; a second time does nothing."""
+        _finished(self._calls.close())
 
     def __enter__(self) -> Client:
         return self
@@ -178,37 +163,42 @@ class Client:
     ) -> None:
         self.close()
 
-    def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
-        timeout = self._timeout(timeout_s)
-        # Only searches: to send a video again and again would make things worse.
-        again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
-        while True:
-            try:
-                return call.read(self._server.infer(call.model, call.inputs, client_timeout=timeout))
-            except InferenceServerException as error:
-                wait = next(again, None) if refused(error) else None
-                if wait is None:
-                    raise translate(error, self.address, timeout) from error
-            time.sleep(wait)
 
-    def _timeout(self, timeout_s: float | None) -> float | None:
-        return self.timeout_s if timeout_s is None else timeout_s
+class _Blocking:
+    """A ``Transport`` that blocks, and so never suspends a coroutine."""
 
-    def _signature(self, model: str, timeout_s: float | None) -> Signature:
-        if model not in self._signatures:
-            timeout = self._timeout(timeout_s)
-            try:
-                found = self._server.get_model_metadata(model, client_timeout=timeout)
-            except InferenceServerException as error:
-                raise translate(error, self.address, timeout) from error
-            self._signatures[model] = signature(found)
-        return self._signatures[model]
+    def __init__(self, address: str) -> None:
+        self._server = InferenceServerClient(address, channel_args=channel_options(address))
+        self._closed = False
 
-    def _config(self, model: str, timeout_s: float | None) -> Any:
-        if model not in self._configs:
-            timeout = self._timeout(timeout_s)
-            try:
-                self._configs[model] = self._server.get_model_config(model, client_timeout=timeout).config
-            except InferenceServerException as error:
-                raise translate(error, self.address, timeout) from error
-        return self._configs[model]
+    async def send(self, call: Callable[[Any], Any]) -> Any:
+        try:
+            return call(self._server)
+        # gRPC's two words for a connection that is closed before a call, and during one by another thread.
+        except (ValueError, InferenceServerException) as error:
+            if self._closed:
+                raise ClientError(CLOSED) from error
+            raise
+
+    async def read(self, video: Video) -> Upload:
+        return read_video(video)
+
+    async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+        return [await run(item) for item in items]
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._server.close()
+
+
+def _finished(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """What a coroutine returns that is never suspended."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    raise AssertionError("a blocking call was suspended")

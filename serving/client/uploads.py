@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...export.bundle.checks import check_video_bytes
 from ...export.bundle.errors import InvalidVideo
-from ...export.bundle.video.limits import VideoLimits
 
 Video = bytes | str | os.PathLike[str]
 
@@ -33,12 +33,12 @@ def read_video(video: Video) -> Upload:
     A file's id is its name and its source its path; bytes are called by their digest.
 
     Raises:
-        InvalidVideo: no such file, empty, or larger than servers accept.
+        InvalidVideo: neither bytes nor a path, no such file, empty, or larger than servers accept.
     """
     if isinstance(video, bytes):
         _check_size(len(video))
         return Upload(video, hashlib.sha256(video).hexdigest(), "")
-    path = Path(video)
+    path = _path(video)
     try:
         # The size first: reading what is too large to be sent could take all memory.
         size = path.stat().st_size
@@ -51,7 +51,17 @@ def read_video(video: Video) -> Upload:
     return Upload(data, path.name, os.fspath(path))
 
 
+def _path(video: str | os.PathLike[str]) -> Path:
+    try:
+        name = os.fsencode(video)
+    except (TypeError, ValueError) as error:
+        raise InvalidVideo(f"the video is no path ({error}): give a file's path or its bytes") from error
+    if b"\0" in name:
+        raise InvalidVideo(f"the path {name!r} holds a zero byte: no file is called that")
+    return Path(os.fsdecode(name))
+
+
 def _check_size(size: int) -> None:
     if size == 0:
         raise InvalidVideo("the file is empty")
-    VideoLimits().check_bytes(size)
+    check_video_bytes(size)

@@ -1,6 +1,4 @@
-"""Every call to the server: its inputs as tensors, and its answer read from tensors. No input or output
-happens here.
-"""
+"""Every call to the server: its inputs as tensors, and its answer read from tensors. Nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import np_to_triton_dtype
 
-from ...export.bundle.checks import check_id, check_source, check_top, dump_metadata, encode_text
+from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.limits import MAX_IDS, MAX_PAIRS
 from ...export.bundle.models import (
@@ -44,7 +42,7 @@ from ...export.bundle.ports import (
 )
 from .answers import found, output, record_list, search_results, weights
 from .results import Found, Indexed, Scores, SearchResult, VideoRecord
-from .signature import Signature, clip_inputs
+from .signature import Signature, check_shape, clip_inputs
 from .uploads import Upload
 
 TEXTS_PER_CALL = 32
@@ -64,22 +62,23 @@ class Call(Generic[Answer]):
     read: Callable[[InferResult], Answer]
 
 
-def search_calls(texts: Sequence[str], top: int, most: int) -> list[Call[list[SearchResult]]]:
-    """Calls that search for ``texts``, in order, at most ``most`` in each.
+def encode_texts(texts: Sequence[str]) -> list[bytes]:
+    """The texts as they are sent.
 
     Raises:
-        InvalidQuery: a text that is empty, too long or not Unicode.
-        InvalidRequest: ``top`` out of range.
+        InvalidQuery: no list of texts, or a text that is empty, too long or not Unicode.
     """
-    check_top(top)
-    encoded = _encode_texts(texts)
+    return [encode_text(text) for text in listed(texts, "texts", InvalidQuery)]
 
-    def call(part: slice) -> Call[list[SearchResult]]:
-        rows = encoded[part]
-        inputs = {**_texts(rows), TOP: np.full((len(rows), 1), top, np.int32)}
-        return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, texts[part]))
 
-    return [call(part) for part in _parts(len(texts), min(most, TEXTS_PER_CALL))]
+def search_calls(texts: Sequence[bytes], top: int, most: int) -> list[Call[list[SearchResult]]]:
+    """Calls that search for the ``top`` best of each of ``texts``, in order, at most ``most`` texts in each."""
+
+    def call(part: Sequence[bytes]) -> Call[list[SearchResult]]:
+        inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32)}
+        return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, [text.decode() for text in part]))
+
+    return [call(texts[part]) for part in _parts(len(texts), min(most, TEXTS_PER_CALL))]
 
 
 def texts_per_search(config: Any) -> int:
@@ -102,7 +101,7 @@ def index_call(
         ID: pack_rows([id_.encode()]),
         SOURCE: pack_rows([source.encode()]),
         DIGEST: np.frombuffer(upload.digest, np.uint8)[None],
-        METADATA: pack_rows([dump_metadata(metadata or {}).encode()]),
+        METADATA: pack_rows([dump_metadata({} if metadata is None else metadata).encode()]),
     }
 
     def read(result: InferResult) -> Indexed:
@@ -140,30 +139,29 @@ def encode_frames_calls(
 
 
 def score_calls(
-    texts: Sequence[str], records: Sequence[VideoRecord], names: Sequence[str], most: int
+    texts: Sequence[bytes], records: Sequence[VideoRecord], takes: Signature, most: int
 ) -> list[list[Call[Scores]]]:
-    """Calls that score ``texts`` against records, whose tensors called ``names`` the scorer reads.
+    """Calls that score ``texts`` against records, of whose tensors the scorer ``takes`` these.
 
     Each scores at most ``most`` pairs. A row of calls is of the same texts and all records.
 
     Raises:
-        InvalidQuery: a text that is empty, too long or not Unicode.
-        InvalidRequest: no texts, no records, or records that lack a tensor or differ in shape.
+        InvalidRequest: no texts, no records, or records that lack a tensor or have one of another shape.
     """
+    records = listed(records, "records")
     if not texts or not records:
         raise InvalidRequest(f"scoring needs texts and records, got {len(texts)} and {len(records)}")
-    try:
-        tensors = {name: np.stack([np.asarray(r.tensors[name], np.float32) for r in records]) for name in names}
-    except KeyError as error:
-        raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
-    except ValueError as error:
-        raise InvalidRequest(f"the records don't fit one another: {error}") from error
-    encoded = _encode_texts(texts)
+    for record in records:
+        if not isinstance(record, VideoRecord):
+            raise InvalidRequest(f"a record is {type(record).__name__}: give what `encode_video` returned")
+    tensors = {name: _stacked(records, name) for name in takes}
+    for name, array in tensors.items():
+        check_shape(takes[name], array)
     each = max(1, sum(array[0].nbytes for array in tensors.values()))
     across = max(1, min(len(records), most, RECORD_BYTES_PER_CALL // each))
 
     def call(rows: slice, columns: slice) -> Call[Scores]:
-        inputs = {**_texts(encoded[rows]), **{name: array[columns] for name, array in tensors.items()}}
+        inputs = {**_texts(texts[rows]), **{name: array[columns] for name, array in tensors.items()}}
         return Call(SCORE_TEXT, _inputs(inputs), lambda result: Scores(output(result, SCORES), weights(result)))
 
     return [
@@ -187,31 +185,24 @@ def pairs_per_call(config: Any) -> int:
     return int(told) if told.isdigit() and int(told) else MAX_PAIRS
 
 
-def record_inputs(takes: Signature) -> tuple[str, ...]:
+def record_inputs(takes: Signature) -> Signature:
     """The record tensors that the scorer reads, of all that the scoring model ``takes``."""
-    return tuple(name for name in takes if name not in {TEXT, TEXT_LENGTH})
+    return {name: spec for name, spec in takes.items() if name not in {TEXT, TEXT_LENGTH}}
 
 
 def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
     """Calls that look up ids, at least one and at most ``MAX_IDS`` ids in each.
 
     Raises:
-        InvalidRequest: an id that breaks the rules.
+        InvalidRequest: no list of ids, or an id that breaks the rules.
     """
-    if isinstance(ids, str):
-        raise InvalidRequest(f"the ids are one text, {ids[:50]!r}: give a list of them")
-    for id_ in ids:
-        check_id(id_)
+    checked = [check_id(id_) for id_ in listed(ids, "ids")]
 
-    def call(part: slice) -> Call[Found]:
-        joined, lengths = pack_joined([id_.encode() for id_ in ids[part]])
-        return Call(
-            GALLERY_LOOKUP,
-            _inputs({IDS: joined, ID_LENGTHS: lengths}),
-            lambda result: found(result, ids[part]),
-        )
+    def call(part: Sequence[str]) -> Call[Found]:
+        joined, lengths = pack_joined([id_.encode() for id_ in part])
+        return Call(GALLERY_LOOKUP, _inputs({IDS: joined, ID_LENGTHS: lengths}), lambda result: found(result, part))
 
-    return [call(part) for part in _parts(len(ids), MAX_IDS)] or [call(slice(0))]
+    return [call(checked[part]) for part in _parts(len(checked), MAX_IDS)] or [call([])]
 
 
 def joined_found(parts: Sequence[Found]) -> Found:
@@ -223,10 +214,13 @@ def joined_found(parts: Sequence[Found]) -> Found:
     )
 
 
-def _encode_texts(texts: Sequence[str]) -> list[bytes]:
-    if isinstance(texts, str):
-        raise InvalidQuery(f"the texts are one text, {texts[:50]!r}: give a list of them")
-    return [encode_text(text) for text in texts]
+def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float32]:
+    try:
+        return np.stack([np.asarray(record.tensors[name], np.float32) for record in records])
+    except KeyError as error:
+        raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"the records don't fit one another: {error}") from error
 
 
 def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..checks import check_video_bytes
 from ..errors import InvalidVideo
+from ..limits import MAX_VIDEO_BYTES
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class VideoLimits:
     for hung, and only a long video with hardly a keyframe comes near.
     """
 
-    max_bytes: int = 256 * 2**20
+    max_bytes: int = MAX_VIDEO_BYTES
     max_side: int = 8192
     max_pixels: int = 4096 * 2304
     max_aspect: int = 32
@@ -28,8 +30,7 @@ class VideoLimits:
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file of more than ``max_bytes``."""
-        if size > self.max_bytes:
-            raise InvalidVideo(f"the video has {size} bytes, the limit is {self.max_bytes}")
+        check_video_bytes(size, self.max_bytes)
 
     def check_frame(self, width: int, height: int) -> None:
         """Refuse frames that are too large or too slender, or have no size."""

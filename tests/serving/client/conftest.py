@@ -197,10 +197,7 @@ class Blocking:
 
     def __init__(self, address: str, timeout_s: float | None = 30.0, *, retry: bool = True) -> None:
         self._loop = asyncio.new_event_loop()
-        self._client = self._loop.run_until_complete(self._made(address, timeout_s, retry))
-
-    async def _made(self, address: str, timeout_s: float | None, retry: bool) -> AsyncClient:
-        return AsyncClient(address, timeout_s, retry=retry)
+        self._client = AsyncClient(address, timeout_s, retry=retry)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return lambda *args, **options: self._loop.run_until_complete(getattr(self._client, name)(*args, **options))

@@ -19,7 +19,7 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.serving.client.patience import waits
+from framesift.serving.client.connection import waits
 from framesift.serving.client.results import VideoRecord
 
 Wait = Callable[[int], None]

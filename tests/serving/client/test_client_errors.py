@@ -14,8 +14,7 @@ from framesift.export.bundle.errors import (
     ServerError,
     ServerUnavailable,
 )
-from framesift.serving.client.channel import channel_options
-from framesift.serving.client.errors import translate
+from framesift.serving.client.connection import channel_options, translate
 
 
 @pytest.mark.parametrize(

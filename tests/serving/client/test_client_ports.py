@@ -169,7 +169,7 @@ def test_scores_are_joined_whatever_a_request_may_hold(client: Any, server: Any)
 
 
 def _forget(client: Any) -> None:
-    getattr(client, "_client", client)._configs.clear()
+    (client._client if hasattr(client, "_client") else client._calls)._configs.clear()
 
 
 def test_records_of_many_bytes_are_sent_in_parts(client: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from .export.bundle import errors as _defined
+from .export.bundle.errors import (
+    BundleError,
+    CheckpointError,
+    ClientError,
+    DeadlineExceeded,
+    EngineError,
+    EngineMismatch,
+    FramesiftError,
+    GalleryError,
+    GalleryMismatch,
+    InvalidInput,
+    InvalidQuery,
+    InvalidRequest,
+    InvalidVideo,
+    ParityError,
+    PrecisionError,
+    ServerError,
+    ServerStartError,
+    ServerUnavailable,
+)
+
+__doc__ = _defined.__doc__
+__all__ = [
+    "BundleError",
+    "CheckpointError",
+    "ClientError",
+    "DeadlineExceeded",
+    "EngineError",
+    "EngineMismatch",
+    "FramesiftError",
+    "GalleryError",
+    "GalleryMismatch",
+    "InvalidInput",
+    "InvalidQuery",
+    "InvalidRequest",
+    "InvalidVideo",
+    "ParityError",
+    "PrecisionError",
+    "ServerError",
+    "ServerStartError",
+    "ServerUnavailable",
+]

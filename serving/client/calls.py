@@ -1,0 +1,211 @@
+"""The calls of both clients, written once: what each asks of the server, and in what order.
+
+They wait through a ``Transport`` alone. The blocking client's never suspends a coroutine, so ``Client`` runs each to
+its end without an event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.utils import InferenceServerException
+
+from ...export.bundle.checks import check_top
+from ...export.bundle.errors import DeadlineExceeded, InvalidRequest, ServerError, ServerUnavailable
+from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
+from ...export.bundle.ports import SCORER
+from . import wire
+from .connection import check_seconds, refused, translate, waits
+from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .signature import Signature, signature
+from .uploads import Upload, Video
+
+_POLL_S = 0.1
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Transport(Protocol):
+    """What tells the two clients apart: how they wait."""
+
+    async def send(self, call: Callable[[Any], Any]) -> Any:
+        """What ``call`` returns of tritonclient's client, of which there are two with the same methods.
+
+        Raises:
+            ClientError: the client is closed, or belongs to another event loop.
+        """
+
+    async def read(self, video: Video) -> Upload:
+        """As ``uploads.read_video``."""
+
+    async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+        """What ``run`` returns for every item, in order."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds``."""
+
+    async def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+
+
+class Calls:
+    """Every call, over one ``Transport``. ``Client`` says what they are, take and raise."""
+
+    def __init__(self, transport: Transport, address: str, timeout_s: float | None, retry: bool) -> None:
+        if timeout_s is not None:
+            check_seconds(timeout_s)
+        if not isinstance(retry, bool):
+            raise InvalidRequest(f"retry is {type(retry).__name__}: give True or False")
+        self.address = address
+        self.timeout_s = timeout_s
+        self._retry = retry
+        self._transport = transport
+        self._signatures: dict[str, Signature] = {}
+        self._configs: dict[str, Any] = {}
+
+    async def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
+        """As ``Client.search``."""
+        return (await self.search_many([text], top, timeout_s=timeout_s))[0]
+
+    async def search_many(
+        self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
+    ) -> list[SearchResult]:
+        """As ``Client.search_many``."""
+        rows, top = wire.encode_texts(texts), check_top(top)
+        most = wire.texts_per_search(await self._config(SEARCH, timeout_s))
+        parts = await self._run_all(wire.search_calls(rows, top, most), timeout_s)
+        return [result for part in parts for result in part]
+
+    async def index(
+        self,
+        video: Video,
+        id: str | None = None,
+        source: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> Indexed:
+        """As ``Client.index``."""
+        upload = await self._transport.read(video)
+        return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
+
+    async def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
+        """As ``Client.encode_video``."""
+        upload = await self._transport.read(video)
+        takes = await self._signature(ENCODE_VIDEO, timeout_s)
+        return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
+
+    async def encode_frames(
+        self,
+        frames: npt.NDArray[np.uint8] | npt.NDArray[np.float32],
+        mask: npt.ArrayLike | None = None,
+        ids: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+    ) -> list[VideoRecord]:
+        """As ``Client.encode_frames``."""
+        calls = wire.encode_frames_calls(await self._signature(ENCODE_FRAMES, timeout_s), frames, mask, ids)
+        return [record for part in await self._run_all(calls, timeout_s) for record in part]
+
+    async def score(
+        self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None
+    ) -> Scores:
+        """As ``Client.score``."""
+        rows = wire.encode_texts(texts)
+        takes = wire.record_inputs(await self._signature(SCORE_TEXT, timeout_s))
+        most = wire.pairs_per_call(await self._config(SCORER, timeout_s))
+        calls = wire.score_calls(rows, records, takes, most)
+        parts = iter(await self._run_all([call for row in calls for call in row], timeout_s))
+        return wire.joined_scores([[next(parts) for _ in row] for row in calls])
+
+    async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
+        """As ``Client.lookup``."""
+        return wire.joined_found(await self._run_all(wire.lookup_calls(ids), timeout_s))
+
+    async def ready(self, *, timeout_s: float | None = None) -> bool:
+        """As ``Client.ready``."""
+        timeout = self._timeout(timeout_s)
+        try:
+            return bool(await self._transport.send(lambda server: server.is_server_ready(client_timeout=timeout)))
+        except InferenceServerException:
+            return False
+
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """As ``Client.wait_ready``."""
+        seconds = check_seconds(timeout_s)
+        deadline = time.monotonic() + seconds
+        while not await self.ready(timeout_s=max(_POLL_S, min(5.0, deadline - time.monotonic()))):
+            if time.monotonic() > deadline:
+                raise ServerUnavailable(f"the server at {self.address} was not ready within {seconds:g} s")
+            await self._transport.sleep(_POLL_S)
+
+    async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+        """As ``Client.wait_searchable``."""
+        if not isinstance(indexed, Indexed):
+            raise InvalidRequest(f"what to wait for is {type(indexed).__name__}: give what `index` returned")
+        seconds = check_seconds(timeout_s)
+        deadline = time.monotonic() + seconds
+        while (await self.search("any", top=1)).version < indexed.version:
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{indexed.id} was not searchable within {seconds:g} s")
+            await self._transport.sleep(_POLL_S)
+
+    async def close(self) -> None:
+        """As ``Client.close``."""
+        await self._transport.close()
+
+    async def _run_all(self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None) -> list[wire.Answer]:
+        return await self._transport.run_all(lambda call: self._run(call, timeout_s), calls)
+
+    async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
+        timeout = self._timeout(timeout_s)
+        # Only searches: to send a video again and again would make things worse.
+        again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
+        while True:
+            try:
+                answer = await self._transport.send(
+                    lambda server: server.infer(call.model, call.inputs, client_timeout=timeout)
+                )
+            except InferenceServerException as error:
+                wait = next(again, None) if refused(error) else None
+                if wait is None:
+                    raise translate(error, self.address, timeout) from error
+            else:
+                return self._readable(call.read, answer)
+            await self._transport.sleep(wait)
+
+    async def _signature(self, model: str, timeout_s: float | None) -> Signature:
+        if model not in self._signatures:
+            found = await self._ask("get_model_metadata", model, timeout_s)
+            self._signatures[model] = self._readable(signature, found)
+        return self._signatures[model]
+
+    async def _config(self, model: str, timeout_s: float | None) -> Any:
+        if model not in self._configs:
+            self._configs[model] = (await self._ask("get_model_config", model, timeout_s)).config
+        return self._configs[model]
+
+    async def _ask(self, method: str, model: str, timeout_s: float | None) -> Any:
+        timeout = self._timeout(timeout_s)
+        try:
+            return await self._transport.send(lambda server: getattr(server, method)(model, client_timeout=timeout))
+        except InferenceServerException as error:
+            raise translate(error, self.address, timeout) from error
+
+    def _readable(self, read: Callable[[Any], Result], answer: Any) -> Result:
+        try:
+            return read(answer)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ServerError(
+                f"an answer of the server at {self.address} can't be read ({error}): "
+                "client and server are not of one version"
+            ) from error
+
+    def _timeout(self, timeout_s: float | None) -> float | None:
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        return None if timeout is None else check_seconds(timeout)

@@ -1,0 +1,125 @@
+"""The connection to a server: its options, what a failed call raises, and when a refused one is tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from numbers import Real
+from typing import TYPE_CHECKING
+
+from ...export.bundle.errors import (
+    DeadlineExceeded,
+    FramesiftError,
+    InvalidRequest,
+    ServerError,
+    ServerUnavailable,
+    from_wire,
+)
+
+if TYPE_CHECKING:
+    from tritonclient.utils import InferenceServerException
+
+DEFAULT_ADDRESS = "127.0.0.1:8001"
+DEFAULT_TIMEOUT_S = 30.0
+CLOSED = "the client is closed: make a new one"
+
+_LARGEST_MESSAGE = 2**31 - 1
+_THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
+
+# What the server says when a queue is full or a request has waited there for too long.
+_OVERLOADED = ("exceeds maximum queue size", "timeout expired")
+# What it says for a few seconds between the death of a model's process and its restart.
+_RESTARTING = "is not healthy"
+
+# A search takes milliseconds, so the first waits are short; after three seconds it is the caller's turn to decide.
+_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+
+def check_address(address: str) -> str:
+    """The address itself.
+
+    Raises:
+        InvalidRequest: no text, an empty one, one that can't be written as UTF-8, or a web address.
+    """
+    if not isinstance(address, str):
+        raise InvalidRequest(f"the address is {type(address).__name__}: give the server's, as HOST:PORT")
+    if not address.isprintable() or not address.strip() or address.startswith(("http://", "https://")):
+        raise InvalidRequest(f"the address is {address!r}: give HOST:PORT of the server's gRPC port")
+    return address
+
+
+def check_seconds(value: object) -> float:
+    """Seconds to wait for at most, as a float.
+
+    Raises:
+        InvalidRequest: no number, below 0, or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidRequest(f"timeout_s is {type(value).__name__}: give seconds, 0 or more")
+    try:
+        seconds = float(value)
+    except OverflowError as error:
+        raise InvalidRequest("timeout_s is larger than any number of seconds: give fewer, or None") from error
+    if not seconds >= 0:
+        raise InvalidRequest(f"timeout_s is {seconds:g}: give seconds, 0 or more")
+    return seconds
+
+
+def channel_options(address: str) -> list[tuple[str, int]]:
+    """gRPC's options for a connection to ``address``."""
+    options = [
+        ("grpc.max_send_message_length", _LARGEST_MESSAGE),
+        ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+        # gRPC would wait up to two minutes before it tries a server again that was not up yet.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if address.rpartition(":")[0] in _THIS_MACHINE:
+        # gRPC would send even these calls through http_proxy.
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def translate(error: InferenceServerException, address: str, timeout_s: float | None) -> FramesiftError:
+    """The exception to raise for a failed call to ``address``."""
+    message = error.message() or "no reason given"
+    sent = from_wire(message)
+    if sent is not None:
+        return sent
+    status = (error.status() or "").removeprefix("StatusCode.")
+    lowered = message.lower()
+    if any(sign in lowered for sign in _OVERLOADED):
+        return ServerUnavailable(f"the server at {address} is overloaded, try again: {message}")
+    if _RESTARTING in lowered:
+        return ServerUnavailable(f"a model of the server at {address} is being restarted, try again: {message}")
+    if status == "DEADLINE_EXCEEDED":
+        return DeadlineExceeded(
+            f"no answer from {address} within {timeout_s:g} s" if timeout_s else f"no answer from {address}"
+        )
+    if status == "NOT_FOUND" or "request for unknown model" in lowered:
+        return ServerUnavailable(f"the server at {address} does not serve framesift's models, or not yet: {message}")
+    if status == "UNAVAILABLE":
+        return ServerUnavailable(f"no server answers at {address} (is `framesift serve` running?): {message}")
+    if status in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
+        return InvalidRequest(f"the server at {address} refused the request: {message}")
+    return ServerError(f"the server at {address} failed: {message}")
+
+
+def refused(error: InferenceServerException) -> bool:
+    """Whether the server has too much to do, so that the same call may be answered in a moment."""
+    message = error.message() or ""
+    return isinstance(from_wire(message), ServerUnavailable) or any(sign in message.lower() for sign in _OVERLOADED)
+
+
+def waits(timeout_s: float | None) -> Iterator[float]:
+    """Seconds to wait before each new try, as long as the next one still falls within ``timeout_s`` from now.
+
+    Each is drawn from a range around its length, so that those who were refused together do not come back together.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    for length in _WAITS_S:
+        wait = length * random.uniform(0.5, 1.5)
+        if deadline is not None and time.monotonic() + wait > deadline:
+            return
+        yield wait
