@@ -8,6 +8,7 @@ PYTHON ?= $(firstword $(foreach v,3.11 3.12,$(shell command -v python$(v))) $(sh
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BASELINES := $(VENV)/.baselines
 TYPED := .dev/framesift
 SHAPES := work/shapes
 
@@ -33,7 +34,7 @@ BUNDLES := $(CURDIR)/work/test-bundles
 
 .PHONY: test
 test: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
-test: $(INSTALLED) style ## Lint, type-check and run all tests
+test: $(INSTALLED) style ## Lint, type-check, and run all tests but the slow ones
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
 	$(MAKE) --no-print-directory --jobs=2 types test-together
 	$(BIN)/pytest -m 'server and not long and not slow'
@@ -44,18 +45,25 @@ test-together: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
 
 .PHONY: test-slow
-test-slow: $(INSTALLED) ## Run the tests that `make test` leaves out: kernels for every GPU, low precision, more engines
-	$(BIN)/pytest -m slow
+test-slow: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
+test-slow: $(BASELINES) ## Run the tests that `make test` leaves out: the wheel, kernels for every GPU, low precision, more engines
+	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow and not server'
+	$(BIN)/pytest -m 'slow and server'
+
+$(BASELINES): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[baselines]'
+	@touch $@
 
 .PHONY: lint style types
-lint: style types ## Check style, types and the rendered model repository
+lint: style types ## Check style, types, and what is rendered
 
-style: $(INSTALLED)
+style: $(INSTALLED) ## Check style alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
-	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
+types: $(INSTALLED) ## Check types, and what is rendered, alone
+	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py errors.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
 	$(BIN)/mypy -p framesift
 	$(BIN)/mypy docs/render.py
 	$(BIN)/framesift repository render --check
@@ -74,6 +82,15 @@ bench: $(INSTALLED) ## Run the benchmarks
 docs: $(INSTALLED) ## Write what the documents take from commands and committed results
 	$(BIN)/framesift bench report --docs
 	$(BIN)/python docs/render.py
+
+DIST ?= dist
+
+.PHONY: wheel
+wheel: $(INSTALLED) ## Build what is released, the sdist and a wheel for manylinux, into dist/
+	rm -rf $(DIST)
+	$(BIN)/python -m build --outdir $(DIST)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir $(DIST) $(DIST)/*-linux_*.whl
+	rm $(DIST)/*-linux_*.whl
 
 .PHONY: constraints
 constraints: $(INSTALLED) ## Pin what .venv holds now
@@ -108,4 +125,4 @@ ablation: $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl $(SHAPES)
 
 .PHONY: clean
 clean: ## Remove everything that was made here
-	rm -rf $(VENV) .dev work build *.egg-info
+	rm -rf $(VENV) .dev work build $(DIST) *.egg-info

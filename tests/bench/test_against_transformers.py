@@ -14,7 +14,7 @@ from framesift.export.bundle.text.merges_file import read_merges
 from ..small_systems import model as small_model
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("transformers")
+pytest.importorskip("transformers", reason="transformers is not installed: pip install 'framesift[baselines]'")
 
 
 def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:

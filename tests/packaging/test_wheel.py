@@ -1,0 +1,190 @@
+"""What is released: the wheel and the sdist, built from the checkout, and served from an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from framesift import __version__
+from framesift.export.bundle.store import Bundle
+from framesift.export.corpus.manifest import Clip
+from framesift.kernels.topk_attention.native import LIBRARIES
+
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+SCORER = "kernels/topk_attention"
+DATA = {
+    "py.typed",
+    "export/bundle/text/clip_merges.txt.gz",
+    "export/demo/demo.safetensors",
+    "export/evaluation/published.json",
+}
+INDEX_AND_WAIT = """
+import sys
+from framesift import Client
+with Client(sys.argv[1]) as client:
+    client.wait_searchable(client.index(sys.argv[2]))
+"""
+# What an installation must not see of the environment that runs the tests.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+
+def sources() -> set[str]:
+    """The modules of every declared package, but for the benchmarks that pytest runs."""
+    folders = [package.removeprefix("framesift").replace(".", "/").strip("/") for package in SETTINGS["packages"]]
+    found = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).glob("*.py")}
+    return {path for path in found if not Path(path).name.startswith(("bench_", "conftest"))}
+
+
+def built(out: Path, **environment: str) -> Path:
+    """The folder ``out`` with a sdist, and the wheel that was built from it."""
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+def wheel_in(folder: Path) -> Path:
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make wheel` leaves: the sdist, and the wheel with the tag that auditwheel agrees with."""
+    out = tmp_path_factory.mktemp("dist")
+    # As the environment is: what it holds is not to be changed under the tests.
+    current = f"--old-file={sys.prefix}/.installed"
+    subprocess.run(["make", current, "wheel", f"DIST={out}", f"VENV={sys.prefix}"], cwd=ROOT, check=True)
+    return out
+
+
+@pytest.fixture(scope="module")
+def environment(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of commands of a fresh environment with the wheel's server extra."""
+    root = tmp_path_factory.mktemp("environment")
+    venv.create(root, with_pip=True)
+    install(root / "bin", f"{wheel_in(released)}[server]", "-c", str(ROOT / "constraints.txt"))
+    return root / "bin"
+
+
+def install(commands: Path, *arguments: str) -> None:
+    run(commands / "python", "-m", "pip", "install", "--quiet", "--no-compile", *arguments)
+
+
+def run(*command: object, **options: object) -> str:
+    done = subprocess.run(
+        list(map(str, command)), cwd="/", env=ENVIRONMENT, capture_output=True, text=True, check=False, **options
+    )  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+def test_the_wheel_holds_the_packages_and_their_data_alone(released: Path) -> None:
+    with zipfile.ZipFile(wheel_in(released)) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
+        about = Parser().parsestr(wheel.read(f"framesift-{__version__}.dist-info/METADATA").decode())
+    libraries = {f"framesift/{SCORER}/_scan_{name}.abi3.so" for name in LIBRARIES}
+    assert names == {f"framesift/{path}" for path in sources() | DATA} | libraries
+    assert (about["Version"], about["Requires-Python"]) == (__version__, ">=3.11")
+    assert about["Author"] == "The framesift developers"
+    assert about["License-Expression"] == "Apache-2.0"
+    assert all(about.get_all(field) for field in ("Keywords", "Classifier", "Summary"))
+
+
+def test_one_wheel_serves_every_python_and_most_linux(released: Path) -> None:
+    name = wheel_in(released).name
+    assert re.fullmatch(rf"framesift-{__version__}-cp311-abi3-manylinux[\w.]+_x86_64\.whl", name), name
+
+
+def test_the_sdist_holds_what_the_wheel_is_built_from(released: Path) -> None:
+    (path,) = released.glob("*.tar.gz")
+    with tarfile.open(path) as sdist:
+        names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    headers = {path.relative_to(ROOT).as_posix() for path in (ROOT / SCORER / "csrc").iterdir()}
+    assert sources() | DATA | headers | {"constraints.txt", "LICENSE", "NOTICE", "README.md"} <= names
+    assert not [name for name in names if name.startswith(("tests/", "bench/results/", "bench/bench_"))]
+
+
+@contextmanager
+def serving(commands: Path, bundle: Path, gallery: Path) -> Iterator[str]:
+    """The gRPC address of `framesift serve` while the block runs."""
+    ports = [str(free_port()) for _ in range(3)]
+    options = [word for pair in zip(("--port", "--http-port", "--metrics-port"), ports, strict=True) for word in pair]
+    command = [str(commands / "framesift"), "serve", str(bundle), "--gallery", str(gallery), *options]
+    with subprocess.Popen(command, cwd="/", env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("ready"), "the server did not start"
+            yield f"127.0.0.1:{ports[0]}"
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def libraries_found(commands: Path) -> list[str]:
+    code = (
+        "import json\n"
+        "from framesift.kernels.topk_attention.native import LIBRARIES, library\n"
+        "print(json.dumps([name for name in LIBRARIES if library(name) is not None]))\n"
+    )
+    found: list[str] = json.loads(run(commands / "python", "-c", code))
+    return found
+
+
+@pytest.mark.parametrize("compiler", ["a compiler", "no compiler"])
+def test_an_installation_answers_a_search(
+    compiler: str, released: Path, environment: Path, bundle: Bundle, clips: list[Clip], tmp_path: Path
+) -> None:
+    # Files that no checkout is near.
+    shutil.copytree(bundle.root, tmp_path / "bundle")
+    (tmp_path / "videos").mkdir()
+    for clip in clips[:4]:
+        shutil.copyfile(clip.video, tmp_path / "videos" / clip.video.name)
+    if compiler == "no compiler":
+        wheel = wheel_in(built(tmp_path / "dist", CC="false"))
+        install(environment, "--force-reinstall", "--no-deps", str(wheel))
+        assert libraries_found(environment) == []
+    else:
+        assert "avx2" in libraries_found(environment)
+    framesift = environment / "framesift"
+    place = run(environment / "python", "-c", "import framesift; print(framesift.__file__)")
+    assert Path(place).is_relative_to(environment.parent)
+    with serving(environment, tmp_path / "bundle", tmp_path / "gallery") as address:
+        indexed = run(framesift, "index", tmp_path / "videos", "--server", address)
+        assert indexed == "4 indexed, 0 skipped, 0 failed\n"
+        run(environment / "python", "-c", INDEX_AND_WAIT, address, clips[0].video)
+        found = json.loads(run(framesift, "search", clips[2].captions[0], "--server", address, "--json"))
+    assert found["hits"][0]["id"] == clips[2].video.name
+    assert len(found["hits"]) == 4
+
+
+def test_what_needs_another_extra_says_so(environment: Path) -> None:
+    command = [environment / "framesift", "export", "model.pt", "--out", "bundle"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'framesift[export]'" in done.stderr
+    assert "Traceback" not in done.stderr
