@@ -20,7 +20,7 @@ from framesift.export.bundle.ports import FRAMES, TEXT_ENCODER, TOKEN_IDS, VIDEO
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from framesift.export.systems.factorised import Factorised
+    from framesift.export.systems.contract import System
 
 FLOAT32 = "float32"
 CASES = (FLOAT32, "int8, dynamic", "int8, static")
@@ -31,26 +31,22 @@ Sessions = dict[tuple[str, str], "ort.InferenceSession"]
 Inputs = dict[str, list[dict[str, np.ndarray[Any, Any]]]]
 
 
-def _vit() -> Factorised:
+def _vit() -> System:
     import torch
 
-    from framesift.export.systems.dong2026 import Config, Dong2026
-    from framesift.export.systems.factorised import Factorised
+    from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 
     torch.manual_seed(0)
-    return Factorised(Dong2026(Config()), "dong2026")
+    return Dong2026(Dong2026Config())
 
 
-def _demo() -> Factorised:
+def _demo() -> System:
     from importlib.resources import files
 
     from framesift.export.build import load_system
     from framesift.export.checkpoint import load
-    from framesift.export.systems.factorised import Factorised
 
-    system = load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
-    assert isinstance(system, Factorised)
-    return system
+    return load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
 
 
 @pytest.fixture(scope="module", params=[("ViT-B/32", _vit), ("demo", _demo)], ids=lambda param: param[0])
@@ -59,7 +55,7 @@ def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     import onnxruntime as ort
     import torch
 
-    from framesift.export.graphs import random_token_ids, random_video_inputs
+    from framesift.export.graphs import random_video_inputs
     from framesift.export.onnx import write_graphs
     from framesift.export.precision.int8 import SCHEMES, cpu_graph
 
@@ -68,7 +64,7 @@ def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("graphs")
     write_graphs(system, folder)
     generator = torch.Generator().manual_seed(0)
-    ids = random_token_ids(system, 32, 16, generator).numpy()
+    ids = system.random_token_ids(32, 16, generator).numpy()
     frames = random_video_inputs(system, 2, generator)[0].numpy()
     inputs: Inputs = {
         TEXT_ENCODER: [{TOKEN_IDS: ids[i : i + 1]} for i in range(32)],

@@ -38,16 +38,15 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     import torch
 
     from framesift.export.encoders.clip import VIT_B_32
-    from framesift.export.graphs import graphs, ports, random_token_ids
+    from framesift.export.graphs import graphs, ports
     from framesift.export.onnx import write_graph
-    from framesift.export.systems.dong2026 import Config, Dong2026
-    from framesift.export.systems.factorised import Factorised
+    from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 
     torch.manual_seed(0)
     # The vision tower plays no part here.
-    model = Factorised(Dong2026(Config(clip=replace(VIT_B_32, vision_layers=1))), "dong2026")
+    model = Dong2026(Dong2026Config(clip=replace(VIT_B_32, vision_layers=1)))
     path: Path = tmp_path_factory.mktemp("graphs") / "text_encoder.onnx"
-    example = random_token_ids(model, 3, 7, torch.Generator().manual_seed(0))
+    example = model.random_token_ids(3, 7, torch.Generator().manual_seed(0))
     write_graph(graphs(model)[TEXT_ENCODER], (example,), ports(model)[TEXT_ENCODER], path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

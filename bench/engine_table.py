@@ -31,8 +31,7 @@ from ..export.checkpoint import fingerprint, load
 from ..export.graphs import ports, with_pixels
 from ..export.onnx import write_graphs
 from ..export.systems.contract import System
-from ..export.systems.dong2026 import Config, Dong2026
-from ..export.systems.factorised import Factorised
+from ..export.systems.dong2026 import Dong2026, Dong2026Config
 from ..export.tensorrt.build import TYPED, typed_source
 from ..export.tensorrt.builder import Settings, build_engine
 from ..export.vocabulary import BUCKETS
@@ -65,14 +64,14 @@ def graphs_bundle(system: System, out: Path) -> Bundle:
 
 def described(system: System) -> Manifest:
     """The manifest of a system's graphs, without files."""
-    shorter = () if system.whole_text else tuple(bucket for bucket in BUCKETS if bucket < system.words)
+    shorter = () if system.fixed_length else tuple(bucket for bucket in BUCKETS if bucket < system.max_tokens)
     return Manifest(
         system=system.name,
-        scorer=system.scorer,
-        fingerprint=fingerprint(system.trained.state_dict(), {}),
-        embed_dim=system.video_record[-1].shape[-1],
+        scorer=system.scorer.name,
+        fingerprint=fingerprint(system.state_dict(), {}),
+        embed_dim=system.embed_dim,
         frames=FrameProfile(count=system.frames),
-        tokenizer=TokenizerProfile(context_length=system.words, buckets=(*shorter, system.words)),
+        tokenizer=TokenizerProfile(context_length=system.max_tokens, buckets=(*shorter, system.max_tokens)),
         graphs=ports(system),
     )
 
@@ -82,14 +81,14 @@ def system_named(name: str) -> System:
     if name == DEMO:
         return load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
     torch.manual_seed(0)
-    return Factorised(Dong2026(Config()), "dong2026").eval()
+    return Dong2026(Dong2026Config()).eval()
 
 
 def _system(name: str, small: ModuleType) -> System:
     if name in (DEMO, LARGE):
         return system_named(name)
     if name == "xpool":
-        return with_pixels(Factorised(small.xpool(), "xpool").eval(), "float32")
+        return with_pixels(small.xpool(), "float32")
     made: System = small.model(name)
     return made
 

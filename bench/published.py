@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ..export.bundle.manifest import Manifest
-from ..export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING, TEXT_EMBEDDING
+from ..export.bundle.ports import MEAN_EMBEDDING, TEXT_EMBEDDING
 from ..export.bundle.scorers import shortlist_size
 from ..export.systems.contract import System
-from ..export.systems.factorised import Factorised
 
 # Videos scored at a time: intermediate results stay within the caches of most processors.
 BLOCK = 1000
@@ -26,7 +25,7 @@ class Published:
     """
 
     def __init__(self, system: System, manifest: Manifest) -> None:
-        self.system = system
+        self.system, self._authors = system, system.published
         self._shortlist = shortlist_size(manifest)
 
     @property
@@ -37,16 +36,13 @@ class Published:
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of what the formula reads of every video."""
-        if isinstance(self.system, Factorised):
-            return (FRAME_EMBEDDINGS,)
-        return tuple(tensor.name for tensor in self.system.video_record)
+        first = {MEAN_EMBEDDING} if self.shortlisted else set()
+        return tuple(tensor.name for tensor in self._authors.video_record if tensor.scored or tensor.name in first)
 
     @torch.inference_mode()
     def encode(self, ids: Tensor) -> tuple[Tensor, ...]:
         """Token ids int64 [Q, W] to what the formula reads of a text."""
-        if isinstance(self.system, Factorised):
-            return (self.system.model.encode_text(ids),)
-        return self.system.encode_text(ids)
+        return self._authors.encode_text(ids)
 
     @torch.inference_mode()
     def scores(self, text: tuple[Tensor, ...], videos: Mapping[str, Tensor], block: int = BLOCK) -> Tensor:
@@ -54,12 +50,7 @@ class Published:
         if self.shortlisted:
             return torch.cat([self._of_a_short_list(tuple(x[q : q + 1] for x in text), videos) for q in _rows(text)])
         parts = zip(*(videos[name].split(block) for name in self.reads), strict=True)
-        return torch.cat([self._score(text, part) for part in parts], dim=1)
-
-    def _score(self, text: tuple[Tensor, ...], part: tuple[Tensor, ...]) -> Tensor:
-        if isinstance(self.system, Factorised):
-            return self.system.model.score(text[0], part[0])[0]
-        return self.system.score(text, part)
+        return torch.cat([self._authors.score(text, part) for part in parts], dim=1)
 
     def _of_a_short_list(self, text: tuple[Tensor, ...], videos: Mapping[str, Tensor]) -> Tensor:
         embedding = dict(zip((tensor.name for tensor in self.system.text_record), text, strict=True))[TEXT_EMBEDDING]

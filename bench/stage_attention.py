@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..export.bundle.ports import FRAME_EMBEDDINGS, SCORER
 from ..export.bundle.store import Bundle
-from ..export.systems.factorised import Factorised
 from ..kernels.topk_attention import api, cpu, native
 from ..kernels.topk_attention.layout import pack_tables
 from ..kernels.topk_attention.records import GalleryVectors, TextVectors
+from ..serving.search.topk_ranking import TopKRanker
 from .baselines.frames import embeddings, random_frames
 from .published import BLOCK, Published
 
@@ -37,18 +37,17 @@ class Attended:
 
     def __init__(self, narrow: Published, wide: Published, bundle: Bundle, videos: int) -> None:
         system = narrow.system
-        assert isinstance(system, Factorised)
         generator = torch.Generator().manual_seed(0)
-        pool = random_frames(64, system.model, generator)
-        text = torch.randn(MOST_TEXTS, system.shape.width, generator=generator)
-        frames = torch.cat([part for part, _ in embeddings(system.model, pool, videos, generator)])
+        pool = random_frames(64, system, generator)
+        text = torch.randn(MOST_TEXTS, system.embed_dim, generator=generator)
+        frames = torch.cat([part for part, _ in embeddings(pool, videos, generator)])
         with torch.inference_mode():
-            self._vectors = [x.contiguous() for x in system.head.encode_text(text)]
-            parts = [system.head.encode_video(some) for some in frames.split(BLOCK)]
+            self._vectors = [x.contiguous() for x in system.reduce_text((text,))]
+            parts = [system.reduce_video((some,)) for some in frames.split(BLOCK)]
             self._streams, self._tables = (torch.cat(part) for part in zip(*parts, strict=True))
         self._expected = wide.scores((text.double(),), {FRAME_EMBEDDINGS: frames.double()}).numpy()
         self._gallery = GalleryVectors(self._streams.half().numpy(), pack_tables(self._tables.numpy()))
-        self._narrow, self._bundle, self._shape = narrow, bundle, system.shape
+        self._narrow, self._bundle, self._shape = narrow, bundle, TopKRanker(bundle.manifest).shape
         self._text, self._frames = text, frames
 
     def expected(self, texts: int) -> NDArray[Any]:

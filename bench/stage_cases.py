@@ -22,7 +22,6 @@ from ..export.bundle.video.decode import decode
 from ..export.corpus.generate import write_corpus
 from ..export.graphs import graphs, random_video_inputs
 from ..export.parity_rows import row
-from ..export.systems.factorised import Factorised
 from .published import Published
 from .stage_attention import MOST_TEXTS, Attended
 from .stage_records import Recorded
@@ -115,7 +114,7 @@ class Stages:
         if self._gallery is None or self._gallery[0] != videos:
             narrow, wide = (Published(system, self.bundle.manifest) for system in (self._narrow, self._wide))
             given: Given
-            if isinstance(self._narrow, Factorised):
+            if self._narrow.published is not self._narrow:
                 given = Attended(narrow, wide, self.bundle, videos)
             else:
                 ids = torch.from_numpy(self.tokenizer.encode(self.texts[:MOST_TEXTS]))

@@ -30,27 +30,28 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     import numpy as np
     import torch
 
-    from ..export.build import eager_model, eager_system
+    from ..export.build import eager_system
     from ..export.bundle.ports import FRAME_EMBEDDINGS
+    from ..export.evaluation.overlap import best, overlap
     from ..export.training.evaluate import encode_texts
     from ..kernels.topk_attention import cpu, quantise
-    from ..kernels.topk_attention.factorised import FactorisedHead
     from ..kernels.topk_attention.layout import pack_tables
     from ..kernels.topk_attention.records import GalleryVectors, TextVectors
+    from ..serving.search.topk_ranking import TopKRanker
     from .published import Published
 
-    model = eager_model(material.bundle).eval()
-    texts = encode_texts(model, material.bundle.tokenizer(), material.queries[:queries])
+    system = eager_system(material.bundle).eval()
+    texts = encode_texts(system.published, material.bundle.tokenizer(), material.queries[:queries])
     frames = material.videos[FRAME_EMBEDDINGS]
     # The embeddings are rounded so that float16 holds them; another draw keeps what float16 would take from them.
     frames = frames * (1 + 2**-13 * torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)))
     wide = Published(eager_system(material.bundle).eval().double(), material.bundle.manifest)
-    exact = wide.scores((texts.double(),), {FRAME_EMBEDDINGS: frames.double()}).numpy()
-    best = np.argsort(-exact, axis=1, kind="stable")[:, :TOP]
-    head = FactorisedHead(model.pool_frames, model.config.frames)
+    exact = wide.scores(tuple(x.double() for x in texts), {FRAME_EMBEDDINGS: frames.double()}).numpy()
+    kept = best(exact, TOP)
+    shape = TopKRanker(material.bundle.manifest).shape
     with torch.inference_mode():
-        vectors = TextVectors(*(part.contiguous().numpy() for part in head.encode_text(texts)))
-        parts = [head.encode_video(some) for some in frames.split(1000)]
+        vectors = TextVectors(*(part.contiguous().numpy() for part in system.reduce_text(texts)))
+        parts = [system.reduce_video((some,)) for some in frames.split(1000)]
     streams, tables = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     affine = quantise.fit(streams)
     packed = pack_tables(tables)
@@ -64,19 +65,18 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
         for name, (text, gallery) in galleries.items():
             one = TextVectors(*(part[round_ : round_ + 1] for part in (text.logit, text.readout, text.scalars)))
             started = time.perf_counter()
-            cpu.search(one, gallery, head.shape, TOP, threads=1)
+            cpu.search(one, gallery, shape, TOP, threads=1)
             seconds[name].append(time.perf_counter() - started)
     for name, (text, gallery) in galleries.items():
-        scores, rows = cpu.search(text, gallery, head.shape, TOP)
-        shares = [len(set(a) & set(b)) / TOP for a, b in zip(rows.tolist(), best.tolist(), strict=True)]
+        scores, rows = cpu.search(text, gallery, shape, TOP)
         p20, p50, p80 = (round(1e3 * float(x), 4) for x in np.percentile(seconds[name], (20, 50, 80)))
         yield {
             "storage": name,
             "videos": len(frames),
             "queries": queries,
             "bytes_per_video": gallery.nbytes // len(gallery),
-            "overlap": round(float(np.mean(shares)), 5),
-            "first": round(float((rows[:, 0] == best[:, 0]).mean()), 5),
+            "overlap": round(overlap(rows.tolist(), kept.tolist()), 5),
+            "first": round(float((rows[:, 0] == kept[:, 0]).mean()), 5),
             "error": float(np.abs(scores - np.take_along_axis(exact, rows, 1)).max()),
             "p20_ms": p20,
             "p50_ms": p50,

@@ -12,15 +12,12 @@ from typing import Any
 from . import parity
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import FrameProfile, Manifest
-from .bundle.scorers import SCORERS
 from .bundle.store import Bundle, seal, staged
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .graphs import ports, with_pixels
 from .onnx import OPSET, write_graphs
 from .parity_rows import demand
 from .systems.contract import System
-from .systems.dong2026 import Dong2026
-from .systems.factorised import Factorised
 from .systems.preprocessing import Preprocessing, Resize, Sampler
 from .systems.recognise import AUTO, Recognised, build, recognise, settled
 from .vocabulary import tokenizer_files
@@ -57,10 +54,10 @@ def load_system(checkpoint: Checkpoint, options: Mapping[str, Any], system: str 
         system = "dong2026"
     recognised = recognise(state, system)
     known = {**recognised.found, **recognised.assumed}
-    options = {**{key: value for key, value in checkpoint.options.items() if key in known}, **options}
-    model = build(state, options, system)
-    wrapped = Factorised(model, recognised.system) if isinstance(model, Dong2026) else model
-    return Loaded(wrapped.eval(), recognised, settled(state, options, system))
+    # JSON has no tuples.
+    saved = {key: tuple(value) if isinstance(value, list) else value for key, value in checkpoint.options.items()}
+    options = {**{key: value for key, value in saved.items() if key in known}, **options}
+    return Loaded(build(state, options, system), recognised, settled(state, options, system))
 
 
 def build_bundle(
@@ -95,13 +92,12 @@ def build_bundle(
     profile = replace(
         authors,
         frames=model.frames,
-        # The reference model's tower takes all its positions, and X-Pool's authors took as many.
-        words=model.words,
+        max_tokens=model.max_tokens,
         sampler=sampler or authors.sampler,
         resize=resize or authors.resize,
     )
     report(loaded.recognised.describe(loaded.options, profile))
-    usual = SCORERS[model.scorer].shortlist
+    usual = model.scorer.shortlist
     if shortlist is not None and usual is None:
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
     frames = _frames(profile)
@@ -109,17 +105,17 @@ def build_bundle(
     with staged(out, overwrite=overwrite) as folder:
         tokenizer = tokenizer_files(
             file,
-            model.vocab_size,
             merges,
             folder,
-            words=profile.words,
-            whole_text=model.whole_text,
-            sliced_from=profile.sliced_from,
+            vocab_size=model.vocab_size,
+            max_tokens=model.max_tokens,
+            fixed_length=model.fixed_length,
+            sliced_from=None if profile.sliced_from is None else min(profile.sliced_from, model.text_positions),
         )
         if tokenizer.sliced_from is not None:
             longest = tokenizer.context_length - 2
             report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")
-        save(folder / WEIGHTS, model.trained, _saved(loaded), file.merges)
+        save(folder / WEIGHTS, model, _saved(loaded), file.merges)
         report("writing the ONNX graphs")
         write_graphs(model, folder)
         config = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
@@ -129,9 +125,9 @@ def build_bundle(
         chosen = {"sampler": frames.sampler, "resize": frames.resize}
         manifest = Manifest(
             system=model.name,
-            scorer=model.scorer,
-            fingerprint=fingerprint(model.trained.state_dict(), {**loaded.options, **chosen}),
-            embed_dim=loaded.recognised.found["clip"].embed_dim,
+            scorer=model.scorer.name,
+            fingerprint=fingerprint(model.state_dict(), {**loaded.options, **chosen}),
+            embed_dim=model.embed_dim,
             frames=frames,
             tokenizer=tokenizer,
             graphs=ports(model),
@@ -146,35 +142,23 @@ def build_bundle(
 
 
 def eager_system(bundle: Bundle) -> System:
-    """The bundle's own weights as the eager system, for comparison.
+    """The bundle's own weights as the eager system, folded, for comparison.
 
     Raises:
         BundleError: the weights don't make the system that the manifest names.
     """
     manifest = bundle.manifest
     try:
-        system = load_system(load(bundle.file(WEIGHTS)), {}, manifest.system).system
+        system = load_system(load(bundle.file(WEIGHTS)), {}, manifest.system).system.folded()
     except CheckpointError as error:
         raise BundleError(f"{bundle.root} holds no {manifest.system} that this framesift knows: {error}") from error
     return with_pixels(system, manifest.frames.dtype)
 
 
-def eager_model(bundle: Bundle) -> Dong2026:
-    """The reference model of a bundle that holds one, or X-Pool, which is a case of it.
-
-    Raises:
-        BundleError: it holds another system.
-    """
-    system = eager_system(bundle)
-    if not isinstance(system, Factorised):
-        raise BundleError(f"{bundle.root} holds {system.name}, not the reference model")
-    return system.model
-
-
 def _saved(loaded: Loaded) -> dict[str, Any]:
-    """What ``load_system`` reads again, and for the reference model what a fine-tuning starts from."""
-    more = loaded.system.model.config.options() if isinstance(loaded.system, Factorised) else {}
-    return {**more, **loaded.options}
+    """What ``load_system`` reads again, and what a fine-tuning starts from."""
+    shown = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
+    return {**shown, **loaded.options}
 
 
 def _frames(profile: Preprocessing) -> FrameProfile:

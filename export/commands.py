@@ -40,7 +40,7 @@ def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> 
 @click.option("--out", required=True, type=_FOLDER, help="The bundle's folder, to be made.")
 @click.option("--system", default="auto", type=click.Choice(SYSTEMS), help="Whose model it is.", show_default=True)
 @click.option("--frames", type=click.IntRange(1), help="Frames per video, where the weights don't tell.")
-@click.option("--words", type=click.IntRange(3), help="Token positions per text, where the weights don't tell.")
+@click.option("--max-tokens", type=click.IntRange(3), help="Token positions per text, where the weights don't tell.")
 @click.option("--top-k", type=click.IntRange(1), help="Frames that dong2026 keeps (4), patches that ts2net keeps (3).")
 @click.option(
     "--heads",
@@ -69,7 +69,7 @@ def export_command(
     out: Path,
     system: str,
     frames: int | None,
-    words: int | None,
+    max_tokens: int | None,
     top_k: int | None,
     heads: int | None,
     settings: dict[str, Any],
@@ -91,13 +91,13 @@ def export_command(
     \b
     Examples:
       framesift export model_best.pth --out bundles/xpool
-      framesift export pytorch_model.bin.4 --frames 12 --words 32 --out bundles/clip4clip
+      framesift export pytorch_model.bin.4 --frames 12 --max-tokens 32 --out bundles/clip4clip
       framesift export ckpt_stan.pth --system stan --out bundles/stan
       framesift export ts2net.bin --set samples=0 --out bundles/ts2net
     """
     from .build import build_bundle
 
-    named = {"frames": frames, "words": words, "top_k": top_k, "heads": heads}
+    named = {"frames": frames, "max_tokens": max_tokens, "top_k": top_k, "heads": heads}
     if twice := sorted(name for name in settings if named.get(name) is not None):
         raise click.UsageError(f"{', '.join(twice)} is given twice, as an option of its own and by --set")
     bundle = build_bundle(

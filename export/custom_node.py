@@ -1,8 +1,8 @@
-"""The scorer of ``topk_attention`` as one ONNX node that a TensorRT plugin can take over.
+"""A scorer as one ONNX node that a TensorRT plugin can take over.
 
-The main graph holds a single ``framesift::TopKAttention`` with the scorer's inputs and outputs; the model carries what
-the node computes as a local function of that name. ONNX Runtime and a TensorRT without the plugin expand the function;
-a TensorRT that knows the plugin runs its kernel. See ``docs/tensorrt-plugin.md``.
+The main graph holds a single node of the domain ``framesift`` with the scorer's inputs and outputs; the model carries
+what the node computes as a local function of that name. ONNX Runtime and a TensorRT without the plugin expand the
+function; a TensorRT that knows the plugin runs its kernel. See ``docs/tensorrt-plugin.md``.
 """
 
 from __future__ import annotations
@@ -13,36 +13,31 @@ from typing import Any
 import onnx
 from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from ..kernels.topk_attention.layout import HeadShape
-from .bundle.ports import FRAME_VECTORS
+from .systems.contract import PluginNode
 
 DOMAIN = "framesift"
-OPERATOR = "TopKAttention"
 # TensorRT's quickly deployable plugins all have version "1", and its parser compares the node's with it.
 PLUGIN_VERSION = "1"
-SIZES = ("frames", "top_k", "heads", "width")
 
 
-def put_behind_node(path: Path, shape: HeadShape) -> None:
+def put_behind_node(path: Path, node: PluginNode) -> None:
     """Rewrite the scorer at ``path``: its body becomes the function, its main graph the one node.
 
-    Names, types and dimensions of the graph's inputs and outputs stay. The frame vectors may now be float16 as well:
-    who declares that input of the main graph float16 changes nothing else.
-
-    Args:
-        shape: the node's attributes.
+    Names, types and dimensions of the graph's inputs and outputs stay. ``node.narrow`` may now be float16 as well: who
+    declares that input of the main graph float16 changes nothing else.
     """
     model = onnx.load(str(path))
-    function = _function(model)
-    node = helper.make_node(
-        OPERATOR,
+    attributes = _attributes(node)
+    function = _function(model, node, list(attributes))
+    call = helper.make_node(
+        node.operator,
         list(function.input),
         list(function.output),
-        name=OPERATOR,
+        name=node.operator,
         domain=DOMAIN,
-        **_attributes(shape),
+        **attributes,
     )
-    graph = helper.make_graph([node], model.graph.name, list(model.graph.input), list(model.graph.output))
+    graph = helper.make_graph([call], model.graph.name, list(model.graph.input), list(model.graph.output))
     wrapped = helper.make_model(
         graph,
         functions=[function],
@@ -54,23 +49,22 @@ def put_behind_node(path: Path, shape: HeadShape) -> None:
     onnx.save(wrapped, str(path))
 
 
-def _attributes(shape: HeadShape) -> dict[str, Any]:
+def _attributes(node: PluginNode) -> dict[str, Any]:
     """What a plugin needs to know, and what makes TensorRT's parser look for one that is compiled ahead of time."""
-    sizes = {name: getattr(shape, name) for name in SIZES}
-    return {**sizes, "plugin_namespace": DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}
+    return {**node.sizes, "plugin_namespace": DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}
 
 
-def _function(model: ModelProto) -> FunctionProto:
+def _function(model: ModelProto, node: PluginNode, attributes: list[str]) -> FunctionProto:
     graph = model.graph
-    nodes = [*_constants(graph), _frames_in_float32(graph), *map(_bare, graph.node)]
+    nodes = [*_constants(graph), _in_float32(graph, node.narrow), *map(_bare, graph.node)]
     return helper.make_function(
         DOMAIN,
-        OPERATOR,
+        node.operator,
         [value.name for value in graph.input],
         [value.name for value in graph.output],
         nodes,
         list(model.opset_import),
-        attributes=[*SIZES, "plugin_namespace", "plugin_version", "aot"],
+        attributes=attributes,
     )
 
 
@@ -79,12 +73,12 @@ def _constants(graph: GraphProto) -> list[NodeProto]:
     return [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in graph.initializer]
 
 
-def _frames_in_float32(graph: GraphProto) -> NodeProto:
-    """A cast of the frame vectors, from which every node of ``graph`` reads them now."""
-    cast = f"{FRAME_VECTORS}_float32"
+def _in_float32(graph: GraphProto, name: str) -> NodeProto:
+    """A cast of the input of that name, from which every node of ``graph`` reads it now."""
+    cast = f"{name}_float32"
     for node in graph.node:
-        node.input[:] = [cast if name == FRAME_VECTORS else name for name in node.input]
-    return helper.make_node("Cast", [FRAME_VECTORS], [cast], to=TensorProto.FLOAT)
+        node.input[:] = [cast if read == name else read for read in node.input]
+    return helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT)
 
 
 def _bare(node: NodeProto) -> NodeProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -24,7 +24,7 @@ class VideoEncoder(nn.Module):
         """See ``System.encode_video``."""
         frames, *more = inputs
         if frames.is_floating_point():
-            frames = self.system.towers.visual.standardise(frames)
+            frames = self.system.standardise(frames)
         return tuple(self.system.encode_video(frames, *more))
 
 
@@ -46,12 +46,12 @@ class Scorer(nn.Module):
     def __init__(self, system: System) -> None:
         super().__init__()
         self.system = system
-        self.split = len(_scored(system.text_record))
+        self.split = sum(tensor.scored for tensor in system.text_record)
 
     def forward(self, *records: Tensor) -> tuple[Tensor, ...]:
         """See ``System.score`` and ``System.attend``."""
         text, video = records[: self.split], records[self.split :]
-        return self.system.attend(text, video) if self.system.attends else (self.system.score(text, video),)
+        return self.system.attend(text, video) if self.system.scorer.attends else (self.system.score(text, video),)
 
 
 def graphs(system: System) -> dict[str, nn.Module]:
@@ -66,21 +66,9 @@ def ports(system: System) -> Mapping[str, GraphPorts]:
         system.video_inputs,
         system.text_record,
         system.video_record,
-        length=system.words if system.whole_text else None,
-        attends=system.attends,
+        length=system.max_tokens if system.fixed_length else None,
+        attends=system.scorer.attends,
     )
-
-
-def random_token_ids(system: System, rows: int, length: int, generator: torch.Generator) -> Tensor:
-    """Random texts: token ids int64 [rows, length], each with its end token somewhere and zeros behind it.
-
-    The end token is the largest id of the vocabulary, as the text tower expects.
-    """
-    end = system.vocab_size - 1
-    ids = torch.randint(1, end - 1, (rows, length), generator=generator)
-    at = torch.randint(1, length, (rows, 1), generator=generator)
-    places = torch.arange(length)
-    return torch.where(places < at, ids, torch.where(places == at, end, 0))
 
 
 def random_video_inputs(system: System, rows: int, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -117,7 +105,3 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
     if tensor.name == MASK:
         return random_mask(rows, tensor.shape[0], generator)
     return torch.randn(size, generator=generator)
-
-
-def _scored(record: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
-    return tuple(tensor for tensor in record if tensor.scored)

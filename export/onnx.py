@@ -19,9 +19,8 @@ from . import custom_node
 from .bundle.errors import BundleError
 from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER
 from .bundle.spec import GraphPorts
-from .graphs import graphs, ports, random_token_ids, random_video_inputs
+from .graphs import graphs, ports, random_video_inputs
 from .systems.contract import System
-from .systems.factorised import Factorised
 
 OPSET = 18
 
@@ -29,8 +28,8 @@ OPSET = 18
 def write_graphs(system: System, folder: Path) -> None:
     """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
 
-    Batch dimensions and, where the system allows it, the text's length are dynamic. The scorer of a factorised system
-    is a single node, see ``custom_node``.
+    Batch dimensions and, where the system allows it, the text's length are dynamic. A scorer that a TensorRT plugin
+    can take over is a single node, see ``custom_node``.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
@@ -38,9 +37,9 @@ def write_graphs(system: System, folder: Path) -> None:
     modules, promised = graphs(system), ports(system)
     for name in GRAPHS:
         write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx")
-    if isinstance(system, Factorised):
+    if system.plugin_node is not None:
         scorer = folder / f"{SCORER}.onnx"
-        custom_node.put_behind_node(scorer, system.shape)
+        custom_node.put_behind_node(scorer, system.plugin_node)
         _verify(scorer, promised[SCORER])
 
 
@@ -81,7 +80,7 @@ def _example(system: System, name: str) -> tuple[Tensor, ...]:
         sizes = {"queries": 3, "videos": 5}
         shapes = [tuple(sizes[d] if isinstance(d, str) else d for d in port.dims) for port in inputs]
         return tuple(torch.randn(shape, generator=generator) for shape in shapes)
-    return (random_token_ids(system, 3, system.words if system.whole_text else 7, generator),)
+    return (system.random_token_ids(3, system.max_tokens if system.fixed_length else 7, generator),)
 
 
 def _verify(path: Path, promised: GraphPorts) -> None:

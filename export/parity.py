@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from .bundle.ports import NOISE, SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
-from .graphs import graphs, random_token_ids, random_video_inputs
+from .graphs import graphs, random_video_inputs
 from .parity_rows import Row, row
 from .scorer_parity import compare_scorer
 from .systems.contract import System
@@ -27,7 +27,7 @@ def comparisons(system: System) -> int:
     """How many rows ``compare_graphs`` yields."""
     return (
         len(_BATCHES) * len(system.video_record)
-        + len(buckets(system.words, whole_text=system.whole_text)) * len(system.text_record)
+        + len(buckets(system.max_tokens, fixed=system.fixed_length)) * len(system.text_record)
         + 1
     )
 
@@ -75,9 +75,9 @@ def _video(
 def _text(
     system: System, encoder: nn.Module, session: ort.InferenceSession, generator: torch.Generator
 ) -> Iterator[Row]:
-    longest = system.words
-    for length in buckets(system.words, whole_text=system.whole_text):
-        ids = random_token_ids(system, 5, length, generator)
+    longest = system.max_tokens
+    for length in buckets(system.max_tokens, fixed=system.fixed_length):
+        ids = system.random_token_ids(5, length, generator)
         # The reference always runs at full length: a shorter graph must give the very same record.
         padded = torch.zeros(5, longest, dtype=torch.int64)
         padded[:, :length] = ids

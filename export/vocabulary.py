@@ -15,31 +15,32 @@ from .checkpoint import Checkpoint
 BUCKETS = (16, 32)
 
 
-def buckets(length: int, *, whole_text: bool) -> tuple[int, ...]:
-    """The lengths of a batch of texts of at most ``length`` positions, ascending; of whole texts that one alone."""
-    shorter = () if whole_text else tuple(bucket for bucket in BUCKETS if bucket < length)
+def buckets(length: int, *, fixed: bool) -> tuple[int, ...]:
+    """The lengths of a batch of texts of at most ``length`` positions, ascending; that one alone where it is fixed."""
+    shorter = () if fixed else tuple(bucket for bucket in BUCKETS if bucket < length)
     return (*shorter, length)
 
 
 def tokenizer_files(
     checkpoint: Checkpoint,
-    vocab_size: int,
     merges: Path | None,
     folder: Path,
     *,
-    words: int | None = None,
-    whole_text: bool = False,
+    vocab_size: int,
+    max_tokens: int,
+    fixed_length: bool = False,
     sliced_from: int | None = None,
 ) -> TokenizerProfile:
     """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or CLIP's.
 
     Args:
-        words: token positions of a text; as many as the text tower has where not given.
-        whole_text: whether every text must have exactly that many.
-        sliced_from: see ``TokenizerProfile``.
+        vocab_size: tokens that the text encoder knows.
+        max_tokens: token positions of a text.
+        fixed_length: whether every text must have exactly that many.
+        sliced_from: see ``TokenizerProfile``; no more than ``max_tokens`` is no slice.
 
     Raises:
-        CheckpointError: its size is not that of the checkpoint's token embedding.
+        CheckpointError: the vocabulary has another size.
     """
     if merges is not None:
         name = "merges.txt.gz" if merges.suffix == ".gz" else "merges.txt"
@@ -50,14 +51,11 @@ def tokenizer_files(
     else:
         name = "merges.txt.gz"
         shutil.copyfile(clip_merges(), folder / name)
-    positions = checkpoint.state["clip.positional_embedding"].shape[0]
-    length = positions if words is None else min(words, positions)
-    sliced = min(sliced_from or 0, positions)
     profile = TokenizerProfile(
         files=(name,),
-        context_length=length,
-        buckets=buckets(length, whole_text=whole_text),
-        sliced_from=sliced if sliced > length else None,
+        context_length=max_tokens,
+        buckets=buckets(max_tokens, fixed=fixed_length),
+        sliced_from=sliced_from if sliced_from is not None and sliced_from > max_tokens else None,
     )
     found = load_tokenizer(profile, folder).vocab_size
     if found != vocab_size:

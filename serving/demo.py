@@ -12,7 +12,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.build import build_bundle, eager_model
+from ..export.build import build_bundle, eager_system
 from ..export.bundle.errors import ParityError
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.decode import decode
@@ -20,7 +20,7 @@ from ..export.corpus.generate import MANIFEST, write_corpus
 from ..export.corpus.manifest import Clip, read_manifest
 from ..export.evaluation.metrics import RetrievalMetrics, retrieval_metrics
 from ..export.parity_rows import rows_of, table
-from ..export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
+from ..export.training.evaluate import as_stored, encode_texts, encode_videos, score_all
 from .client.results import SearchResult
 from .client.sync import Client
 from .ranking_parity import compare
@@ -133,9 +133,11 @@ def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], sec
 
 def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
-    model, profile = eager_model(bundle), bundle.manifest
+    system, profile = eager_system(bundle), bundle.manifest
+    authors = system.published
     with click.progressbar(corpus, label="eager") as bar:
         frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
-    records = encode_videos(model, frames)
-    text = encode_texts(model, bundle.tokenizer(), [clip.captions[0] for clip in corpus])
-    return score_stored(model, text, records), score_all(model, text, records)
+    videos = encode_videos(authors, frames)
+    text = encode_texts(authors, bundle.tokenizer(), [clip.captions[0] for clip in corpus])
+    stored = score_all(system, system.reduce_text(text), as_stored(system, system.reduce_video(videos)))
+    return stored, score_all(authors, text, videos)

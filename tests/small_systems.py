@@ -15,8 +15,9 @@ from framesift.export.bundle.text.merges_file import write_merges
 from framesift.export.encoders.clip import ClipConfig
 from framesift.export.encoders.prompted import PromptConfig
 from framesift.export.systems import clip4clip, dgl, stan, ts2net, xclip
-from framesift.export.systems.clip4clip_base import FamilyConfig
-from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.clip4clip_base import Clip4ClipConfig
+from framesift.export.systems.dong2026 import Dong2026Config
+from framesift.export.systems.xpool import XPool
 
 from .exporting import built_once, read_library_once
 
@@ -27,8 +28,8 @@ CLIP = ClipConfig(32, 56, 8, 64, 2, 64, 2, 514, 77)
 F, W = 5, 20
 
 
-def family(header: str, **more: Any) -> FamilyConfig:
-    return FamilyConfig(F, W, header, layers=2, positions=33, clip=CLIP, **more)  # type: ignore[arg-type]
+def family(header: str, **more: Any) -> Clip4ClipConfig:
+    return Clip4ClipConfig(F, W, header, layers=2, positions=33, clip=CLIP, **more)  # type: ignore[arg-type]
 
 
 def prompts(space: str) -> PromptConfig:
@@ -43,20 +44,20 @@ MODELS = {
     "clip4clip tightTransf": lambda: clip4clip.Clip4ClipTight(family("tightTransf")),
     "xclip": lambda: xclip.XClip(family("seqTransf")),
     "ts2net": lambda: ts2net.Ts2Net(
-        ts2net.Config(F, W, "seqTransf", 2, positions=33, clip=CLIP, shift_layers=(1,), samples=6)
+        ts2net.Ts2NetConfig(F, W, "seqTransf", 2, positions=33, clip=CLIP, shift_layers=(1,), samples=6)
     ),
-    "dgl transformer": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("transformer"), clip=CLIP)),
-    "dgl linear": lambda: dgl.Dgl(dgl.Config(W, prompts=prompts("linear"), clip=CLIP)),
-    "stan": lambda: stan.Stan(stan.Config(F, W, 1, 8, "stan", clip=CLIP)),
-    "mug-stan": lambda: stan.MugStan(stan.Config(F, W, 1, 8, "mug", clip=CLIP)),
+    "dgl transformer": lambda: dgl.Dgl(dgl.DglConfig(W, prompts=prompts("transformer"), clip=CLIP)),
+    "dgl linear": lambda: dgl.Dgl(dgl.DglConfig(W, prompts=prompts("linear"), clip=CLIP)),
+    "stan": lambda: stan.Stan(stan.StanConfig(F, W, 1, 8, "stan", clip=CLIP)),
+    "mug-stan": lambda: stan.MugStan(stan.StanConfig(F, W, 1, 8, "mug", clip=CLIP)),
 }
 # Options that the weights of the models above don't show and that are not the authors' defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
-    **{name: {"frames": F, "words": W} for name in MODELS},
+    **{name: {"frames": F, "max_tokens": W} for name in MODELS},
     "xclip": {},
-    "ts2net": {"frames": F, "words": W, "samples": 6},
-    "dgl transformer": {"words": W},
-    "stan": {"frames": F, "words": W, "head": "stan"},
+    "ts2net": {"frames": F, "max_tokens": W, "samples": 6},
+    "dgl transformer": {"max_tokens": W},
+    "stan": {"frames": F, "max_tokens": W, "head": "stan"},
 }
 
 
@@ -71,10 +72,10 @@ def model(name: str) -> Any:
     return made.eval()
 
 
-def xpool() -> Dong2026:
+def xpool() -> XPool:
     """X-Pool: the reference model that keeps every frame, whose attention is no identity here."""
     torch.manual_seed(1)
-    made = Dong2026(Config(F, F, 1, "none", clip=CLIP))
+    made = XPool(Dong2026Config(F, F, 1, "none", clip=CLIP))
     for key, parameter in made.pool_frames.named_parameters():
         if "layer_norm" not in key:
             nn.init.normal_(parameter, std=0.2)

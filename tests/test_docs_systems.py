@@ -21,10 +21,9 @@ from framesift.export.commands import SYSTEMS, export_command
 from framesift.export.encoders.clip import VIT_B_32
 from framesift.export.encoders.prompted import PromptConfig
 from framesift.export.encoders.temporal import Temporal
-from framesift.export.systems import clip4clip, dgl, dong2026, stan, ts2net, xclip
-from framesift.export.systems.clip4clip_base import FamilyConfig
+from framesift.export.systems import clip4clip, dgl, dong2026, stan, ts2net, xclip, xpool
+from framesift.export.systems.clip4clip_base import Clip4ClipConfig
 from framesift.export.systems.contract import System
-from framesift.export.systems.factorised import Factorised
 from framesift.export.systems.recognise import recognise, settled
 
 DOCS = Path(__file__).parents[1] / "docs" / "systems"
@@ -34,27 +33,27 @@ HEADINGS = ["The model", "Export", "Read and assumed", "Record", "Cost of a pair
 CLIP = replace(VIT_B_32, vision_layers=2, text_layers=2, vocab_size=9)
 
 
-def attention(name: str, frames: int, top_k: int, temporal: Temporal) -> System:
-    return Factorised(dong2026.Dong2026(dong2026.Config(frames, top_k, temporal=temporal, clip=CLIP)), name)
+def attention(made: type[dong2026.Dong2026], frames: int, top_k: int, temporal: Temporal) -> System:
+    return made(dong2026.Dong2026Config(frames, top_k, temporal=temporal, clip=CLIP))
 
 
 def prompted(prompts: PromptConfig, words: int) -> System:
-    return dgl.Dgl(dgl.Config(words, prompts=prompts, clip=CLIP))
+    return dgl.Dgl(dgl.DglConfig(words, prompts=prompts, clip=CLIP))
 
 
 # What a page is about, by --system and what tells the models of one system apart; of F frames and W positions.
 MODELS: dict[tuple[str, str], Callable[[int, int], System]] = {
-    ("dong2026", "positional"): lambda f, w: attention("dong2026", f, 4, "positional"),
-    ("dong2026", "none"): lambda f, w: attention("dong2026", f, 4, "none"),
-    ("xpool", ""): lambda f, w: attention("xpool", f, f, "none"),
-    ("clip4clip", "meanP"): lambda f, w: clip4clip.Clip4Clip(FamilyConfig(f, w, clip=CLIP)),
-    ("clip4clip", "tight"): lambda f, w: clip4clip.Clip4ClipTight(FamilyConfig(f, w, "tightTransf", clip=CLIP)),
-    ("xclip", ""): lambda f, w: xclip.XClip(FamilyConfig(f, w, "seqTransf", clip=CLIP)),
-    ("ts2net", ""): lambda f, w: ts2net.Ts2Net(ts2net.Config(f, w, "seqTransf", clip=CLIP, shift_layers=(1,))),
+    ("dong2026", "positional"): lambda f, w: attention(dong2026.Dong2026, f, 4, "positional"),
+    ("dong2026", "none"): lambda f, w: attention(dong2026.Dong2026, f, 4, "none"),
+    ("xpool", ""): lambda f, w: attention(xpool.XPool, f, f, "none"),
+    ("clip4clip", "meanP"): lambda f, w: clip4clip.Clip4Clip(Clip4ClipConfig(f, w, clip=CLIP)),
+    ("clip4clip", "tight"): lambda f, w: clip4clip.Clip4ClipTight(Clip4ClipConfig(f, w, "tightTransf", clip=CLIP)),
+    ("xclip", ""): lambda f, w: xclip.XClip(Clip4ClipConfig(f, w, "seqTransf", clip=CLIP)),
+    ("ts2net", ""): lambda f, w: ts2net.Ts2Net(ts2net.Ts2NetConfig(f, w, "seqTransf", clip=CLIP, shift_layers=(1,))),
     ("dgl", "transformer"): lambda f, w: prompted(PromptConfig("transformer", f, 2, 8, 4), w),
     ("dgl", "linear"): lambda f, w: prompted(PromptConfig("linear", f, 2, 8, 4), w),
-    ("stan", ""): lambda f, w: stan.Stan(stan.Config(f, w, 1, head="stan", clip=CLIP)),
-    ("mugstan", ""): lambda f, w: stan.MugStan(stan.Config(f, w, 1, clip=CLIP)),
+    ("stan", ""): lambda f, w: stan.Stan(stan.StanConfig(f, w, 1, head="stan", clip=CLIP)),
+    ("mugstan", ""): lambda f, w: stan.MugStan(stan.StanConfig(f, w, 1, clip=CLIP)),
 }
 
 
@@ -98,7 +97,7 @@ def operations(system: System) -> int:
 def accepts(system: System, options: dict[str, Any], name: str) -> bool:
     """Whether a checkpoint of the model can be exported with these options."""
     try:
-        return bool(settled(system.trained.state_dict(), options, name))
+        return bool(settled(system.state_dict(), options, name))
     except CheckpointError:
         return False
 
@@ -115,14 +114,14 @@ def test_commands_parse_and_their_options_exist(page: str) -> None:
     assert lines
     for line in lines:
         given = export_command.make_context("export", shlex.split(line)).params
-        options = {name: given[name] for name in ("frames", "words", "top_k", "heads") if given[name] is not None}
+        options = {name: given[name] for name in ("frames", "max_tokens", "top_k", "heads") if given[name] is not None}
         options |= given["settings"]
         assert any(accepts(model(key, 12, 32), options, given["system"]) for key in keys(page)), line
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_assumed_options_are_all_listed_with_their_defaults(page: str) -> None:
-    assumed = [recognise(model(key, 12, 32).trained.state_dict(), key[0]).assumed for key in keys(page)]
+    assumed = [recognise(model(key, 12, 32).state_dict(), key[0]).assumed for key in keys(page)]
     listed = {row[0]: row[1] for row in tables(page, "option")[0]}
     assert set(listed) == {name for options in assumed for name in options}
     assert all(value in {str(options.get(name)) for options in assumed} for name, value in listed.items())
@@ -137,7 +136,7 @@ def test_records_bytes_and_operations(page: str) -> None:
     records = [stored(model(key, frames, 32)) for key in keys(page)]
     assert [rows for n, rows in enumerate(records) if rows not in records[:n]] == tables(page, "tensor")
     for scorer, f, w, size, formula, count in costs:
-        system = next(s for key in keys(page) if (s := model(key, int(f), int(w))).scorer == scorer)
+        system = next(s for key in keys(page) if (s := model(key, int(f), int(w))).scorer.name == scorer)
         sizes = {"F": int(f), "W": int(w), "D": 512, "L": 4}
         assert eval(formula, {}, sizes) == int(count) == operations(system)
         assert size == stored(system)[-1][-1]

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...export.bundle.errors import ParityError
+from ...export.evaluation.overlap import best, overlap
 from ...serving.ranking_parity import compare
 from .driver import Driver, Found, Target
 from .material import Material
@@ -98,11 +99,11 @@ def check(
     found: dict[str, Row] = {}
     for service in services:
         answers = driver.answers(targets[service.name], queries)
-        overlap = _overlap(answers, ids, reference)
-        told: Row = {"overlap": round(overlap, 4)}
+        share = _overlap(answers, ids, reference)
+        told: Row = {"overlap": round(share, 4)}
         found[service.name] = told
         if not service.same_scores:
-            report(f"{service.name}: another formula; {overlap:.0%} of its ten best are the published formula's")
+            report(f"{service.name}: another formula; {share:.0%} of its ten best are the published formula's")
             continue
         agreement = compare([a for a, _ in answers], [np.array(b) / scale for _, b in answers], ids, reference / scale)
         if agreement.equal != agreement.queries:
@@ -183,8 +184,6 @@ def _reference(material: Material, queries: list[str]) -> NDArray[np.float32]:
 
 
 def _overlap(answers: Sequence[Found], ids: list[str], reference: NDArray[np.float32]) -> float:
-    shares = []
-    for (found, _), row in zip(answers, reference, strict=True):
-        best = {ids[i] for i in np.argsort(-row, kind="stable")[: len(found)].tolist()}
-        shares.append(len(best & set(found)) / len(found))
-    return float(np.mean(shares))
+    places = {name: row for row, name in enumerate(ids)}
+    found = [[places[name] for name in names] for names, _ in answers]
+    return overlap(found, best(reference, len(found[0])).tolist())

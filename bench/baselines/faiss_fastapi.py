@@ -5,7 +5,9 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
+from ...export.bundle.errors import BundleError
 from ...export.bundle.text.merges_file import read_merges
+from ...export.systems.clip import ClipSystem
 from . import http_service
 from .hugging_face import clip_tokenizer, text_features, text_model
 from .material import Material
@@ -13,7 +15,10 @@ from .material import Material
 
 def searcher(material: Material) -> http_service.Search:
     """Text features of transformers' CLIP at all its positions, 77 as a rule, and the nearest means in IndexFlatIP."""
-    tower = material.published.system.towers
+    system = material.published.system
+    if not isinstance(system, ClipSystem):
+        raise BundleError(f"{system.name} has no text tower of CLIP to compare with")
+    tower = system.clip
     words = len(tower.positional_embedding)
     model = text_model(tower)
     tokenizer = clip_tokenizer(list(read_merges(material.bundle.file(material.bundle.manifest.tokenizer.files[0]))))

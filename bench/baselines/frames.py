@@ -14,29 +14,26 @@ from torch.nn import functional as nnf
 from ...export.bundle.store import Bundle
 from ...export.bundle.video.decode import decode
 from ...export.corpus.generate import write_corpus
-from ...export.systems.dong2026 import Dong2026
-from ...export.training.evaluate import encode_frames
+from ...export.systems.contract import System, unit
+from ...export.training.evaluate import encode_videos
 
 # Every video is put together from the frames of so many clips.
 CLIPS = 48
 _BLOCK = 500
 
 
-def random_frames(clips: int, model: Dong2026, generator: torch.Generator) -> Tensor:
-    """Raw frame embeddings [clips, F, D] that resemble one another within a clip, as a video's do."""
-    config = model.config
-    scene = torch.randn(clips, 1, config.clip.embed_dim, generator=generator)
-    return scene + 0.5 * torch.randn(clips, config.frames, config.clip.embed_dim, generator=generator)
+def random_frames(clips: int, system: System, generator: torch.Generator) -> Tensor:
+    """Frame embeddings [clips, F, D] that resemble one another within a clip, as a video's do."""
+    scene = torch.randn(clips, 1, system.embed_dim, generator=generator)
+    return scene + 0.5 * torch.randn(clips, system.frames, system.embed_dim, generator=generator)
 
 
 @torch.no_grad()
-def embeddings(
-    model: Dong2026, pool: Tensor, videos: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def embeddings(pool: Tensor, videos: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Videos whose frames are those of the clips in ``pool`` [C, F, D], shuffled and disturbed, block by block.
 
     Yields:
-        Embeddings [B, F, D] with the temporal encoding applied, and their unit means [B, D].
+        Embeddings [B, F, D], and their unit means [B, D].
 
     An embedding is handed out as LayerNorm 1 without gain and bias leaves it, rounded to float16: its score is the
     same, and a gallery, which keeps just that, keeps these very numbers. So the services can be compared.
@@ -48,13 +45,12 @@ def embeddings(
         chosen = torch.randint(0, len(flat), size, generator=generator)
         raw = flat[chosen]
         raw = raw + noise * torch.randn(raw.shape, generator=generator)
-        encoded, mean = model.finish_video(raw)
-        normed = nnf.layer_norm(encoded, encoded.shape[-1:], eps=model.pool_frames.layer_norm1.eps)
-        yield normed.half().float(), mean
+        yield nnf.layer_norm(raw, raw.shape[-1:]).half().float(), unit(unit(raw).mean(-2))
 
 
-def encoded_clips(bundle: Bundle, model: Dong2026) -> Tensor:
-    """Raw frame embeddings [``CLIPS``, F, D] of generated clips."""
+def encoded_clips(bundle: Bundle, system: System) -> Tensor:
+    """Frame embeddings [``CLIPS``, F, D] of generated clips."""
     with tempfile.TemporaryDirectory() as scratch:
         clips = write_corpus(Path(scratch), CLIPS, "test", 0)
-        return encode_frames(model, np.stack([decode(clip.video, bundle.manifest.frames).frames for clip in clips]))
+        frames = np.stack([decode(clip.video, bundle.manifest.frames).frames for clip in clips])
+        return encode_videos(system.published, frames)[0]

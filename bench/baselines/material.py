@@ -19,7 +19,6 @@ from ...export.bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, MEAN_EMBEDDING,
 from ...export.bundle.store import Bundle
 from ...export.corpus.generate import KINDS, stories
 from ...export.systems.contract import System
-from ...export.systems.factorised import Factorised
 from ..load.gallery import video_id, write
 from ..load.records import Record, records, unbatched
 from ..published import Published
@@ -99,7 +98,7 @@ def prepare(bundle: Bundle, videos: int, root: Path, *, random: bool, report: Ca
     root.mkdir(parents=True)
     report(f"making a gallery of {videos} videos in {root}")
     system = eager_system(bundle).eval()
-    if isinstance(system, Factorised):
+    if system.published is not system:
         blocks = _attended(system, bundle, videos, random=random)
     else:
         blocks = _recorded(system, bundle, videos)
@@ -116,12 +115,12 @@ def queries(count: int) -> list[str]:
 
 
 @torch.no_grad()
-def _attended(system: Factorised, bundle: Bundle, videos: int, *, random: bool) -> Iterator[Block]:
-    generator, model = torch.Generator().manual_seed(0), system.model
-    pool = random_frames(CLIPS, model, generator) if random else encoded_clips(bundle, model)
+def _attended(system: System, bundle: Bundle, videos: int, *, random: bool) -> Iterator[Block]:
+    generator = torch.Generator().manual_seed(0)
+    pool = random_frames(CLIPS, system, generator) if random else encoded_clips(bundle, system)
     names = [port.name for port in bundle.manifest.graphs[VIDEO_ENCODER].outputs]
-    for embedded, mean in embeddings(model, pool, videos, generator):
-        record = (*system.head.encode_video(embedded), mean)
+    for embedded, mean in embeddings(pool, videos, generator):
+        record = system.reduce_video((embedded, mean))
         kept = {name: values.numpy() for name, values in zip(names, record, strict=True)}
         yield {FRAME_EMBEDDINGS: embedded.numpy()}, kept, mean.numpy()
 

@@ -44,14 +44,14 @@ def _large(work: Path) -> Path:
     import torch
 
     from ...export.checkpoint import save
-    from ...export.systems.dong2026 import Config, Dong2026
+    from ...export.systems.dong2026 import Dong2026, Dong2026Config
 
     path = work / "vit-b32.safetensors"
     if not path.is_file():
         work.mkdir(parents=True, exist_ok=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = Dong2026(Config())
+            model = Dong2026(Dong2026Config())
             # A fresh head is the identity, which would hide a projection that was left out.
             for parameter in model.pool_frames.parameters():
                 parameter.data += 0.02 * torch.randn_like(parameter)

@@ -21,6 +21,7 @@ from ...export.build import eager_system
 from ...export.bundle.ports import FRAMES, MASK, VIDEO_ENCODER
 from ...export.bundle.store import Bundle
 from ...export.bundle.video.decode import decode
+from ...export.systems.clip import ClipSystem
 from ...export.systems.contract import System
 from . import videos
 
@@ -76,9 +77,9 @@ class SplitTower:
     ``split_tower``.
     """
 
-    def __init__(self, system: System, frames: npt.NDArray[Any]) -> None:
+    def __init__(self, system: ClipSystem[Any], frames: npt.NDArray[Any]) -> None:
         self.system = system
-        visual = system.towers.visual
+        visual = system.clip.visual
         embeddings: list[Tensor] = []
         with torch.no_grad():
             for start in range(0, len(frames), BATCH):
@@ -86,8 +87,8 @@ class SplitTower:
                 embeddings.append(visual.embed(pixels))
         table = torch.cat(embeddings)
         # Numbers up to 2^24 are exact in float32, and so survive a product with a mask of ones.
-        visual.normalise = lambda frames: frames  # type: ignore[method-assign]
-        visual.embed_clips = lambda pixels: table[pixels[..., 0, 0, 0].long()]  # type: ignore[method-assign]
+        visual.normalise = lambda frames: frames
+        visual.embed_clips = lambda pixels: table[pixels[..., 0, 0, 0].long()]
 
     @torch.no_grad()
     def encode(self, chosen: npt.NDArray[np.int64], more: dict[str, npt.NDArray[np.float32]]) -> Record:
@@ -112,6 +113,8 @@ def split_tower(
     bundle: Bundle, system: System, frames: npt.NDArray[Any], rng: np.random.Generator
 ) -> SplitTower | None:
     """The system with its tower split off, if two videos then have the same records as by the exported graph."""
+    if not isinstance(system, ClipSystem):
+        return None
     inputs = draw(system, len(frames), 2, rng)
     try:
         split = SplitTower(system, frames)

@@ -11,10 +11,11 @@ from onnx import ModelProto, TensorProto, helper
 
 from ..bundle.ports import GRAPHS, SCORER, SCORES, TEXT_ENCODER, VIDEO_ENCODER
 from ..bundle.store import Bundle
+from ..evaluation.overlap import top_overlap
 from .calibration import CalibrationSet, Feeds
 from .runners import Arrays, Runner, bundle_runners, candidate_model, graph_runner, records, scores
 from .stages import Stage, stages
-from .verdict import Limits, StageError, Verdict, overlap, recall, relative_error
+from .verdict import Limits, StageError, Verdict, recall, relative_error
 
 # So many inputs tell where an error comes from.
 _PROBED = 8
@@ -60,7 +61,7 @@ class Gate:
             precision=precision,
             origin=self.inputs.origin,
             videos=len(self.inputs.videos),
-            overlap=overlap(got, self._scores),
+            overlap=top_overlap(got, self._scores),
             recall=recall(got),
             recall_float32=recall(self._scores),
             errors={

@@ -99,16 +99,6 @@ def demand(verdict: Verdict) -> None:
     raise PrecisionError(f"the ranking suffers in {verdict.describe()}{where}")
 
 
-def overlap(got: Floats, want: Floats) -> float:
-    """The mean share of the ten highest scores [Q, V] of a row that both have; of half of them, where that is less.
-
-    Were all videos among the best, every ranking would agree.
-    """
-    best = min(10, max(1, want.shape[1] // 2))
-    mine, reference = (np.argsort(-s, axis=1, kind="stable")[:, :best] for s in (got, want))
-    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(mine, reference, strict=True)]))
-
-
 def recall(scores: Floats) -> float:
     """R@1 in per cent of scores [N, N] whose diagonal is right; equals count against, and so does NaN."""
     own = np.diagonal(scores)[:, None]

@@ -17,23 +17,24 @@ from ..bundle.ports import (
     TEXT_EMBEDDING,
     VIDEO_EMBEDDING,
 )
+from ..bundle.scorers import CROSS_ENCODER, DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
-from .clip4clip_base import ClipFamily, FamilyConfig, assume_lengths, clip_towers, examine_header, masked_mean
+from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, assume_lengths, clip_towers, examine_header, masked_mean
 from .contract import unit
 from .inspection import Findings
 
 SYSTEM = "clip4clip"
 
 
-class Clip4Clip(ClipFamily[VisionTower]):
+class Clip4Clip(Clip4ClipBase[VisionTower]):
     """Headers meanP, seqLSTM and seqTransf: one vector a side, ``exp(logit_scale)`` times their cosine."""
 
     name = SYSTEM
-    scorer = "dot"
+    scorer = DOT
 
-    def __init__(self, config: FamilyConfig) -> None:
+    def __init__(self, config: Clip4ClipConfig) -> None:
         super().__init__(config, clip_towers(config))
         width = config.clip.embed_dim
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
@@ -60,13 +61,13 @@ class Clip4Clip(ClipFamily[VisionTower]):
         return dot(text[0], video[0])
 
 
-class Clip4ClipTight(ClipFamily[VisionTower]):
+class Clip4ClipTight(Clip4ClipBase[VisionTower]):
     """Header tightTransf: a transformer reads the text and the frames of a pair. Raw embeddings, no temperature."""
 
     name = SYSTEM
-    scorer = "cross_encoder"
+    scorer = CROSS_ENCODER
 
-    def __init__(self, config: FamilyConfig) -> None:
+    def __init__(self, config: Clip4ClipConfig) -> None:
         super().__init__(config, clip_towers(config))
         width = config.clip.embed_dim
         blocks = temporal_transformer(width, config.layers, config.heads)
@@ -119,7 +120,7 @@ def examine(findings: Findings) -> None:
 
 def build(options: Mapping[str, Any]) -> Clip4Clip | Clip4ClipTight:
     """The model of settled options, with random weights."""
-    config = FamilyConfig(**options)
+    config = Clip4ClipConfig(**options)
     return Clip4ClipTight(config) if config.header == "tightTransf" else Clip4Clip(config)
 
 

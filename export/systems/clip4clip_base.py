@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Generic, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from ..encoders.clip_patch3d import VisionTower3d
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
 from ..encoders.transformer import HEAD_WIDTH
-from .contract import System, unit
+from .clip import ClipSystem
+from .contract import unit
 from .inspection import Findings
 
 Header = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
@@ -25,11 +26,11 @@ MASKED = -1e6
 
 
 @dataclass(frozen=True)
-class FamilyConfig:
+class Clip4ClipConfig:
     """Sizes of a CLIP4Clip-like model. ``heads`` of the header is width / 64 where not given, the authors' choice."""
 
     frames: int = 12
-    words: int = 32
+    max_tokens: int = 32
     header: Header = "meanP"
     layers: int = 4
     heads: int | None = None
@@ -38,7 +39,7 @@ class FamilyConfig:
     clip: ClipConfig = field(default_factory=lambda: VIT_B_32)
 
 
-class ClipFamily(System, Generic[Vision]):
+class Clip4ClipBase(ClipSystem[Vision]):
     """Towers and header under CLIP4Clip's names (Luo et al., 2021).
 
     A padded frame's pixels are zeros after normalisation. It goes through the tower like any other; the mask keeps it
@@ -51,7 +52,7 @@ class ClipFamily(System, Generic[Vision]):
         ValueError: the header has fewer positions than tokens.
     """
 
-    def __init__(self, config: FamilyConfig, clip: Towers[Vision], *, tokens: int = 1) -> None:
+    def __init__(self, config: Clip4ClipConfig, clip: Towers[Vision], *, tokens: int = 1) -> None:
         super().__init__()
         needed = config.frames * tokens + (config.header == "tightTransf")
         if config.header in ("seqTransf", "tightTransf") and needed > config.positions:
@@ -60,7 +61,7 @@ class ClipFamily(System, Generic[Vision]):
                 "positions: take fewer frames"
             )
         width, size = config.clip.embed_dim, config.clip.image_size
-        self.words = config.words
+        self.max_tokens = config.max_tokens
         self.clip = clip
         self.video_inputs = (
             TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),
@@ -100,7 +101,7 @@ class ClipFamily(System, Generic[Vision]):
         return self.clip.logit_scale.exp()
 
 
-def clip_towers(config: FamilyConfig) -> Towers[VisionTower]:
+def clip_towers(config: Clip4ClipConfig) -> Towers[VisionTower]:
     """CLIP's towers, with three-dimensional patches where the configuration says so."""
     sizes = vision_sizes(config.clip)
     vision = VisionTower3d(**sizes) if config.patch3d else VisionTower(**sizes)
@@ -147,7 +148,7 @@ def examine_header(findings: Findings) -> None:
 
 
 def assume_lengths(findings: Findings) -> None:
-    """Frames and words where the weights don't fix them."""
+    """Frames and token positions where the weights don't fix them."""
     elsewhere = "the authors took 64 for ActivityNet and DiDeMo"
     findings.assume("frames", 12, f"frames are not in the weights: {elsewhere}")
-    findings.assume("words", 32, f"token positions are not in the weights: {elsewhere}")
+    findings.assume("max_tokens", 32, f"token positions are not in the weights: {elsewhere}")

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
+from ..bundle.scorers import ScorerCard
 from ..bundle.spec import TensorSpec
-from ..encoders.clip import Towers
-from ..encoders.clip_vision import VisionTower
+
+Record = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class PluginNode:
+    """The one node that a scorer's graph becomes where a TensorRT plugin can take it over; see ``custom_node``.
+
+    Attributes:
+        operator: its type, which is the plugin's name.
+        sizes: its attributes.
+        narrow: the input that may be float16 as well.
+    """
+
+    operator: str
+    sizes: Mapping[str, int]
+    narrow: str
 
 
 class System(nn.Module, ABC):
-    """A published system with its authors' weights.
+    """A published system with its authors' weights. Its state_dict is the authors' checkpoint.
 
     The scores of a pair depend on that pair's records alone. ``video_inputs``, ``text_record`` and ``video_record`` are
     in the order of the functions' arguments and results; their dims leave out the batch.
     """
 
     name: ClassVar[str]
-    # The folder in kernels/ that reads the records.
-    scorer: ClassVar[str]
-    # Whether the score weighs the frames, so that ``attend`` tells how much each of them counted.
-    attends: ClassVar[bool] = False
-    # Whether every token position takes part, so that a text must have exactly ``words`` of them.
-    whole_text: ClassVar[bool] = False
+    # What reads the records.
+    scorer: ClassVar[ScorerCard]
     # Token positions of every text; a text encoder that reads only up to the end token takes fewer as well.
-    words: int
+    max_tokens: int
     video_inputs: tuple[TensorSpec, ...]
     text_record: tuple[TensorSpec, ...]
     video_record: tuple[TensorSpec, ...]
 
     @abstractmethod
-    def encode_video(self, *args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
+    def encode_video(self, *args: Any, **kwargs: Any) -> Record:
         """Frames [V, F, 3, H, W], uint8 RGB or floating and already normalised, and what else ``video_inputs`` names.
 
         Returns:
@@ -42,7 +57,7 @@ class System(nn.Module, ABC):
         """
 
     @abstractmethod
-    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, ...]:
+    def encode_text(self, token_ids: Tensor) -> Record:
         """Token ids int64 [Q, W] to the text record."""
 
     @abstractmethod
@@ -53,13 +68,47 @@ class System(nn.Module, ABC):
         """
 
     def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Scores [Q, V] and how much each frame counted [Q, V, F], where the system ``attends``."""
+        """Scores [Q, V] and how much each frame counted [Q, V, F], where the scorer ``attends``."""
         raise NotImplementedError(f"{self.name} has no weight for a frame")
 
+    @abstractmethod
+    def standardise(self, frames: Tensor) -> Tensor:
+        """RGB from 0 to 255 [..., 3, H, W] of any dtype to what ``encode_video`` takes for normalised."""
+
     @property
-    def trained(self) -> nn.Module:
-        """The module whose state_dict is the checkpoint's."""
+    @abstractmethod
+    def embed_dim(self) -> int:
+        """D, the numbers of a vector that the scorer compares."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """How many tokens the text encoder knows."""
+
+    @property
+    @abstractmethod
+    def text_positions(self) -> int:
+        """The most token positions of a text that the weights allow."""
+
+    @abstractmethod
+    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
+        """Random texts: token ids int64 [rows, length], with whatever marks their ends and zeros behind it."""
+
+    @property
+    def published(self) -> System:
+        """The same model by its authors' own formula, in the records that this formula reads: most keep just those.
+
+        Where it is another system, ``reduce_text`` and ``reduce_video`` make this one's records of its records.
+        """
         return self
+
+    def reduce_text(self, published: Sequence[Tensor]) -> Record:
+        """The text record of what ``published`` encodes of texts."""
+        return tuple(published)
+
+    def reduce_video(self, published: Sequence[Tensor]) -> Record:
+        """The video record of what ``published`` encodes of videos; what is left out of one is missing in the other."""
+        return tuple(published)
 
     def folded(self) -> System:
         """A system of the same scores in which what depends on the weights alone has been computed, in their dtype.
@@ -69,19 +118,23 @@ class System(nn.Module, ABC):
         return self
 
     @property
-    def towers(self) -> Towers[VisionTower]:
-        """Both towers, which every system calls ``clip``."""
-        return cast("Towers[VisionTower]", self.clip)
+    def plugin_node(self) -> PluginNode | None:
+        """How the scorer's graph is written as one node, where a TensorRT plugin has its kernel."""
+        return None
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether a text must have exactly ``max_tokens`` positions."""
+        return self.scorer.fixed_length
 
     @property
     def frames(self) -> int:
         """F, the frames that a video is encoded from."""
         return self.video_inputs[0].shape[0]
 
-    @property
-    def vocab_size(self) -> int:
-        """How many tokens the text tower knows."""
-        return self.towers.token_embedding.num_embeddings
+    def sharing_weights(self) -> Self:
+        """A copy to which modules and buffers can be added; its weights are this one's own."""
+        return deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
 
 
 def unit(x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -12,11 +11,13 @@ from torch import Tensor
 
 from ...kernels.dot.reference import dot
 from ..bundle.ports import FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING
+from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig
-from ..encoders.prompted import PromptConfig, PromptedClip
+from ..encoders.prompted import PromptConfig, PromptedClip, PromptedTower
 from ..encoders.transformer import HEAD_WIDTH
-from .contract import System, unit
+from .clip import ClipSystem
+from .contract import unit
 from .inspection import Findings
 
 SYSTEM = "dgl"
@@ -32,10 +33,10 @@ OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
 @dataclass(frozen=True)
-class Config:
+class DglConfig:
     """Sizes and the choice of output, under the authors' names of the choices."""
 
-    words: int = 32
+    max_tokens: int = 32
     output: Output = "global_prompt0"
     prompts: PromptConfig = field(default_factory=PromptConfig)
     clip: ClipConfig = field(default_factory=lambda: VIT_B_32)
@@ -45,16 +46,17 @@ class Config:
             raise ValueError(f"output is {self.output!r}, it must be one of {', '.join(OUTPUTS)}")
 
 
-class Dgl(System):
+class Dgl(ClipSystem[PromptedTower]):
     """One vector a side, ``exp(logit_scale)`` times their cosine. No mask: short videos repeat their last frame."""
 
     name = SYSTEM
-    scorer = "dot"
+    scorer = DOT
+    clip: PromptedClip
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: DglConfig) -> None:
         super().__init__()
         width, size = config.clip.embed_dim, config.clip.image_size
-        self.words, self.output = config.words, config.output
+        self.max_tokens, self.output = config.max_tokens, config.output
         self.clip = PromptedClip(config.clip, config.prompts)
         self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.prompts.frames, 3, size, size)),)
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
@@ -62,7 +64,7 @@ class Dgl(System):
 
     def folded(self) -> Dgl:
         """With the prompts as constants; see ``PromptedClip.fold``."""
-        folded = deepcopy(self)
+        folded = self.sharing_weights()
         folded.clip.fold()
         return folded
 
@@ -116,7 +118,7 @@ def examine(findings: Findings) -> None:
             f"its prompts hold {columns} numbers each, which is not one {clip.vision_width}-wide prompt for every block"
         )
     findings.read("layers", layers, f"prompts of {columns} numbers, {clip.vision_width} for a block")
-    findings.assume("words", 32, "token positions are not in the weights: the authors took 64 for ActivityNet")
+    findings.assume("max_tokens", 32, "token positions are not in the weights: the authors took 64 for ActivityNet")
     findings.assume("output", "global_prompt0", "which output is the video is not in the weights")
 
 
@@ -124,7 +126,8 @@ def build(options: Mapping[str, Any]) -> Dgl:
     """The model of settled options, with random weights."""
     names = ("space", "frames", "layers", "text", "local")
     prompts = PromptConfig(**{name: options[name] for name in names}, heads=options.get("prompt_heads"))
-    return Dgl(Config(words=options["words"], output=options["output"], prompts=prompts, clip=options["clip"]))
+    more = {name: options[name] for name in ("max_tokens", "output", "clip")}
+    return Dgl(DglConfig(prompts=prompts, **more))
 
 
 def unused(findings: Findings) -> tuple[str, ...]:

@@ -5,24 +5,32 @@ With ``top_k`` equal to ``frames`` and no temporal encoding this is X-Pool, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...kernels.topk_attention import factorised
+from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.reference import TopKAttention
+from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_VECTORS, FRAMES, MEAN_EMBEDDING, TEXT_EMBEDDING
+from ..bundle.scorers import TOPK_ATTENTION
+from ..bundle.spec import TensorSpec
+from ..bundle.topk_attention import text_record, video_record
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
+from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import TEMPORAL, Temporal, encode_time, temporal_transformer
+from .clip import ClipSystem
+from .contract import PluginNode, unit
 from .inspection import Findings
 
 SYSTEM = "dong2026"
-SCORER = "topk_attention"
 
 
 @dataclass(frozen=True)
-class Config:
+class Dong2026Config:
     """The reference model's options; the defaults are the paper's ViT-B/32 setting."""
 
     frames: int = 12
@@ -46,15 +54,24 @@ class Config:
         return {key: values[key] for key in ("frames", "top_k", "heads", "temporal", "temporal_layers")}
 
 
-class Dong2026(nn.Module):
-    """The reference model. ``clip`` and ``pool_frames`` carry X-Pool's names."""
+class Dong2026(ClipSystem[VisionTower]):
+    """The reference model. ``clip`` and ``pool_frames`` carry X-Pool's names.
 
+    What one side alone decides is computed on that side, so that the scorer has no weights; the scores are the
+    published formula's. See ``kernels/topk_attention/factorised.py`` for the algebra.
+    """
+
+    name = SYSTEM
+    scorer = TOPK_ATTENTION
+    clip: Clip
     temporal_encoding: Tensor | None
+    _folded_head: factorised.FactorisedHead | None
 
-    def __init__(self, config: Config, *, dropout: float = 0.0) -> None:
+    def __init__(self, config: Dong2026Config, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        width = config.clip.embed_dim
+        self.max_tokens = config.clip.context_length
+        width, size = config.clip.embed_dim, config.clip.image_size
         self.clip = Clip(config.clip)
         encoding = None if config.temporal == "none" else nn.Parameter(0.02 * torch.randn(config.frames, width))
         self.register_parameter("temporal_encoding", encoding)
@@ -62,34 +79,113 @@ class Dong2026(nn.Module):
             temporal_transformer(width, config.temporal_layers) if config.temporal == "transformer" else None
         )
         self.pool_frames = TopKAttention(width, heads=config.heads, top_k=config.top_k, dropout=dropout)
+        self.register_module("_folded_head", None)
+        self.shape = HeadShape(config.frames, width, config.top_k, config.heads)
+        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
+        self.text_record, self.video_record = text_record(self.shape), video_record(self.shape)
 
-    def encode_video(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 RGB [V, F, 3, H, W] to the video record.
+    @property
+    def head(self) -> factorised.FactorisedHead:
+        """What the weights of ``pool_frames`` leave on either side; made anew at every call unless ``folded``."""
+        return self._folded_head or factorised.FactorisedHead(self.pool_frames, self.config.frames)
+
+    def folded(self) -> Dong2026:
+        """With the head derived in the dtype that the weights have now."""
+        folded = self.sharing_weights()
+        folded._folded_head = factorised.FactorisedHead(self.pool_frames, self.config.frames)
+        return folded
+
+    @property
+    def published(self) -> PublishedDong2026:
+        """The formula of the paper, which reads raw text embeddings and frame embeddings."""
+        return PublishedDong2026(self)
+
+    @property
+    def plugin_node(self) -> PluginNode:
+        """``kernels/topk_attention/tensorrt_plugin.py`` has the kernel."""
+        return plugin_node(self.shape)
+
+    def encode_video(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames [V, F, 3, H, W] to frame vectors [V, S, F, D], Gram tables [V, R] and unit means [V, D]."""
+        vectors, table, mean = self.reduce_video(self.published.encode_video(frames))
+        return vectors, table, mean
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids int64 [Q, W] to logit vectors [Q, D], readout vectors [Q, D] and scalars [Q, 4]."""
+        return self.reduce_text((self.clip(token_ids),))
+
+    def reduce_text(self, published: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Raw text embeddings [Q, D] to the record."""
+        return self.head.encode_text(published[0])
+
+    def reduce_video(self, published: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Frame embeddings [V, F, D] with the temporal encoding applied, and means [V, D], to the record."""
+        frames, *mean = published
+        return (*self.head.encode_video(frames), *mean)
+
+    def finish_video(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw frame embeddings [V, F, D] to what the published formula reads.
 
         Returns:
             Frame embeddings [V, F, D] with the temporal encoding applied, and the unit-length mean [V, D] of the
             raw ones, each first normalised (CLIP4Clip's meanP).
         """
-        return self.finish_video(self.clip.encode_frames(frames))
-
-    def finish_video(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw frame embeddings [V, F, D] to the video record."""
-        mean = (raw / raw.norm(dim=-1, keepdim=True)).mean(-2)
-        return self.encode_time(raw), mean / mean.norm(dim=-1, keepdim=True)
+        return self.encode_time(raw), unit(unit(raw).mean(-2))
 
     def encode_time(self, raw: Tensor) -> Tensor:
-        """Raw frame embeddings [V, F, D] to those that the scorer reads [V, F, D]."""
+        """Raw frame embeddings [V, F, D] to those with the temporal encoding applied [V, F, D]."""
         return encode_time(raw, self.temporal_encoding, self.transformerClip)
 
-    def encode_text(self, token_ids: Tensor) -> Tensor:
-        """Token ids int64 [Q, W] to raw text embeddings [Q, D]."""
-        embedding: Tensor = self.clip(token_ids)
-        return embedding
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """Scores [Q, V] in [-1, 1]."""
+        return self.attend(text, video)[0]
 
-    def score(self, text: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Text [Q, D] and records [V, F, D] to scores [Q, V] and attention weights [Q, V, F]."""
-        scores, attention = self.pool_frames(text, frames)
+    def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores [Q, V] and attention [Q, V, F]; see ``factorised.score``."""
+        logit, readout, scalars = text
+        return factorised.score(logit, readout, scalars, video[0], video[1], self.shape)
+
+
+class PublishedDong2026(ClipSystem[VisionTower]):
+    """The reference model by the formula of its paper, with the weights of ``system``."""
+
+    name = SYSTEM
+    scorer = TOPK_ATTENTION
+
+    def __init__(self, system: Dong2026) -> None:
+        super().__init__()
+        width = system.embed_dim
+        self.system, self.clip = system, system.clip
+        self.max_tokens, self.video_inputs = system.max_tokens, system.video_inputs
+        self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
+        self.video_record = (
+            TensorSpec(FRAME_EMBEDDINGS, "float32", (system.frames, width)),
+            TensorSpec(MEAN_EMBEDDING, "float32", (width,), scored=False),
+        )
+
+    def encode_video(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames [V, F, 3, H, W] to frame embeddings [V, F, D] with the temporal encoding, and unit means [V, D]."""
+        visual = self.clip.visual
+        return self.system.finish_video(visual.embed_clips(visual.normalise(frames)))
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+        """Token ids int64 [Q, W] to raw text embeddings [Q, D]."""
+        return (self.clip(token_ids),)
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """Scores [Q, V] in [-1, 1]."""
+        return self.attend(text, video)[0]
+
+    def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Scores [Q, V] and attention [Q, V, F]; see ``kernels/topk_attention/reference.py``."""
+        scores, attention = self.system.pool_frames(text[0], video[0])
         return scores, attention
+
+
+def plugin_node(shape: HeadShape) -> PluginNode:
+    """The node of a scorer of that shape."""
+    sizes = {"frames": shape.frames, "top_k": shape.top_k, "heads": shape.heads, "width": shape.width}
+    return PluginNode("TopKAttention", sizes, FRAME_VECTORS)
 
 
 def examine(findings: Findings) -> None:
@@ -115,7 +211,7 @@ def examine(findings: Findings) -> None:
 
 def build(options: Mapping[str, Any]) -> Dong2026:
     """The model of settled options, with random weights."""
-    return Dong2026(Config(**options))
+    return Dong2026(Dong2026Config(**options))
 
 
 def unused(findings: Findings) -> tuple[str, ...]:

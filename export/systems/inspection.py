@@ -120,8 +120,8 @@ class Findings:
                 raise CheckpointError(f"{name} is {value!r}, it must be a name")
         values = {**self.assumed, **options, **self.found}
         rows = values["clip"].context_length
-        if values.get("words", 1) > rows:
-            raise self.error(f"words is {values['words']}, its text tower has {rows} positions")
+        if values.get("max_tokens", 1) > rows:
+            raise self.error(f"max_tokens is {values['max_tokens']}, its text tower has {rows} positions")
         heads = {name: values.pop(name) for name in ("vision_heads", "text_heads") if name in values}
         return {**values, "clip": replace(values["clip"], **heads)}
 

@@ -23,15 +23,15 @@ class Preprocessing:
     """One system's way from a file and a text to the model's inputs.
 
     ``mean`` and ``std`` are of RGB from 0 to 255. ``missing`` says what fills a video with too few frames: the last
-    frame again, or zeros after normalisation with a mask. A text is cut to ``words`` token positions with its end token
+    frame again, or zeros after normalisation with a mask. A text is cut to ``max_tokens`` positions with its end token
     kept and padded with zeros. Where ``sliced_from`` is given it is cut so to that many positions first, and then to
-    ``words`` whatever is there.
+    ``max_tokens`` whatever is there.
     """
 
     sampler: Sampler
     resize: Resize
     missing: Literal["repeat", "mask"]
-    words: int = 32
+    max_tokens: int = 32
     sliced_from: int | None = None
     frames: int = 12
     size: int = 224
@@ -45,17 +45,17 @@ class Preprocessing:
         sliced = "" if self.sliced_from is None else f" sliced from {self.sliced_from}"
         return (
             f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
-            f"{missing} where frames are missing; {self.words} token positions{sliced}"
+            f"{missing} where frames are missing; {self.max_tokens} token positions{sliced}"
         )
 
 
 _CLIP4CLIP = Preprocessing("second_steps", "pil_bicubic", "mask")
 
 PROFILES: Mapping[str, Preprocessing] = {
-    "dong2026": Preprocessing("uniform_middle", "pil_bicubic", "repeat", words=77),
+    "dong2026": Preprocessing("uniform_middle", "pil_bicubic", "repeat", max_tokens=77),
     # The authors pad a text with its own end token. The first one is read and the tower is causal, so zeros give the
     # same and leave no doubt about which token is the end.
-    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", words=77),
+    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", max_tokens=77),
     "clip4clip": _CLIP4CLIP,
     "xclip": _CLIP4CLIP,
     "ts2net": _CLIP4CLIP,

@@ -93,9 +93,7 @@ def recognise(state: Mapping[str, Tensor], system: str = AUTO) -> Recognised:
     return _recognised(module, findings)
 
 
-def build(
-    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, system: str = AUTO
-) -> System | dong2026.Dong2026:
+def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, system: str = AUTO) -> System:
     """The system's model with the state_dict's weights, in evaluation mode, float32.
 
     Args:
@@ -112,7 +110,7 @@ def build(
     values = findings.settle(options or {})
     prefixes = module.unused(findings)
     try:
-        model: System | dong2026.Dong2026 = module.build(values)
+        model: System = module.build(values)
         fit(model, {key: tensor for key, tensor in state.items() if not key.startswith(prefixes)})
     except (CheckpointError, ValueError) as error:
         raise findings.error(str(error)) from error
@@ -157,7 +155,7 @@ def _examine(state: Mapping[str, Tensor], system: str) -> tuple[ModuleType, Find
 def _recognised(module: ModuleType, findings: Findings) -> Recognised:
     prefixes = module.unused(findings)
     values = {**findings.assumed, **findings.found}
-    lengths = {name: values[name] for name in ("frames", "words") if name in values}
+    lengths = {name: values[name] for name in ("frames", "max_tokens") if name in values}
     return Recognised(
         system=findings.system,
         why=findings.why,

@@ -15,10 +15,12 @@ from torch import Tensor
 from ...kernels.dot.reference import dot
 from ...kernels.token_frame.reference import TAU, token_frame
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING, WORD_EMBEDDINGS
+from ..bundle.scorers import DOT, TOKEN_FRAME
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
 from ..encoders.stan import StanTower
-from .contract import System, unit
+from .clip import ClipSystem
+from .contract import unit
 from .inspection import Findings
 
 SYSTEM = "stan"
@@ -29,11 +31,11 @@ SHORTEST = 1e-6
 
 
 @dataclass(frozen=True)
-class Config:
+class StanConfig:
     """Sizes, and which head; ``tau`` sharpens Mug-STAN's softmaxes."""
 
     frames: int = 12
-    words: int = 32
+    max_tokens: int = 32
     depth: int = 4
     moments: int = 64
     head: Head = "mug"
@@ -47,15 +49,15 @@ class Config:
             raise ValueError(f"frames is {self.frames}, the weights hold time embeddings for 1 to {self.moments}")
 
 
-class StanFamily(System):
+class StanBase(ClipSystem[StanTower]):
     """The towers, without a temperature: the authors rank by plain similarity."""
 
     name = SYSTEM
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: StanConfig) -> None:
         super().__init__()
         size = config.clip.image_size
-        self.words = config.words
+        self.max_tokens = config.max_tokens
         tower = StanTower(depth=config.depth, moments=config.moments, **vision_sizes(config.clip))
         self.clip = Towers(config.clip, tower, temperature=False)
         self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
@@ -65,12 +67,12 @@ class StanFamily(System):
         return self.clip.visual.embed_clips(self.clip.visual.normalise(frames))
 
 
-class Stan(StanFamily):
+class Stan(StanBase):
     """Cosine of the text and the mean of the raw frame embeddings."""
 
-    scorer = "dot"
+    scorer = DOT
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: StanConfig) -> None:
         super().__init__(config)
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (config.clip.embed_dim,)),)
         self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (config.clip.embed_dim,)),)
@@ -88,17 +90,16 @@ class Stan(StanFamily):
         return dot(text[0], video[0])
 
 
-class MugStan(StanFamily):
+class MugStan(StanBase):
     """Every word position against every frame; a position whose token id is 0 takes no part."""
 
     name = "mugstan"
-    scorer = "token_frame"
-    whole_text = True
+    scorer = TOKEN_FRAME
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: StanConfig) -> None:
         super().__init__(config)
         self.tau = config.tau
-        self.text_record = (TensorSpec(WORD_EMBEDDINGS, "float32", (config.words, config.clip.embed_dim)),)
+        self.text_record = (TensorSpec(WORD_EMBEDDINGS, "float32", (config.max_tokens, config.clip.embed_dim)),)
         self.video_record = (TensorSpec(FRAME_EMBEDDINGS, "float32", (config.frames, config.clip.embed_dim)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
@@ -134,14 +135,14 @@ def examine(findings: Findings) -> None:
     findings.read("depth", depth, "layers under STAN_S_layers")
     findings.read("moments", moments, "rows of STAN_time_embed")
     findings.assume("frames", min(12, moments), "frames are not in the weights: Mug-STAN was tested with 32 on MSR-VTT")
-    findings.assume("words", 32, "token positions are not in the weights: the authors took 77 for DiDeMo")
+    findings.assume("max_tokens", 32, "token positions are not in the weights: the authors took 77 for DiDeMo")
     findings.assume("head", "mug", "STAN and Mug-STAN have the same weights; the released ones are Mug-STAN's")
     findings.assume("tau", TAU, "the sharpness of Mug-STAN's softmaxes is not in the weights")
 
 
 def build(options: Mapping[str, Any]) -> Stan | MugStan:
     """The model of settled options, with random weights."""
-    config = Config(**options)
+    config = StanConfig(**options)
     return MugStan(config) if config.head == "mug" else Stan(config)
 
 

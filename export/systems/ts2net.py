@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ...kernels.frame_softmax.reference import frame_softmax, frame_softmax_weights
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, NOISE, TEXT_EMBEDDING
+from ..bundle.scorers import FRAME_SOFTMAX
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import Towers, vision_sizes
 from ..encoders.patch_shift import ShiftTower
 from ..encoders.token_selector import SAMPLES, SIGMA, TokenSelector
 from . import clip4clip
-from .clip4clip_base import ClipFamily, FamilyConfig, assume_lengths, examine_header
+from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, assume_lengths, examine_header
 from .contract import unit
 from .inspection import Findings
 
@@ -25,7 +26,7 @@ SYSTEM = "ts2net"
 
 
 @dataclass(frozen=True)
-class Config(FamilyConfig):
+class Ts2NetConfig(Clip4ClipConfig):
     """``samples`` draws of noise a video; 0 selects without noise, which the authors don't do but gives no chance."""
 
     shift_layers: tuple[int, ...] = (10, 11)
@@ -34,17 +35,16 @@ class Config(FamilyConfig):
     samples: int = SAMPLES
 
 
-class Ts2Net(ClipFamily[ShiftTower]):
+class Ts2Net(Clip4ClipBase[ShiftTower]):
     """Only the selection is random, and it concerns the video alone: noise is an input, drawn once a video.
 
     ``export/bundle/video/noise.py`` draws it from the video's id.
     """
 
     name = SYSTEM
-    scorer = "frame_softmax"
-    attends = True
+    scorer = FRAME_SOFTMAX
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Ts2NetConfig) -> None:
         tower = ShiftTower(frames=config.frames, shift_layers=config.shift_layers, **vision_sizes(config.clip))
         super().__init__(config, Towers(config.clip, tower), tokens=1 + config.top_k)
         width, frames = config.clip.embed_dim, config.frames
@@ -133,7 +133,7 @@ def examine(findings: Findings) -> None:
 
 def build(options: Mapping[str, Any]) -> Ts2Net:
     """The model of settled options, with random weights."""
-    return Ts2Net(Config(**options))
+    return Ts2Net(Ts2NetConfig(**options))
 
 
 def unused(findings: Findings) -> tuple[str, ...]:

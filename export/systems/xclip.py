@@ -17,30 +17,30 @@ from ..bundle.ports import (
     VIDEO_EMBEDDING,
     WORD_EMBEDDINGS,
 )
+from ..bundle.scorers import MULTI_GRAINED
 from ..bundle.spec import TensorSpec
 from ..encoders.clip_text import at_end
 from ..encoders.clip_vision import VisionTower
 from . import clip4clip
-from .clip4clip_base import ClipFamily, FamilyConfig, clip_towers, examine_header, masked_mean
+from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, clip_towers, examine_header, masked_mean
 from .contract import unit
 from .inspection import Findings
 
 SYSTEM = "xclip"
 
 
-class XClip(ClipFamily[VisionTower]):
+class XClip(Clip4ClipBase[VisionTower]):
     """Word positions and frames are fixed by the weights, and padding takes part on both sides.
 
-    So a text must have exactly ``words`` positions, zeros behind its end token, and a video exactly ``frames`` frames.
+    So a text must have exactly ``max_tokens`` positions, zeros behind its end token, and a video ``frames`` frames.
     """
 
     name = SYSTEM
-    scorer = "multi_grained"
-    whole_text = True
+    scorer = MULTI_GRAINED
 
-    def __init__(self, config: FamilyConfig) -> None:
+    def __init__(self, config: Clip4ClipConfig) -> None:
         super().__init__(config, clip_towers(config))
-        width, words, frames = config.clip.embed_dim, config.words, config.frames
+        width, words, frames = config.clip.embed_dim, config.max_tokens, config.frames
         self.global_mat_weight = nn.Parameter(torch.eye(width))
         self.local_mat_weight = nn.Parameter(torch.eye(width))
         self.word_logit_weight = nn.Parameter(torch.eye(words))
@@ -74,9 +74,9 @@ class XClip(ClipFamily[VisionTower]):
         Raises:
             ValueError: W is not that of the weights.
         """
-        if token_ids.shape[1] != self.words:
+        if token_ids.shape[1] != self.max_tokens:
             raise ValueError(
-                f"the texts have {token_ids.shape[1]} token positions, the weights are for exactly {self.words}: "
+                f"the texts have {token_ids.shape[1]} token positions, the weights are for exactly {self.max_tokens}: "
                 "cut or pad them with zeros"
             )
         positions = self.clip.embed_positions(token_ids)
@@ -109,13 +109,13 @@ def examine(findings: Findings) -> None:
     if findings.found["header"] == "tightTransf":
         raise findings.error("it has cross and no other header, with which X-CLIP has no score")
     words, frames = findings.shape("word_logit_weight", 2)[0], findings.shape("frame_logit_weight", 2)[0]
-    findings.read("words", words, f"word_logit_weight is [{words}, {words}]")
+    findings.read("max_tokens", words, f"word_logit_weight is [{words}, {words}]")
     findings.read("frames", frames, f"frame_logit_weight is [{frames}, {frames}]")
 
 
 def build(options: Mapping[str, Any]) -> XClip:
     """The model of settled options, with random weights."""
-    return XClip(FamilyConfig(**options))
+    return XClip(Clip4ClipConfig(**options))
 
 
 unused = clip4clip.unused

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .dong2026 import Config, Dong2026
+from .dong2026 import Dong2026, Dong2026Config
 from .inspection import Findings
 
 SYSTEM = "xpool"
-SCORER = "topk_attention"
+
+
+class XPool(Dong2026):
+    """As ``Dong2026``, under its own name."""
+
+    name = SYSTEM
 
 
 def examine(findings: Findings) -> None:
@@ -19,9 +24,9 @@ def examine(findings: Findings) -> None:
     findings.assume("heads", 1, "the attention's heads are not in the weights")
 
 
-def build(options: Mapping[str, Any]) -> Dong2026:
+def build(options: Mapping[str, Any]) -> XPool:
     """The model of settled options, with random weights."""
-    return Dong2026(Config(**options, top_k=options["frames"], temporal="none"))
+    return XPool(Dong2026Config(**options, top_k=options["frames"], temporal="none"))
 
 
 def unused(findings: Findings) -> tuple[str, ...]:

@@ -154,7 +154,8 @@ def train_step(
     model: Dong2026, optimizer: torch.optim.Optimizer, records: Tensor, token_ids: Tensor, clip_norm: float
 ) -> float:
     """One step on records [B, F, D] and their captions' token ids [B, W]; returns the loss before it."""
-    scores, _ = model.score(model.encode_text(token_ids.to(records.device)), records)
+    authors = model.published
+    scores = authors.score(authors.encode_text(token_ids.to(records.device)), (records,))
     loss = contrastive_loss(scores, model.clip.logit_scale)
     optimizer.zero_grad()
     loss.backward()

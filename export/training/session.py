@@ -34,7 +34,7 @@ def finetune_to_file(
 
     Args:
         start: a checkpoint's path, or the name of an architecture to start from random weights.
-        options, recipe: fields of ``Config`` and ``Recipe``.
+        options, recipe: fields of ``Dong2026Config`` and ``Recipe``.
 
     Returns:
         The metrics on ``held_out`` after the last epoch.

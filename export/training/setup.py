@@ -19,10 +19,10 @@ from ..checkpoint import Checkpoint, fit, load
 from ..corpus.cache import DecodedCorpus, decoded
 from ..corpus.manifest import Clip, read_manifest
 from ..encoders.clip import ARCHITECTURES, ClipConfig
-from ..systems.dong2026 import Config, Dong2026
+from ..systems.dong2026 import Dong2026, Dong2026Config
 from ..vocabulary import tokenizer_files
 
-_OPTIONS = {field.name for field in fields(Config)}
+_OPTIONS = {field.name for field in fields(Dong2026Config)}
 _HEAD = ("pool_frames.", "temporal_encoding", "transformerClip.")
 
 
@@ -46,7 +46,7 @@ def from_checkpoint(
     """Start from a trained CLIP or an earlier fine-tuning.
 
     Args:
-        options: of ``Config``; what is not given comes from the checkpoint, or else from Config's defaults.
+        options: of ``Dong2026Config``; what is not given comes from the checkpoint, or else from its defaults.
         towers_only: take the towers alone; the head and the temporal encoding start anew, as they do from a bare CLIP.
 
     Raises:
@@ -59,7 +59,7 @@ def from_checkpoint(
     try:
         kept = {key: value for key, value in loaded.options.items() if key in _OPTIONS}
         heads = {key: value for key, value in loaded.options.items() if key in ("vision_heads", "text_heads")}
-        config = Config(**{**kept, **options}, clip=replace(ClipConfig.from_state(loaded.state), **heads))
+        config = Dong2026Config(**{**kept, **options}, clip=replace(ClipConfig.from_state(loaded.state), **heads))
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path} can't be fine-tuned: {error}") from error
     model = Dong2026(config, dropout=dropout)
@@ -67,7 +67,7 @@ def from_checkpoint(
     fit(model, loaded.state, ignore=_HEAD if bare else ())
     return Trainee(
         model,
-        _tokenizer(loaded, config.clip.vocab_size, merges),
+        _tokenizer(loaded, config.clip, merges),
         loaded.merges if merges is None else merges_text(merges),
     )
 
@@ -85,7 +85,7 @@ def from_scratch(
     profile = TokenizerProfile(files=(source.name,), context_length=clip.context_length)
     tokenizer = load_tokenizer(profile, source.parent)
     try:
-        config = Config(**options, clip=replace(clip, vocab_size=tokenizer.vocab_size))
+        config = Dong2026Config(**options, clip=replace(clip, vocab_size=tokenizer.vocab_size))
     except ValueError as error:
         raise CheckpointError(f"{architecture} can't be trained so: {error}") from error
     return Trainee(Dong2026(config, dropout=dropout), tokenizer, None if merges is None else merges_text(merges))
@@ -105,7 +105,9 @@ def load_corpus(manifest: Path, model: Dong2026, cache: Path | None) -> DecodedC
     return corpus
 
 
-def _tokenizer(loaded: Checkpoint, vocab_size: int, merges: Path | None) -> Tokenizer:
+def _tokenizer(loaded: Checkpoint, clip: ClipConfig, merges: Path | None) -> Tokenizer:
     with tempfile.TemporaryDirectory() as folder:
-        profile = tokenizer_files(loaded, vocab_size, merges, Path(folder))
+        profile = tokenizer_files(
+            loaded, merges, Path(folder), vocab_size=clip.vocab_size, max_tokens=clip.context_length
+        )
         return load_tokenizer(profile, Path(folder))

@@ -59,7 +59,8 @@ class FactorisedHead(nn.Module):
         self.eps1 = head.layer_norm1.eps
         weight = attn.q_proj.weight
         for name, value in _fold(head).items():
-            self.register_buffer(name, value.to(weight.device, weight.dtype).contiguous())
+            # Derived, so not part of a checkpoint.
+            self.register_buffer(name, value.to(weight.device, weight.dtype).contiguous(), persistent=False)
 
     def encode_text(self, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Raw text embeddings [Q, D] to logit vectors [Q, D], readout vectors [Q, D] and scalars [Q, 4]."""

@@ -13,7 +13,7 @@ from framesift.export.build import load_system
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ClipConfig
-from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 
 SMALL = ClipConfig(
     embed_dim=64,
@@ -31,7 +31,7 @@ OPTIONS = {"frames": 5, "top_k": 3, "heads": 2, "temporal": "transformer", "temp
 
 def model() -> Dong2026:
     torch.manual_seed(1)
-    return Dong2026(Config(**OPTIONS, clip=SMALL)).eval()
+    return Dong2026(Dong2026Config(**OPTIONS, clip=SMALL)).eval()
 
 
 def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -86,7 +86,7 @@ def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def reference(path: Path, options: dict[str, object]) -> Dong2026:
-    loaded = load_system(load(path), options).system.trained
+    loaded = load_system(load(path), options).system
     assert isinstance(loaded, Dong2026)
     return loaded
 
@@ -96,7 +96,8 @@ def outputs(m: Dong2026) -> tuple[torch.Tensor, ...]:
     frames = torch.randint(0, 256, (2, 5, 3, 32, 32), generator=generator, dtype=torch.uint8)
     ids = torch.tensor([[597, 3, 5, 599, 0], [597, 8, 599, 0, 0]])
     with torch.no_grad():
-        return m.score(m.encode_text(ids), m.encode_video(frames)[0])
+        authors = m.published
+        return authors.attend(authors.encode_text(ids), authors.encode_video(frames))
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch", "wrapped", "module", "hugging face", "half"])

@@ -23,8 +23,7 @@ from framesift.export import onnx as export
 from framesift.export.custom_node import put_behind_node
 from framesift.export.encoders.clip import ClipConfig
 from framesift.export.graphs import graphs, ports
-from framesift.export.systems.dong2026 import Config, Dong2026
-from framesift.export.systems.factorised import Factorised
+from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 from framesift.kernels.topk_attention import cpu
 from framesift.kernels.topk_attention.factorised import score
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
@@ -51,7 +50,7 @@ TOLERANCE = 2e-5
 class Written:
     """A system with random weights and the scorer that was written of it."""
 
-    system: Factorised
+    system: Dong2026
     plain: Path
     path: Path
 
@@ -71,13 +70,13 @@ class Written:
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("graphs")
     torch.manual_seed(0)
-    model = Dong2026(Config(frames=7, top_k=3, heads=request.param, temporal="none", clip=TINY))
-    system = Factorised(model, "dong2026").eval()
+    config = Dong2026Config(frames=7, top_k=3, heads=request.param, temporal="none", clip=TINY)
+    system = Dong2026(config).eval().folded()
     plain, path = folder / "plain.onnx", folder / "scorer.onnx"
     made = Written(system, plain, path)
     export.write_graph(graphs(system)["scorer"], made.records(3, 5), ports(system)["scorer"], plain)
     shutil.copy(plain, path)
-    put_behind_node(path, system.shape)
+    put_behind_node(path, system.plugin_node)
     return made
 
 

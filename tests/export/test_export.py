@@ -25,7 +25,7 @@ from framesift.export.bundle.video.resizing import RESIZES
 from framesift.export.bundle.video.sampling import SAMPLERS
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ARCHITECTURES, ClipConfig
-from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 from framesift.export.systems.preprocessing import Resize, Sampler
 from framesift.export.systems.recognise import SYSTEMS
 
@@ -53,7 +53,7 @@ KEEPS_ALL = {"temporal": "positional", "top_k": 6, "heads": 2}
 def checkpoint(folder: Path, **options: object) -> Path:
     """A random small model with a vocabulary of bytes."""
     torch.manual_seed(0)
-    config = Config(**{"frames": 6, "top_k": 3, "temporal_layers": 1, **options}, clip=SMALL)  # type: ignore[arg-type]
+    config = Dong2026Config(**{"frames": 6, "top_k": 3, "temporal_layers": 1, **options}, clip=SMALL)  # type: ignore[arg-type]
     model = Dong2026(config)
     for name, parameter in model.pool_frames.named_parameters():
         if "layer_norm" not in name:
@@ -102,7 +102,7 @@ def test_the_same_checkpoint_gives_the_same_fingerprint(small: Bundle, tmp_path:
     for heads in (2, 1):
         loaded = load_system(load(checkpoint(tmp_path, **{**KEEPS_ALL, "heads": heads})), {})
         options = {**loaded.options, "sampler": "uniform_middle", "resize": "pil_bicubic"}
-        prints.append(fingerprint(loaded.system.trained.state_dict(), options))
+        prints.append(fingerprint(loaded.system.state_dict(), options))
     assert prints[0] == small.manifest.fingerprint
     assert prints[1] != small.manifest.fingerprint
 
@@ -197,7 +197,7 @@ def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
 )
 def test_towers_have_openais_names_and_sizes(name: str, parameters: int) -> None:
     with torch.device("meta"):
-        model = Dong2026(Config(temporal="none", clip=ARCHITECTURES[name]))
+        model = Dong2026(Dong2026Config(temporal="none", clip=ARCHITECTURES[name]))
     state = {key: value for key, value in model.state_dict().items() if key.startswith("clip.")}
     assert sum(value.numel() for value in state.values()) == parameters
     assert ClipConfig.from_state(state) == ARCHITECTURES[name]
@@ -210,7 +210,7 @@ def test_towers_have_openais_names_and_sizes(name: str, parameters: int) -> None
 def test_options_that_make_no_model() -> None:
     for bad in ({"top_k": 13}, {"top_k": 0}, {"heads": 5}, {"temporal": "sometimes"}):
         with pytest.raises(ValueError, match=r"top_k|heads|temporal"):
-            replace(Config(), **bad)  # type: ignore[arg-type]
+            replace(Dong2026Config(), **bad)  # type: ignore[arg-type]
 
 
 def test_the_command_offers_what_there_is() -> None:

@@ -15,9 +15,7 @@ from torch import Tensor
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.graphs import graphs, ports, with_pixels
 from framesift.export.onnx import write_graph, write_graphs
-from framesift.export.systems.contract import System
-from framesift.export.systems.dong2026 import Dong2026
-from framesift.export.systems.factorised import Factorised
+from framesift.export.systems.clip import ClipSystem
 
 from ..exporting import read_library_once
 from .golden_cases import CASES, Case, clip_features
@@ -52,9 +50,9 @@ def run(folder: Path, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feeds)]
 
 
-def video_inputs(system: System, case: Case) -> list[Tensor]:
+def video_inputs(system: ClipSystem[Any], case: Case) -> list[Tensor]:
     """The case's clips as pixels from 0 to 255, its masks and its noise."""
-    visual = system.towers.visual
+    visual = system.clip.visual
     pixels = case["in.video"] * visual.pixel_std + visual.pixel_mean
     mask = case["in.video_mask"] if "in.video_mask" in case.tensors else None
     more = {"mask": mask}
@@ -66,8 +64,7 @@ def video_inputs(system: System, case: Case) -> list[Tensor]:
 def head_records(system: Any, case: Case, name: str) -> Records:
     """Records in float64 of a case that holds the towers' outputs."""
     if name == "xpool":
-        frames = system.head.encode_video(case["in.frame_embeds"])
-        return system.head.encode_text(case["in.text_embeds"]), frames
+        return system.reduce_text((case["in.text_embeds"],)), system.reduce_video((case["in.frame_embeds"],))
     mask = case["in.video_mask"]
     if name == "ts2net":
         videos, frames = mask.shape
@@ -86,7 +83,7 @@ def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_p
     case = Case(name, meta)
     if not case.state:
         pytest.skip("the case holds no weights, so there is nothing to export")
-    system: System = Factorised(case.model, name) if isinstance(case.model, Dong2026) else case.model
+    system: ClipSystem[Any] = case.model
     want = case["out.sims"] if "out.sims" in case.tensors else case["out.logits"]
     if case.whole:
         with_pixels(system.float(), "float32")

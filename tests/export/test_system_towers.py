@@ -21,7 +21,7 @@ from framesift.export.encoders.stan import StanTower
 from framesift.export.encoders.token_selector import TokenSelector
 from framesift.export.encoders.transformer import Attention
 from framesift.export.systems.clip4clip import Clip4Clip
-from framesift.export.systems.clip4clip_base import FamilyConfig, masked_mean
+from framesift.export.systems.clip4clip_base import Clip4ClipConfig, masked_mean
 from framesift.export.systems.ts2net import tile
 
 CLIP = ClipConfig(24, 24, 8, 64, 3, 64, 3, 60, 20, vision_heads=4, text_heads=2)
@@ -151,7 +151,7 @@ def test_three_dimensional_patches_read_the_frames_before_and_after() -> None:
 
 
 def test_the_lstm_header_runs_over_the_frames_that_count() -> None:
-    made = trained(Clip4Clip(FamilyConfig(FRAMES, 9, "seqLSTM", clip=CLIP)))
+    made = trained(Clip4Clip(Clip4ClipConfig(FRAMES, 9, "seqLSTM", clip=CLIP)))
     raw = torch.randn(VIDEOS, FRAMES, 24).double()
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
     cell = made.lstm_visual

@@ -201,7 +201,7 @@ def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
     ):
         assert line in text
     found = recognise(model("xclip").state_dict()).found
-    assert (found["words"], found["frames"], found["layers"]) == (W, F, 2)
+    assert (found["max_tokens"], found["frames"], found["layers"]) == (W, F, 2)
     assert recognise(model("dgl transformer").state_dict()).found["frames"] == F
 
 
@@ -239,7 +239,7 @@ def test_misfits_are_refused_with_what_was_recognised(name: str, change: dict[st
         ({"vision_heads": 5}, "5 heads don't divide the width 64"),
         ({"frames": 0}, "frames is 0, it must be a whole number of at least 1"),
         ({"frames": 1.5}, "frames is 1.5, it must be a whole number"),
-        ({"words": 78}, "words is 78, its text tower has 77 positions"),
+        ({"max_tokens": 78}, "max_tokens is 78, its text tower has 77 positions"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
@@ -265,7 +265,7 @@ def test_settings_of_another_kind_are_refused(name: str, options: dict[str, Any]
 def test_a_system_that_was_asked_for_is_held_to_the_weights() -> None:
     state = model("xclip").state_dict()
     with pytest.raises(CheckpointError, match="as was asked for, though by its tensors it is xclip") as caught:
-        build(state, {"frames": F, "words": W}, "clip4clip")
+        build(state, {"frames": F, "max_tokens": W}, "clip4clip")
     assert "unexpected: global_mat_weight" in str(caught.value)
     with pytest.raises(CheckpointError, match="there is no system vit: framesift knows dong2026"):
         recognise(state, "vit")

@@ -18,7 +18,7 @@ from framesift.export.bundle.text.tokenizers import Tokenizer, load_tokenizer
 from framesift.export.corpus.cache import DecodedCorpus
 from framesift.export.corpus.manifest import Clip
 from framesift.export.encoders.clip import ClipConfig
-from framesift.export.systems.dong2026 import Config, Dong2026
+from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 from framesift.export.training.batches import epoch_batches
 from framesift.export.training.evaluate import evaluate
 from framesift.export.training.loop import Recipe, contrastive_loss, finetune, learning_rate
@@ -60,7 +60,8 @@ def tokenizer(tmp_path: Path) -> Tokenizer:
 
 def model(seed: int = 0) -> Dong2026:
     torch.manual_seed(seed)
-    return Dong2026(Config(frames=4, top_k=2, temporal="transformer", temporal_layers=1, clip=TOWERS), dropout=0.1)
+    config = Dong2026Config(frames=4, top_k=2, temporal="transformer", temporal_layers=1, clip=TOWERS)
+    return Dong2026(config, dropout=0.1)
 
 
 RECIPE = Recipe(epochs=3, batch_size=8, lr=1e-3, clip_lr=1e-3, weight_decay=0.0)

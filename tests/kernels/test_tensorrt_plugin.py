@@ -17,6 +17,7 @@ pytest.importorskip("triton")
 import triton
 
 from framesift.export import custom_node
+from framesift.export.systems.dong2026 import plugin_node
 from framesift.kernels.topk_attention import sass
 from framesift.kernels.topk_attention.configs import Regime, Storage
 from framesift.kernels.topk_attention.factorised import score
@@ -36,6 +37,7 @@ from .heads import problem
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:invalid escape")]
 
 SHAPE = HeadShape(frames=3, width=64, top_k=2)
+NODE = plugin_node(SHAPE)
 KERNELS: list[tuple[Storage, Regime]] = [
     ("float16", "few"),
     ("float16", "some"),
@@ -154,17 +156,15 @@ def planned(registered: tuple[Any, Any], storage: str, tactic: int) -> standin.P
     dims = [["q", 64], ["q", 64], ["q", 4], ["v", 1, 3, 64], ["v", SHAPE.rows]]
     dtypes = [standin.DataType.FLOAT] * 3 + [KINDS[storage], standin.DataType.FLOAT]
     # in the order in which onnx writes them
-    attributes = {name: getattr(SHAPE, name) for name in sorted(custom_node.SIZES)}
+    attributes = dict(sorted(NODE.sizes.items()))
     return standin.drive(trt, plugin.NAME, dims, dtypes, attributes, tactic)
 
 
 def test_tensorrt_finds_the_plugin_of_the_node(registered: tuple[Any, Any]) -> None:
     trt, plugin = registered
-    assert f"{custom_node.DOMAIN}::{custom_node.OPERATOR}" == plugin.NAME
-    creator = trt.get_plugin_registry().get_creator(
-        custom_node.OPERATOR, custom_node.PLUGIN_VERSION, custom_node.DOMAIN
-    )
-    assert [field.name for field in creator.field_names] == sorted(custom_node.SIZES)
+    assert f"{custom_node.DOMAIN}::{NODE.operator}" == plugin.NAME
+    creator = trt.get_plugin_registry().get_creator(NODE.operator, custom_node.PLUGIN_VERSION, custom_node.DOMAIN)
+    assert [field.name for field in creator.field_names] == sorted(NODE.sizes)
 
 
 @pytest.mark.parametrize(("storage", "tactics"), [("float16", [1, 2, 3]), ("float32", [1])])

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from framesift.export.build import eager_model
+from framesift.export.build import eager_system
 from framesift.export.bundle.errors import (
     BundleError,
     DeadlineExceeded,
@@ -22,8 +21,7 @@ from framesift.export.bundle.errors import (
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.decode import decode
 from framesift.export.corpus.generate import write_video
-from framesift.export.training.evaluate import encode_texts, encode_videos, score_all, score_stored
-from framesift.kernels.topk_attention.factorised import FactorisedHead
+from framesift.export.training.evaluate import as_stored, encode_texts, encode_videos, score_all
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.results import VideoRecord
 from framesift.serving.client.sync import Client
@@ -36,14 +34,11 @@ pytestmark = pytest.mark.server
 @pytest.fixture(scope="module")
 def eager(bundle: Bundle, clips: list) -> tuple:
     """Eager text and frame embeddings, scores from records rounded as the gallery stores them, and frame vectors."""
-    model, manifest = eager_model(bundle), bundle.manifest
-    tokenizer = bundle.tokenizer()
-    records = encode_videos(model, np.stack([decode(c.video, manifest.frames).frames for c in clips]))
-    text = encode_texts(model, tokenizer, [c.captions[0] for c in clips])
-    with torch.no_grad():
-        head = FactorisedHead(model.pool_frames, manifest.frames.count)
-        vectors, _ = head.encode_video(records)
-    return text, records, score_stored(model, text, records), vectors
+    system = eager_system(bundle)
+    records = encode_videos(system.published, np.stack([decode(c.video, bundle.manifest.frames).frames for c in clips]))
+    text = encode_texts(system.published, bundle.tokenizer(), [c.captions[0] for c in clips])
+    kept = system.reduce_video(records)
+    return text, records, score_all(system, system.reduce_text(text), as_stored(system, kept)), kept[0]
 
 
 def test_every_ranking_equals_eager_pytorch(client: Client, indexed: list, eager) -> None:
@@ -90,7 +85,7 @@ def test_encoding_and_scoring_without_a_gallery(client: Client, indexed: list, e
     for one, other in zip(encoded, client.encode_frames(frames), strict=True):
         np.testing.assert_allclose(one.tensors["frame_vectors"], other.tensors["frame_vectors"], atol=1e-4)
     scores = client.score([clip.captions[0] for clip in indexed], encoded)
-    want = score_all(eager_model(bundle), text, records[:3])
+    want = score_all(eager_system(bundle).published, text, [x[:3] for x in records])
     np.testing.assert_allclose(scores.scores, want, atol=5e-6)
     assert scores.attention.shape == (len(indexed), 3, bundle.manifest.frames.count)
     assert client.lookup([]).count == before

@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from framesift.__main__ import main
-from framesift.export.build import eager_model
+from framesift.export.build import eager_system
 from framesift.export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.decode import decode
 from framesift.export.evaluation.captions import CaptionSet, load_captions
 from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.scores import ScoreMatrix, load_scores
-from framesift.export.training.evaluate import encode_texts, encode_videos, score_stored
+from framesift.export.training.evaluate import as_stored, encode_texts, encode_videos, score_all
 from framesift.serving.client.sync import Client
 from framesift.serving.evaluate import served_scores
 
@@ -38,12 +38,11 @@ def captions(clips: list) -> CaptionSet:
 @pytest.fixture(scope="module")
 def eager(bundle: Bundle, clips: list, captions: CaptionSet) -> ScoreMatrix:
     """The eager model's scores, from records rounded as the gallery stores them."""
-    model, manifest = eager_model(bundle), bundle.manifest
-    tokenizer = bundle.tokenizer()
+    system, profile = eager_system(bundle), bundle.manifest.frames
     files = {clip.video.name: clip.video for clip in clips}
-    records = encode_videos(model, np.stack([decode(files[id_], manifest.frames).frames for id_ in captions.videos]))
-    scores = score_stored(model, encode_texts(model, tokenizer, captions.captions), records)
-    return ScoreMatrix(scores, captions.target)
+    records = encode_videos(system, np.stack([decode(files[id_], profile).frames for id_ in captions.videos]))
+    text = encode_texts(system, bundle.tokenizer(), captions.captions)
+    return ScoreMatrix(score_all(system, text, as_stored(system, records)), captions.target)
 
 
 def write(path: Path, captions: CaptionSet, strip: str = "") -> Path:

@@ -15,13 +15,14 @@ from framesift.export.bundle.errors import InvalidInput, PrecisionError
 from framesift.export.bundle.ports import GRAPHS, MASK, NOISE, SCORES, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
+from framesift.export.evaluation.overlap import top_overlap
 from framesift.export.precision.calibration import CalibrationSet, calibration_inputs
 from framesift.export.precision.gate import Gate
 from framesift.export.precision.products import weight_products
 from framesift.export.precision.runners import graph_runner
 from framesift.export.precision.stages import stage_of
 from framesift.export.precision.typed_graph import typed_graph
-from framesift.export.precision.verdict import Limits, demand, overlap, recall, relative_error
+from framesift.export.precision.verdict import Limits, demand, recall, relative_error
 
 from ...small_systems import small_bundle
 
@@ -67,9 +68,9 @@ def test_float16_graphs_pass_and_the_verdict_is_json(bundle: Bundle, gate: Gate,
 @pytest.mark.parametrize(
     ("graph", "stage"),
     [
-        (VIDEO_ENCODER, "model.clip.visual.transformer.resblocks.1"),
-        (VIDEO_ENCODER, "model.transformerClip.resblocks.0"),
-        (TEXT_ENCODER, "model.clip.transformer.resblocks.1"),
+        (VIDEO_ENCODER, "clip.visual.transformer.resblocks.1"),
+        (VIDEO_ENCODER, "transformerClip.resblocks.0"),
+        (TEXT_ENCODER, "clip.transformer.resblocks.1"),
     ],
 )
 def test_a_scaled_weight_fails_and_its_stage_is_named(gate: Gate, graph: str, stage: str, tmp_path: Path) -> None:
@@ -159,10 +160,10 @@ def test_numbers_of_a_ranking() -> None:
     scores[2, 0] = np.nan
     assert recall(scores) == 25
     want = np.arange(40.0)[None]
-    assert overlap(want, want) == 1
-    assert overlap(np.where(want == 39, -1, want), want) == 0.9
+    assert top_overlap(want, want) == 1
+    assert top_overlap(np.where(want == 39, -1, want), want) == 0.9
     # Of six videos the best three are compared, for all ten best would be all there are.
-    assert overlap(-want[:, :6], want[:, :6]) == 0
+    assert top_overlap(-want[:, :6], want[:, :6]) == 0
     assert relative_error(np.array([1.1, 2.2]), np.array([1.0, 2.0])) == pytest.approx(0.1)
     assert relative_error(np.array([np.nan, 2.2]), np.array([1.0, 2.0])) == np.inf
 

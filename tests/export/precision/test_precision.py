@@ -13,14 +13,13 @@ from onnx import ModelProto, TensorProto, numpy_helper
 
 from framesift.export.bundle.errors import PrecisionError
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
-from framesift.export.graphs import random_token_ids, random_video_inputs
+from framesift.export.graphs import random_video_inputs
 from framesift.export.onnx import write_graphs
 from framesift.export.precision.products import attention_products, load_folded, weight_products
 from framesift.export.precision.rehearsal import rehearsed, rehearsed_tf32
 from framesift.export.precision.stages import element_types
 from framesift.export.precision.typed_graph import LOW, typed_graph
 from framesift.export.systems.contract import System
-from framesift.export.systems.factorised import Factorised
 
 from ... import small_systems as small
 
@@ -35,7 +34,7 @@ PROTECTED = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "Div", "S
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[System, Path]:
     """A system whose head makes Gram tables, and one with mask, noise and a masked softmax."""
     name = request.param
-    system = Factorised(small.xpool(), name) if name == "xpool" else small.model(name)
+    system = small.xpool() if name == "xpool" else small.model(name)
     folder = tmp_path_factory.mktemp(name)
     write_graphs(system.eval(), folder)
     return system, folder
@@ -50,7 +49,7 @@ def run(model: ModelProto, inputs: list[torch.Tensor]) -> list[np.ndarray]:
 def inputs_of(system: System, graph: str, batch: int) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(batch)
     if graph == TEXT_ENCODER:
-        return [random_token_ids(system, batch, system.words, generator)]
+        return [system.random_token_ids(batch, system.max_tokens, generator)]
     return list(random_video_inputs(system, batch, generator))
 
 

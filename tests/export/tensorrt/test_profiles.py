@@ -13,7 +13,6 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
-from framesift.export.systems.factorised import Factorised
 from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.served import Model
 
@@ -22,7 +21,7 @@ from ...small_systems import MODELS, F, W, model, xpool
 
 @pytest.fixture(scope="module", params=["xpool", *MODELS])
 def manifest(request: pytest.FixtureRequest) -> Manifest:
-    return described(Factorised(xpool(), "xpool") if request.param == "xpool" else model(request.param))
+    return described(xpool() if request.param == "xpool" else model(request.param))
 
 
 def test_every_input_has_a_range_within_its_port(manifest: Manifest) -> None:
