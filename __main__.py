@@ -19,6 +19,16 @@ from .serving.commands import demo_command, repository_group, serve_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
 
+# The extra that brings a module.
+EXTRAS = {
+    **dict.fromkeys(("ml_dtypes", "onnx", "onnxscript", "safetensors", "torch"), "export"),
+    **dict.fromkeys(("lancedb", "pyarrow", "pytriton"), "server"),
+    **dict.fromkeys(("PIL", "av", "ftfy", "onnxruntime", "regex"), "export,server"),
+    **dict.fromkeys(("matplotlib", "psutil"), "bench"),
+    **dict.fromkeys(("aiohttp", "anyio", "faiss", "fastapi", "pydantic", "transformers", "uvicorn"), "baselines"),
+    "tensorrt": "gpu",
+}
+
 
 class _Commands(click.Group):
     """Lists commands in the order in which a user meets them, and prints framesift's own errors without a traceback."""
@@ -29,26 +39,16 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except FramesiftError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
+        except (FramesiftError, OSError) as error:
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
-            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
             if extra is None:
                 raise
+            place = ", in an environment of its own: it holds numpy at 1.26" if extra == "server" else ""
             raise click.ClickException(
-                f"this command needs {error.name}, which is not installed: pip install 'framesift[{extra}]'"
+                f"this command needs {error.name}, which is not installed: pip install 'framesift[{extra}]'{place}"
             ) from error
-
-
-_EXTRAS = {
-    **dict.fromkeys(("torch", "onnx", "onnxscript", "safetensors"), "export"),
-    **dict.fromkeys(("lancedb", "pyarrow"), "server"),
-    **dict.fromkeys(("matplotlib", "psutil"), "bench"),
-    **dict.fromkeys(("aiohttp", "faiss", "fastapi", "transformers", "uvicorn"), "baselines"),
-    **dict.fromkeys(("av", "PIL", "ftfy", "regex", "onnxruntime"), "export,server"),
-}
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import click
 
-if TYPE_CHECKING:
-    from .repository.deploy import Target
+from .repository.targets import Target
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _PORT = click.IntRange(1, 65535)
-_TARGETS = ("embedded", "container", "tensorrt")
 
 
 @click.command("serve")
@@ -53,7 +51,7 @@ def repository_group() -> None:
 @repository_group.command("deploy")
 @click.argument("bundle", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
-@click.option("--target", type=click.Choice(_TARGETS), default="container", show_default=True)
+@click.option("--target", type=click.Choice(get_args(Target)), default="container", show_default=True)
 @click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
 def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.

@@ -6,16 +6,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ...export.bundle.errors import FramesiftError, InvalidRequest
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.limits import MAX_TOP
+from .discover import IdFrom, VideoFile, discover
 from .options import server_option
 
 if TYPE_CHECKING:
-    from .discover import IdFrom, VideoFile
     from .indexing import Outcome
     from .results import SearchResult
     from .sync import Client
@@ -28,7 +29,7 @@ _server_option = server_option("The server's gRPC address.")
 @_server_option
 @click.option(
     "--id-from",
-    type=click.Choice(["path", "name", "stem"]),
+    type=click.Choice(get_args(IdFrom)),
     default="path",
     show_default=True,
     help="What a video is called: its path below the folder given, its file name, or that without suffix.",
@@ -61,7 +62,6 @@ def index_command(
     Example:
       framesift index clips/ "archive/**/*.mkv" --jobs 8
     """
-    from .discover import discover
     from .sync import Client
 
     try:
@@ -74,7 +74,7 @@ def index_command(
         click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
     outcomes: list[Outcome] = []
     try:
-        with _reported(), Client(server, timeout) as client:
+        with Client(server, timeout) as client:
             _index(client, files, facts, jobs, force, fail_fast, outcomes)
     finally:
         _summarise(outcomes, len(files))
@@ -85,7 +85,7 @@ def index_command(
 @click.command("search")
 @click.argument("texts", nargs=-1, required=True)
 @_server_option
-@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Videos per query.")
+@click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
 def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
@@ -102,7 +102,7 @@ def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float
     queries = [query for text in texts for query in (_lines() if text == "-" else [text])]
     if not queries:
         raise click.UsageError("no query on standard input")
-    with _reported(), Client(server, timeout) as client:
+    with Client(server, timeout) as client:
         results = client.search_many(queries, top)
     for place, result in enumerate(results):
         if as_json:
@@ -190,11 +190,3 @@ def _summarise(outcomes: Sequence[Outcome], total: int) -> None:
 
 def _lines() -> list[str]:
     return [line.strip() for line in sys.stdin if line.strip()]
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except FramesiftError as error:
-        raise click.ClickException(str(error)) from error

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 from ...export.bundle.engines.check import CHECKED
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
@@ -20,8 +19,8 @@ from .container import container_files
 from .plan import plan
 from .render import TENSORRT, write
 from .served import Model
+from .targets import Target
 
-Target = Literal["embedded", "container", "tensorrt"]
 REPOSITORY = "model_repository"
 # What the Python models import, from the package's root. The compiled scorer runs under any Python; where it was not
 # built, numpy scores. Modules that need torch are imported where there is a GPU for them.

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
-from framesift.serving.client.commands import index_command, read_metadata, search_command, table
+from framesift.serving.client.commands import read_metadata, table
 from framesift.serving.client.discover import discover
 from framesift.serving.client.indexing import index_files
 from framesift.serving.client.results import Hit, SearchResult
@@ -26,7 +27,7 @@ def run(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "films").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMESIFT_SERVER", address)
-    return lambda command, *args, **options: CliRunner().invoke(command, list(map(str, args)), **options)
+    return lambda *arguments, **options: CliRunner().invoke(main, list(map(str, arguments)), **options)
 
 
 @pytest.fixture
@@ -41,22 +42,22 @@ def _indexed(server: Any) -> int:
 
 
 def test_a_second_run_skips_what_has_not_changed(run: Run, films: Path, server: Any) -> None:
-    first = run(index_command, "films", "--jobs", 2)
+    first = run("index", "films", "--jobs", 2)
     assert (first.exit_code, first.stdout) == (0, "6 indexed, 0 skipped, 0 failed\n")
     assert server.index.gallery.count == _indexed(server) == 6
     (films / "3.mp4").write_bytes(b"another film")
     (films / "new.mkv").write_bytes(b"new")
-    second = run(index_command, "films")
+    second = run("index", "films")
     assert (second.exit_code, second.stdout) == (0, "2 indexed, 5 skipped, 0 failed\n")
     assert (server.index.gallery.count, _indexed(server)) == (7, 8)
-    forced = run(index_command, "films", "--force")
+    forced = run("index", "films", "--force")
     assert (forced.exit_code, forced.stdout) == (0, "7 indexed, 0 skipped, 0 failed\n")
 
 
 def test_bad_files_are_listed_at_the_end_and_do_not_stop_the_others(run: Run, films: Path, server: Any) -> None:
     (films / "2.mp4").write_bytes(b"bad")
     (films / "5.mp4").write_bytes(b"")
-    result = run(index_command, "films")
+    result = run("index", "films")
     assert result.exit_code == 1
     assert result.stdout == "4 indexed, 0 skipped, 2 failed\n"
     listed = [line for line in result.stderr.splitlines() if line.startswith("  ")]
@@ -65,7 +66,7 @@ def test_bad_files_are_listed_at_the_end_and_do_not_stop_the_others(run: Run, fi
 
 def test_fail_fast_stops_at_the_first_bad_file(run: Run, films: Path, server: Any) -> None:
     (films / "1.mp4").write_bytes(b"bad")
-    result = run(index_command, "films", "--fail-fast", "--jobs", 1)
+    result = run("index", "films", "--fail-fast", "--jobs", 1)
     assert result.exit_code == 1
     assert "1 failed" in result.stdout
     assert "not tried" in result.stdout
@@ -94,7 +95,7 @@ def test_an_overloaded_server_is_tried_again_and_then_given_up(films: Path, addr
 
 
 def test_without_a_server_it_says_so_once(run: Run, films: Path) -> None:
-    result = run(index_command, "films", "--server", "127.0.0.1:1")
+    result = run("index", "films", "--server", "127.0.0.1:1")
     assert result.exit_code == 1
     assert "0 indexed, 0 skipped, 0 failed, 6 not tried" in result.stdout
     assert "is `framesift serve` running?" in result.stderr
@@ -112,14 +113,14 @@ def test_without_a_server_it_says_so_once(run: Run, films: Path) -> None:
     ],
 )
 def test_a_command_line_that_can_not_be_right_exits_with_2(run: Run, films: Path, args: list[str], said: str) -> None:
-    result = run(index_command, *args)
+    result = run("index", *args)
     assert result.exit_code == 2
     assert said in result.stderr
 
 
 def test_metadata_goes_to_the_video_of_its_id(run: Run, films: Path, tmp_path: Path, server: Any) -> None:
     (tmp_path / "facts.jsonl").write_text('{"id": "1.mp4", "title": "Ünï", "year": 1999}\n\n{"id": "gone"}\n')
-    result = run(index_command, "films", "--metadata", "facts.jsonl")
+    result = run("index", "films", "--metadata", "facts.jsonl")
     assert result.exit_code == 0
     assert "metadata of 1 ids that are not indexed here, e.g. 'gone'" in result.stderr
     kept = {
@@ -142,9 +143,9 @@ def test_metadata_that_can_not_be_read_names_its_line(line: str) -> None:
 
 
 def test_search_prints_an_aligned_table(run: Run, films: Path, server: Any, wait_for_version: Wait) -> None:
-    run(index_command, "films")
+    run("index", "films")
     wait_for_version(server.index.gallery.version)
-    result = run(search_command, "a dog", "--top", 3)
+    result = run("search", "a dog", "--top", 3)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert [line.split() for line in lines[:1]] == [["rank", "score", "moment", "id"]]
@@ -153,9 +154,9 @@ def test_search_prints_an_aligned_table(run: Run, films: Path, server: Any, wait
 
 
 def test_search_prints_json_for_every_query(run: Run, films: Path, server: Any, wait_for_version: Wait) -> None:
-    run(index_command, "films")
+    run("index", "films")
     wait_for_version(server.index.gallery.version)
-    result = run(search_command, "eins", "-", "--json", "--top", 2, input="zwei\n\ndrei ☃\n")
+    result = run("search", "eins", "-", "--json", "--top", 2, input="zwei\n\ndrei ☃\n")
     assert result.exit_code == 0
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert [answer["query"] for answer in answers] == ["eins", "zwei", "drei ☃"]
@@ -165,11 +166,11 @@ def test_search_prints_json_for_every_query(run: Run, films: Path, server: Any, 
 
 
 def test_search_says_when_there_is_nothing(run: Run) -> None:
-    result = run(search_command, "eins", "zwei")
+    result = run("search", "eins", "zwei")
     assert result.exit_code == 0
     assert result.stdout.count("the gallery is empty") == 2
-    assert run(search_command, "-", input="\n").exit_code == 2
-    empty = run(search_command, " ")
+    assert run("search", "-", input="\n").exit_code == 2
+    empty = run("search", " ")
     assert (empty.exit_code, "the text is empty" in empty.stderr) == (1, True)
 
 
@@ -182,9 +183,3 @@ def test_the_table_lines_up_whatever_the_numbers() -> None:
         "   1   1.0000     2.0 s  id 0",
         "   2  -0.2500  1234.6 s  id 1",
     ]
-
-
-@pytest.mark.parametrize("command", [index_command, search_command])
-def test_help_ends_with_what_can_be_run(command: Any) -> None:
-    text = CliRunner().invoke(command, ["--help"]).stdout
-    assert f"framesift {command.name} " in text.partition("Example:")[2]
