@@ -20,7 +20,7 @@ from torch import Tensor
 from framesift.kernels.topk_attention import cpu, native, quantise
 from framesift.kernels.topk_attention.factorised import FactorisedHead
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
-from framesift.kernels.topk_attention.records import GalleryVectors, TextVectors
+from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 from framesift.kernels.topk_attention.reference import TopKAttention, topk_softmax
 
 WIDTH, FRAMES, TOP_K = 512, 12, 4

@@ -16,7 +16,7 @@ from ..export.bundle.ports import FRAME_EMBEDDINGS, SCORER
 from ..export.bundle.store import Bundle
 from ..kernels.topk_attention import api, cpu, native
 from ..kernels.topk_attention.layout import pack_tables
-from ..kernels.topk_attention.records import GalleryVectors, TextVectors
+from ..kernels.topk_attention.operands import GalleryVectors, TextVectors
 from ..serving.search.topk_ranking import TopKRanker
 from .baselines.frames import embeddings, random_frames
 from .published import BLOCK, Published

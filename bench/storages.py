@@ -36,7 +36,7 @@ def measured(material: Material, queries: int) -> Iterator[Row]:
     from ..export.training.evaluate import encode_texts
     from ..kernels.topk_attention import cpu, quantise
     from ..kernels.topk_attention.layout import pack_tables
-    from ..kernels.topk_attention.records import GalleryVectors, TextVectors
+    from ..kernels.topk_attention.operands import GalleryVectors, TextVectors
     from ..serving.search.topk_ranking import TopKRanker
     from .published import Published
 

@@ -22,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 from ...export.bundle.errors import ServerStartError
 from ...serving.client.sync import Client
 from ...serving.serve import running
-from ...serving.server.layout import libpython_folder
+from ...serving.server.run_folder import libpython_folder
 from .driver import PYTRITON_MODEL, Protocol, Target
 from .material import Material
 from .parent import PARENT_VARIABLE

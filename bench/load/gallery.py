@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from ...export.bundle.store import MANIFEST, Bundle, sha256
-from ...serving.gallery.layout import GalleryRecord
+from ...serving.gallery.rows import GalleryEntry
 from ...serving.gallery.store import Gallery
 from .records import BATCH, Record, records
 
@@ -64,10 +64,10 @@ def write(bundle: Bundle, folder: Path, batches: Iterable[Sequence[Record]]) -> 
         GalleryError: it can't be written.
     """
     frames, numbers = bundle.manifest.frames.count, count()
-    waiting: list[GalleryRecord] = []
+    waiting: list[GalleryEntry] = []
     with Gallery.open(folder, bundle.manifest) as gallery:
         for batch in batches:
-            waiting += [_record(next(numbers), tensors, frames) for tensors in batch]
+            waiting += [_entry(next(numbers), tensors, frames) for tensors in batch]
             if len(waiting) >= _PER_COMMIT:
                 gallery.add(waiting)
                 waiting = []
@@ -80,8 +80,8 @@ def video_id(number: int) -> str:
     return f"bench-{number:07d}.mp4"
 
 
-def _record(number: int, tensors: Record, frames: int) -> GalleryRecord:
+def _entry(number: int, tensors: Record, frames: int) -> GalleryEntry:
     name = video_id(number)
-    return GalleryRecord(
+    return GalleryEntry(
         name, tensors, np.linspace(0, _SECONDS, frames), _SECONDS, hashlib.sha256(name.encode()).digest(), name
     )

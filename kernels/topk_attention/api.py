@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import cpu
 from .layout import LANES, SCALARS, HeadShape, blocks
-from .records import GalleryVectors, TextVectors
+from .operands import GalleryVectors, TextVectors
 
 _CPU_DTYPES = (torch.float32, torch.float16, torch.int8)
 _CUDA_DTYPES = (*_CPU_DTYPES, torch.bfloat16, torch.float8_e4m3fn)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..lanes import read_rows
 from . import native, portable
 from .layout import LANES, HeadShape, pack_tables
-from .records import Floats, GalleryVectors, TextVectors, check_fit
+from .operands import Floats, GalleryVectors, TextVectors, check_fit
 
 Implementation = Literal["auto", "native", "numpy"]
 Rows = npt.NDArray[np.int64]

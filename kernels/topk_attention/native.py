@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .layout import LANES, HeadShape, blocks
-from .records import Floats, GalleryVectors, TextVectors
+from .operands import Floats, GalleryVectors, TextVectors
 
 # Best first.
 LIBRARIES = ("avx512", "avx2")

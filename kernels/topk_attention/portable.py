@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..lanes import read_rows
 from .layout import TINY, HeadShape, upper_triangle
-from .records import Floats, GalleryVectors, TextVectors
+from .operands import Floats, GalleryVectors, TextVectors
 
 # Products of one block: two for each frame, video and query.
 _BLOCK_FLOATS = 1 << 20

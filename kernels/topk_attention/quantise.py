@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .layout import LANES, pack_tables
-from .records import Floats, GalleryVectors, TextVectors
+from .operands import Floats, GalleryVectors, TextVectors
 
 _STEPS = 127
 # Dimensions that hardly vary must not decide the others' steps.

@@ -23,7 +23,7 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
-from ..gallery.layout import GalleryRecord
+from ..gallery.rows import GalleryEntry, Row
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 
@@ -45,11 +45,11 @@ class GalleryIndex(Backend):
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one commit, but for those that can't be kept."""
         read = [self._read(request) for request in inputs]
-        records = [record for found in read if isinstance(found, list) for record in found]
-        if not records:
+        rows = [row for found in read if isinstance(found, list) for row in found]
+        if not rows:
             return [found for found in read if isinstance(found, FramesiftError)]
         try:
-            commit = self.gallery.add(records)
+            commit = self.gallery.write(rows)
         except FramesiftError as error:
             return [found if isinstance(found, FramesiftError) else error for found in read]
         return [
@@ -66,22 +66,19 @@ class GalleryIndex(Backend):
         """Let the gallery's compaction end."""
         self.gallery.close()
 
-    def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[GalleryRecord] | FramesiftError:
+    def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[Row] | FramesiftError:
         try:
-            records = [
-                GalleryRecord(
-                    id=unpack_row(request[ID][row], ID),
-                    tensors={name: request[name][row] for name in self._tensors},
-                    timestamps=request[TIMESTAMPS][row],
-                    duration=float(request[DURATION][row, 0]),
-                    digest=request[DIGEST][row].tobytes(),
-                    source=unpack_row(request[SOURCE][row], SOURCE),
-                    metadata=unpack_row(request[METADATA][row], METADATA),
-                )
-                for row in range(len(request[ID]))
-            ]
-            for record in records:
-                self.gallery.layout.check(record)
+            return [self.gallery.row(self._entry(request, place)) for place in range(len(request[ID]))]
         except FramesiftError as error:
             return error
-        return records
+
+    def _entry(self, request: Mapping[str, np.ndarray[Any, Any]], place: int) -> GalleryEntry:
+        return GalleryEntry(
+            id=unpack_row(request[ID][place], ID),
+            tensors={name: request[name][place] for name in self._tensors},
+            timestamps=request[TIMESTAMPS][place],
+            duration=float(request[DURATION][place, 0]),
+            digest=request[DIGEST][place].tobytes(),
+            source=unpack_row(request[SOURCE][place], SOURCE),
+            metadata=unpack_row(request[METADATA][place], METADATA),
+        )

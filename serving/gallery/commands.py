@@ -32,13 +32,13 @@ def info_command(folder: Path) -> None:
 
     try:
         gallery = Gallery.existing(folder)
-        layout = gallery.layout
+        schema = gallery.schema
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         facts = {
             "videos": str(gallery.count),
             "version": str(gallery.version),
-            "model": f"{layout.fingerprint} ({layout.system})",
-            "record": ", ".join(f"{name} {list(shape)}" for name, shape in layout.tensors.items()),
+            "model": f"{schema.fingerprint} ({schema.system})",
+            "record": ", ".join(f"{spec.name} {list(spec.shape)}" for spec in schema.record),
             "on disk": f"{size / 2**20:.1f} MiB",
         }
     except FramesiftError as error:

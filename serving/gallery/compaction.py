@@ -33,7 +33,7 @@ def too_many(files: int, rows: int) -> bool:
     return files > 64 + rows // 200
 
 
-class Upkeep:
+class Compaction:
     """Merges the table's files and drops versions older than ``retain``, in a thread beside the writer.
 
     Videos that replace others leave no more files to read, yet a version and its files each, so those are dropped
@@ -65,7 +65,7 @@ class Upkeep:
         self._commits += 1
         running = self._thread is not None and self._thread.is_alive()
         if self._commits % _COMMITS_PER_CHECK == 0 and not running:
-            self._thread = threading.Thread(target=self._tidy, args=(rows,), name="gallery-upkeep", daemon=True)
+            self._thread = threading.Thread(target=self._tidy, args=(rows,), name="gallery-compaction", daemon=True)
             self._thread.start()
 
     def close(self) -> None:

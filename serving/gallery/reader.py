@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ...export.bundle.ports import DIGEST, ID
 from .failures import gallery_failures
-from .layout import SEQUENCE, Layout
+from .schema import SEQUENCE, GallerySchema
 
 _IDS_PER_FILTER = 500
 
@@ -29,9 +29,9 @@ class Found:
 class Reader:
     """Reads one version of the table; not to be shared between threads."""
 
-    def __init__(self, table: Any, layout: Layout) -> None:
+    def __init__(self, table: Any, schema: GallerySchema) -> None:
         self._table = table
-        self.layout = layout
+        self.schema = schema
 
     def advance(self) -> int:
         """Go to the latest version and return it; a millisecond when nothing has changed.

@@ -17,11 +17,12 @@ import pyarrow as pa
 from ...export.bundle.errors import GalleryError, GalleryMismatch
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import ID
-from .compaction import Upkeep
+from .compaction import Compaction
 from .failures import gallery_failures
-from .layout import GalleryRecord, Layout
 from .lock import exclusive
 from .reader import Found, Reader, among
+from .rows import GalleryEntry, Row, table
+from .schema import GallerySchema
 
 LOCK_WAIT_S = 60.0
 MAX_BATCH = 1 << 20
@@ -41,21 +42,21 @@ class Commit:
 
 
 class Gallery:
-    """Records by id. One change is one atomic commit, and what has been returned from survives the process.
+    """Videos by id. One change is one atomic commit, and what has been returned from survives the process.
 
     Safe for several threads and processes of one machine: changes wait for one another by a lock file,
     readers never wait. Durable against the death of a process; like most files, not against the loss of power
     in the next seconds.
     """
 
-    def __init__(self, root: Path, layout: Layout) -> None:
+    def __init__(self, root: Path, schema: GallerySchema) -> None:
         self.root = root
-        self.layout = layout
+        self.schema = schema
         with gallery_failures(f"opening the gallery in {root}"):
             self._table = _open_table(root)
             self._reader = self.reader()
         self._reading = threading.Lock()
-        self._upkeep = Upkeep(
+        self._compaction = Compaction(
             partial(_open_table, root),
             lock=partial(exclusive, root / _LOCK, LOCK_WAIT_S),
             alone=partial(exclusive, root / _MERGING, 0.0),
@@ -75,7 +76,7 @@ class Gallery:
         root = Path(path)
         if not create and not _has_table(root):
             raise GalleryError(f"the gallery's files in {root} are gone: stop the server and put them back")
-        wanted = Layout.of(manifest)
+        wanted = GallerySchema.of(manifest)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -83,12 +84,12 @@ class Gallery:
         with exclusive(root / _LOCK, LOCK_WAIT_S):
             if not _has_table(root):
                 with gallery_failures(f"creating the gallery in {root}"):
-                    _connect(root).create_table(_TABLE, schema=wanted.schema())
+                    _connect(root).create_table(_TABLE, schema=wanted.arrow())
         gallery = Gallery.existing(root)
-        if gallery.layout != wanted:
+        if gallery.schema != wanted:
             raise GalleryMismatch(
-                f"the gallery in {root} was written by the model {gallery.layout.fingerprint} "
-                f"({gallery.layout.system}), this model is {wanted.fingerprint} ({wanted.system}), "
+                f"the gallery in {root} was written by the model {gallery.schema.fingerprint} "
+                f"({gallery.schema.system}), this model is {wanted.fingerprint} ({wanted.system}), "
                 "and their records don't compare: name another folder and index the videos "
                 "again, or serve the bundle that wrote this one"
             )
@@ -105,42 +106,54 @@ class Gallery:
         if not _has_table(root):
             raise GalleryError(f"there is no gallery in {root}")
         with gallery_failures(f"opening the gallery in {root}"):
-            return Gallery(root, Layout.read(_open_table(root).schema))
+            return Gallery(root, GallerySchema.read(_open_table(root).schema))
 
-    def add(self, records: Sequence[GalleryRecord]) -> Commit:
-        """Keep records, in place of those that have the same id; of two with one id in ``records`` the last
-        is kept.
+    def add(self, entries: Sequence[GalleryEntry]) -> Commit:
+        """Check entries and keep them, see ``write``.
 
         Raises:
-            InvalidRequest: a record that doesn't fit; none is kept then.
+            InvalidRequest: an entry that doesn't fit; none is kept then.
             GalleryError: nothing was written.
         """
-        for record in records:
-            self.layout.check(record)
-        kept = list({record.id: record for record in records}.values())
+        return self.write([self.row(entry) for entry in entries])
+
+    def row(self, entry: GalleryEntry) -> Row:
+        """An entry, checked and cast as this gallery keeps it.
+
+        Raises:
+            InvalidRequest: it doesn't fit.
+        """
+        return Row.of(entry, self.schema)
+
+    def write(self, rows: Sequence[Row]) -> Commit:
+        """Keep rows in one commit, in place of those that have the same id; of two with one id the last is kept.
+
+        Raises:
+            GalleryError: nothing was written.
+        """
+        kept = list({row.entry.id: row for row in rows}.values())
         if len(kept) > MAX_BATCH:
             raise GalleryError(f"{len(kept)} records in one commit, the limit is {MAX_BATCH}")
-        with self._writing() as table:
+        with self._writing() as handle:
             if kept:
-                # Lance never uses a version twice, so numbers made from it grow for ever, whatever is
-                # removed.
-                rows = self.layout.rows(kept, int(table.version) * MAX_BATCH)
-                table.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(rows)
-            commit = Commit(int(table.version), int(table.count_rows()))
-        self._upkeep.committed(commit.count)
+                # Lance never uses a version twice, so numbers made from it grow for ever, whatever is removed.
+                added = table(kept, self.schema, int(handle.version) * MAX_BATCH)
+                handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(added)
+            commit = Commit(int(handle.version), int(handle.count_rows()))
+        self._compaction.committed(commit.count)
         return commit
 
     def remove(self, ids: Sequence[str]) -> Commit:
-        """Remove records; ids that are not there are passed over.
+        """Remove videos; ids that are not there are passed over.
 
         Raises:
             GalleryError: nothing was removed.
         """
-        with self._writing() as table:
+        with self._writing() as handle:
             if ids:
-                table.delete(among(ids))
-            commit = Commit(int(table.version), int(table.count_rows()))
-        self._upkeep.committed(commit.count)
+                handle.delete(among(ids))
+            commit = Commit(int(handle.version), int(handle.count_rows()))
+        self._compaction.committed(commit.count)
         return commit
 
     def lookup(self, ids: Sequence[str]) -> Found:
@@ -165,11 +178,11 @@ class Gallery:
     def reader(self) -> Reader:
         """A reader of its own, at the latest version."""
         with gallery_failures(f"opening the gallery in {self.root}"):
-            return Reader(_open_table(self.root), self.layout)
+            return Reader(_open_table(self.root), self.schema)
 
     def close(self) -> None:
-        """Wait for the upkeep to end, if it is running."""
-        self._upkeep.close()
+        """Wait for compaction to end, if it is running."""
+        self._compaction.close()
 
     def __enter__(self) -> Gallery:
         return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.spec import TensorSpec
 from ...kernels.lanes import blocks, read_rows, write_rows
 
 _GROWTH = 1.5
@@ -24,26 +25,20 @@ _HUGE_PAGE = 2 << 20
 class Columns:
     """Named arrays [capacity, ...] of one length, filled from the front.
 
-    Rows that have been written never change, so ``views`` taken before stay true while rows are added behind
-    them.
+    Rows that have been written never change, so ``views`` taken before stay true while rows are added behind them.
 
     Args:
-        shapes, dtypes: of one row, by name.
+        specs: of one row.
         lanes: of the arrays whose rows, vectors [n], lie side by side: how many do, see ``kernels/lanes.py``.
     """
 
-    def __init__(
-        self,
-        shapes: Mapping[str, tuple[int, ...]],
-        dtypes: Mapping[str, npt.DTypeLike],
-        lanes: Mapping[str, int] | None = None,
-    ) -> None:
+    def __init__(self, specs: Sequence[TensorSpec], lanes: Mapping[str, int] | None = None) -> None:
         self.rows = 0
-        self._lanes = lanes or {}
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            name: np.empty((0, *shape, self._lanes[name]) if name in self._lanes else (0, *shape), dtypes[name])
-            for name, shape in shapes.items()
-        }
+        self._specs, self._lanes = specs, lanes or {}
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        for spec in specs:
+            beside = (self._lanes[spec.name],) if spec.name in self._lanes else ()
+            self._arrays[spec.name] = np.empty((0, *spec.shape, *beside), spec.dtype)
 
     def reserve(self, rows: int) -> None:
         """Make room for ``rows`` rows in all; what has to move is moved once."""
@@ -81,8 +76,7 @@ class Columns:
     def kept(self, live: npt.NDArray[np.bool_], room: int) -> Columns:
         """New columns of the rows where ``live`` [rows] is true, with room for ``room`` rows in all."""
         rows = np.flatnonzero(live)
-        kept = Columns({}, {}, self._lanes)
-        kept._arrays = {name: np.empty((0, *array.shape[1:]), array.dtype) for name, array in self._arrays.items()}
+        kept = Columns(self._specs, self._lanes)
         kept.reserve(max(room, len(rows)))
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]

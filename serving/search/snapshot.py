@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID, TIMESTAMPS
-from ..gallery.layout import SEQUENCE, column
+from ...export.bundle.spec import TensorSpec
 from ..gallery.reader import Reader
+from ..gallery.rows import column
+from ..gallery.schema import SEQUENCE
 from .columns import Columns
 
 POLL_S = 0.25
@@ -35,7 +37,7 @@ _log = logging.getLogger(__name__)
 class View:
     """One state of the gallery; never changes. Rows are in the order in which they were indexed.
 
-    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's layout, or [ceil(R / L), n, L] where the
+    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's schema, or [ceil(R / L), n, L] where the
     scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
     removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
     than R.
@@ -69,20 +71,20 @@ class Snapshot:
         Raises:
             GalleryError: the gallery can't be read, or keeps no such tensor.
         """
-        missing = set(tensors) - reader.layout.tensors.keys()
-        if missing:
-            raise GalleryError(f"the gallery keeps {sorted(reader.layout.tensors)}, not {sorted(missing)}")
+        schema = reader.schema
+        kept = {spec.name: spec for spec in schema.record}
+        if missing := sorted(set(tensors) - kept.keys()):
+            raise GalleryError(f"the gallery keeps {sorted(kept)}, not {missing}")
         self._reader = reader
         self._poll_s = poll_s
         self._tensors = tuple(tensors)
-        self._shapes = {
-            SEQUENCE: (),
-            TIMESTAMPS: (reader.layout.frames,),
-            **{name: reader.layout.tensors[name] for name in tensors},
-        }
-        dtypes = {name: reader.layout.dtype(name) for name in tensors}
-        dtypes |= {SEQUENCE: np.dtype(np.int64), TIMESTAMPS: np.dtype(np.float32)}
-        self._columns = Columns(self._shapes, dtypes, lanes)
+        specs = [
+            TensorSpec(SEQUENCE, "int64", ()),
+            TensorSpec(TIMESTAMPS, "float32", (schema.frames,)),
+            *(kept[name] for name in tensors),
+        ]
+        self._shapes = {spec.name: spec.shape for spec in specs}
+        self._columns = Columns(specs, lanes)
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._dead: list[int] = []

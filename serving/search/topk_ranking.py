@@ -12,7 +12,7 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
 from ...kernels.topk_attention.cpu import attention, search
 from ...kernels.topk_attention.layout import HeadShape
-from ...kernels.topk_attention.records import GalleryVectors, TextVectors
+from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
 from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
 from .snapshot import View

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .addresses import Addresses
 from .keeper import KEY_HERE
-from .layout import RunFolder
+from .run_folder import RunFolder
 
 # Only who started the server may change its models, map shared memory, trace or set what is logged. HTTP inference is
 # kept to the same: single requests of it end this server.

@@ -20,8 +20,8 @@ from .addresses import Addresses, choose, reachable, resolve
 from .admin import Admin
 from .cleanup import new_mark, remove, sweep
 from .command import server_command
-from .layout import RunFolder
 from .log import failure, said
+from .run_folder import RunFolder
 from .watchdog import Watchdog
 
 _STARTS = 3

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
 from .cleanup import SHARED_MEMORY
-from .layout import libpython_folder
+from .run_folder import libpython_folder
 
 _PYTHONS = ((3, 11), (3, 12))
 _MIB = 1 << 20

@@ -27,7 +27,7 @@ from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 from framesift.kernels.topk_attention import cpu
 from framesift.kernels.topk_attention.factorised import score
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
-from framesift.kernels.topk_attention.records import GalleryVectors, TextVectors
+from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 
 pytestmark = pytest.mark.long
 

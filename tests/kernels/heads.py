@@ -11,7 +11,7 @@ import torch
 
 from framesift.kernels.topk_attention.factorised import FactorisedHead
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
-from framesift.kernels.topk_attention.records import GalleryVectors, TextVectors
+from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 from framesift.kernels.topk_attention.reference import TopKAttention
 
 

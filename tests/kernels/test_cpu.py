@@ -11,7 +11,7 @@ import pytest
 
 from framesift.kernels.topk_attention import cpu, native, quantise
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.kernels.topk_attention.records import GalleryVectors, TextVectors
+from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 
 from .heads import Problem, problem
 

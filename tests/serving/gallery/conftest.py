@@ -15,13 +15,13 @@ from framesift.export.bundle.ports import FRAMES as FRAMES_PORT
 from framesift.export.bundle.spec import TensorSpec
 from framesift.export.bundle.topk_attention import text_record, video_record
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 
 from ..toy_ports import toy_manifest
 
 FRAMES, SIZE, DIM = 3, 32, 8
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def manifest() -> Manifest:
 
 
 @pytest.fixture
-def make_record() -> MakeRecord:
-    def make(id_: str, seed: int = 0, **facts: object) -> GalleryRecord:
+def make_entry() -> MakeEntry:
+    def make(id_: str, seed: int = 0, **facts: object) -> GalleryEntry:
         random = np.random.default_rng([seed, *id_.encode()])
         values: dict[str, object] = {
             "tensors": {
@@ -42,7 +42,7 @@ def make_record() -> MakeRecord:
             "duration": 3.5,
             "digest": hashlib.sha256(f"{id_} {seed}".encode()).digest(),
         }
-        return GalleryRecord(id=id_, **{**values, **facts})  # type: ignore[arg-type]
+        return GalleryEntry(id=id_, **{**values, **facts})  # type: ignore[arg-type]
 
     return make
 

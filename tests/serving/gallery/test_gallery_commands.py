@@ -10,16 +10,16 @@ from click.testing import CliRunner, Result
 
 from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery.commands import gallery_group
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 
 
 @pytest.fixture
-def gallery(folder: Path, manifest: Manifest, make_record: MakeRecord) -> Gallery:
+def gallery(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> Gallery:
     gallery = Gallery.open(folder, manifest)
-    gallery.add([make_record(name) for name in ("a", "b c", "d")])
+    gallery.add([make_entry(name) for name in ("a", "b c", "d")])
     return gallery
 
 

@@ -34,14 +34,14 @@ from framesift.export.bundle.ports import (
 )
 from framesift.export.bundle.scorers import block_rows
 from framesift.serving.backends.gallery_search import GallerySearch
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.onnx_scorer import OnnxScorer
 from framesift.serving.search.ranking import GraphRanker, best
 
 from ..toy_ports import toy_manifest
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 Answer = dict[str, npt.NDArray[Any]]
 
 FRAMES, DIM = 3, 8
@@ -69,7 +69,7 @@ def _scorer_graph(attention: str = ATTENTION, attends: bool = True) -> onnx.Mode
 
 
 def _reference(
-    text: npt.NDArray[np.float32], records: list[GalleryRecord], top: int
+    text: npt.NDArray[np.float32], records: list[GalleryEntry], top: int
 ) -> list[tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
     frames = np.stack([record.tensors[FRAME_EMBEDDINGS].astype(np.float16) for record in records]).astype(np.float64)
     logits = np.einsum("qd,vfd->qvf", text.astype(np.float64), frames)
@@ -142,9 +142,9 @@ def _ids(answer: Answer, row: int) -> list[str]:
 
 
 def test_the_best_videos_are_those_of_the_float64_reference(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    records = [make_record(f"video {n}", seed=n) for n in range(300)]
+    records = [make_entry(f"video {n}", seed=n) for n in range(300)]
     commit = gallery.add(records)
     _wait(search, commit.version)
     text = _texts(5)
@@ -166,9 +166,9 @@ def test_the_best_videos_are_those_of_the_float64_reference(
 
 
 def test_requests_of_one_execute_answer_as_if_alone(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    _wait(search, gallery.add([make_record(f"v{n}") for n in range(40)]).version)
+    _wait(search, gallery.add([make_entry(f"v{n}") for n in range(40)]).version)
     requests = [_request(_texts(rows, seed), top) for seed, (rows, top) in enumerate([(1, 3), (2, 40), (3, 1)])]
     for together, request in zip(_answers(search, *requests), requests, strict=True):
         (alone,) = _answers(search, request)
@@ -181,9 +181,9 @@ def test_requests_of_one_execute_answer_as_if_alone(
 
 
 def test_a_bad_request_does_not_touch_the_others(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    _wait(search, gallery.add([make_record("a")]).version)
+    _wait(search, gallery.add([make_entry("a")]).version)
     mixed = _request(_texts(2), 5)
     mixed[TOP][1] = 6
     broken = _texts(1)
@@ -219,10 +219,8 @@ def test_an_empty_gallery_has_no_hits(search: GallerySearch, gallery: Gallery) -
     assert answer[VERSION].tolist() == [[gallery.version]] * 2
 
 
-def test_there_are_never_more_hits_than_videos(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
-) -> None:
-    gallery.add([make_record(id_) for id_ in ("a", "b", "ünï ☃", "c")])
+def test_there_are_never_more_hits_than_videos(search: GallerySearch, gallery: Gallery, make_entry: MakeEntry) -> None:
+    gallery.add([make_entry(id_) for id_ in ("a", "b", "ünï ☃", "c")])
     _wait(search, gallery.remove(["b"]).version)
     (answer,) = _answers(search, _request(_texts(1), 1000))
     assert sorted(_ids(answer, 0)) == ["a", "c", "ünï ☃"]
@@ -230,11 +228,11 @@ def test_there_are_never_more_hits_than_videos(
 
 
 def test_equal_scores_come_in_the_order_of_indexing_and_the_removed_do_not(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    tensors = make_record("any").tensors
-    gallery.add([make_record(f"v{n:02}", tensors=tensors) for n in range(30)])
-    gallery.add([make_record("v03", tensors=tensors)])
+    tensors = make_entry("any").tensors
+    gallery.add([make_entry(f"v{n:02}", tensors=tensors) for n in range(30)])
+    gallery.add([make_entry("v03", tensors=tensors)])
     _wait(search, gallery.remove(["v05"]).version)
     (answer,) = _answers(search, _request(_texts(1), 7))
     assert _ids(answer, 0) == ["v00", "v01", "v02", "v04", "v06", "v07", "v08"]
@@ -244,9 +242,9 @@ def test_equal_scores_come_in_the_order_of_indexing_and_the_removed_do_not(
 
 @pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 20])
 def test_the_size_of_a_block_changes_nothing(
-    search: GallerySearch, gallery: Gallery, make_record: MakeRecord, block_bytes: int, tmp_path: Path
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry, block_bytes: int, tmp_path: Path
 ) -> None:
-    _wait(search, gallery.add([make_record(f"v{n}") for n in range(101)]).version)
+    _wait(search, gallery.add([make_entry(f"v{n}") for n in range(101)]).version)
     view, text = search.snapshot.view, {TEXT_EMBEDDING: _texts(3)}
     scorer = OnnxScorer(tmp_path / "gallery_search" / "1" / f"{SCORER}.onnx", 1)
     whole = search.ranker.rank(view, text, [9, 101, 2])
@@ -289,10 +287,10 @@ def test_a_scorer_that_can_not_be_used_is_named(tmp_path: Path) -> None:
 
 
 def test_without_attention_the_answer_has_none(
-    tmp_path: Path, folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: Path, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = toy_manifest(FRAMES, 32, DIM, scorer="multi_grained", attends=False)
-    records = [make_record(f"v{n}", seed=n) for n in range(33)]
+    records = [make_entry(f"v{n}", seed=n) for n in range(33)]
     with _searching(tmp_path, folder, manifest, monkeypatch) as search:
         (empty,) = _answers(search, _request(_texts(2), 5))
         assert empty.keys() == {IDS, ID_LENGTHS, SCORES, TIMESTAMPS, VERSION}
@@ -306,10 +304,10 @@ def test_without_attention_the_answer_has_none(
 
 
 def test_a_cross_encoder_orders_what_the_means_chose(
-    tmp_path: Path, folder: Path, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: Path, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = toy_manifest(FRAMES, 32, DIM, scorer="cross_encoder", attends=False)
-    records = [make_record(f"v{n}", seed=n) for n in range(33)]
+    records = [make_entry(f"v{n}", seed=n) for n in range(33)]
     means = np.stack([record.tensors[MEAN_EMBEDDING].astype(np.float16) for record in records]).astype(np.float64)
     text = _texts(3)
     with _searching(tmp_path, folder, replace(manifest, config={"shortlist": 10}), monkeypatch) as search:

@@ -33,9 +33,9 @@ from framesift.export.bundle.ports import (
 )
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -60,7 +60,7 @@ def lookup(version_folder: Path) -> GalleryLookup:
     return body
 
 
-def _request(*records: GalleryRecord) -> Arrays:
+def _request(*records: GalleryEntry) -> Arrays:
     return {
         **{name: np.stack([record.tensors[name] for record in records]) for name in records[0].tensors},
         TIMESTAMPS: np.stack([record.timestamps for record in records]),
@@ -80,13 +80,13 @@ def _lookup(body: GalleryLookup, ids: Sequence[str]) -> Arrays:
 
 
 def test_requests_of_one_execute_are_one_commit(
-    index: GalleryIndex, lookup: GalleryLookup, make_record: MakeRecord
+    index: GalleryIndex, lookup: GalleryLookup, make_entry: MakeEntry
 ) -> None:
     before = index.gallery.version
     one, two, many = (
-        make_record("one"),
-        make_record("zwei ☃.mp4", source="/a b/c"),
-        [make_record("3"), make_record("4")],
+        make_entry("one"),
+        make_entry("zwei ☃.mp4", source="/a b/c"),
+        [make_entry("3"), make_entry("4")],
     )
     answers = index.run([_request(one), _request(two), _request(*many)])
     for answer, rows in zip(answers, (1, 1, 2), strict=True):
@@ -101,19 +101,19 @@ def test_requests_of_one_execute_are_one_commit(
 
 
 def test_a_record_that_can_not_be_kept_does_not_touch_the_others(
-    index: GalleryIndex, lookup: GalleryLookup, make_record: MakeRecord
+    index: GalleryIndex, lookup: GalleryLookup, make_entry: MakeEntry
 ) -> None:
-    broken = make_record("broken")
+    broken = make_entry("broken")
     next(iter(broken.tensors.values()))[0] = np.nan
-    not_utf8 = _request(make_record("x"))
+    not_utf8 = _request(make_entry("x"))
     not_utf8[ID] = np.frombuffer(b"\xff\xfe", np.uint8)[None]
     answers = index.run(
         [
-            _request(make_record("good")),
-            _request(make_record("")),
+            _request(make_entry("good")),
+            _request(make_entry("")),
             _request(broken),
             not_utf8,
-            _request(make_record("list", metadata="[]")),
+            _request(make_entry("list", metadata="[]")),
         ]
     )
     assert [isinstance(answer, InvalidRequest) for answer in answers] == [False, True, True, True, True]
@@ -127,11 +127,11 @@ def test_a_record_that_can_not_be_kept_does_not_touch_the_others(
 
 
 def test_a_gallery_that_can_not_be_written_fails_every_request(
-    index: GalleryIndex, folder: Path, make_record: MakeRecord
+    index: GalleryIndex, folder: Path, make_entry: MakeEntry
 ) -> None:
     (folder / ".lock").unlink()
     (folder / ".lock").mkdir()
-    answers = index.run([_request(make_record("")), _request(make_record("a"))])
+    answers = index.run([_request(make_entry("")), _request(make_entry("a"))])
     assert [type(answer) for answer in answers] == [InvalidRequest, GalleryError]
 
 

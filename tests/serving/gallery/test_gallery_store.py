@@ -16,16 +16,16 @@ import pytest
 from framesift.export.bundle.errors import GalleryError, GalleryMismatch, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.serving.gallery.layout import GalleryRecord, column
+from framesift.serving.gallery.rows import GalleryEntry, column
 from framesift.serving.gallery.store import Gallery
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 
 STRANGE_IDS = ["it's", "b\\'c", "%_", "a b/é☃.mp4", '"q"', "--", "');DROP", "𝄞", "a\u2028b"]
 
 
-def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
-    record = make_record("clip.mp4", source="/films/clip.mp4", metadata='{"year": 1999}')
+def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+    record = make_entry("clip.mp4", source="/films/clip.mp4", metadata='{"year": 1999}')
     with Gallery.open(folder, manifest) as gallery:
         gallery.add([record])
     row = next(Gallery.existing(folder).reader().batches(["source", "metadata", "duration", *record.tensors], -1))
@@ -38,10 +38,10 @@ def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest
 
 
 def test_some_zeros_are_kept_and_nothing_but_zeros_is_refused(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
     """A word that is no word, or a frame of padding, is zeros; a whole record of them has no score."""
-    record = make_record("a")
+    record = make_entry("a")
     some = {name: np.where(np.arange(values.shape[-1]) > 0, 0, values) for name, values in record.tensors.items()}
     none = {name: np.zeros_like(values) for name, values in record.tensors.items()}
     with Gallery.open(folder, manifest) as gallery:
@@ -53,31 +53,31 @@ def test_some_zeros_are_kept_and_nothing_but_zeros_is_refused(
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
-def test_the_same_id_again_replaces_the_record(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_the_same_id_again_replaces_the_record(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        first = gallery.add([make_record("a"), make_record("b")])
-        second = gallery.add([make_record("b", seed=1), make_record("c")])
+        first = gallery.add([make_entry("a"), make_entry("b")])
+        second = gallery.add([make_entry("b", seed=1), make_entry("c")])
         assert (first.count, second.count) == (2, 3)
         assert second.version > first.version
         digests = gallery.lookup(["a", "b", "c"]).digests
         assert digests == {
-            "a": make_record("a").digest,
-            "b": make_record("b", seed=1).digest,
-            "c": make_record("c").digest,
+            "a": make_entry("a").digest,
+            "b": make_entry("b", seed=1).digest,
+            "c": make_entry("c").digest,
         }
 
 
 def test_of_two_records_with_one_id_in_a_batch_the_last_is_kept(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        assert gallery.add([make_record("a"), make_record("a", seed=1)]).count == 1
-        assert gallery.lookup(["a"]).digests["a"] == make_record("a", seed=1).digest
+        assert gallery.add([make_entry("a"), make_entry("a", seed=1)]).count == 1
+        assert gallery.lookup(["a"]).digests["a"] == make_entry("a", seed=1).digest
 
 
-def test_removing_takes_only_what_is_named(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_removing_takes_only_what_is_named(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record("a"), make_record("b"), make_record("c")])
+        gallery.add([make_entry("a"), make_entry("b"), make_entry("c")])
         assert gallery.remove(["a", "never there"]).count == 2
         assert gallery.remove([]).count == 2
         found = gallery.lookup(["a", "b", "c"])
@@ -86,19 +86,19 @@ def test_removing_takes_only_what_is_named(folder: Path, manifest: Manifest, mak
         assert found.version == gallery.version
 
 
-def test_ids_that_look_like_sql_are_only_ids(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_ids_that_look_like_sql_are_only_ids(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record(id_) for id_ in STRANGE_IDS])
+        gallery.add([make_entry(id_) for id_ in STRANGE_IDS])
         assert sorted(gallery.lookup(STRANGE_IDS).digests) == sorted(STRANGE_IDS)
         for left, id_ in enumerate(reversed(STRANGE_IDS)):
             assert gallery.remove([id_]).count == len(STRANGE_IDS) - 1 - left
             assert gallery.lookup([id_]).digests == {}
 
 
-def test_many_ids_can_be_looked_up_at_once(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_many_ids_can_be_looked_up_at_once(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     ids = [f"v{n}" for n in range(1300)]
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record(id_) for id_ in ids[::2]])
+        gallery.add([make_entry(id_) for id_ in ids[::2]])
         assert set(gallery.lookup(ids).digests) == set(ids[::2])
 
 
@@ -122,19 +122,19 @@ def test_many_ids_can_be_looked_up_at_once(folder: Path, manifest: Manifest, mak
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_record_that_does_not_fit_is_refused_and_nothing_is_kept(
-    folder: Path, manifest: Manifest, make_record: MakeRecord, facts: dict[str, object], said: str
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, facts: dict[str, object], said: str
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
         with pytest.raises(InvalidRequest, match=said):
-            gallery.add([make_record("good"), replace(make_record("bad"), **facts)])  # type: ignore[arg-type]
+            gallery.add([make_entry("good"), replace(make_entry("bad"), **facts)])  # type: ignore[arg-type]
         assert gallery.count == 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 70000.0])
 def test_what_float16_can_not_hold_is_refused(
-    folder: Path, manifest: Manifest, make_record: MakeRecord, value: float
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, value: float
 ) -> None:
-    record = make_record("a")
+    record = make_entry("a")
     record.tensors[FRAME_EMBEDDINGS][1, 2] = value
     with (
         Gallery.open(folder, manifest) as gallery,
@@ -144,15 +144,15 @@ def test_what_float16_can_not_hold_is_refused(
 
 
 def test_records_of_other_tensors_or_shapes_are_refused(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
-    tensors = dict(make_record("a").tensors)
+    tensors = dict(make_entry("a").tensors)
     with Gallery.open(folder, manifest) as gallery:
         with pytest.raises(InvalidRequest, match=r"shape \(4, 8\), expected \(3, 8\)"):
-            gallery.add([make_record("a", tensors={**tensors, FRAME_EMBEDDINGS: np.zeros((4, 8), np.float32)})])
+            gallery.add([make_entry("a", tensors={**tensors, FRAME_EMBEDDINGS: np.zeros((4, 8), np.float32)})])
         del tensors[MEAN_EMBEDDING]
         with pytest.raises(InvalidRequest, match="the gallery keeps"):
-            gallery.add([make_record("a", tensors=tensors)])
+            gallery.add([make_entry("a", tensors=tensors)])
 
 
 def test_another_model_is_refused_with_both_names(folder: Path, manifest: Manifest) -> None:
@@ -178,18 +178,18 @@ def test_a_file_in_the_gallerys_place_is_named(tmp_path: Path, manifest: Manifes
 
 
 @pytest.mark.parametrize("name", ["with space", "q#1%20?é", "it's"])
-def test_the_folder_may_have_any_name(tmp_path: Path, manifest: Manifest, make_record: MakeRecord, name: str) -> None:
+def test_the_folder_may_have_any_name(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry, name: str) -> None:
     with Gallery.open(tmp_path / name, manifest) as gallery:
-        gallery.add([make_record("a")])
+        gallery.add([make_entry("a")])
     assert (tmp_path / name / "videos.lance").is_dir()
     assert Gallery.existing(tmp_path / name).count == 1
 
 
-def test_what_a_death_during_creation_leaves_is_used(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_what_a_death_during_creation_leaves_is_used(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     (folder / "videos.lance" / "_versions").mkdir(parents=True)
     (folder / "videos.lance" / "data").mkdir()
     with Gallery.open(folder, manifest) as gallery:
-        assert gallery.add([make_record("a")]).count == 1
+        assert gallery.add([make_entry("a")]).count == 1
 
 
 def _garbage(path: Path) -> None:
@@ -208,19 +208,19 @@ def _no_versions(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_garbage, _truncated, _no_versions])
 def test_a_damaged_table_is_an_error_and_not_a_new_gallery(
-    folder: Path, manifest: Manifest, make_record: MakeRecord, damage: Callable[[Path], None]
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, damage: Callable[[Path], None]
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record("a")])
+        gallery.add([make_entry("a")])
     damage(folder)
     with pytest.raises(GalleryError, match="opening the gallery in") as caught:
         Gallery.open(folder, manifest)
     assert ".rs:" not in str(caught.value)
 
 
-def test_damaged_data_is_an_error_when_it_is_read(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_damaged_data_is_an_error_when_it_is_read(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record("a")])
+        gallery.add([make_entry("a")])
     for file in folder.glob("videos.lance/data/*"):
         file.write_bytes(file.read_bytes()[:50])
     gallery = Gallery.existing(folder)

@@ -1,4 +1,4 @@
-"""Writers that die, writers that meet, and the upkeep beside them."""
+"""Writers that die, writers that meet, and the compaction beside them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ import pytest
 
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
-from framesift.serving.gallery.compaction import Upkeep, too_many
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.compaction import Compaction, too_many
 from framesift.serving.gallery.lock import exclusive
+from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
 from framesift.serving.search.snapshot import Snapshot
 
-MakeRecord = Callable[..., GalleryRecord]
+MakeEntry = Callable[..., GalleryEntry]
 
 # For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it
 # is killed. It writes the id of every acknowledged record to the file "name"; every third commit also
@@ -37,7 +37,7 @@ import hashlib, os, signal, sys
 from pathlib import Path
 import numpy as np
 from framesift.export.bundle.manifest import Manifest
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
 
 def write(name, commits):
@@ -45,9 +45,9 @@ def write(name, commits):
     log = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for n in range(commits):
         key = f"{name}-{n}"
-        tensors = {k: np.full(shape, 1 + n % 100, np.float32) for k, shape in gallery.layout.tensors.items()}
-        facts = tensors, np.zeros(gallery.layout.frames), 1.0, hashlib.sha256(key.encode()).digest()
-        gallery.add([GalleryRecord(id_, *facts) for id_ in [key, "shared"][: 1 + (n % 3 == 0)]])
+        tensors = {s.name: np.full(s.shape, 1 + n % 100, np.float32) for s in gallery.schema.record}
+        facts = tensors, np.zeros(gallery.schema.frames), 1.0, hashlib.sha256(key.encode()).digest()
+        gallery.add([GalleryEntry(id_, *facts) for id_ in [key, "shared"][: 1 + (n % 3 == 0)]])
         os.write(log, f"{key}\\n".encode())
     os.write(log, b"done\\n")
 
@@ -130,13 +130,13 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path, manifest: Manifest,
 
 
 def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
-    folder: Path, manifest: Manifest, make_record: MakeRecord, writers: Writers
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, writers: Writers
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for name in ("x", "y"):
             writers.start(name, 25)
         threads = [
-            threading.Thread(target=lambda name=name: [gallery.add([make_record(f"{name}{n}")]) for n in range(20)])
+            threading.Thread(target=lambda name=name: [gallery.add([make_entry(f"{name}{n}")]) for n in range(20)])
             for name in ("p", "q")
         ]
         for thread in threads:
@@ -161,47 +161,49 @@ def test_a_lock_that_stays_taken_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for n in range(120):
-            gallery.add([make_record(f"v{n}")])
+            gallery.add([make_entry(f"v{n}")])
         gallery.close()
         fragments = lancedb.connect(folder).open_table("videos").stats()["fragment_stats"]["num_fragments"]
         assert fragments < 80
         assert gallery.count == 120
 
 
-def test_upkeep_drops_old_versions_and_nothing_else(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_compaction_drops_old_versions_and_nothing_else(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for n in range(70):
-            gallery.add([make_record(f"v{n}")])
+            gallery.add([make_entry(f"v{n}")])
     table = lancedb.connect(folder).open_table("videos")
-    upkeep = Upkeep(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
+    compaction = Compaction(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
     versions = len(table.list_versions())
     for _ in range(16):
-        upkeep.committed(70)
-    upkeep.close()
+        compaction.committed(70)
+    compaction.close()
     assert versions > 70
     assert len(table.list_versions()) < 5
     assert len(list(folder.glob("videos.lance/data/*"))) < 5
     assert sorted(_all_ids(Gallery.existing(folder))) == sorted(f"v{n}" for n in range(70))
 
 
-def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Manifest, make_record: MakeRecord) -> None:
+def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record(f"old{n}") for n in range(2000)])
+        gallery.add([make_entry(f"old{n}") for n in range(2000)])
         opened = partial(lancedb.connect(folder).open_table, "videos")
         lock = partial(exclusive, folder / ".lock", LOCK_WAIT_S)
         alone = partial(exclusive, folder / ".merging", LOCK_WAIT_S)
-        upkeep = Upkeep(opened, retain=timedelta(milliseconds=1), lock=lock, alone=alone)
+        compaction = Compaction(opened, retain=timedelta(milliseconds=1), lock=lock, alone=alone)
         # A merge that was killed leaves files which no version knows.
         left = folder / "videos.lance" / "data" / "left-by-a-killed-merge.lance"
         left.write_bytes(next(folder.glob("videos.lance/data/*")).read_bytes())
         # They go on being replaced while files are merged.
         for n in range(112):
-            gallery.add([make_record(f"v{n % 8}", seed=n)])
-            upkeep.committed(2008)
-        upkeep.close()
+            gallery.add([make_entry(f"v{n % 8}", seed=n)])
+            compaction.committed(2008)
+        compaction.close()
         assert gallery.count == 2008
     assert not left.exists()
     assert len(list(folder.glob("videos.lance/_versions/*"))) < 60
@@ -209,21 +211,21 @@ def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Mani
 
 
 def test_a_merge_in_another_process_keeps_this_one_s_from_beginning(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
     with Gallery.open(folder, manifest) as gallery, exclusive(folder / ".merging", 0.0):
         for n in range(70):
-            gallery.add([make_record(f"v{n}")])
+            gallery.add([make_entry(f"v{n}")])
         gallery.close()
         assert lancedb.connect(folder).open_table("videos").stats()["fragment_stats"]["num_fragments"] == 70
 
 
 def test_writers_and_readers_go_on_while_files_are_merged(
-    folder: Path, manifest: Manifest, make_record: MakeRecord
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_record(f"v{n}") for n in range(2000)])
-        snapshot = Snapshot(gallery.reader(), list(gallery.layout.tensors))
+        gallery.add([make_entry(f"v{n}") for n in range(2000)])
+        snapshot = Snapshot(gallery.reader(), [spec.name for spec in gallery.schema.record])
         stop = threading.Event()
         merged = []
 
@@ -240,14 +242,14 @@ def test_writers_and_readers_go_on_while_files_are_merged(
         thread = threading.Thread(target=merge)
         thread.start()
         for n in range(25):
-            gallery.add([make_record(f"v{n}", seed=1), make_record(f"new{n}")])
+            gallery.add([make_entry(f"v{n}", seed=1), make_entry(f"new{n}")])
             gallery.remove([f"v{n + 1000}"])
             snapshot.refresh()
             assert snapshot.view.count == 2000
         stop.set()
         thread.join()
         assert merged
-        assert gallery.lookup(["v24"]).digests["v24"] == make_record("v24", seed=1).digest
+        assert gallery.lookup(["v24"]).digests["v24"] == make_entry("v24", seed=1).digest
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from framesift.export.bundle.ports import (
 from framesift.export.bundle.scorers import scorer_of
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.serving.gallery.layout import GalleryRecord
+from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.device import DeviceRanker
 from framesift.serving.search.snapshot import Snapshot
@@ -41,7 +41,7 @@ def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRank
     return lambda manifest: DeviceRanker(manifest, device)
 
 
-def record(number: int) -> GalleryRecord:
+def record(number: int) -> GalleryEntry:
     from framesift.kernels.topk_attention.reference import TopKAttention
 
     torch.manual_seed(0)
@@ -55,7 +55,7 @@ def record(number: int) -> GalleryRecord:
         MEAN_EMBEDDING: np.ones(64, np.float32),
     }
     digest = hashlib.sha256(str(number).encode()).digest()
-    return GalleryRecord(f"v{number}", tensors, np.arange(5, dtype=np.float32), 5.0, digest)
+    return GalleryEntry(f"v{number}", tensors, np.arange(5, dtype=np.float32), 5.0, digest)
 
 
 def test_rankings_follow_the_gallery(
@@ -71,7 +71,7 @@ def test_rankings_follow_the_gallery(
     gallery = Gallery.open(folder, topk_manifest)
     ranker = make_ranker(topk_manifest)
     snapshot = Snapshot(gallery.reader(), [FRAME_VECTORS, GRAM_TABLE], scorer_of(topk_manifest).lanes)
-    present: dict[str, GalleryRecord] = {}
+    present: dict[str, GalleryEntry] = {}
 
     def agree() -> None:
         snapshot.refresh()

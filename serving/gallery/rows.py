@@ -1,0 +1,120 @@
+"""Videos as rows of a gallery's table: checked once and cast once, where they come in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.ports import DIGEST, DURATION, FRAME_MASK, ID, METADATA, SOURCE, TIMESTAMPS
+from ...export.bundle.spec import TensorSpec
+from .schema import INDEXED_AT, SEQUENCE, GallerySchema
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """One video to be kept: its record's tensors by name (any float dtype, without a batch dimension) and its facts.
+
+    ``timestamps`` float [F] and ``duration`` are seconds, ``digest`` is the SHA-256 of the file, ``metadata`` is the
+    text of a JSON object.
+    """
+
+    id: str
+    tensors: Mapping[str, npt.NDArray[np.floating[Any]]]
+    timestamps: npt.NDArray[np.floating[Any]]
+    duration: float
+    digest: bytes
+    source: str = ""
+    metadata: str = "{}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry that has been checked: ``tensors`` and ``timestamps`` are in the dtypes in which they are kept."""
+
+    entry: GalleryEntry
+    tensors: Mapping[str, npt.NDArray[Any]]
+    timestamps: npt.NDArray[np.float32]
+
+    @staticmethod
+    def of(entry: GalleryEntry, schema: GallerySchema) -> Row:
+        """Check and cast an entry.
+
+        Raises:
+            InvalidRequest: a text that breaks the rules of ``checks``; a tensor that is missing, unknown, of another
+                shape, not finite, or beyond the dtype in which it is kept.
+        """
+        check_id(entry.id)
+        check_source(entry.source)
+        check_metadata(entry.metadata)
+        check_digest(entry.digest)
+        if not (math.isfinite(entry.duration) and entry.duration >= 0):
+            raise InvalidRequest(f"the duration of {entry.id!r} is {entry.duration} s")
+        names = [spec.name for spec in schema.record]
+        if entry.tensors.keys() != set(names):
+            raise InvalidRequest(
+                f"the record of {entry.id!r} has the tensors {sorted(entry.tensors)}, the gallery keeps {sorted(names)}"
+            )
+        timestamps = _cast(entry.id, entry.timestamps, TensorSpec(TIMESTAMPS, "float32", (schema.frames,)))
+        tensors = {spec.name: _record_tensor(entry.id, entry.tensors[spec.name], spec) for spec in schema.record}
+        return Row(entry, tensors, timestamps)
+
+
+def table(rows: Sequence[Row], schema: GallerySchema, first_sequence: int) -> pa.Table:
+    """Rows of a schema as a table, numbered upwards from ``first_sequence``."""
+    count, now = len(rows), datetime.now(UTC)
+    columns: dict[str, Any] = {
+        ID: [row.entry.id for row in rows],
+        SEQUENCE: np.arange(first_sequence, first_sequence + count, dtype=np.int64),
+        SOURCE: [row.entry.source for row in rows],
+        DIGEST: [row.entry.digest for row in rows],
+        DURATION: np.array([row.entry.duration for row in rows], np.float32),
+        METADATA: [row.entry.metadata for row in rows],
+        INDEXED_AT: [now] * count,
+        TIMESTAMPS: np.stack([row.timestamps for row in rows]),
+        **{spec.name: np.stack([row.tensors[spec.name] for row in rows]) for spec in schema.record},
+    }
+    arrow = schema.arrow()
+    return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in arrow], schema=arrow)
+
+
+def column(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A column of numbers, or of fixed-size lists of them, as an array [rows, \\*shape]; not copied."""
+    values = batch.column(name)
+    flat = values.flatten() if shape else values
+    return np.asarray(flat.to_numpy(zero_copy_only=True)).reshape(batch.num_rows, *shape)
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), kind.value_type), type=kind)
+    return pa.array(values, kind)
+
+
+def _cast(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = np.asarray(values).astype(spec.dtype)
+    if not spec.takes_shape(cast.shape):
+        raise InvalidRequest(f"{spec.name} of {video!r} has the shape {cast.shape}, expected {spec.shape}")
+    if not np.isfinite(cast).all():
+        raise InvalidRequest(
+            f"{spec.name} of {video!r} holds values that are not finite in {spec.dtype}: it can't be kept"
+        )
+    return cast
+
+
+def _record_tensor(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
+    kept = _cast(video, values, spec)
+    if spec.name == FRAME_MASK and not (np.isin(kept, (0, 1)).all() and kept.any()):
+        raise InvalidRequest(f"{spec.name} of {video!r} must be 1 for frames and 0 for padding, with a 1 at least")
+    if not kept.any():
+        raise InvalidRequest(f"{spec.name} of {video!r} is all zeros, which nothing can be compared with")
+    return kept
