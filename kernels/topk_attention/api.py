@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from . import cpu
-from .layout import LANES, SCALARS, HeadShape, blocks
+from .checks import CPU_DTYPES, CUDA_DTYPES, Held, check_fit, check_gallery, check_text
+from .layout import HeadShape
 from .operands import GalleryVectors, TextVectors
-
-_CPU_DTYPES = (torch.float32, torch.float16, torch.int8)
-_CUDA_DTYPES = (*_CPU_DTYPES, torch.bfloat16, torch.float8_e4m3fn)
 
 
 def score(
@@ -38,15 +36,13 @@ def score(
         scalars: float32 [Q, 4].
         frames: frame vectors [V, S, F, D] in float32, float16 or int8; on CUDA also bfloat16 and float8_e4m3fn.
         tables: Gram tables float32 [>= ceil(V / 16), R, 16], as ``layout.pack_tables`` makes them; in int8 and float8
-        with
-            the step sizes behind the R rows (``quantise``).
+            with the step sizes behind the R rows (``quantise``).
         mean: float16 [V, D], with int8 and float8 alone.
         check_gallery: whether to look for NaN and infinity in the gallery, which reads it once more than scoring does.
 
     Raises:
         ValueError: shapes, dtypes or devices that don't go together, K outside 1..F, an empty gallery, views that are
-            not
-            contiguous, NaN or infinity. Nothing has been launched then.
+            not contiguous, NaN or infinity. Nothing has been launched then.
     """
     _check(logit, readout, scalars, frames, tables, mean, top_k, heads, check_gallery)
     return topk_attention_scores(logit, readout, scalars, frames, tables, mean, top_k, heads)
@@ -188,38 +184,23 @@ def _check(
     heads: int,
     values: bool,
 ) -> None:
-    if frames.ndim != 4 or not len(frames):
-        raise ValueError(f"frames must be [V, S, F, D], V not 0, they are {list(frames.shape)}")
-    if logit.ndim != 2 or not len(logit):
-        raise ValueError(f"logit must be [Q, D], Q not 0, it is {list(logit.shape)}")
-    dtypes = _CUDA_DTYPES if frames.is_cuda else _CPU_DTYPES
-    if frames.dtype not in dtypes:
-        raise ValueError(f"frames are {frames.dtype}, on {frames.device} they must be one of {dtypes}")
-    shape = _shape(frames, top_k, heads)
-    quantised = frames.dtype in (torch.int8, torch.float8_e4m3fn)
-    if quantised != (mean is not None):
-        raise ValueError(f"frames are {frames.dtype}: a mean comes with int8 and float8, and with nothing else")
-    queries, videos = len(logit), len(frames)
-    rows = shape.rows + (shape.streams * shape.entries if quantised else 0)
-    wanted: list[tuple[str, Tensor, tuple[int, ...], torch.dtype]] = [
-        ("logit", logit, (queries, shape.width), torch.float32),
-        ("readout", readout, (queries, shape.width), torch.float32),
-        ("scalars", scalars, (queries, SCALARS), torch.float32),
-        ("frames", frames, (videos, shape.streams, shape.frames, shape.width), frames.dtype),
-        ("tables", tables, (max(blocks(videos), len(tables)), rows, LANES), torch.float32),
-    ]
-    if mean is not None:
-        wanted.append(("mean", mean, (videos, shape.width), torch.float16))
-    for name, tensor, size, dtype in wanted:
-        if tuple(tensor.shape) != size or tensor.dtype != dtype:
-            raise ValueError(f"{name}: {tensor.dtype} {list(tensor.shape)}, must be {dtype} {list(size)} for {shape}")
-        if not tensor.is_contiguous():
-            raise ValueError(f"{name} is a view that is not contiguous: pass {name}.contiguous()")
+    check_text(_held(logit), _held(readout), _held(scalars))
+    dtypes = CUDA_DTYPES if frames.is_cuda else CPU_DTYPES
+    check_gallery(_held(frames), _held(tables), None if mean is None else _held(mean), dtypes)
+    check_fit(_held(logit), _held(frames), _held(tables), _shape(frames, top_k, heads))
+    given = {"logit": logit, "readout": readout, "scalars": scalars, "frames": frames, "tables": tables, "mean": mean}
+    for name, tensor in given.items():
+        if tensor is None:
+            continue
         if tensor.device != frames.device:
             raise ValueError(f"{name} lies on {tensor.device}, frames on {frames.device}: move them together")
         looked_at = name in {"logit", "readout", "scalars"} or values
         if looked_at and tensor.dtype.is_floating_point and not _finite(tensor):
             raise ValueError(f"{name} holds NaN or infinity")
+
+
+def _held(tensor: Tensor) -> Held:
+    return Held(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), tensor.is_contiguous())
 
 
 def _finite(tensor: Tensor) -> bool:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..lanes import read_rows
 from . import native, portable
 from .layout import LANES, HeadShape, pack_tables
-from .operands import Floats, GalleryVectors, TextVectors, check_fit
+from .operands import Floats, GalleryVectors, TextVectors, check_together
 
 Implementation = Literal["auto", "native", "numpy"]
 Rows = npt.NDArray[np.int64]
@@ -151,7 +151,7 @@ def merge(parts: list[tuple[Floats, Rows]], n: int) -> tuple[Floats, Rows]:
 def _checked(
     text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation
 ) -> native.Library | None:
-    check_fit(text, gallery, shape)
+    check_together(text, gallery, shape)
     if impl == "numpy":
         return None
     found = native.available(shape)

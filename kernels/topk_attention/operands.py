@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .layout import LANES, SCALARS, HeadShape, blocks
+from .checks import CPU_DTYPES, Held, check_fit, check_gallery, check_text
+from .layout import HeadShape, blocks
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,12 +28,7 @@ class TextVectors:
     scalars: Floats
 
     def __post_init__(self) -> None:
-        if self.logit.ndim != 2 or not len(self.logit):
-            raise ValueError(f"logit vectors must be [Q, D] with at least one query, got {list(self.logit.shape)}")
-        queries, width = self.logit.shape
-        _demand("logit vectors", self.logit, (queries, width), np.float32)
-        _demand("readout vectors", self.readout, (queries, width), np.float32)
-        _demand("text scalars", self.scalars, (queries, SCALARS), np.float32)
+        check_text(_held(self.logit), _held(self.readout), _held(self.scalars))
         for name in ("logit", "readout", "scalars"):
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"the queries' {name} holds NaN or infinity: the text can't be compared with anything")
@@ -61,21 +57,8 @@ class GalleryVectors:
     mean: npt.NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
-        if self.frames.ndim != 4 or not len(self.frames):
-            raise ValueError(
-                f"frame vectors must be [V, S, F, D] with at least one video, got {list(self.frames.shape)}"
-            )
-        if self.frames.dtype not in (np.float32, np.float16, np.int8):
-            raise ValueError(f"frame vectors are {self.frames.dtype}, must be float32, float16 or int8")
-        videos, _, _, width = self.frames.shape
-        _demand("frame vectors", self.frames, self.frames.shape, self.frames.dtype)
-        if self.tables.ndim != 3 or len(self.tables) < blocks(videos):
-            raise ValueError(f"{videos} videos need {blocks(videos)} blocks of tables, got {list(self.tables.shape)}")
-        _demand("tables", self.tables, (len(self.tables), self.tables.shape[1], LANES), np.float32)
-        if (self.frames.dtype == np.int8) != (self.mean is not None):
-            raise ValueError("int8 frame vectors, and no others, come with a mean")
-        if self.mean is not None:
-            _demand("mean", self.mean, (videos, width), np.float16)
+        mean = None if self.mean is None else _held(self.mean)
+        check_gallery(_held(self.frames), _held(self.tables), mean, CPU_DTYPES)
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -100,26 +83,14 @@ class GalleryVectors:
             raise ValueError(f"the table of video {int(np.argmin(whole))} holds NaN or infinity: index it again")
 
 
-def check_fit(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> None:
+def check_together(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> None:
     """Check that queries, gallery and scorer belong together.
 
     Raises:
         ValueError: they don't.
     """
-    wanted = (shape.streams, shape.frames, shape.width)
-    if gallery.frames.shape[1:] != wanted:
-        raise ValueError(
-            f"frame vectors are [V, S, F, D] = {list(gallery.frames.shape)}, the scorer takes {list(wanted)}"
-        )
-    if text.logit.shape[1] != shape.width:
-        raise ValueError(f"the queries' vectors have width {text.logit.shape[1]}, the scorer takes {shape.width}")
-    rows = shape.rows + (shape.streams * shape.entries if gallery.mean is not None else 0)
-    if gallery.tables.shape[1] != rows:
-        raise ValueError(f"tables have {gallery.tables.shape[1]} rows, {shape} in {gallery.frames.dtype} needs {rows}")
+    check_fit(_held(text.logit), _held(gallery.frames), _held(gallery.tables), shape)
 
 
-def _demand(name: str, array: npt.NDArray[Any], shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{name} are {array.dtype} {list(array.shape)}, must be {np.dtype(dtype)} {list(shape)}")
-    if not array.flags.c_contiguous:
-        raise ValueError(f"{name} are not contiguous: pass np.ascontiguousarray of them")
+def _held(array: npt.NDArray[Any]) -> Held:
+    return Held(array.shape, array.dtype.name, array.flags.c_contiguous)
