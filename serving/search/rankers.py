@@ -9,6 +9,7 @@ from pathlib import Path
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, SCORER, VIDEO_ENCODER
 from ...export.bundle.scorers import Search, pair_floats, scorer_of, shortlist_size
+from .device import DeviceRanker
 from .onnx_scorer import OnnxScorer
 from .ranking import GraphRanker, Ranker
 from .shortlist import ShortlistRanker
@@ -44,11 +45,12 @@ def _shortlist(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
 
 
 def _topk(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
-    if gpu is None or find_spec("torch") is None:
-        return TopKRanker(manifest), _scored(manifest)
-    from .device import on_gpu
+    resident = None
+    if gpu is not None and find_spec("torch") is not None:
+        from ...kernels.topk_attention.resident import gallery_on_gpu
 
-    return on_gpu(manifest, gpu), _scored(manifest)
+        resident = gallery_on_gpu(gpu)
+    return TopKRanker(manifest) if resident is None else DeviceRanker(manifest, resident), _scored(manifest)
 
 
 _RANKERS: Mapping[Search, Callable[[Manifest, Path, int | None], Found]] = {

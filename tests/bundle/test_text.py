@@ -17,7 +17,6 @@ from framesift.export.bundle.checks import encode_text
 from framesift.export.bundle.errors import BundleError, InvalidQuery
 from framesift.export.bundle.limits import MAX_TEXT_BYTES
 from framesift.export.bundle.manifest import TokenizerProfile
-from framesift.export.bundle.packing import decode
 from framesift.export.bundle.text.bpe import learn_merges
 from framesift.export.bundle.text.cleaning import clean
 from framesift.export.bundle.text.clip_bpe import ClipTokenizer
@@ -118,12 +117,6 @@ def test_the_client_and_the_tokenizer_refuse_a_text_with_the_same_words(text: st
     with pytest.raises(InvalidQuery) as read:
         clean(text)
     assert str(sent.value) == str(read.value)
-
-
-def test_bytes_are_read_as_utf8() -> None:
-    assert decode("ein Hündchen 🐶".encode(), "text", InvalidQuery) == "ein Hündchen 🐶"
-    with pytest.raises(InvalidQuery, match="the text is not UTF-8: invalid start byte at byte 2"):
-        decode(b"a \xff", "text", InvalidQuery)
 
 
 @given(st.text(max_size=60))

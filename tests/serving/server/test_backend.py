@@ -18,7 +18,7 @@ from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.server
 
-MODELS = Path(__file__).parent / "server_models"
+MODELS = Path(__file__).parent / "models"
 REFUSES, FAILS, LACKS_OUTPUT, WRONG_DTYPE, WRONG_SHAPE = -1.0, -2.0, -3.0, -4.0, -5.0
 WEIGHT = np.arange(12, dtype=np.float32).reshape(4, 3)
 TABLE = np.linspace(-1, 1, 10, dtype=np.float32)

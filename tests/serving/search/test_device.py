@@ -10,6 +10,7 @@ from framesift.export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTO
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
+from framesift.kernels.topk_attention.resident import ResidentGallery
 from framesift.serving.search.device import DeviceRanker
 from framesift.serving.search.snapshot import View
 
@@ -26,7 +27,7 @@ def test_growing_galleries_with_removed_rows_rank_as_in_float64(topk_manifest: M
     given = dict(zip((LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS), (part.numpy() for part in text), strict=True))
     want, attention = factorised.score(*(part.double() for part in text), frames.double(), tables.double(), SHAPE)
     ids = [str(row) for row in range(len(frames))]
-    ranker = DeviceRanker(topk_manifest, DEVICE)
+    ranker = DeviceRanker(topk_manifest, ResidentGallery(DEVICE))
     for count in (1, 16, 37, 4900, 5000):
         dead = np.unique(np.random.default_rng().integers(0, count, count // 7)).astype(np.intp)
         tensors = {FRAME_VECTORS: frames[:count].numpy(), GRAM_TABLE: pack_tables(tables[:count].numpy())}

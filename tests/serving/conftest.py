@@ -17,9 +17,10 @@ from framesift.export.bundle.topk_attention import text_record, video_record
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.serving.gallery.rows import GalleryEntry
 
-from ..toy_ports import toy_manifest
+from .toy_ports import toy_manifest
+from .toy_scorer import DIM, FRAMES
 
-FRAMES, SIZE, DIM = 3, 32, 8
+SIZE = 32
 
 MakeEntry = Callable[..., GalleryEntry]
 

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from framesift.export.bundle.checks import dump_metadata
 from framesift.export.bundle.errors import FramesiftError, GalleryError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_VARIABLE
-from framesift.export.bundle.packing import pack_joined, pack_rows, unpack_joined, unpack_row
+from framesift.export.bundle.packing import pack_joined, pack_rows
 from framesift.export.bundle.ports import (
     COUNT,
     DIGEST,
@@ -171,37 +168,3 @@ def test_a_server_without_a_gallerys_folder_says_so(version_folder: Path, monkey
     monkeypatch.delenv(GALLERY_VARIABLE)
     with pytest.raises(GalleryError, match=f"{GALLERY_VARIABLE} is not set"):
         GalleryLookup().setup({}, version_folder)
-
-
-@given(st.lists(st.text()))
-def test_joined_texts_come_back(texts: list[str]) -> None:
-    joined, lengths = pack_joined([text.encode() for text in texts])
-    assert unpack_joined(joined, lengths, "texts") == texts
-    assert unpack_joined(np.append(joined, np.zeros(3, np.uint8)), lengths, "texts") == texts
-
-
-@given(st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1))
-def test_rows_of_texts_come_back(texts: list[str]) -> None:
-    rows = pack_rows([text.encode() for text in texts])
-    assert rows.shape == (len(texts), max(1, *(len(text.encode()) for text in texts), 1))
-    assert [unpack_row(row, "texts") for row in rows] == texts
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ({"a": float("nan")}, "can't be written as JSON"),
-        ({"a": object()}, "can't be written as JSON"),
-        ([("a", 1)], "must be an object"),
-        ({"a": "x" * 70000}, "the limit is 65536"),
-        ({"a": "\ud800"}, "UTF-8"),
-    ],
-    ids=["nan", "object", "list", "long", "surrogate"],
-)
-def test_metadata_that_is_no_json_object_is_refused(value: Any, said: str) -> None:
-    with pytest.raises(InvalidRequest, match=said):
-        dump_metadata(value)
-
-
-def test_metadata_keeps_its_text() -> None:
-    assert dump_metadata({"title": "Ünï", "year": 1999}) == '{"title":"Ünï","year":1999}'

@@ -23,6 +23,7 @@ from framesift.export.bundle.ports import (
 from framesift.export.bundle.scorers import scorer_of
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
+from framesift.kernels.topk_attention.resident import ResidentGallery
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.device import DeviceRanker
@@ -38,7 +39,7 @@ def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRank
     if request.param == "cpu":
         return TopKRanker
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda manifest: DeviceRanker(manifest, device)
+    return lambda manifest: DeviceRanker(manifest, ResidentGallery(device))
 
 
 def record(number: int) -> GalleryEntry:

@@ -21,9 +21,9 @@ from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.render import differences, reference_manifest, write
 from framesift.serving.repository.served import Ensemble, Model
 
-from .toy_ports import toy_manifest
+from ..toy_ports import toy_manifest
 
-COMMITTED = Path(__file__).parents[2] / "model_repository"
+COMMITTED = Path(__file__).parents[3] / "model_repository"
 PLAN = plan(reference_manifest())
 # What a video encoder, a text encoder and a scorer may take and give beside the reference model's.
 NOISY = toy_manifest(3, 32, 8, mask=True, noise=(4, 6))

@@ -18,7 +18,7 @@ from framesift.serving.server.processes import arguments, model_processes
 
 pytestmark = pytest.mark.server
 
-MODELS = Path(__file__).parent / "server_models"
+MODELS = Path(__file__).parent / "models"
 HANG_AFTER_S = 2.0
 
 

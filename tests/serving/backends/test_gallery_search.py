@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnx import TensorProto, helper
 
-from framesift.export.bundle.errors import BundleError, FramesiftError, InvalidQuery, InvalidRequest
+from framesift.export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_VARIABLE
 from framesift.export.bundle.packing import unpack_joined
@@ -37,35 +36,13 @@ from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.onnx_scorer import OnnxScorer
-from framesift.serving.search.ranking import GraphRanker, best
+from framesift.serving.search.ranking import GraphRanker
 
 from ..toy_ports import toy_manifest
+from ..toy_scorer import DIM, FRAMES, scorer_graph
 
 MakeEntry = Callable[..., GalleryEntry]
 Answer = dict[str, npt.NDArray[Any]]
-
-FRAMES, DIM = 3, 8
-
-
-def _scorer_graph(attention: str = ATTENTION, attends: bool = True) -> onnx.ModelProto:
-    """score = sum over frames of softmax(t.f) * (t.f), the same shape of problem as text-conditioned
-    pooling.
-    """
-    nodes = [
-        helper.make_node("Einsum", [TEXT_EMBEDDING, FRAME_EMBEDDINGS], ["logits"], equation="qd,vfd->qvf"),
-        helper.make_node("Softmax", ["logits"], [attention], axis=-1),
-        helper.make_node("Einsum", [attention, "logits"], [SCORES], equation="qvf,qvf->qv"),
-    ]
-    inputs = [
-        helper.make_tensor_value_info(TEXT_EMBEDDING, TensorProto.FLOAT, ["queries", DIM]),
-        helper.make_tensor_value_info(FRAME_EMBEDDINGS, TensorProto.FLOAT, ["videos", FRAMES, DIM]),
-    ]
-    outputs = [
-        helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["queries", "videos"]),
-        helper.make_tensor_value_info(attention, TensorProto.FLOAT, ["queries", "videos", FRAMES]),
-    ][: 2 if attends else 1]
-    graph = helper.make_graph(nodes, "scorer", inputs, outputs)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def _reference(
@@ -91,7 +68,7 @@ def _searching(
     version.mkdir(parents=True)
     (version / "manifest.json").write_text(manifest.to_json())
     attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
-    onnx.save(_scorer_graph(attends=attends), version / f"{SCORER}.onnx")
+    onnx.save(scorer_graph(attends=attends), version / f"{SCORER}.onnx")
     monkeypatch.setenv(GALLERY_VARIABLE, str(folder))
     body = GallerySearch()
     body.setup({}, version)
@@ -260,30 +237,6 @@ def test_the_size_of_a_block_changes_nothing(
 def test_only_the_tensors_that_the_scorer_reads_are_held(search: GallerySearch) -> None:
     assert list(search.snapshot.view.tensors) == [FRAME_EMBEDDINGS]
     assert MEAN_EMBEDDING not in search.snapshot.view.tensors
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, 17, 199, 200])
-@pytest.mark.parametrize("levels", [1, 3, 50, 10**6])
-def test_best_is_a_stable_sort_cut_short(n: int, levels: int) -> None:
-    random = np.random.default_rng([n, levels])
-    scores = random.integers(0, levels, 230).astype(np.float32)
-    scores[random.random(230) < 0.05] = -np.inf
-    dead = np.sort(random.choice(230, 30, replace=False))
-    alive = np.setdiff1d(np.arange(230), dead)
-    expected = alive[np.argsort(-scores[alive], kind="stable")][:n]
-    np.testing.assert_array_equal(best(scores, dead, n), expected)
-    if levels == 3:
-        expected = np.argsort(-scores, kind="stable")[:n]
-        np.testing.assert_array_equal(best(scores, np.empty(0, np.intp), n), expected)
-
-
-def test_a_scorer_that_can_not_be_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "scorer.onnx").write_bytes(b"not a graph")
-    with pytest.raises(BundleError, match="can't be loaded"):
-        OnnxScorer(tmp_path / "scorer.onnx", 1)
-    onnx.save(_scorer_graph(attention="weights"), tmp_path / "scorer.onnx")
-    with pytest.raises(BundleError, match="must return scores and may return attention"):
-        OnnxScorer(tmp_path / "scorer.onnx", 1)
 
 
 def test_without_attention_the_answer_has_none(

@@ -22,7 +22,7 @@ from framesift.serving.server.embedded import EmbeddedServer
 from framesift.serving.server.processes import arguments, model_processes
 from framesift.serving.server.watchdog import Restarts
 
-MODELS = Path(__file__).parent / "server_models"
+MODELS = Path(__file__).parent / "models"
 # Starts a server whose one model is stuck in a request, says who is who, and goes on.
 LAUNCHER = """
 import sys, time
