@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .serving.client.aio import AsyncClient
-    from .serving.client.results import Found, Hit, Indexed, Scores, SearchResult, VideoRecord
+    from .serving.client.results import Hit, Indexed, LookupResult, Scores, SearchResult, VideoRecord
     from .serving.client.sync import Client
 
 __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "Client",
-    "Found",
     "Hit",
     "Indexed",
+    "LookupResult",
     "Scores",
     "SearchResult",
     "VideoRecord",

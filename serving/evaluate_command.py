@@ -15,7 +15,7 @@ from .client.options import server_option
 
 if TYPE_CHECKING:
     from ..export.evaluation.captions import CaptionSet
-    from .evaluate import Served
+    from .served_scores import Served
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _BOTH = "both"
@@ -115,7 +115,7 @@ def evaluate_command(
 
 def _served(captions: CaptionSet, server: str, suffix: str, jobs: int, timeout: float, need_all: bool) -> Served:
     from .client.sync import Client
-    from .evaluate import served_scores
+    from .served_scores import served_scores
 
     with (
         Client(server, timeout) as client,

@@ -22,7 +22,7 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     VERSION,
 )
-from .results import Found, Hit, SearchResult, VideoRecord
+from .results import Hit, LookupResult, SearchResult, VideoRecord
 
 
 def output(result: InferResult, name: str) -> npt.NDArray[Any]:
@@ -82,10 +82,10 @@ def record_list(result: InferResult) -> list[VideoRecord]:
     ]
 
 
-def found(result: InferResult, ids: Sequence[str]) -> Found:
+def lookup_result(result: InferResult, ids: Sequence[str]) -> LookupResult:
     """What the gallery has of ``ids``."""
     present, digests = output(result, PRESENT), output(result, DIGESTS)
-    return Found(
+    return LookupResult(
         {id_: digests[row].tobytes() for row, id_ in enumerate(ids) if present[row]},
         int(output(result, COUNT)[0]),
         int(output(result, VERSION)[0]),

@@ -20,7 +20,7 @@ from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEA
 from ...export.bundle.ports import SCORER
 from . import wire
 from .connection import check_seconds, refused, translate, waits
-from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .signature import Signature, signature
 from .uploads import Upload, Video
 
@@ -123,9 +123,9 @@ class Calls:
         parts = iter(await self._run_all([call for row in calls for call in row], timeout_s))
         return wire.joined_scores([[next(parts) for _ in row] for row in calls])
 
-    async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
+    async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> LookupResult:
         """As ``Client.lookup``."""
-        return wire.joined_found(await self._run_all(wire.lookup_calls(ids), timeout_s))
+        return wire.joined_lookup(await self._run_all(wire.lookup_calls(ids), timeout_s))
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """As ``Client.ready``."""

@@ -13,7 +13,7 @@ import click
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_TOP
-from .discover import IdFrom, VideoFile, discover
+from .discover import IdFrom, NamedVideo, discover
 from .options import server_option
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def read_metadata(lines: Iterator[str]) -> dict[str, dict[str, Any]]:
 
 def _index(
     client: Client,
-    files: Sequence[VideoFile],
+    files: Sequence[NamedVideo],
     metadata: Mapping[str, Mapping[str, Any]],
     jobs: int,
     force: bool,

@@ -18,14 +18,14 @@ IdFrom = Literal["path", "name", "stem"]
 
 
 @dataclass(frozen=True)
-class VideoFile:
+class NamedVideo:
     """A file to be indexed and its id."""
 
     path: Path
     id: str
 
 
-def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[VideoFile]:
+def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[NamedVideo]:
     """The files that ``names`` stand for, each once, in order.
 
     A name is a file of any kind, a folder (all its video files, at any depth), or a glob (``**`` for any
@@ -36,14 +36,14 @@ def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[VideoFile]:
         InvalidRequest: a name that stands for nothing, a file whose name can't be an id, or two files with
         one id.
     """
-    files: dict[str, VideoFile] = {}
+    files: dict[str, NamedVideo] = {}
     for name in names:
         paths = _paths(name)
         if not paths:
             what = f"no video ({', '.join(VIDEO_SUFFIXES)}) in it" if Path(name).is_dir() else "no such file or folder"
             raise InvalidRequest(f"{name}: {what}")
         for path in paths:
-            file = VideoFile(path, check_id(_id(path, name, id_from)))
+            file = NamedVideo(path, check_id(_id(path, name, id_from)))
             other = files.setdefault(file.id, file)
             if other is not file and not _same(other.path, path):
                 raise InvalidRequest(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...export.bundle.errors import DeadlineExceeded, InvalidInput, ServerUnavailable
-from .discover import VideoFile
+from .discover import NamedVideo
 from .sync import Client
 from .uploads import read_video
 
@@ -21,14 +21,14 @@ RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 class Outcome:
     """What became of one file; ``reason`` says why it failed."""
 
-    file: VideoFile
+    file: NamedVideo
     status: Literal["indexed", "skipped", "failed"]
     reason: str = ""
 
 
 def index_files(
     client: Client,
-    files: Sequence[VideoFile],
+    files: Sequence[NamedVideo],
     *,
     jobs: int = 4,
     force: bool = False,
@@ -48,7 +48,7 @@ def index_files(
     known = {} if force else client.lookup([file.id for file in files]).digests
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="index")
 
-    def work(file: VideoFile) -> Outcome:
+    def work(file: NamedVideo) -> Outcome:
         try:
             if file.id in known and read_video(file.path).digest == known[file.id]:
                 return Outcome(file, "skipped")
@@ -65,7 +65,9 @@ def index_files(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _index(client: Client, file: VideoFile, metadata: Mapping[str, Any] | None, retry_after_s: Sequence[float]) -> None:
+def _index(
+    client: Client, file: NamedVideo, metadata: Mapping[str, Any] | None, retry_after_s: Sequence[float]
+) -> None:
     for wait in retry_after_s:
         try:
             client.index(file.path, file.id, metadata=metadata)

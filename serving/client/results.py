@@ -71,8 +71,11 @@ class Indexed:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The SHA-256 of the file of every id that the gallery has; the others are missing from ``digests``."""
+class LookupResult:
+    """The SHA-256 of the file of every id that the gallery has; the others are missing from ``digests``.
+
+    ``count`` is the number of videos in the gallery, and ``version`` the gallery's.
+    """
 
     digests: Mapping[str, bytes]
     count: int

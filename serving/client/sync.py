@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 from ...export.bundle.errors import ClientError
 from .calls import Calls, Item, Result
 from .connection import CLOSED, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options, check_address
-from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .uploads import Upload, Video, read_video
 
 
@@ -123,7 +123,7 @@ class Client:
         """
         return _finished(self._calls.score(texts, records, timeout_s=timeout_s))
 
-    def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> Found:
+    def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> LookupResult:
         """Which ids the gallery has, and its size; no ids ask for the size alone.
 
         Raises:

@@ -40,8 +40,8 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
 )
-from .answers import found, output, record_list, search_results, weights
-from .results import Found, Indexed, Scores, SearchResult, VideoRecord
+from .answers import lookup_result, output, record_list, search_results, weights
+from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
 from .uploads import Upload
 
@@ -190,7 +190,7 @@ def record_inputs(takes: Signature) -> Signature:
     return {name: spec for name, spec in takes.items() if name not in {TEXT, TEXT_LENGTH}}
 
 
-def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
+def lookup_calls(ids: Sequence[str]) -> list[Call[LookupResult]]:
     """Calls that look up ids, at least one and at most ``MAX_IDS`` ids in each.
 
     Raises:
@@ -198,16 +198,18 @@ def lookup_calls(ids: Sequence[str]) -> list[Call[Found]]:
     """
     checked = [check_id(id_) for id_ in listed(ids, "ids")]
 
-    def call(part: Sequence[str]) -> Call[Found]:
+    def call(part: Sequence[str]) -> Call[LookupResult]:
         joined, lengths = pack_joined([id_.encode() for id_ in part])
-        return Call(GALLERY_LOOKUP, _inputs({IDS: joined, ID_LENGTHS: lengths}), lambda result: found(result, part))
+        return Call(
+            GALLERY_LOOKUP, _inputs({IDS: joined, ID_LENGTHS: lengths}), lambda result: lookup_result(result, part)
+        )
 
     return [call(checked[part]) for part in _parts(len(checked), MAX_IDS)] or [call([])]
 
 
-def joined_found(parts: Sequence[Found]) -> Found:
+def joined_lookup(parts: Sequence[LookupResult]) -> LookupResult:
     """What was found of all ids, from the answers to ``lookup_calls``; the last one's count and version."""
-    return Found(
+    return LookupResult(
         {id_: digest for part in parts for id_, digest in part.digests.items()},
         parts[-1].count,
         parts[-1].version,

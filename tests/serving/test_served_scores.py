@@ -20,7 +20,7 @@ from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.scores import ScoreMatrix, load_scores
 from framesift.export.training.evaluate import as_stored, encode_texts, encode_videos, score_all
 from framesift.serving.client.sync import Client
-from framesift.serving.evaluate import served_scores
+from framesift.serving.served_scores import served_scores
 
 pytestmark = [pytest.mark.server, pytest.mark.long]
 
