@@ -34,7 +34,7 @@ class CaptionSet:
 
 
 def load_captions(path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None) -> CaptionSet:
-    """Read a file of captions; its layout is told by its suffix and content.
+    """Read a file of captions; suffix and content decide its layout.
 
     ====================== ==================================================================================
     ``.jsonl``             ``{"video": "a.mp4", "captions": ["..."]}`` a line, as ``framesift finetune`` reads

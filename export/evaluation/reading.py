@@ -1,4 +1,4 @@
-"""Reading text files whose faults are told by line."""
+"""Reading text files; faults are named by line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 20
 
 
 class Faults:
-    """What is wrong with a file, collected so that one run tells all of it."""
+    """What is wrong with a file, collected so that one run names all of it."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

@@ -20,7 +20,7 @@ MEASURED = "measured"
 class Report:
     """What was measured: ``measured`` by direction, under ``rule``, on ``queries`` captions of ``videos`` videos.
 
-    ``postprocessing`` names what changed the scores before they were ranked; ``notes`` are told under the table.
+    ``postprocessing`` names what changed the scores before they were ranked; ``notes`` stand under the table.
     """
 
     rule: str

@@ -1,4 +1,4 @@
-"""Text-to-video metrics from answers that hold the best videos alone, not all of them."""
+"""Text-to-video metrics from answers that hold only the best videos."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def search(
 ) -> tuple[Tensor, Tensor]:
     """Each query's ``n`` best videos, best first, of equal scores the lower row first.
 
-    The other arguments are those of ``score``.
+    Other arguments are those of ``score``.
 
     Args:
         live: uint8 [V], 0 where a row is to be left out; None: all are live.
@@ -226,8 +226,8 @@ def search(
 def best_of(scores: Tensor, rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """The ``n`` best of float32 ``scores`` [Q, M] of videos ``rows`` int32 [Q, M], of equal scores the lower row first.
 
-    One sort of int64 keys, monotonic in the score and, below it, falling in the row: a top-k that promises the order of
-    ties, which torch's doesn't.
+    One top-k of int64 keys, which rise with the score and, among equals, fall with the row: torch's own top-k promises
+    no order of ties.
     """
     bits = (scores + 0.0).view(torch.int32)
     keys = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long() << 32 | (0x7FFFFFFF - rows.long())

@@ -1,6 +1,6 @@
-"""The compiled scorer (``csrc``), where the package was built with a compiler and the processor has AVX2.
+"""The compiled scorer (``csrc``), where a compiler built it and the processor has AVX2.
 
-The libraries need no Python headers and are called through ctypes, which lets other threads run meanwhile.
+The libraries need no Python headers. ctypes calls them and lets other threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .operands import Floats, GalleryVectors, TextVectors
 # Best first.
 LIBRARIES = ("avx512", "avx2")
 MOST_FRAMES = 64
-# From so many queries on, a lane is a query instead of a video.
+# From this many queries on, a lane is a query instead of a video.
 _MANY = 8
 _STORAGE = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8): 2}
 
@@ -119,7 +119,7 @@ class Scan:
         self._run(found, Job(**self._job, out=out.ctypes.data))
 
     def best(self, found: Library, n: int) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """The best of the blocks that this thread gets: scores float32 and rows int64 [Q, n], in no order.
+        """The best videos of the blocks that this thread gets: scores float32 and rows int64 [Q, n], in no order.
 
         Places that no video took have row -1.
 

@@ -1,6 +1,6 @@
 """``attend_kernel`` as PTX that every GPU from compute capability 8.0 on can take, and how it is launched.
 
-Whoever launches it passes the node's five inputs, the numbers of queries and videos as int32 and the two outputs, all
+The launcher passes the node's five inputs, the numbers of queries and videos as int32 and the two outputs, all
 pointers aligned to 16 bytes.
 """
 

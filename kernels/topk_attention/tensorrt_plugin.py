@@ -1,7 +1,7 @@
 """TensorRT plugin of the node ``framesift::TopKAttention``, compiled ahead of time; importing this registers it.
 
-Import it before a network is parsed; see ``docs/tensorrt-plugin.md``. The engine then holds the kernel's PTX and how it
-is launched, and needs neither Python nor this package where it is served. Needs TensorRT 10.9 or later and triton.
+Import it before a network is parsed; see ``docs/tensorrt-plugin.md``. The engine then holds the kernel's PTX and its
+launch, and needs neither Python nor this package where it is served. Needs TensorRT 10.9 or later and triton.
 """
 
 # No `from __future__ import annotations`: TensorRT checks the annotations' types.
