@@ -66,7 +66,7 @@ def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None
       framesift repository deploy bundles/demo deployments/trt --target tensorrt \\
           --engines bundles/demo/engines/tensorrt-fp16
     """
-    from ..export.bundle.engines.manifest import Engines
+    from ..export.bundle.engines.folder import Engines
     from ..export.bundle.store import Bundle
     from .repository.deploy import deploy
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ... import __version__
 from ..bundle.engines.device import Device, local_device
 from ..bundle.engines.flavours import Flavour
-from ..bundle.engines.manifest import MANIFEST, EngineManifest, Engines, GraphEngine, check_free, folder_of
+from ..bundle.engines.folder import Engines, check_free, folder_of
+from ..bundle.engines.manifest import MANIFEST, EngineManifest, GraphEngine
 from ..bundle.engines.profiles import EngineLimits, default_limits, profile
 from ..bundle.errors import EngineError
 from ..bundle.ports import GRAPHS

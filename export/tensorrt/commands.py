@@ -13,7 +13,7 @@ import click
 from ..precision.commands import calibration_options
 
 if TYPE_CHECKING:
-    from ..bundle.engines.manifest import Engines
+    from ..bundle.engines.folder import Engines
     from ..precision.gate import Gate
     from .builder import Hardware
     from .progress import Progress

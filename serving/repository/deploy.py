@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from ...export.bundle.engines.check import CHECKED
+from ...export.bundle.engines.folder import Engines
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
-from ...export.bundle.engines.manifest import Engines
 from ...export.bundle.errors import BundleError, EngineError
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.store import MANIFEST, Bundle

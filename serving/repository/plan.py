@@ -110,7 +110,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     times = (TensorSpec(TIMESTAMPS, "float32", (frames,)), TensorSpec(DURATION, "float32", (1,)))
     video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
     record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
-    # Only formulas that weigh frames tell the weights.
+    # Only scorers that weigh frames tell the weights.
     weighed = any(port.name == ATTENTION for port in scorer.outputs)
     hits = (
         TensorSpec(IDS, "uint8", ("id bytes",)),
@@ -123,7 +123,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)
     query = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
-    words = b"a warm-up query"
+    first = b"a warm-up query"
     card = scorer_of(manifest)
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
     clips = Batching(max_queue=16, timeout_s=60)
@@ -163,8 +163,8 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             batching=replace(texts, ragged=True),
             parameters={IN_FLIGHT: str(card.texts_in_flight)},
             warmup=Warmup(
-                {"text bytes": len(words)},
-                {TEXT: words, TEXT_LENGTH: len(words).to_bytes(4, "little")},
+                {"text bytes": len(first)},
+                {TEXT: first, TEXT_LENGTH: len(first).to_bytes(4, "little")},
             ),
         ),
         Model(

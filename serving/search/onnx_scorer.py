@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from ...export.bundle.errors import BundleError
 from ...export.bundle.ports import ATTENTION, SCORES
+from ...export.bundle.sessions import cpu_session
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float32]
@@ -45,13 +45,8 @@ class OnnxScorer:
         Raises:
             BundleError: not a graph that ONNX Runtime can load, or not a scorer.
         """
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # A thread that spins takes the core from the server's other models.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = cpu_session(path, threads)
         except Exception as error:
             raise BundleError(f"the scorer {path} can't be loaded: {error}") from error
         self._inputs = [port.name for port in self._session.get_inputs()]

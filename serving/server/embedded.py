@@ -204,8 +204,8 @@ class EmbeddedServer:
         raise ServerStartError(f"Triton server did not start:\n{self._reasons()}")
 
     def _reasons(self) -> str:
-        told = failure(self.log_path)
-        return f"{told}\n  (the whole log: {self.log_path})" if self._temporary else told
+        reasons = failure(self.log_path)
+        return f"{reasons}\n  (the whole log: {self.log_path})" if self._temporary else reasons
 
     def wait(self) -> None:
         """Block until the server ends.

@@ -28,11 +28,11 @@ def failure(log: Path) -> str:
     """Why the server or its models did not start, in a few indented lines: the log's errors, or else its end."""
     lines = _tail(log)
     found = list(dict.fromkeys(line for line in map(_error, lines) if line))
-    told = [line for line in found if _CONSEQUENCE not in line] or found
-    if len(told) > _SHOWN:
-        told = [*told[:_SHOWN], f"... and {len(told) - _SHOWN} errors more"]
+    shown = [line for line in found if _CONSEQUENCE not in line] or found
+    if len(shown) > _SHOWN:
+        shown = [*shown[:_SHOWN], f"... and {len(shown) - _SHOWN} errors more"]
     plain = [line for line in lines if line.strip() and line[0] not in "+|"]
-    return "\n".join(f"  {line[:_LONGEST_LINE]}" for line in told or plain[-_SHOWN:] or ["the server said nothing"])
+    return "\n".join(f"  {line[:_LONGEST_LINE]}" for line in shown or plain[-_SHOWN:] or ["the server said nothing"])
 
 
 def said(log: Path, text: str) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..errors import EngineMismatch, FramesiftError
 from ..store import Bundle, read_manifest
 from .device import Device, local_device
-from .manifest import MANIFEST, EngineManifest, Engines
+from .folder import Engines
+from .manifest import MANIFEST, EngineManifest
 
 # The folder, beside the model repository, that holds both manifests.
 CHECKED = "engines"

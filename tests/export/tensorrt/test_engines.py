@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.export.bundle.engines.flavours import RTX
-from framesift.export.bundle.engines.manifest import MANIFEST, Engines
+from framesift.export.bundle.engines.folder import Engines
+from framesift.export.bundle.engines.manifest import MANIFEST
 from framesift.export.bundle.engines.profiles import EngineLimits
 from framesift.export.bundle.errors import EngineError, EngineMismatch, InvalidRequest
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from framesift.__main__ import main
 from framesift.bench.engine_table import graphs_bundle
 from framesift.export.bundle.engines.flavours import RTX
-from framesift.export.bundle.engines.manifest import Engines
+from framesift.export.bundle.engines.folder import Engines
 from framesift.export.bundle.engines.profiles import default_limits, profile
 from framesift.export.bundle.errors import PrecisionError
 from framesift.export.bundle.ports import GRAPHS

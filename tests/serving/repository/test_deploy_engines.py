@@ -12,7 +12,8 @@ import pytest
 
 from framesift.export.bundle.engines.check import check, library_version
 from framesift.export.bundle.engines.device import Device
-from framesift.export.bundle.engines.manifest import EngineManifest, Engines, GraphEngine
+from framesift.export.bundle.engines.folder import Engines
+from framesift.export.bundle.engines.manifest import EngineManifest, GraphEngine
 from framesift.export.bundle.engines.profiles import default_limits
 from framesift.export.bundle.errors import EngineError, EngineMismatch
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
