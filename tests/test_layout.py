@@ -6,12 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(
-    path
-    for folder in ("export", "kernels", "serving", "bench")
-    for path in (ROOT / folder).rglob("*.py")
-    if not path.name.startswith(("test_", "bench_")) and path.name != "conftest.py"
-)
+SOURCES = sorted(path for folder in ("export", "kernels", "serving", "bench") for path in (ROOT / folder).rglob("*.py"))
 
 
 def dotted(path: Path) -> str:

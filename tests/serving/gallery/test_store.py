@@ -37,6 +37,17 @@ def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
+def test_a_row_is_cast_once_and_kept_as_it_is(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        entry = make_entry("a")
+        row = gallery.row(entry)
+        assert {name: array.dtype for name, array in row.tensors.items()} == dict.fromkeys(entry.tensors, np.float16)
+        assert gallery.write([row]).count == 1
+        (batch,) = gallery.reader().batches(list(entry.tensors), -1)
+        for name, array in row.tensors.items():
+            np.testing.assert_array_equal(column(batch, name, array.shape)[0], array)
+
+
 def test_some_zeros_are_kept_and_nothing_but_zeros_is_refused(
     folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:

@@ -249,6 +249,16 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    "package", ["kernels", "export/bundle", "serving/gallery", "serving/search", "serving/backends"]
+)
+def test_a_package_is_deployed_whole(bundle: Bundle, tmp_path: Path, package: str) -> None:
+    deploy(bundle, tmp_path / "c", "container")
+    source = COMMITTED.parent / package
+    found = {name for name in _files(source) if "__pycache__" not in name}
+    assert _files(tmp_path / "c/python/framesift" / package) == found
+
+
 def test_a_folder_in_use_is_not_written_into(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("keep")
     with pytest.raises(BundleError, match="is not empty"):
