@@ -1,4 +1,4 @@
-"""A small model's manifest and records for its gallery."""
+"""A small model's manifest and entries for its gallery."""
 
 from __future__ import annotations
 

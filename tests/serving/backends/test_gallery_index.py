@@ -57,15 +57,15 @@ def lookup(version_folder: Path) -> GalleryLookup:
     return body
 
 
-def _request(*records: GalleryEntry) -> Arrays:
+def _request(*entries: GalleryEntry) -> Arrays:
     return {
-        **{name: np.stack([record.tensors[name] for record in records]) for name in records[0].tensors},
-        TIMESTAMPS: np.stack([record.timestamps for record in records]),
-        DURATION: np.array([[record.duration] for record in records], np.float32),
-        ID: pack_rows([record.id.encode() for record in records]),
-        SOURCE: pack_rows([record.source.encode() for record in records]),
-        DIGEST: np.stack([np.frombuffer(record.digest, np.uint8) for record in records]),
-        METADATA: pack_rows([record.metadata.encode() for record in records]),
+        **{name: np.stack([entry.tensors[name] for entry in entries]) for name in entries[0].tensors},
+        TIMESTAMPS: np.stack([entry.timestamps for entry in entries]),
+        DURATION: np.array([[entry.duration] for entry in entries], np.float32),
+        ID: pack_rows([entry.id.encode() for entry in entries]),
+        SOURCE: pack_rows([entry.source.encode() for entry in entries]),
+        DIGEST: np.stack([np.frombuffer(entry.digest, np.uint8) for entry in entries]),
+        METADATA: pack_rows([entry.metadata.encode() for entry in entries]),
     }
 
 

@@ -46,9 +46,9 @@ Answer = dict[str, npt.NDArray[Any]]
 
 
 def _reference(
-    text: npt.NDArray[np.float32], records: list[GalleryEntry], top: int
+    text: npt.NDArray[np.float32], entries: list[GalleryEntry], top: int
 ) -> list[tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    frames = np.stack([record.tensors[FRAME_EMBEDDINGS].astype(np.float16) for record in records]).astype(np.float64)
+    frames = np.stack([entry.tensors[FRAME_EMBEDDINGS].astype(np.float16) for entry in entries]).astype(np.float64)
     logits = np.einsum("qd,vfd->qvf", text.astype(np.float64), frames)
     weights = np.exp(logits - logits.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
@@ -56,7 +56,7 @@ def _reference(
     found = []
     for q in range(len(text)):
         order = np.argsort(-scores[q], kind="stable")[:top]
-        found.append(([records[v].id for v in order], scores[q, order], weights[q, order]))
+        found.append(([entries[v].id for v in order], scores[q, order], weights[q, order]))
     return found
 
 
@@ -121,8 +121,8 @@ def _ids(answer: Answer, row: int) -> list[str]:
 def test_the_best_videos_are_those_of_the_float64_reference(
     search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    records = [make_entry(f"video {n}", seed=n) for n in range(300)]
-    commit = gallery.add(records)
+    entries = [make_entry(f"video {n}", seed=n) for n in range(300)]
+    commit = gallery.add(entries)
     _wait(search, commit.version)
     text = _texts(5)
     (answer,) = _answers(search, _request(text, 20))
@@ -133,8 +133,8 @@ def test_the_best_videos_are_those_of_the_float64_reference(
         TIMESTAMPS: ("float32", (5, 20, FRAMES)),
         VERSION: ("int64", (5, 1)),
     }
-    times = {record.id: record.timestamps for record in records}
-    for q, (ids, scores, attention) in enumerate(_reference(text, records, 20)):
+    times = {entry.id: entry.timestamps for entry in entries}
+    for q, (ids, scores, attention) in enumerate(_reference(text, entries, 20)):
         assert _ids(answer, q) == ids
         np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(answer[ATTENTION][q], attention, rtol=1e-4, atol=1e-6)
@@ -243,15 +243,15 @@ def test_without_attention_the_answer_has_none(
     tmp_path: Path, folder: Path, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = toy_manifest(FRAMES, 32, DIM, scorer="multi_grained", attends=False)
-    records = [make_entry(f"v{n}", seed=n) for n in range(33)]
+    entries = [make_entry(f"v{n}", seed=n) for n in range(33)]
     with _searching(tmp_path, folder, manifest, monkeypatch) as search:
         (empty,) = _answers(search, _request(_texts(2), 5))
         assert empty.keys() == {IDS, ID_LENGTHS, SCORES, TIMESTAMPS, VERSION}
-        _wait(search, Gallery.open(folder, manifest).add(records).version)
+        _wait(search, Gallery.open(folder, manifest).add(entries).version)
         text = _texts(3)
         (answer,) = _answers(search, _request(text, 6))
         assert answer.keys() == empty.keys()
-        for q, (ids, scores, _) in enumerate(_reference(text, records, 6)):
+        for q, (ids, scores, _) in enumerate(_reference(text, entries, 6)):
             assert _ids(answer, q) == ids
             np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
 
@@ -260,17 +260,17 @@ def test_a_cross_encoder_orders_what_the_means_chose(
     tmp_path: Path, folder: Path, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = toy_manifest(FRAMES, 32, DIM, scorer="cross_encoder", attends=False)
-    records = [make_entry(f"v{n}", seed=n) for n in range(33)]
-    means = np.stack([record.tensors[MEAN_EMBEDDING].astype(np.float16) for record in records]).astype(np.float64)
+    entries = [make_entry(f"v{n}", seed=n) for n in range(33)]
+    means = np.stack([entry.tensors[MEAN_EMBEDDING].astype(np.float16) for entry in entries]).astype(np.float64)
     text = _texts(3)
     with _searching(tmp_path, folder, replace(manifest, config={"shortlist": 10}), monkeypatch) as search:
         assert set(search.snapshot.view.tensors) == {FRAME_EMBEDDINGS, MEAN_EMBEDDING}
-        _wait(search, Gallery.open(folder, manifest).add(records).version)
+        _wait(search, Gallery.open(folder, manifest).add(entries).version)
         for top in (4, 10, 12, 50):
             (answer,) = _answers(search, _request(text, top))
             assert ATTENTION not in answer
             for q in range(len(text)):
                 chosen = np.sort(np.argsort(-(means @ text[q]), kind="stable")[: max(top, 10)])
-                ((ids, scores, _),) = _reference(text[q : q + 1], [records[v] for v in chosen], top)
+                ((ids, scores, _),) = _reference(text[q : q + 1], [entries[v] for v in chosen], top)
                 assert _ids(answer, q) == ids
                 np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)

@@ -25,15 +25,15 @@ STRANGE_IDS = ["it's", "b\\'c", "%_", "a b/é☃.mp4", '"q"', "--", "');DROP", "
 
 
 def test_what_was_added_is_read_back_in_float16(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    record = make_entry("clip.mp4", source="/films/clip.mp4", metadata='{"year": 1999}')
+    entry = make_entry("clip.mp4", source="/films/clip.mp4", metadata='{"year": 1999}')
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([record])
-    row = next(Gallery.existing(folder).reader().batches(["source", "metadata", "duration", *record.tensors], -1))
+        gallery.add([entry])
+    row = next(Gallery.existing(folder).reader().batches(["source", "metadata", "duration", *entry.tensors], -1))
     assert row.column("id").to_pylist() == ["clip.mp4"]
     assert row.column("source").to_pylist() == ["/films/clip.mp4"]
     assert row.column("metadata").to_pylist() == ['{"year": 1999}']
     assert row.column("duration").to_pylist() == [3.5]
-    for name, values in record.tensors.items():
+    for name, values in entry.tensors.items():
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
 
 
@@ -52,13 +52,13 @@ def test_some_zeros_are_kept_and_nothing_but_zeros_is_refused(
     folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
     """A word that is no word, or a frame of padding, is zeros; a whole record of them has no score."""
-    record = make_entry("a")
-    some = {name: np.where(np.arange(values.shape[-1]) > 0, 0, values) for name, values in record.tensors.items()}
-    none = {name: np.zeros_like(values) for name, values in record.tensors.items()}
+    entry = make_entry("a")
+    some = {name: np.where(np.arange(values.shape[-1]) > 0, 0, values) for name, values in entry.tensors.items()}
+    none = {name: np.zeros_like(values) for name, values in entry.tensors.items()}
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([replace(record, tensors=some)])
+        gallery.add([replace(entry, tensors=some)])
         with pytest.raises(InvalidRequest, match="is all zeros"):
-            gallery.add([replace(record, tensors=none)])
+            gallery.add([replace(entry, tensors=none)])
     (row,) = Gallery.existing(folder).reader().batches([*some], -1)
     for name, values in some.items():
         np.testing.assert_array_equal(column(row, name, values.shape)[0], values.astype(np.float16))
@@ -145,13 +145,13 @@ def test_a_record_that_does_not_fit_is_refused_and_nothing_is_kept(
 def test_what_float16_can_not_hold_is_refused(
     folder: Path, manifest: Manifest, make_entry: MakeEntry, value: float
 ) -> None:
-    record = make_entry("a")
-    record.tensors[FRAME_EMBEDDINGS][1, 2] = value
+    entry = make_entry("a")
+    entry.tensors[FRAME_EMBEDDINGS][1, 2] = value
     with (
         Gallery.open(folder, manifest) as gallery,
         pytest.raises(InvalidRequest, match="not finite in float16"),
     ):
-        gallery.add([record])
+        gallery.add([entry])
 
 
 def test_records_of_other_tensors_or_shapes_are_refused(

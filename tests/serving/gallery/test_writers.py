@@ -29,8 +29,8 @@ from framesift.serving.search.snapshot import Snapshot
 MakeEntry = Callable[..., GalleryEntry]
 
 # For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it
-# is killed. It writes the id of every acknowledged record to the file "name"; every third commit also
-# replaces the record "shared". Forking from a process that has imported everything saves seconds of imports
+# is killed. It writes the id of every acknowledged entry to the file "name"; every third commit also
+# replaces the entry "shared". Forking from a process that has imported everything saves seconds of imports
 # per writer.
 WRITERS = """
 import hashlib, os, signal, sys

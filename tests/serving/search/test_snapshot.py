@@ -33,26 +33,26 @@ def _content(view: View) -> dict[str, tuple[bytes, ...]]:
     return content
 
 
-def _of(records: list[GalleryEntry]) -> dict[str, tuple[bytes, ...]]:
+def _of(entries: list[GalleryEntry]) -> dict[str, tuple[bytes, ...]]:
     return {
-        record.id: (
-            *(record.tensors[name].astype(np.float16).tobytes() for name in sorted(record.tensors)),
-            np.asarray(record.timestamps, np.float32).tobytes(),
+        entry.id: (
+            *(entry.tensors[name].astype(np.float16).tobytes() for name in sorted(entry.tensors)),
+            np.asarray(entry.timestamps, np.float32).tobytes(),
         )
-        for record in records
+        for entry in entries
     }
 
 
 def test_a_snapshot_holds_every_record_in_the_order_of_indexing(
     folder: Path, manifest: Manifest, make_entry: MakeEntry
 ) -> None:
-    records = [make_entry(f"v{n}") for n in reversed(range(50))]
+    entries = [make_entry(f"v{n}") for n in reversed(range(50))]
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add(records[:30])
-        gallery.add(records[30:])
+        gallery.add(entries[:30])
+        gallery.add(entries[30:])
         snapshot = Snapshot(gallery.reader(), TENSORS)
-        assert _content(snapshot.view) == _of(records)
-        assert list(_content(snapshot.view)) == [record.id for record in records]
+        assert _content(snapshot.view) == _of(entries)
+        assert list(_content(snapshot.view)) == [entry.id for entry in entries]
         assert snapshot.view.version == gallery.version
 
 
@@ -67,13 +67,13 @@ def test_a_snapshot_follows_every_kind_of_change(folder: Path, manifest: Manifes
                 ids = [f"v{n}" for n in random.choice(40, size=int(random.integers(1, 9)), replace=False)]
                 if random.random() < 0.35:
                     gallery.remove(ids)
-                    known = {id_: record for id_, record in known.items() if id_ not in ids}
+                    known = {id_: entry for id_, entry in known.items() if id_ not in ids}
                 else:
-                    records = [make_entry(id_, seed=round_) for id_ in ids]
-                    gallery.add(records)
-                    for record in records:
-                        known.pop(record.id, None)
-                        known[record.id] = record
+                    entries = [make_entry(id_, seed=round_) for id_ in ids]
+                    gallery.add(entries)
+                    for entry in entries:
+                        known.pop(entry.id, None)
+                        known[entry.id] = entry
             snapshot.refresh()
             assert _content(snapshot.view) == _of(list(known.values()))
             assert list(_content(snapshot.view)) == list(known)
@@ -94,9 +94,9 @@ def test_a_removal_that_is_made_good_at_once_is_noticed(
 
 
 def test_a_view_that_is_held_does_not_change(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    records = [make_entry(f"v{n}") for n in range(20)]
+    entries = [make_entry(f"v{n}") for n in range(20)]
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add(records)
+        gallery.add(entries)
         snapshot = Snapshot(gallery.reader(), TENSORS)
         view = snapshot.view
         for seed in range(1, 30):
@@ -104,36 +104,36 @@ def test_a_view_that_is_held_does_not_change(folder: Path, manifest: Manifest, m
             snapshot.refresh()
         gallery.remove(["v3"])
         snapshot.refresh()
-        assert _content(view) == _of(records)
+        assert _content(view) == _of(entries)
         assert not view.tensors[FRAME_EMBEDDINGS].flags.writeable
 
 
 def test_rows_of_removed_videos_are_given_back(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        records = [make_entry(f"v{n}") for n in range(600)]
-        gallery.add(records)
+        entries = [make_entry(f"v{n}") for n in range(600)]
+        gallery.add(entries)
         snapshot = Snapshot(gallery.reader(), TENSORS)
         gallery.remove([f"v{n}" for n in range(300)])
         snapshot.refresh()
         assert len(snapshot.view.timestamps) == snapshot.view.count == 300
         gallery.add([make_entry("new")])
         snapshot.refresh()
-        assert _content(snapshot.view) == _of([*records[300:], make_entry("new")])
+        assert _content(snapshot.view) == _of([*entries[300:], make_entry("new")])
 
 
 def test_replaced_videos_are_swept_out(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    records = [make_entry(f"v{n}") for n in range(400)]
+    entries = [make_entry(f"v{n}") for n in range(400)]
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add(records)
+        gallery.add(entries)
         snapshot = Snapshot(gallery.reader(), TENSORS)
         rows = []
         for seed in range(1, 12):
-            records = [make_entry(f"v{n}", seed=seed) for n in range(400)][:90] + records[90:]
-            gallery.add(records[:90])
+            entries = [make_entry(f"v{n}", seed=seed) for n in range(400)][:90] + entries[90:]
+            gallery.add(entries[:90])
             snapshot.refresh()
             rows.append(len(snapshot.view.timestamps))
         assert max(rows) < 400 + 256 + 90
-        assert _content(snapshot.view) == _of(records)
+        assert _content(snapshot.view) == _of(entries)
 
 
 def test_a_new_video_is_seen_within_a_second_of_its_acknowledgement(

@@ -42,7 +42,7 @@ def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRank
     return lambda manifest: DeviceRanker(manifest, ResidentGallery(device))
 
 
-def record(number: int) -> GalleryEntry:
+def entry(number: int) -> GalleryEntry:
     from framesift.kernels.topk_attention.reference import TopKAttention
 
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def test_rankings_follow_the_gallery(
             np.testing.assert_allclose(row.attention, attention[q, order], atol=1e-5)
 
     def add(*numbers: int) -> None:
-        made = [record(n) for n in numbers]
+        made = [entry(n) for n in numbers]
         gallery.add(made)
         for one in made:
             present.pop(one.id, None)
