@@ -42,7 +42,7 @@ class Served:
     whole: bool
 
     def truncated_report(self) -> Report:
-        """What can be told of answers that don't hold the whole gallery: text-to-video, under the default rule.
+        """The report of answers that don't hold the whole gallery: text-to-video, under the default rule.
 
         Raises:
             InvalidInput: answers that leave R@10 open.

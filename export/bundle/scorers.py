@@ -58,14 +58,14 @@ class ScorerCard:
     Attributes:
         pair_floats: that its graph holds for every pair.
         operations: of the matrix products that score one pair, as a formula of F, W and D, and of L layers.
-        attends: whether it weighs the frames, and tells how much each of them counted.
-        selects: whether it keeps some frames and drops the others: which, rounding may turn where two are nearly equal.
+        attends: whether it weighs the frames and returns the weights.
+        selects: whether it keeps some frames and drops the others; where two are nearly equal, rounding may turn which.
         fixed_length: whether every token position takes part, so that a text must have exactly as many as the model.
         search: which ranker finds with it, see ``serving/search/rankers.py``.
         shortlist: how many videos of a text it orders, of those that the mean vector put first, unless the export says
             otherwise; None where it scores every video.
         search_batch: texts of one search. With the longest list of hits they shall take ten seconds at most.
-        texts_in_flight: texts of searches under way at once. Fewer leave the later steps without work now and then;
+        texts_in_flight: texts of searches in flight at once. Fewer leave the later steps without work now and then;
             more only wait: three times the load that can be answered takes accepted searches to about twice their p99
             at 80 % of it.
         engine_texts, engine_videos: the most of one call of its engine, which sets memory aside for that call; where

@@ -1,4 +1,4 @@
-"""One named tensor: the one type for it, from a system's record over graphs and galleries to the wire."""
+"""One named tensor, from a system's record over graphs and galleries to the wire."""
 
 from __future__ import annotations
 

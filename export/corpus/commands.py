@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def corpus_command(folder: Path, clips: int, split: Split, kind: str, variants: int, seed: int) -> None:
     """Write the shapes corpus: short H.264 clips of moving shapes, captioned, in FOLDER.
 
-    Captions tell colour, shape, size, direction and order, so they can't be told apart by single frames. The test
+    Captions name colour, shape, size, direction and order, which no single frame shows. The test
     split shows combinations that the train split never does. The manifest is FOLDER/manifest.jsonl. Stills are videos
-    of one frame that tell where things are, to train the towers on first.
+    of one frame whose captions name places, to train the towers on first.
 
     \b
     Example:

@@ -23,7 +23,7 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class Kind:
-    """How the stories of one kind of corpus are made, told and drawn."""
+    """How the stories of one kind of corpus are made, captioned and drawn."""
 
     invent: Callable[[np.random.Generator, Split], Story]
     vary: Callable[[np.random.Generator, Story], Story]

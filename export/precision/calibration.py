@@ -128,6 +128,6 @@ def _shapes(count: int) -> list[tuple[Path, str]]:
         try:
             scratch.rename(folder)
         except OSError:
-            # Somebody else was quicker.
+            # Another process was quicker.
             folder = folder if (folder / MANIFEST).is_file() else scratch
     return [(clip.video, clip.captions[0]) for clip in read_manifest(folder / MANIFEST)]

@@ -1,4 +1,4 @@
-"""As many blocks of both towers in 8 bits as the gate on ranking lets through."""
+"""As many blocks of both towers in 8 bits as the gate on ranking allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .int8 import quantisable_stages
 from .verdict import StageError, Verdict, demand
 
 TOWERS = (TEXT_ENCODER, VIDEO_ENCODER)
-# Activations are ranged over so many inputs.
+# Number of inputs that set the ranges of activations.
 _RANGED = 32
 
 Write = Callable[[Path, Path, Sequence[Feeds], Collection[str]], None]

@@ -17,9 +17,9 @@ from .runners import Arrays, Runner, bundle_runners, candidate_model, graph_runn
 from .stages import Stage, stages
 from .verdict import Limits, StageError, Verdict, recall, relative_error
 
-# So many inputs tell where an error comes from.
+# Number of inputs by which the source of an error is found.
 _PROBED = 8
-# What an error is measured against where nothing was wrong before.
+# The least error that a jump is measured against.
 _QUIET = 0.01
 
 
@@ -43,7 +43,7 @@ class Gate:
             optimise: of ONNX graphs, see ``graph_runner``; a graph for TensorRT is judged without.
 
         Returns:
-            The verdict; ``verdict.demand`` raises unless it is good. Stages are told of ONNX graphs alone.
+            The verdict; ``verdict.demand`` raises unless it is good. Only ONNX graphs have stages.
         """
         models: dict[str, ModelProto] = {}
         if isinstance(candidate, Path):

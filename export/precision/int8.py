@@ -68,7 +68,7 @@ def cpu_graph(
     """Write a graph for ONNX Runtime's CPU: unsigned activations, weights of 7 bits.
 
     Processors without VNNI add pairs of 8-bit products in 16 bits, which 8-bit weights would saturate. The dynamic
-    scheme takes one range over the whole batch, so what stands beside a row moves its record, by up to one per cent.
+    scheme takes one range over the whole batch, so other rows of the batch move a row's record, by up to one per cent.
 
     Args:
         inputs: of the graph; the static scheme takes the activations' range from them. Not read by the dynamic one,
@@ -125,7 +125,7 @@ def _quantise(
     model = load_folded(source)
     chosen = _chosen(model, floating)
     if not chosen:
-        # The quantisers take no names for all.
+        # To the quantisers no names mean all nodes.
         shutil.copyfile(source, out)
         return
     with _quiet():

@@ -1,4 +1,4 @@
-"""A bundle whose towers run in 8 bits on a CPU, made from a float32 bundle and let through the gate."""
+"""A bundle whose towers run in 8 bits on a CPU, made from a float32 bundle and passed by the gate."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def int8_bundle(
     Args:
         inputs: what to range activations and to judge by; see ``calibration_inputs``. Other videos than a model is for
             give the static scheme ranges that clip the right ones, unseen by the gate.
-        scheme: ``static`` makes a row's record independent of what stands beside it in a batch, ``dynamic`` does not
-            and needs no ranges; both are as fast.
+        scheme: ``static`` makes a row's record independent of the other rows of its batch; ``dynamic`` does not, and
+            needs no ranges. Both are equally fast.
         report: called with a line for every step.
 
     Raises:
@@ -94,7 +94,7 @@ def precision_of(manifest: Manifest) -> str:
 
 
 def describe_int8(manifest: Manifest) -> str:
-    """What a quantised bundle is and what its gate found, for whoever checks it."""
+    """What a quantised bundle is and what its gate found, for `framesift check`."""
     made: Mapping[str, Any] = manifest.config[INT8]
     verdict = made["verdict"]
     floating = sum(len(stages) for stages in made["floating"].values())

@@ -75,7 +75,7 @@ def attention_products(model: ModelProto) -> list[NodeProto]:
 
 
 def _before_norm(model: ModelProto) -> list[NodeProto]:
-    """Nodes from which numbers flow into a LayerNormalization; what a choice of indices does is no such flow."""
+    """Nodes from which numbers flow into a LayerNormalization; a choice of indices is no such flow."""
     types, makers = element_types(model), _makers(model.graph.node)
     outputs = {value.name for value in model.graph.output}
     seen: set[str] = set()

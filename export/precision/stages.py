@@ -1,4 +1,4 @@
-"""Which part of a model a node of its graph belongs to, told by the module names that the exporter leaves on nodes."""
+"""Which part of a model a node of its graph belongs to, by the module names that the exporter leaves on nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a precision costs in ranking: the numbers, their limits, and how they are told."""
+"""What a precision costs in ranking: the numbers, their limits, and their text."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Verdict:
         return max(self.stages, key=lambda stage: stage.jump, default=None)
 
     def as_json(self) -> dict[str, Any]:
-        """For a manifest. JSON knows no infinity: it is told as 1e308."""
+        """For a manifest. JSON has no infinity: 1e308 stands for it."""
         values = asdict(self)
         for part in (values["errors"], *values["stages"]):
             for key, value in part.items():

@@ -52,7 +52,7 @@ def build_engines(
         gate: called, where the precision is not fp32, for what judges the graphs before they are built; without it they
             are built as they are. Eight bits need it: its inputs range the activations.
         report: called with a line for every step of quantising.
-        progress: called with the name of each graph before it is built; what it returns is called as that goes on.
+        progress: called with the name of each graph before it is built; what it returns is called with the progress.
 
     Raises:
         EngineError: a graph can't be built, or what was asked can't be done.

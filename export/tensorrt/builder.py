@@ -24,7 +24,7 @@ class Settings:
     """How engines are built.
 
     Attributes:
-        targets: compute capabilities, for the flavour that is told them.
+        targets: compute capabilities, for the flavour that takes them.
         workspace: the most bytes of scratch memory that a kernel may use; the builder's own limit where None.
         version_compatible: the engine also runs in later releases of TensorRT; slower, and it carries code that the
             server must be told to trust.
@@ -107,7 +107,7 @@ def configure(trt: Any, builder: Any, flavour: Flavour, settings: Settings) -> A
     """A builder's configuration as ``settings`` ask, but for the shapes."""
     config = builder.create_builder_config()
     flags = trt.BuilderFlag
-    # It is set where nobody clears it, so that float32 would silently be TensorFloat-32.
+    # The builder sets it by default, so that float32 would silently be TensorFloat-32.
     (config.set_flag if settings.precision == "tf32" else config.clear_flag)(flags.TF32)
     if settings.workspace is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace)

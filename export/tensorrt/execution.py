@@ -17,8 +17,10 @@ from .messages import listening, logger
 
 @dataclass(frozen=True)
 class Bound:
-    """Tensors of one call, in the GPU's memory. ``inputs`` may be written between runs; ``outputs`` are written by
-    ``run``, which starts the work on the current CUDA stream and doesn't wait for it.
+    """Tensors of one call, in the GPU's memory.
+
+    ``inputs`` may be written between runs. ``run`` writes ``outputs``: it starts the work on the current CUDA stream
+    and doesn't wait for it.
     """
 
     inputs: Mapping[str, Tensor]

@@ -8,7 +8,7 @@ from typing import Any
 
 # By module: TensorRT keeps the first logger of a process for good, and complains of every other one.
 _LOGGERS: dict[str, Any] = {}
-# Beyond these an error's text helps nobody.
+# More of them don't help in an error's text.
 _KEPT = 200
 _SHOWN = 5
 

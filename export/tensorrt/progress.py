@@ -1,4 +1,4 @@
-"""How far a build has come, and stopping it on Ctrl-C."""
+"""A build's progress, and stopping it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Phase:
     def share(self) -> float:
         if self.done >= self.steps:
             return 1.0
-        # Parts run within the step that is under way.
+        # Parts run within the current step.
         inner = max((part.share() for part in self.parts.values()), default=0.0)
         return (self.done + inner) / self.steps
 

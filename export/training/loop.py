@@ -165,7 +165,7 @@ def train_step(
 
 
 def _identity(model: Dong2026, corpus: DecodedCorpus, recipe: Recipe, origin: str) -> dict[str, object]:
-    """All that two runs must have in common for one to go on where the other stopped."""
+    """What two runs must have in common for one to go on where the other stopped."""
     told = hashlib.sha256()
     for clip in corpus.clips:
         told.update(repr((clip.video.name, clip.captions, clip.group)).encode())

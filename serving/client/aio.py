@@ -14,7 +14,7 @@ from .calls import Calls, Item, Result
 from .connection import CLOSED, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options, check_address
 from .uploads import Upload, Video, read_video
 
-# Parts of one call that are under way at once: more of them would only be in each other's way, and be refused.
+# Parts of one call in flight at once: more would only delay one another, and be refused.
 _PARTS = 4
 
 
@@ -24,7 +24,7 @@ class AsyncClient(Calls):
     >>> async with AsyncClient("127.0.0.1:8001") as client:
     ...     result = await client.search("a dog catches a frisbee", top=3)
 
-    Methods, options and exceptions are those of ``Client``; calls made at once are under way at once.
+    Methods, options and exceptions are those of ``Client``; concurrent calls run concurrently.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class _Awaiting:
         try:
             return await call(server)
         except asyncio.CancelledError as error:
-            # gRPC also cancels the calls that are under way when the connection is closed.
+            # gRPC also cancels the calls in flight when the connection is closed.
             task = asyncio.current_task()
             if self._closed and not (task and task.cancelling()):
                 raise ClientError(CLOSED) from error
@@ -77,7 +77,7 @@ class _Awaiting:
         try:
             return await asyncio.gather(*tasks)
         except BaseException:
-            # One that failed would leave the others under way.
+            # One that failed would leave the others running.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -38,7 +38,7 @@ def output(result: InferResult, name: str) -> npt.NDArray[Any]:
 
 
 def weights(result: InferResult) -> npt.NDArray[Any] | None:
-    """The attention in an answer; None where the model has none to tell."""
+    """The attention in an answer; None where the model has none."""
     array: npt.NDArray[Any] | None = result.as_numpy(ATTENTION)
     return array
 

@@ -55,8 +55,8 @@ def index_command(
 ) -> None:
     """Index videos: files, folders (with all folders below), and quoted globs.
 
-    Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a
-    stop. Exits with 1 when a video could not be indexed.
+    Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a stop. Exits
+    with 1 when a video could not be indexed.
 
     \b
     Example:
@@ -91,7 +91,7 @@ def index_command(
 def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
-    The moment is the time of the frame that counted most; not every model can tell it.
+    The moment is the time of the frame with the most attention; not every model has it.
 
     \b
     Example:

@@ -28,9 +28,8 @@ class NamedVideo:
 def discover(names: Sequence[str], id_from: IdFrom = "path") -> list[NamedVideo]:
     """The files that ``names`` stand for, each once, in order.
 
-    A name is a file of any kind, a folder (all its video files, at any depth), or a glob (``**`` for any
-    depth). The id from ``path`` is the path below a folder that was named, and the path as given for a file
-    or a glob.
+    A name is a file of any kind, a folder (all its video files, at any depth), or a glob (``**`` for any depth). The id
+    from ``path`` is the path below a folder that was named, and the path as given for a file or a glob.
 
     Raises:
         InvalidRequest: a name that stands for nothing, a file whose name can't be an id, or two files with

@@ -37,9 +37,8 @@ def index_files(
 ) -> Generator[Outcome, None, None]:
     """Index files, ``jobs`` at a time, and yield the outcomes as they come.
 
-    A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was
-    cut off goes on where it stopped. ``metadata`` is by id. When the caller stops iterating, files not begun
-    are left out.
+    A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was cut off
+    goes on where it stopped. ``metadata`` is by id. When the caller stops iterating, files not begun are left out.
 
     Raises:
         ServerError: the server stays away, or fails for a reason that is not the file's.

@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float32]
 class Hit:
     """One video that was found.
 
-    ``attention`` says how much each of the F frames counted for the score, ``timestamps`` where the frames
-    are, in seconds. ``attention`` is empty where the model's score has no weight a frame.
+    ``attention`` is the weight of each of the F frames, empty where the model weighs no frames; ``timestamps`` are the
+    frames' times in seconds.
     """
 
     id: str
@@ -30,14 +30,14 @@ class Hit:
     def moment(self) -> float | None:
         """The time of the frame with the most attention, the earlier one among equals, in seconds.
 
-        None where the model tells no attention.
+        None where the model weighs no frames.
         """
         if not self.attention:
             return None
         return self.timestamps[self.attention.index(max(self.attention))]
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON's types; ``moment`` and ``attention`` are None where the model tells no attention."""
+        """The hit as JSON's types; ``moment`` and ``attention`` are None where the model weighs no frames."""
         return {
             "id": self.id,
             # JSON has no NaN and no infinity.
@@ -98,7 +98,7 @@ class VideoRecord:
 class Scores:
     """``scores`` float32 [Q, V] of Q texts and V videos, and the ``attention`` float32 [Q, V, F] behind them.
 
-    ``attention`` is None where the model's score has no weight a frame.
+    ``attention`` is None where the model weighs no frames.
     """
 
     scores: Floats

@@ -1,4 +1,4 @@
-"""What a model takes, as its server tells it: a client learns it once, and sends what fits."""
+"""What a model takes, as its server describes it: a client asks once, and sends what fits."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 RETAIN = timedelta(minutes=10)
 
 _COMMITS_PER_CHECK = 16
-# Bytes of a table that is merged in a few seconds.
+# Tables of up to this many bytes are merged in a few seconds.
 _BRIEF = 256 << 20
 # From glibc's malloc.h: numbers of settings, and here their values in bytes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -27,8 +27,8 @@ _log = logging.getLogger(__name__)
 def too_many(files: int, rows: int) -> bool:
     """Whether the table's files should be merged, or so many commits' old files dropped.
 
-    Merging rewrites the whole table, so the number allowed grows with it: a row is rewritten some 200 times
-    its size at most, and a scan that opens every file stays a small part of the work of indexing.
+    Merging rewrites the whole table, so the allowed number grows with it: a row is rewritten some 200 times its size at
+    most, and a scan that opens every file stays a small part of the work of indexing.
     """
     return files > 64 + rows // 200
 
@@ -36,13 +36,13 @@ def too_many(files: int, rows: int) -> bool:
 class Compaction:
     """Merges the table's files and drops versions older than ``retain``, in a thread beside the writer.
 
-    Videos that replace others leave no more files to read, yet a version and its files each, so those are dropped
-    every ``retain`` too.
+    A video that replaces another leaves no file more to read, but a version with its files. They too are dropped every
+    ``retain``.
 
-    Lance lets it commit beside additions, but not where a row was replaced or removed under it: then all its work is
-    lost. So ``lock`` keeps writers out while a table is merged that takes a few seconds, and what failed or killed
-    merges and commits have left is dropped then; a larger one is merged beside them, and where that fails the next try
-    waits until there is as much to do again. ``alone`` keeps other processes' merges out of both.
+    Lance lets a merge commit beside additions. Where a row was replaced or removed meanwhile, all of its work is lost.
+    So ``lock`` keeps writers out while a small table is merged, which takes a few seconds; what failed or killed merges
+    and commits left is dropped then. A larger table is merged beside the writers; after a failure the next try waits
+    until there is as much to do again. ``alone`` keeps other processes' merges out of both.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Compaction:
         self._retain = retain
         self._lock, self._alone = lock, alone
         self._commits = self._tried = 0
-        # What an earlier process has left may be old already.
+        # Versions that an earlier process left may be old already.
         self._tried_at = -math.inf
         self._thread: threading.Thread | None = None
 
@@ -108,7 +108,7 @@ def return_large_blocks() -> None:
 
 
 def return_the_rest() -> None:
-    """Return what lies free between blocks that are in use: a merge needs it again in minutes at the earliest."""
+    """Return free memory between blocks in use: a merge needs it again in minutes at the earliest."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -16,8 +16,8 @@ _PLACE = re.compile(r",\s+/\S+\.rs:\d+(:\d+)?")
 def gallery_failures(doing: str) -> Iterator[None]:
     """Turn whatever LanceDB or Arrow raises in the block into a GalleryError that says what was being done.
 
-    LanceDB raises RuntimeError, ValueError, OSError and others for one and the same fault, depending on the
-    layer that met it, so every Exception counts.
+    LanceDB raises RuntimeError, ValueError, OSError and others for the same fault, depending on the layer that met it,
+    so every Exception counts.
     """
     try:
         yield

@@ -16,11 +16,10 @@ _POLL_S = 0.005
 
 @contextmanager
 def exclusive(path: Path, wait_s: float) -> Iterator[None]:
-    """Hold the lock file ``path`` (created when absent) while the block runs, waiting up to ``wait_s``
-    seconds for it.
+    """Hold the lock file ``path``, created when absent, while the block runs; wait up to ``wait_s`` seconds for it.
 
-    The lock is the kernel's (``flock``): it ends with the process that holds it, however that process ends,
-    and also keeps threads of one process apart.
+    The lock is the kernel's (``flock``): it ends with the process that holds it, however that process ends, and also
+    keeps threads of one process apart.
 
     Raises:
         GalleryError: the file can't be opened, or the lock was not free in time.

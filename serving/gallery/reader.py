@@ -1,4 +1,4 @@
-"""A view of the gallery's table that stands still until told to advance."""
+"""A view of the gallery's table that stays at one version until it is advanced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos as rows of a gallery's table: checked once and cast once, where they come in."""
+"""Videos as rows of a gallery's table: checked once and cast once, at the door."""
 
 from __future__ import annotations
 

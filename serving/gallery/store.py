@@ -42,11 +42,10 @@ class Commit:
 
 
 class Gallery:
-    """Videos by id. One change is one atomic commit, and what has been returned from survives the process.
+    """Videos by id. One change is one atomic commit; a change that has returned survives the process.
 
-    Safe for several threads and processes of one machine: changes wait for one another by a lock file,
-    readers never wait. Durable against the death of a process; like most files, not against the loss of power
-    in the next seconds.
+    Threads and processes of one machine may share it: writers wait for one another by a lock file, readers never wait.
+    It is durable against the death of a process; like most files, not against a loss of power in the next seconds.
     """
 
     def __init__(self, root: Path, schema: GallerySchema) -> None:
@@ -126,7 +125,7 @@ class Gallery:
         return Row.of(entry, self.schema)
 
     def write(self, rows: Sequence[Row]) -> Commit:
-        """Keep rows in one commit, in place of those that have the same id; of two with one id the last is kept.
+        """Keep rows in one commit, in place of those that have the same id; of two with the same id the last is kept.
 
         Raises:
             GalleryError: nothing was written.
@@ -144,7 +143,7 @@ class Gallery:
         return commit
 
     def remove(self, ids: Sequence[str]) -> Commit:
-        """Remove videos; ids that are not there are passed over.
+        """Remove videos; unknown ids are ignored.
 
         Raises:
             GalleryError: nothing was removed.

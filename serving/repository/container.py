@@ -16,7 +16,7 @@ def container_files(manifest: Manifest, *, engines: bool = False) -> dict[str, s
     """Dockerfile, requirements and the scripts that start the server, by file name.
 
     Args:
-        engines: serve TensorRT engines unless told otherwise.
+        engines: serve TensorRT engines by default.
     """
     return {
         "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines="COPY engines /opt/framesift/engines\n" * engines),

@@ -1,4 +1,4 @@
-"""Arrays that grow at the end while readers hold views of what is before."""
+"""Arrays that grow at the end while readers hold views of the rows before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HUGE_PAGE = 2 << 20
 class Columns:
     """Named arrays [capacity, ...] of one length, filled from the front.
 
-    Rows that have been written never change, so ``views`` taken before stay true while rows are added behind them.
+    Rows never change once written, so earlier ``views`` stay valid while rows are added.
 
     Args:
         specs: of one row.
@@ -62,11 +62,11 @@ class Columns:
         self.rows += count
 
     def truncate(self, rows: int) -> None:
-        """Forget the rows from ``rows`` on, which nobody may have a view of."""
+        """Forget the rows from ``rows`` on, of which no view may exist."""
         self.rows = rows
 
     def reorder(self, start: int, order: npt.NDArray[np.intp]) -> None:
-        """Put the rows from ``start`` on, which nobody may have a view of, into another order."""
+        """Put the rows from ``start`` on, of which no view may exist, into another order."""
         for name, array in self._arrays.items():
             if name in self._lanes:
                 write_rows(array, start, read_rows(array, start + order))
@@ -103,8 +103,8 @@ class Columns:
 def _pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """Zeros in pages of their own.
 
-    They are taken from the system as they are written to, and go back to it with the last view; the allocator would
-    keep what it is given back, up to 32 MiB an array.
+    The system hands them out as they are written to, and takes them back with the last view. The allocator would keep
+    up to 32 MiB of each array.
     """
     size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     large = size >= _LARGE

@@ -28,7 +28,7 @@ class DeviceRanker(TopKRanker):
         if not view.count:
             return super().rank(view, text, tops)
         vectors, gallery = self.operands(view, text)
-        # Rows never change while the list of ids is the same one; a new list means that removed rows were swept out.
+        # Rows never change while the list of ids is the same object; a new list means that removed rows were dropped.
         self._resident.follow(gallery, anew=view.ids is not self._ids)
         self._ids = view.ids
         scores, rows = self._resident.search(vectors, self.shape, min(max(tops), view.count), view.dead)

@@ -21,7 +21,7 @@ class Scorer(Protocol):
     """Anything that scores Q texts against V videos.
 
     Attributes:
-        attends: whether its formula has one weight a frame, which it tells.
+        attends: whether it returns a weight for each frame.
     """
 
     @property
@@ -30,8 +30,7 @@ class Scorer(Protocol):
     def score(self, text: Tensors, records: Tensors) -> tuple[Floats, Floats | None]:
         """Scores float32 [Q, V], and attention float32 [Q, V, F] where it ``attends``.
 
-        ``text`` maps the text record's tensors to float32 [Q, ...], ``records`` the video record's to float16
-        [V, ...].
+        ``text`` maps the text record's tensors to float32 [Q, ...], ``records`` the video record's to float16 [V, ...].
         """
         ...
 

@@ -18,7 +18,7 @@ from .snapshot import View
 class Ranked:
     """The winners for one text, best first: rows of the view int64 [n], scores float32 [n], attention float32 [n, F].
 
-    ``attention`` is None where the scorer has no weight a frame, for no text of any search.
+    ``attention`` is None where the scorer weighs no frames.
     """
 
     rows: npt.NDArray[np.intp]
@@ -88,8 +88,7 @@ class GraphRanker:
 
 
 def best(scores: Floats, dead: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
-    """The rows of the ``n`` highest of ``scores`` [R] outside ``dead``, best first, the lower row first among
-    equals.
+    """The rows of the ``n`` highest ``scores`` [R] outside ``dead``, best first, among equals the lower row first.
 
     Takes time linear in R, for any ``n`` well below it. At least ``n`` rows must not be dead.
     """

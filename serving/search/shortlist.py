@@ -1,4 +1,4 @@
-"""The best videos by a scorer that is too slow for all of them: it orders a short list that a dot product chose."""
+"""The best videos by a scorer that is too slow for all of them: it re-ranks a short list chosen by a dot product."""
 
 from __future__ import annotations
 

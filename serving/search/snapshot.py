@@ -1,4 +1,4 @@
-"""The gallery in memory: what a search reads, kept up to date behind its back."""
+"""The gallery in memory: what searches read, kept up to date by a thread."""
 
 from __future__ import annotations
 

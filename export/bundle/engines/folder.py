@@ -126,7 +126,7 @@ class Engines:
 
     def _reads(self, version: str) -> bool:
         here = _numbers(version)
-        # A library may tell less of its version than the wheel that built.
+        # A library may give less of its version than the wheel that built.
         built = _numbers(self.manifest.version)[: len(here)]
         if self.manifest.version_compatible:
             # Engines of 10 also run in 11; a later engine never runs in an earlier release.

@@ -73,7 +73,7 @@ def _spans(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, tu
     """Smallest, usual and largest value of each dimension that varies."""
     tokens = manifest.tokenizer
     batch = limits.video_batch if graph == VIDEO_ENCODER else limits.text_batch
-    # Videos are indexed many at a time, texts come one by one: kernels are chosen for that.
+    # Videos are indexed many at a time and texts come one by one: kernels are chosen for that.
     usual = batch if graph == VIDEO_ENCODER else 1
     return {
         "batch": (1, usual, batch),

@@ -79,8 +79,8 @@ def learn_merges(corpus: Iterable[str], size: int) -> list[str]:
         size: number of merges at most; learning stops earlier when no pair occurs twice.
 
     Returns:
-        One line ``left right`` per merge, most frequent pair first; pairs that occur equally often are taken
-        in the order of their symbols, so the same corpus always gives the same merges.
+        One line ``left right`` per merge, most frequent pair first; pairs that occur equally often are taken in the
+        order of their symbols, so the same corpus always gives the same merges.
     """
     counts = Counter(word for text in corpus for word in _words(text))
     words = [spell(word) for word in counts]

@@ -31,8 +31,8 @@ class ClipTokenizer:
     The vocabulary is the 256 byte symbols, the same with the end of a word, one token per merge, start, end.
     ``end_id`` is the largest id: the text towers find the sentence's position by argmax.
 
-    The ids are those of OpenAI's tokenizer with one difference: a literal ``<|endoftext|>`` in a user's text
-    is encoded as the characters it is made of and never becomes the special token.
+    The ids are those of OpenAI's tokenizer with one difference: a literal ``<|endoftext|>`` in a user's text is encoded
+    as the characters it is made of and never becomes the special token.
     """
 
     def __init__(self, merges: Sequence[Merge], profile: TokenizerProfile) -> None:
