@@ -43,10 +43,10 @@ def _vit() -> System:
 def _demo() -> System:
     from importlib.resources import files
 
-    from framesift.export.build import load_system
+    from framesift.export.build import resolve
     from framesift.export.checkpoint import load
 
-    return load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
+    return resolve(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).build()
 
 
 @pytest.fixture(scope="module", params=[("ViT-B/32", _vit), ("demo", _demo)], ids=lambda param: param[0])

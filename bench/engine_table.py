@@ -8,19 +8,17 @@ GPU.
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 import torch
 
-from ..export.build import load_system
+from ..export.build import resolve
 from ..export.bundle.engines.flavours import RTX
 from ..export.bundle.engines.profiles import default_limits, profile
 from ..export.bundle.errors import FramesiftError
@@ -32,6 +30,7 @@ from ..export.graphs import ports, with_pixels
 from ..export.onnx import write_graphs
 from ..export.systems.contract import System
 from ..export.systems.dong2026 import Dong2026, Dong2026Config
+from ..export.systems.examples import examples, small_system
 from ..export.tensorrt.build import TYPED, typed_source
 from ..export.tensorrt.builder import Settings, build_engine
 from ..export.vocabulary import BUCKETS
@@ -45,12 +44,11 @@ Row = dict[str, Any]
 
 def bundles(work: Path) -> Iterator[tuple[str, Bundle]]:
     """Every bundle by its system's name, made in ``work`` unless it is there."""
-    small = importlib.import_module("tests.small_systems")
-    for name in (DEMO, "xpool", *small.MODELS, LARGE):
+    for name in (DEMO, *examples(), LARGE):
         folder = work / name.replace("/", "-").replace(" ", "_")
         if not folder.exists():
             print(f"exporting {name}", file=sys.stderr)
-            graphs_bundle(_system(name, small), folder)
+            graphs_bundle(_system(name), folder)
         yield name, Bundle.open(folder)
 
 
@@ -79,18 +77,16 @@ def described(system: System) -> Manifest:
 def system_named(name: str) -> System:
     """The demo's system, or the reference model on ViT-B/32 with random weights."""
     if name == DEMO:
-        return load_system(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).system
+        return resolve(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).build()
     torch.manual_seed(0)
     return Dong2026(Dong2026Config()).eval()
 
 
-def _system(name: str, small: ModuleType) -> System:
+def _system(name: str) -> System:
     if name in (DEMO, LARGE):
         return system_named(name)
-    if name == "xpool":
-        return with_pixels(small.xpool(), "float32")
-    made: System = small.model(name)
-    return made
+    card, _ = examples()[name]
+    return with_pixels(small_system(name), card.preprocessing.frames.dtype)
 
 
 def rows(name: str, bundle: Bundle, targets: tuple[str, ...]) -> Iterator[Row]:

@@ -4,60 +4,43 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from . import parity
 from .bundle.errors import BundleError, CheckpointError
-from .bundle.manifest import FrameProfile, Manifest
+from .bundle.manifest import Manifest
 from .bundle.store import Bundle, seal, staged
+from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .graphs import ports, with_pixels
 from .onnx import OPSET, write_graphs
 from .parity_rows import demand
 from .systems.contract import System
-from .systems.preprocessing import Preprocessing, Resize, Sampler
-from .systems.recognise import AUTO, Recognised, build, recognise, settled
+from .systems.inspection import Resolved, inspect
+from .systems.registry import AUTO
 from .vocabulary import tokenizer_files
 
 WEIGHTS = "weights.safetensors"
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A checkpoint's model, what was recognised in it, and the options that its weights don't show."""
-
-    system: System
-    recognised: Recognised
-    options: Mapping[str, Any]
-
-
-def load_system(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Loaded:
-    """The eager system of a checkpoint.
+def resolve(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Resolved:
+    """What a checkpoint is, with its options decided.
 
     Args:
         options: what the weights don't show; what is not given comes from the checkpoint, or is the authors' default.
-        system: one of ``recognise.SYSTEMS``.
+        system: one of ``registry.SYSTEMS``, or ``AUTO``.
 
     Raises:
-        CheckpointError: the weights and options don't make a whole model.
+        CheckpointError: no system that is known, or options that it does not have or that contradict the weights.
     """
-    state = checkpoint.state
-    if (
-        system == AUTO
-        and "top_k" in {**checkpoint.options, **options}
-        and any(key.startswith("pool_frames.") for key in state)
-    ):
-        # X-Pool keeps every frame: who chooses K has the reference model, of which it is a case.
-        system = "dong2026"
-    recognised = recognise(state, system)
-    known = {**recognised.found, **recognised.assumed}
-    # JSON has no tuples.
-    saved = {key: tuple(value) if isinstance(value, list) else value for key, value in checkpoint.options.items()}
-    options = {**{key: value for key, value in saved.items() if key in known}, **options}
-    return Loaded(build(state, options, system), recognised, settled(state, options, system))
+    given = {**checkpoint.options, **options}
+    inspection = inspect(checkpoint.state, system, given)
+    known = {*inspection.found, *inspection.assumed}
+    saved = {name: value for name, value in checkpoint.options.items() if name in known}
+    return inspection.resolve({**saved, **options})
 
 
 def build_bundle(
@@ -66,8 +49,8 @@ def build_bundle(
     *,
     options: Mapping[str, Any],
     system: str = AUTO,
-    sampler: Sampler | None = None,
-    resize: Resize | None = None,
+    sampler: SamplerName | None = None,
+    resize: ResizeName | None = None,
     shortlist: int | None = None,
     merges: Path | None = None,
     overwrite: bool = False,
@@ -77,7 +60,7 @@ def build_bundle(
 
     Args:
         options: what the checkpoint doesn't tell, by the system's names: frames, top_k, heads and others.
-        system: one of ``recognise.SYSTEMS``.
+        system: one of ``registry.SYSTEMS``, or ``AUTO``.
         sampler, resize: by name, where they shall not be the authors'.
         shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.
         report: called with a line for every step.
@@ -86,22 +69,15 @@ def build_bundle(
         CheckpointError, BundleError, ParityError: nothing is left behind.
     """
     file = load(checkpoint)
-    loaded = load_system(file, options, system)
-    model = loaded.system
-    authors = loaded.recognised.preprocessing
-    profile = replace(
-        authors,
-        frames=model.frames,
-        max_tokens=model.max_tokens,
-        sampler=sampler or authors.sampler,
-        resize=resize or authors.resize,
-    )
-    report(loaded.recognised.describe(loaded.options, profile))
+    resolved = resolve(file, options, system)
+    model = resolved.build()
+    authors = resolved.inspection.card.preprocessing.of(model)
+    rules = authors.with_rules(sampler, resize)
+    report(resolved.describe(rules, authors=rules == authors))
     usual = model.scorer.shortlist
     if shortlist is not None and usual is None:
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
-    frames = _frames(profile)
-    with_pixels(model, frames.dtype)
+    with_pixels(model, rules.frames.dtype)
     with staged(out, overwrite=overwrite) as folder:
         tokenizer = tokenizer_files(
             file,
@@ -109,29 +85,27 @@ def build_bundle(
             folder,
             vocab_size=model.vocab_size,
             max_tokens=model.max_tokens,
+            kind=rules.tokenizer,
             fixed_length=model.fixed_length,
-            sliced_from=None if profile.sliced_from is None else min(profile.sliced_from, model.text_positions),
+            sliced_from=rules.sliced_from,
         )
         if tokenizer.sliced_from is not None:
             longest = tokenizer.context_length - 2
             report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")
-        save(folder / WEIGHTS, model, _saved(loaded), file.merges)
+        save(folder / WEIGHTS, model, resolved.options, file.merges)
         report("writing the ONNX graphs")
         write_graphs(model, folder)
-        config = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
-        config |= loaded.options
-        if usual is not None:
-            config["shortlist"] = shortlist or usual
-        chosen = {"sampler": frames.sampler, "resize": frames.resize}
+        chosen = {"sampler": rules.frames.sampler, "resize": rules.frames.resize}
+        short = {} if usual is None else {"shortlist": shortlist or usual}
         manifest = Manifest(
             system=model.name,
             scorer=model.scorer.name,
-            fingerprint=fingerprint(model.state_dict(), {**loaded.options, **chosen}),
+            fingerprint=fingerprint(model.state_dict(), {**resolved.kept, **chosen}),
             embed_dim=model.embed_dim,
-            frames=frames,
+            frames=rules.frames,
             tokenizer=tokenizer,
             graphs=ports(model),
-            config=config,
+            config={**resolved.options, **short},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
         report("comparing every graph with eager float64")
@@ -149,29 +123,10 @@ def eager_system(bundle: Bundle) -> System:
     """
     manifest = bundle.manifest
     try:
-        system = load_system(load(bundle.file(WEIGHTS)), {}, manifest.system).system.folded()
+        system = resolve(load(bundle.file(WEIGHTS)), {}, manifest.system).build().folded()
     except CheckpointError as error:
         raise BundleError(f"{bundle.root} holds no {manifest.system} that this framesift knows: {error}") from error
     return with_pixels(system, manifest.frames.dtype)
-
-
-def _saved(loaded: Loaded) -> dict[str, Any]:
-    """What ``load_system`` reads again, and what a fine-tuning starts from."""
-    shown = {name: value for name, value in loaded.recognised.found.items() if name != "clip"}
-    return {**shown, **loaded.options}
-
-
-def _frames(profile: Preprocessing) -> FrameProfile:
-    return FrameProfile(
-        count=profile.frames,
-        size=profile.size,
-        sampler=profile.sampler,
-        resize=profile.resize,
-        crop=profile.crop,
-        missing=profile.missing,
-        mean=profile.mean,
-        std=profile.std,
-    )
 
 
 def _versions() -> dict[str, str]:

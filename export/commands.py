@@ -4,59 +4,64 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import click
 
-if TYPE_CHECKING:
-    from .systems.preprocessing import Resize, Sampler
+from .bundle.video.names import ResizeName, SamplerName
+from .systems.options import FLAGS
+from .systems.registry import AUTO, SYSTEMS
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-# Written here once more, because --help must not wait for torch; a test compares them with recognise.SYSTEMS.
-SYSTEMS = ("auto", "dong2026", "xpool", "clip4clip", "xclip", "ts2net", "dgl", "stan", "mugstan")
-SAMPLERS = ("uniform_middle", "second_steps", "tick_middle", "segment_round")
-RESIZES = ("pil_bicubic", "tensor_bicubic", "cv2_bilinear")
 
 
-def _settings(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
-    settings = {}
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    """A flag for each of the options that many systems have."""
+    for option in reversed(FLAGS):
+        flag = f"--{option.name.replace('_', '-')}"
+        command = click.option(flag, type=click.IntRange(option.least), help=option.flag)(command)
+    return command
+
+
+def _options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    options = {}
     for text in given:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE")
-        if name in settings:
+        if name in options:
             raise click.BadParameter(f"{name} is given twice")
         try:
-            settings[name] = json.loads(value)
+            options[name] = json.loads(value)
         except ValueError:
-            settings[name] = value
-    return settings
+            options[name] = value
+    return options
 
 
 @click.command("export")
 @click.argument("checkpoint", type=_FILE)
 @click.option("--out", required=True, type=_FOLDER, help="The bundle's folder, to be made.")
-@click.option("--system", default="auto", type=click.Choice(SYSTEMS), help="Whose model it is.", show_default=True)
-@click.option("--frames", type=click.IntRange(1), help="Frames per video, where the weights don't tell.")
-@click.option("--max-tokens", type=click.IntRange(3), help="Token positions per text, where the weights don't tell.")
-@click.option("--top-k", type=click.IntRange(1), help="Frames that dong2026 keeps (4), patches that ts2net keeps (3).")
 @click.option(
-    "--heads",
-    type=click.IntRange(1),
-    help="Attention heads of the scorer (dong2026, xpool) or the header (clip4clip and its like).",
+    "--system", default=AUTO, type=click.Choice((AUTO, *SYSTEMS)), help="Whose model it is.", show_default=True
 )
+@_flags
 @click.option(
     "--set",
-    "settings",
+    "options",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_settings,
+    callback=_options,
     help="Any option that the export lists as assumed.",
 )
-@click.option("--sampler", type=click.Choice(SAMPLERS), help="How frames are chosen  [default: as the authors do]")
-@click.option("--resize", type=click.Choice(RESIZES), help="How frames are resized  [default: as the authors do]")
+@click.option(
+    "--sampler", type=click.Choice(get_args(SamplerName)), help="How frames are chosen  [default: as the authors do]"
+)
+@click.option(
+    "--resize", type=click.Choice(get_args(ResizeName)), help="How frames are resized  [default: as the authors do]"
+)
 @click.option(
     "--shortlist",
     type=click.IntRange(1),
@@ -68,16 +73,13 @@ def export_command(
     checkpoint: Path,
     out: Path,
     system: str,
-    frames: int | None,
-    max_tokens: int | None,
-    top_k: int | None,
-    heads: int | None,
-    settings: dict[str, Any],
-    sampler: Sampler | None,
-    resize: Resize | None,
+    options: dict[str, Any],
+    sampler: SamplerName | None,
+    resize: ResizeName | None,
     shortlist: int | None,
     merges: Path | None,
     overwrite: bool,
+    **flags: int | None,
 ) -> None:
     """Turn a trained CHECKPOINT into a bundle.
 
@@ -97,13 +99,12 @@ def export_command(
     """
     from .build import build_bundle
 
-    named = {"frames": frames, "max_tokens": max_tokens, "top_k": top_k, "heads": heads}
-    if twice := sorted(name for name in settings if named.get(name) is not None):
+    if twice := sorted(name for name in options if flags.get(name) is not None):
         raise click.UsageError(f"{', '.join(twice)} is given twice, as an option of its own and by --set")
     bundle = build_bundle(
         checkpoint,
         out,
-        options={**settings, **{key: value for key, value in named.items() if value is not None}},
+        options={**options, **{name: value for name, value in flags.items() if value is not None}},
         system=system,
         sampler=sampler,
         resize=resize,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from .bundle.errors import CheckpointError
 from .bundle.manifest import TokenizerProfile
-from .bundle.text.merges_file import clip_merges
-from .bundle.text.tokenizers import load_tokenizer
+from .bundle.text.tokenizers import TOKENIZERS, load_tokenizer
 from .checkpoint import Checkpoint
 
 # Shorter lengths of which the smallest that fits is taken, where the model allows it.
@@ -23,35 +22,37 @@ def buckets(length: int, *, fixed: bool) -> tuple[int, ...]:
 
 def tokenizer_files(
     checkpoint: Checkpoint,
-    merges: Path | None,
+    vocabulary: Path | None,
     folder: Path,
     *,
     vocab_size: int,
     max_tokens: int,
+    kind: str = "clip_bpe",
     fixed_length: bool = False,
     sliced_from: int | None = None,
 ) -> TokenizerProfile:
-    """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or CLIP's.
+    """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or the one that comes with framesift.
 
     Args:
         vocab_size: tokens that the text encoder knows.
         max_tokens: token positions of a text.
+        kind: one of ``TOKENIZERS``.
         fixed_length: whether every text must have exactly that many.
         sliced_from: see ``TokenizerProfile``; no more than ``max_tokens`` is no slice.
 
     Raises:
         CheckpointError: the vocabulary has another size.
     """
-    if merges is not None:
-        name = "merges.txt.gz" if merges.suffix == ".gz" else "merges.txt"
-        shutil.copyfile(merges, folder / name)
-    elif checkpoint.merges is not None:
-        name = "merges.txt"
-        (folder / name).write_text(checkpoint.merges, encoding="utf-8")
+    known = TOKENIZERS[kind]
+    source = vocabulary or (None if checkpoint.merges is not None else known.shipped())
+    if source is not None:
+        name = f"{known.file}.gz" if source.suffix == ".gz" else known.file
+        shutil.copyfile(source, folder / name)
     else:
-        name = "merges.txt.gz"
-        shutil.copyfile(clip_merges(), folder / name)
+        name = known.file
+        (folder / name).write_text(checkpoint.merges or "", encoding="utf-8")
     profile = TokenizerProfile(
+        kind=kind,
         files=(name,),
         context_length=max_tokens,
         buckets=buckets(max_tokens, fixed=fixed_length),
@@ -60,7 +61,7 @@ def tokenizer_files(
     found = load_tokenizer(profile, folder).vocab_size
     if found != vocab_size:
         raise CheckpointError(
-            f"the checkpoint knows {vocab_size} tokens and the vocabulary {merges or name} makes {found}: "
+            f"the checkpoint knows {vocab_size} tokens and the vocabulary {vocabulary or name} makes {found}: "
             "pass the merges file that it was trained with (--merges)"
         )
     return profile

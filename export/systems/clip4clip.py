@@ -19,19 +19,31 @@ from ..bundle.ports import (
 )
 from ..bundle.scorers import CROSS_ENCODER, DOT
 from ..bundle.spec import TensorSpec
+from ..encoders.clip import VIT_B_32, ClipConfig
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
-from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, assume_lengths, clip_towers, examine_header, masked_mean
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, with_clip
+from .clip4clip_base import (
+    HEADER_HEADS,
+    LENGTH_OPTIONS,
+    PREPROCESSING,
+    SHOWN,
+    SMALL_HEADER,
+    Clip4ClipBase,
+    Clip4ClipConfig,
+    clip_towers,
+    infer_header,
+    masked_mean,
+    unused,
+)
 from .contract import unit
-from .inspection import Findings
-
-SYSTEM = "clip4clip"
 
 
 class Clip4Clip(Clip4ClipBase[VisionTower]):
     """Headers meanP, seqLSTM and seqTransf: one vector a side, ``exp(logit_scale)`` times their cosine."""
 
-    name = SYSTEM
+    name = "clip4clip"
     scorer = DOT
 
     def __init__(self, config: Clip4ClipConfig) -> None:
@@ -64,7 +76,7 @@ class Clip4Clip(Clip4ClipBase[VisionTower]):
 class Clip4ClipTight(Clip4ClipBase[VisionTower]):
     """Header tightTransf: a transformer reads the text and the frames of a pair. Raw embeddings, no temperature."""
 
-    name = SYSTEM
+    name = "clip4clip"
     scorer = CROSS_ENCODER
 
     def __init__(self, config: Clip4ClipConfig) -> None:
@@ -112,20 +124,31 @@ class Clip4ClipTight(Clip4ClipBase[VisionTower]):
         return score_pairs(self.cross, self.similarity_dense, text[0], frames, mask, pairs)
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    examine_header(findings)
-    assume_lengths(findings)
-
-
-def build(options: Mapping[str, Any]) -> Clip4Clip | Clip4ClipTight:
-    """The model of settled options, with random weights."""
-    config = Clip4ClipConfig(**options)
+def build(clip: ClipConfig, options: Mapping[str, Any]) -> Clip4Clip | Clip4ClipTight:
+    """The module of all options, with random weights."""
+    config = Clip4ClipConfig(**with_clip(clip, options))
     return Clip4ClipTight(config) if config.header == "tightTransf" else Clip4Clip(config)
 
 
-def unused(findings: Findings) -> tuple[str, ...]:
-    """Prefixes of tensors that the header found doesn't read, though the authors' files hold them."""
-    header = findings.found["header"]
-    cross = () if header == "tightTransf" else ("cross.", "similarity_dense.")
-    return (*cross, *(() if header == "seqTransf" else ("frame_position_embeddings.",)))
+CLIP4CLIP = SystemCard(
+    name="clip4clip",
+    title="CLIP4Clip",
+    signs=(Sign("clip.visual.", "it has CLIP's towers and no other system's sign"),),
+    infer=infer_header,
+    options=(*LENGTH_OPTIONS, HEADER_HEADS, VISION_HEADS, TEXT_HEADS),
+    shown={**SHOWN, "patch3d": Clip4ClipConfig.patch3d},
+    build=build,
+    preprocessing=PREPROCESSING,
+    unused=unused,
+    sizes=VIT_B_32,
+    lengths=((12, 32), (64, 64)),
+    code="ArrowLuo/CLIP4Clip",
+    checkpoints="none linked",
+    examples=(
+        Example("meanP", SMALL),
+        Example("meanP 3d", SMALL, {"patch3d": True}),
+        Example("seqLSTM", SMALL, {"header": "seqLSTM"}),
+        Example("seqTransf", SMALL, {"header": "seqTransf"}, SMALL_HEADER),
+        Example("tightTransf", SMALL, {"header": "tightTransf"}, SMALL_HEADER),
+    ),
+)

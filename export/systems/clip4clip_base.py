@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ..bundle.ports import FRAMES, MASK
+from ..bundle.manifest import FrameProfile
+from ..bundle.ports import MASK
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, Vision, vision_sizes
 from ..encoders.clip_patch3d import VisionTower3d
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import temporal_transformer
-from ..encoders.transformer import HEAD_WIDTH
-from .clip import ClipSystem
-from .contract import unit
-from .inspection import Findings
+from .clip import ClipSystem, read_towers, usual_heads
+from .contract import pixels, unit
+from .options import FRAME_COUNT, HEADS, MAX_TOKENS
+from .preprocessing import Preprocessing
+from .weights import Weights
 
 Header = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
 HEADERS: tuple[Header, ...] = get_args(Header)
@@ -64,7 +67,7 @@ class Clip4ClipBase(ClipSystem[Vision]):
         self.max_tokens = config.max_tokens
         self.clip = clip
         self.video_inputs = (
-            TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),
+            pixels(config.frames, size),
             TensorSpec(MASK, "float32", (config.frames,)),
         )
         if config.header == "seqTransf":
@@ -117,38 +120,51 @@ def masked_mean(frames: Tensor, mask: Tensor | None = None) -> Tensor:
     return unit((frames * weights).sum(1) / torch.clamp(weights.sum(1), min=1))
 
 
-def examine_header(findings: Findings) -> None:
-    """Read towers and header of a CLIP4Clip-like checkpoint, and assume what its weights don't show."""
-    findings.towers()
-    width = findings.found["clip"].embed_dim
-    stacks = {"seqTransf": "transformerClip.resblocks.", "tightTransf": "cross.transformer.resblocks."}
-    if findings.has("lstm_visual."):
-        findings.read("header", "seqLSTM", "there is lstm_visual")
-    elif findings.has(stacks["seqTransf"]):
-        findings.read("header", "seqTransf", "there is transformerClip")
-    elif findings.has(stacks["tightTransf"]):
-        findings.read("header", "tightTransf", "there is cross and no other header")
+def infer_header(weights: Weights) -> ClipConfig:
+    """What the weights of a CLIP4Clip-like checkpoint show: the towers' sizes and the header."""
+    clip = read_towers(weights)
+    if weights.has("lstm_visual."):
+        weights.read("header", "seqLSTM", "there is lstm_visual")
+    elif weights.has(_BLOCKS["seqTransf"]):
+        weights.read("header", "seqTransf", "there is transformerClip")
+    elif weights.has(_BLOCKS["tightTransf"]):
+        weights.read("header", "tightTransf", "there is cross and no other header")
     else:
-        findings.read("header", "meanP", "there is neither lstm_visual nor transformerClip nor cross")
-    stack = stacks.get(findings.found["header"])
-    if stack is not None:
-        table = (
-            "frame_position_embeddings"
-            if stack.startswith("transformerClip")
-            else "cross.embeddings.position_embeddings"
-        )
-        findings.read("layers", findings.count(stack), f"blocks under {stack.removesuffix('.')}")
-        rows = findings.shape(f"{table}.weight", 2)[0]
-        findings.read("positions", rows, f"rows of {table}")
-        findings.assume(
-            "heads", max(1, width // HEAD_WIDTH), f"the header's heads are not in the weights: {width} / 64"
-        )
-    patch3d = "clip.visual.conv2.weight" in findings.state
-    findings.read("patch3d", patch3d, f"there is {'a' if patch3d else 'no'} clip.visual.conv2")
+        weights.read("header", "meanP", "there is neither lstm_visual nor transformerClip nor cross")
+    header = weights.found["header"]
+    if header in _BLOCKS:
+        blocks, table = _BLOCKS[header], _POSITIONS[header]
+        weights.read("layers", weights.count(blocks), f"blocks under {blocks.removesuffix('.')}")
+        weights.read("positions", weights.shape(f"{table}.weight", 2)[0], f"rows of {table}")
+    patch3d = "clip.visual.conv2.weight" in weights.state
+    weights.read("patch3d", patch3d, f"there is {'a' if patch3d else 'no'} clip.visual.conv2")
+    return clip
 
 
-def assume_lengths(findings: Findings) -> None:
-    """Frames and token positions where the weights don't fix them."""
-    elsewhere = "the authors took 64 for ActivityNet and DiDeMo"
-    findings.assume("frames", 12, f"frames are not in the weights: {elsewhere}")
-    findings.assume("max_tokens", 32, f"token positions are not in the weights: {elsewhere}")
+def unused(found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Prefixes of tensors that the header found doesn't read, though the authors' files hold them."""
+    cross = () if found["header"] == "tightTransf" else ("cross.", "similarity_dense.")
+    return (*cross, *(() if found["header"] == "seqTransf" else ("frame_position_embeddings.",)))
+
+
+_BLOCKS = {"seqTransf": "transformerClip.resblocks.", "tightTransf": "cross.transformer.resblocks."}
+_POSITIONS = {"seqTransf": "frame_position_embeddings", "tightTransf": "cross.embeddings.position_embeddings"}
+HEADER_HEADS = replace(
+    HEADS,
+    default=lambda clip, found: usual_heads(clip.embed_dim),
+    why=lambda clip, found: f"the header's heads are not in the weights: {clip.embed_dim} / 64",
+    what="of seqTransf or tightTransf",
+    applies=lambda clip, found: found["header"] in _BLOCKS,
+)
+_ELSEWHERE = "the authors took 64 for ActivityNet and DiDeMo"
+LENGTH_OPTIONS = (
+    replace(FRAME_COUNT, why=f"{FRAME_COUNT.why}: {_ELSEWHERE}"),
+    replace(MAX_TOKENS, why=f"{MAX_TOKENS.why}: {_ELSEWHERE}"),
+)
+SHOWN: Mapping[str, Any] = {
+    "header": Clip4ClipConfig.header,
+    "layers": Clip4ClipConfig.layers,
+    "positions": Clip4ClipConfig.positions,
+}
+SMALL_HEADER: Mapping[str, Any] = {"layers": 2, "positions": 33}
+PREPROCESSING = Preprocessing(FrameProfile(sampler="second_steps", resize="pil_bicubic", missing="mask"))

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from ..bundle.ports import FRAMES
 from ..bundle.scorers import ScorerCard
 from ..bundle.spec import TensorSpec
 
@@ -135,6 +136,11 @@ class System(nn.Module, ABC):
     def sharing_weights(self) -> Self:
         """A copy to which modules and buffers can be added; its weights are this one's own."""
         return deepcopy(self, {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())})
+
+
+def pixels(frames: int, size: int) -> TensorSpec:
+    """The first of ``System.video_inputs`` where a video brings pictures."""
+    return TensorSpec(FRAMES, "uint8", (frames, 3, size, size))
 
 
 def unit(x: Tensor) -> Tensor:

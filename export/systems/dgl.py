@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ...kernels.dot.reference import dot
-from ..bundle.ports import FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING
+from ..bundle.manifest import FrameProfile
+from ..bundle.ports import TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig
 from ..encoders.prompted import PromptConfig, PromptedClip, PromptedTower
-from ..encoders.transformer import HEAD_WIDTH
-from .clip import ClipSystem
-from .contract import unit
-from .inspection import Findings
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, usual_heads, with_clip
+from .contract import pixels, unit
+from .options import FRAME_COUNT, MAX_TOKENS, Option
+from .preprocessing import Preprocessing
+from .weights import Weights
 
-SYSTEM = "dgl"
 TEXT_PROMPTS = 8
 # Which of the tower's outputs is the video; the authors' released models use the first.
 Output = Literal[
@@ -49,7 +51,7 @@ class DglConfig:
 class Dgl(ClipSystem[PromptedTower]):
     """One vector a side, ``exp(logit_scale)`` times their cosine. No mask: short videos repeat their last frame."""
 
-    name = SYSTEM
+    name = "dgl"
     scorer = DOT
     clip: PromptedClip
 
@@ -58,7 +60,7 @@ class Dgl(ClipSystem[PromptedTower]):
         width, size = config.clip.embed_dim, config.clip.image_size
         self.max_tokens, self.output = config.max_tokens, config.output
         self.clip = PromptedClip(config.clip, config.prompts)
-        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.prompts.frames, 3, size, size)),)
+        self.video_inputs = (pixels(config.prompts.frames, size),)
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (width,)),)
         self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (width,)),)
 
@@ -91,45 +93,79 @@ class Dgl(ClipSystem[PromptedTower]):
         return dot(text[0], video[0])
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    findings.towers()
-    clip = findings.found["clip"]
-    local = findings.shape("clip.visual.prompt_embeddings", 3)[1]
-    findings.read("local", local, f"clip.visual.prompt_embeddings holds {local} global prompts, as many as a frame has")
-    if "clip.unified_prompt_embedding.weight" in findings.state:
-        rows, columns = findings.shape("clip.unified_prompt_embedding.weight", 2)
+def infer(weights: Weights) -> ClipConfig:
+    """What the weights show: towers and prompts, and beside a transformer of prompts the frames."""
+    clip = read_towers(weights)
+    local = weights.shape("clip.visual.prompt_embeddings", 3)[1]
+    weights.read("local", local, f"clip.visual.prompt_embeddings holds {local} global prompts, as many as a frame has")
+    if "clip.unified_prompt_embedding.weight" in weights.state:
+        rows, columns = weights.shape("clip.unified_prompt_embedding.weight", 2)
         parts = f"{TEXT_PROMPTS} text prompts and {local} a frame"
         if rows <= TEXT_PROMPTS or (rows - TEXT_PROMPTS) % local:
-            raise findings.error(f"clip.unified_prompt_embedding has {rows} rows, which is not {parts}")
-        findings.read("space", "transformer", "there is clip.unified_prompt_embedding")
-        findings.read("frames", (rows - TEXT_PROMPTS) // local, f"{rows} prompts are {parts}")
-        findings.read("text", TEXT_PROMPTS, "the authors' number, by which the frames were counted")
-        heads = f"the prompt block's heads are not in the weights: {clip.vision_width} / 64"
-        findings.assume("prompt_heads", max(1, clip.vision_width // HEAD_WIDTH), heads)
+            raise weights.error(f"clip.unified_prompt_embedding has {rows} rows, which is not {parts}")
+        weights.read("space", "transformer", "there is clip.unified_prompt_embedding")
+        weights.read("frames", (rows - TEXT_PROMPTS) // local, f"{rows} prompts are {parts}")
+        weights.read("text", TEXT_PROMPTS, "the authors' number, by which the frames were counted")
     else:
-        columns = findings.shape("clip.visual_prompt_embedding", 3)[2]
-        findings.read("space", "linear", "there is clip.visual_prompt_embedding")
-        findings.read("text", 2 * local, "the prompts of a frame are projected twice")
-        findings.assume("frames", 12, "frames are not in the weights: the authors took 64 for ActivityNet")
+        columns = weights.shape("clip.visual_prompt_embedding", 3)[2]
+        weights.read("space", "linear", "there is clip.visual_prompt_embedding")
+        weights.read("text", 2 * local, "the prompts of a frame are projected twice")
     layers = columns // clip.vision_width
     if columns % clip.vision_width or not clip.vision_layers <= layers <= clip.text_layers:
-        raise findings.error(
+        raise weights.error(
             f"its prompts hold {columns} numbers each, which is not one {clip.vision_width}-wide prompt for every block"
         )
-    findings.read("layers", layers, f"prompts of {columns} numbers, {clip.vision_width} for a block")
-    findings.assume("max_tokens", 32, "token positions are not in the weights: the authors took 64 for ActivityNet")
-    findings.assume("output", "global_prompt0", "which output is the video is not in the weights")
+    weights.read("layers", layers, f"prompts of {columns} numbers, {clip.vision_width} for a block")
+    return clip
 
 
-def build(options: Mapping[str, Any]) -> Dgl:
-    """The model of settled options, with random weights."""
+def build(clip: ClipConfig, options: Mapping[str, Any]) -> Dgl:
+    """The module of all options, with random weights."""
     names = ("space", "frames", "layers", "text", "local")
     prompts = PromptConfig(**{name: options[name] for name in names}, heads=options.get("prompt_heads"))
-    more = {name: options[name] for name in ("max_tokens", "output", "clip")}
-    return Dgl(DglConfig(prompts=prompts, **more))
+    sizes = with_clip(clip, options)["clip"]
+    return Dgl(DglConfig(max_tokens=options["max_tokens"], output=options["output"], prompts=prompts, clip=sizes))
 
 
-def unused(findings: Findings) -> tuple[str, ...]:
-    """Prefixes of tensors that the authors' own inference doesn't read."""
-    return ("clip.visual.frame_embedding",)
+DGL = SystemCard(
+    name="dgl",
+    title="DGL",
+    signs=(
+        Sign("clip.unified_prompt_embedding.", "it has DGL's unified_prompt_embedding"),
+        Sign("clip.visual_prompt_embedding", "it has DGL's visual_prompt_embedding"),
+    ),
+    infer=infer,
+    options=(
+        Option(
+            "prompt_heads",
+            lambda clip, found: usual_heads(clip.vision_width),
+            lambda clip, found: f"the prompt block's heads are not in the weights: {clip.vision_width} / 64",
+            "for `transformer`",
+            applies=lambda clip, found: found["space"] == "transformer",
+        ),
+        replace(FRAME_COUNT, why=f"{FRAME_COUNT.why}: the authors took 64 for ActivityNet", what="for `linear`"),
+        replace(MAX_TOKENS, why=f"{MAX_TOKENS.why}: the authors took 64 for ActivityNet"),
+        Option(
+            "output",
+            DglConfig.output,
+            "which output is the video is not in the weights",
+            f"or {', '.join(f'`{name}`' for name in OUTPUTS[1:])}",
+        ),
+        VISION_HEADS,
+        TEXT_HEADS,
+    ),
+    shown={name: getattr(PromptConfig, name) for name in ("space", "layers", "text", "local")},
+    build=build,
+    # The authors' videos were shrunk beforehand, to a short side of 224 at three frames a second, and are not resized
+    # again: nor is such a video by this rule.
+    preprocessing=Preprocessing(FrameProfile(sampler="tick_middle", resize="pil_bicubic", missing="repeat")),
+    unused=lambda found: ("clip.visual.frame_embedding",),
+    sizes=VIT_B_32,
+    lengths=((12, 32), (64, 64)),
+    code="knightyxp/DGL",
+    checkpoints="five, linked in the repository",
+    examples=(
+        Example("transformer", SMALL, small={"layers": 2}),
+        Example("linear", SMALL, {"space": "linear"}, {"layers": 2}),
+    ),
+)

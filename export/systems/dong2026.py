@@ -5,8 +5,8 @@ With ``top_k`` equal to ``frames`` and no temporal encoding this is X-Pool, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,18 +15,20 @@ from torch import Tensor, nn
 from ...kernels.topk_attention import factorised
 from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.reference import TopKAttention
-from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_VECTORS, FRAMES, MEAN_EMBEDDING, TEXT_EMBEDDING
+from ..bundle.manifest import FrameProfile
+from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_VECTORS, MEAN_EMBEDDING, TEXT_EMBEDDING
 from ..bundle.scorers import TOPK_ATTENTION
 from ..bundle.spec import TensorSpec
 from ..bundle.topk_attention import text_record, video_record
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
 from ..encoders.clip_vision import VisionTower
 from ..encoders.temporal import TEMPORAL, Temporal, encode_time, temporal_transformer
-from .clip import ClipSystem
-from .contract import PluginNode, unit
-from .inspection import Findings
-
-SYSTEM = "dong2026"
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, with_clip
+from .contract import PluginNode, pixels, unit
+from .options import FRAME_COUNT, HEADS, TOP_K
+from .preprocessing import Preprocessing
+from .weights import Weights
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Dong2026(ClipSystem[VisionTower]):
     published formula's. See ``kernels/topk_attention/factorised.py`` for the algebra.
     """
 
-    name = SYSTEM
+    name = "dong2026"
     scorer = TOPK_ATTENTION
     clip: Clip
     temporal_encoding: Tensor | None
@@ -81,7 +83,7 @@ class Dong2026(ClipSystem[VisionTower]):
         self.pool_frames = TopKAttention(width, heads=config.heads, top_k=config.top_k, dropout=dropout)
         self.register_module("_folded_head", None)
         self.shape = HeadShape(config.frames, width, config.top_k, config.heads)
-        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
+        self.video_inputs = (pixels(config.frames, size),)
         self.text_record, self.video_record = text_record(self.shape), video_record(self.shape)
 
     @property
@@ -149,7 +151,7 @@ class Dong2026(ClipSystem[VisionTower]):
 class PublishedDong2026(ClipSystem[VisionTower]):
     """The reference model by the formula of its paper, with the weights of ``system``."""
 
-    name = SYSTEM
+    name = "dong2026"
     scorer = TOPK_ATTENTION
 
     def __init__(self, system: Dong2026) -> None:
@@ -188,32 +190,51 @@ def plugin_node(shape: HeadShape) -> PluginNode:
     return PluginNode("TopKAttention", sizes, FRAME_VECTORS)
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    findings.towers()
-    if "temporal_encoding" in findings.state:
-        rows = findings.shape("temporal_encoding", 2)[0]
-        findings.read("frames", rows, "rows of temporal_encoding")
-    else:
-        findings.assume("frames", 12, "frames are not in the weights")
-    layers = findings.count("transformerClip.resblocks.")
+def infer(weights: Weights) -> ClipConfig:
+    """What the weights show; without a temporal encoding they show no frames."""
+    clip = read_towers(weights)
+    timed = "temporal_encoding" in weights.state
+    if timed:
+        weights.read("frames", weights.shape("temporal_encoding", 2)[0], "rows of temporal_encoding")
+    layers = weights.count("transformerClip.resblocks.")
     if layers:
-        findings.read("temporal", "transformer", "there is transformerClip")
-        findings.read("temporal_layers", layers, "blocks under transformerClip.resblocks")
-    elif "frames" in findings.found:
-        findings.read("temporal", "positional", "there is temporal_encoding and no transformerClip")
+        weights.read("temporal", "transformer", "there is transformerClip")
+        weights.read("temporal_layers", layers, "blocks under transformerClip.resblocks")
+    elif timed:
+        weights.read("temporal", "positional", "there is temporal_encoding and no transformerClip")
     else:
-        findings.read("temporal", "none", "there is no temporal_encoding")
-    frames = {**findings.assumed, **findings.found}["frames"]
-    findings.assume("top_k", min(4, frames), "how many frames the attention keeps is not in the weights")
-    findings.assume("heads", 1, "the attention's heads are not in the weights")
+        weights.read("temporal", "none", "there is no temporal_encoding")
+    return clip
 
 
-def build(options: Mapping[str, Any]) -> Dong2026:
-    """The model of settled options, with random weights."""
-    return Dong2026(Dong2026Config(**options))
-
-
-def unused(findings: Findings) -> tuple[str, ...]:
-    """No tensor is left out."""
-    return ()
+ATTENTION_HEADS = replace(HEADS, why="the attention's heads are not in the weights", what="of the attention")
+DONG2026 = SystemCard(
+    name="dong2026",
+    title="Dong et al. 2026",
+    signs=(
+        Sign("temporal_encoding", "it has the reference model's temporal_encoding"),
+        # X-Pool keeps every frame: who chooses K has the reference model, of which it is a case.
+        Sign("pool_frames.", "it has X-Pool's pool_frames, and top_k is given", given="top_k"),
+    ),
+    infer=infer,
+    options=(
+        replace(
+            TOP_K,
+            default=lambda clip, found: min(Dong2026Config.top_k, found.get("frames", Dong2026Config.frames)),
+            why="how many frames the attention keeps is not in the weights",
+        ),
+        ATTENTION_HEADS,
+        replace(FRAME_COUNT, what="where there is no temporal encoding"),
+        VISION_HEADS,
+        TEXT_HEADS,
+    ),
+    shown={"temporal": Dong2026Config.temporal},
+    build=lambda clip, options: Dong2026(Dong2026Config(**with_clip(clip, options))),
+    preprocessing=Preprocessing(FrameProfile(sampler="uniform_middle", resize="pil_bicubic", missing="repeat")),
+    sizes=VIT_B_32,
+    lengths=((12, 77),),
+    examples=(
+        Example("positional", SMALL),
+        Example("none", SMALL, {"temporal": "none", "top_k": Dong2026Config.top_k}),
+    ),
+)

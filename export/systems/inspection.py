@@ -1,132 +1,156 @@
-"""What a checkpoint's keys and shapes tell about a system, with reasons, and what has to be taken on trust."""
+"""A checkpoint's system: which it is, what its weights show, what has to be assumed, and the model of given options."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..bundle.errors import CheckpointError
-from ..encoders.clip import ClipConfig
-from ..encoders.transformer import HEAD_WIDTH
+from ..checkpoint import fit
+from .card import SystemCard
+from .contract import System
+from .preprocessing import Preprocessing
+from .registry import AUTO, SYSTEMS, card_of, cards
+from .weights import Weights, listed
 
-# Beyond any use, and before memory ends.
-_MOST = {"frames": 1024, "samples": 10_000}
 
+@dataclass(frozen=True)
+class Inspection:
+    """What a checkpoint's weights show of its system.
 
-@dataclass
-class Findings:
-    """Options of one system.
-
-    Args:
-        system: its name.
-        state: normalised state_dict.
-        why: what showed that it is this system.
+    ``found`` was read off the weights; ``assumed`` is the authors' default for what they don't show, and may be given
+    otherwise. Each value has its reason.
     """
 
-    system: str
-    state: Mapping[str, Tensor]
-    why: str
-    # Read off the weights, taken as the authors' default, and a line of reason for each.
-    found: dict[str, Any] = field(default_factory=dict)
-    assumed: dict[str, Any] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
+    card: SystemCard[Any]
+    weights: Weights
+    sizes: Any
+    assumed: Mapping[str, tuple[Any, str]]
 
-    def read(self, name: str, value: Any, why: str) -> None:
-        """Note an option that the weights show."""
-        self.found[name], self.reasons[name] = value, why
+    @property
+    def found(self) -> Mapping[str, Any]:
+        """Options that the weights show."""
+        return self.weights.found
 
-    def assume(self, name: str, value: Any, why: str) -> None:
-        """Note an option that the weights don't show, with its default."""
-        self.assumed[name], self.reasons[name] = value, why
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of tensors that the authors' inference doesn't read."""
+        prefixes = self.card.unused(self.found)
+        return tuple(key for key in self.weights.state if key.startswith(prefixes))
 
-    def shape(self, key: str, dims: int) -> torch.Size:
-        """The shape of a tensor that must be there, with that many dimensions.
-
-        Raises:
-            CheckpointError: it is not.
-        """
-        if key not in self.state:
-            raise self.error(f"it has no {key}")
-        shape = self.state[key].shape
-        if len(shape) != dims:
-            raise self.error(f"{key} has shape {list(shape)}, which should have {dims} dimensions")
-        if 0 in shape:
-            raise self.error(f"{key} has shape {list(shape)}, which holds nothing")
-        return shape
-
-    def count(self, stem: str) -> int:
-        """How many layers there are under ``stem``, which ends in a dot."""
-        return len({key[len(stem) :].split(".")[0] for key in self.state if key.startswith(stem)})
-
-    def has(self, prefix: str) -> bool:
-        """Whether any tensor's name starts so."""
-        return any(key.startswith(prefix) for key in self.state)
-
-    def error(self, fault: str) -> CheckpointError:
-        """What was recognised, and what is wrong with it."""
-        return CheckpointError(f"the checkpoint was recognised as {self.system} ({self.why}), but {fault}")
-
-    def towers(self) -> None:
-        """Read both towers' sizes into the option ``clip``."""
-        dims = {"visual.conv1.weight": 4, "token_embedding.weight": 2, "ln_final.weight": 1}
-        tables = dict.fromkeys(("visual.positional_embedding", "positional_embedding", "text_projection"), 2)
-        for key, rank in {**dims, **tables}.items():
-            self.shape(f"clip.{key}", rank)
-        clip = ClipConfig.from_state(self.state)
-        places = self.state["clip.visual.positional_embedding"].shape[0]
-        if (clip.image_size // clip.patch) ** 2 + 1 != places:
-            raise self.error(f"clip.visual.positional_embedding has {places} rows, which is no square and one")
-        for tower, layers in (("vision", clip.vision_layers), ("text", clip.text_layers)):
-            if not layers:
-                raise self.error(f"its {tower} tower has no blocks")
-        self.read(
-            "clip",
-            clip,
-            f"vision {clip.vision_width} wide with {clip.vision_layers} blocks, patch {clip.patch}, "
-            f"{clip.image_size} px; text {clip.text_width} wide with {clip.text_layers} blocks, "
-            f"{clip.context_length} positions, {clip.vocab_size} tokens; embeddings {clip.embed_dim} wide",
-        )
-        for tower, width in (("vision", clip.vision_width), ("text", clip.text_width)):
-            self.assume(f"{tower}_heads", max(1, width // HEAD_WIDTH), f"heads are not in the weights: {width} / 64")
-
-    def settle(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Found values, then ``options``, then assumed ones; the towers' heads go into ``clip``.
+    def resolve(self, options: Mapping[str, Any] | None = None) -> Resolved:
+        """Decide every option: as found, as given, or else as assumed.
 
         Raises:
-            CheckpointError: an option is unknown to the system or contradicts the weights.
+            CheckpointError: an option is unknown to the system, of another kind, or contradicts the weights.
         """
-        for name, value in options.items():
+        # JSON has no tuples.
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in (options or {}).items()}
+        declared = {option.name: option for option in self.card.options}
+        for name, value in given.items():
             if name in self.found and value != self.found[name]:
                 raise CheckpointError(
                     f"{name} is {value} by the options but {self.found[name]} by the checkpoint's weights "
-                    f"({self.reasons[name]})"
+                    f"({self.weights.reasons[name]})"
                 )
             if name not in self.found and name not in self.assumed:
-                known = ", ".join(sorted({*self.found, *self.assumed} - {"clip"}))
-                raise CheckpointError(f"{self.system} has no option {name}; it has {known}")
-            least, usual = 0 if name == "samples" else 1, self.assumed.get(name)
-            if type(usual) is int and (type(value) is not int or value < least):
-                raise CheckpointError(f"{name} is {value!r}, it must be a whole number of at least {least}")
-            if type(usual) is int and value > _MOST.get(name, value):
-                raise CheckpointError(f"{name} is {value}, it must be at most {_MOST[name]}")
-            if type(usual) is float and (type(value) not in (int, float) or not 0 < value < math.inf):
-                raise CheckpointError(f"{name} is {value!r}, it must be a number above 0")
-            if type(usual) is str and type(value) is not str:
-                raise CheckpointError(f"{name} is {value!r}, it must be a name")
-        values = {**self.assumed, **options, **self.found}
-        rows = values["clip"].context_length
-        if values.get("max_tokens", 1) > rows:
-            raise self.error(f"max_tokens is {values['max_tokens']}, its text tower has {rows} positions")
-        heads = {name: values.pop(name) for name in ("vision_heads", "text_heads") if name in values}
-        return {**values, "clip": replace(values["clip"], **heads)}
+                known = ", ".join(sorted({*self.found, *self.assumed}))
+                raise CheckpointError(f"{self.card.name} has no option {name}; it has {known}")
+            if name in self.assumed:
+                declared[name].check(value, self.assumed[name][0])
+        kept = {name: given.get(name, value) for name, (value, _) in self.assumed.items()}
+        for name, (most, why) in self.weights.most.items():
+            if (value := {**kept, **self.found}.get(name, most)) > most:
+                raise self.weights.error(f"{name} is {value}, {why}")
+        return Resolved(self, kept)
 
 
-def listed(keys: Iterable[str]) -> str:
-    """The first names up to two dots, each once: what a person needs to see of a state_dict's keys."""
-    groups = list(dict.fromkeys(".".join(key.split(".")[:2]) for key in keys))
-    return ", ".join(groups[:12]) + (f" and {len(groups) - 12} more" if len(groups) > 12 else "")
+@dataclass(frozen=True)
+class Resolved:
+    """An inspected checkpoint with all options decided.
+
+    ``kept`` are those that the weights don't show, as given or as assumed: plain values, to be kept beside the weights.
+    ``inspect`` and these make the same model of its own state_dict.
+    """
+
+    inspection: Inspection
+    kept: Mapping[str, Any]
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Every option."""
+        return {**self.inspection.found, **self.kept}
+
+    def build(self) -> System:
+        """The system with the checkpoint's weights, in evaluation mode, float32.
+
+        Raises:
+            CheckpointError: options that make no model; or tensors are missing, left over or misshapen: all are
+                listed, after what was recognised.
+        """
+        weights, unused = self.inspection.weights, set(self.inspection.unused)
+        try:
+            system = self.inspection.card.build(self.inspection.sizes, self.options)
+            fit(system, {key: tensor for key, tensor in weights.state.items() if key not in unused})
+        except (CheckpointError, ValueError) as error:
+            raise weights.error(str(error)) from error
+        return system.eval()
+
+    def describe(self, preprocessing: Preprocessing, *, authors: bool = True) -> str:
+        """What was found and why, and what was given or assumed, in lines for a person.
+
+        Args:
+            preprocessing: in the sizes of the system.
+            authors: whether it is the authors'.
+        """
+        inspection = self.inspection
+        weights = inspection.weights
+        lines = [f"{inspection.card.name}: {weights.why}", f"  towers: {weights.towers}"]
+        lines += [f"  {name} = {_short(value)}: {weights.reasons[name]}" for name, value in weights.found.items()]
+        for name, (value, why) in inspection.assumed.items():
+            origin = "assumed" if self.kept[name] == value else "given"
+            lines.append(f"  {name} = {_short(self.kept[name])}, {origin}: {why}")
+        lines.append(f"  preprocessing, {'assumed' if authors else 'with what was given'}: {preprocessing.describe()}")
+        if inspection.unused:
+            lines.append(f"  not read by the authors' inference: {listed(inspection.unused)}")
+        return "\n".join(lines)
+
+
+def inspect(state: Mapping[str, Tensor], system: str = AUTO, given: Collection[str] = ()) -> Inspection:
+    """Tell the system of a state_dict from its keys and shapes alone, or read it as ``system``.
+
+    Args:
+        state: normalised, see ``checkpoint.normalised``.
+        system: one of ``registry.SYSTEMS``, or ``AUTO``.
+        given: names of options that are known, which may tell a system from another with the same weights.
+
+    Raises:
+        CheckpointError: no system here has such tensors, or one that the system needs is missing or misshapen.
+    """
+    if system not in (AUTO, *SYSTEMS):
+        raise CheckpointError(f"there is no system {system}: framesift knows {', '.join(SYSTEMS)}")
+    signs = ((card, sign) for card in cards() for sign in card.signs if sign.given is None or sign.given in given)
+    found = next(((card, sign) for card, sign in signs if any(key.startswith(sign.prefix) for key in state)), None)
+    if found is None:
+        raise CheckpointError(
+            f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: framesift knows "
+            f"{', '.join(SYSTEMS)}"
+        )
+    card, why = found[0], found[1].why
+    asked = card if system == AUTO else card_of(system)
+    if asked.signs != card.signs:
+        why = f"as was asked for, though by its tensors it is {card.name}: {why}"
+    weights = Weights(state, asked.name, why)
+    sizes = asked.infer(weights)
+    assumed = asked.assume(sizes, weights.found)
+    if system != AUTO:
+        by_name = f"the system asked for is {system}"
+        assumed |= {name: (value, by_name) for name, value in asked.implied.items()}
+    return Inspection(asked, weights, sizes, assumed)
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)

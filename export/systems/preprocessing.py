@@ -5,70 +5,48 @@ What the rules do stands where they are: ``export/bundle/video/sampling.py`` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from ..encoders.clip_vision import PIXEL_MEAN, PIXEL_STD
-from ..encoders.stan import PIXELS as STAN_PIXELS
-
-Sampler = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round"]
-Resize = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear"]
-_CLIP_MEAN = (255 * PIXEL_MEAN[0], 255 * PIXEL_MEAN[1], 255 * PIXEL_MEAN[2])
-_CLIP_STD = (255 * PIXEL_STD[0], 255 * PIXEL_STD[1], 255 * PIXEL_STD[2])
+from ..bundle.manifest import FrameProfile
+from ..bundle.video.names import ResizeName, SamplerName
+from .contract import System
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """One system's way from a file and a text to the model's inputs.
 
-    ``mean`` and ``std`` are of RGB from 0 to 255. ``missing`` says what fills a video with too few frames: the last
-    frame again, or zeros after normalisation with a mask. A text is cut to ``max_tokens`` positions with its end token
-    kept and padded with zeros. Where ``sliced_from`` is given it is cut so to that many positions first, and then to
-    ``max_tokens`` whatever is there.
+    A text is cut to ``max_tokens`` positions with its end token kept and padded with zeros. Where ``sliced_from`` is
+    given it is cut so to that many positions first, and then to ``max_tokens`` whatever is there.
     """
 
-    sampler: Sampler
-    resize: Resize
-    missing: Literal["repeat", "mask"]
-    max_tokens: int = 32
+    frames: FrameProfile
     sliced_from: int | None = None
-    frames: int = 12
-    size: int = 224
-    crop: Literal["center"] = "center"
-    mean: tuple[float, float, float] = _CLIP_MEAN
-    std: tuple[float, float, float] = _CLIP_STD
+    max_tokens: int = 0
+    tokenizer: str = "clip_bpe"
+
+    def of(self, system: System) -> Preprocessing:
+        """These rules in the sizes of a system."""
+        size = system.video_inputs[0].shape[-1]
+        sliced = None if self.sliced_from is None else min(self.sliced_from, system.text_positions)
+        return replace(
+            self,
+            frames=replace(self.frames, count=system.frames, size=size),
+            sliced_from=sliced,
+            max_tokens=system.max_tokens,
+        )
+
+    def with_rules(self, sampler: SamplerName | None, resize: ResizeName | None) -> Preprocessing:
+        """Other rules for frames, where they are given."""
+        frames = self.frames
+        return replace(self, frames=replace(frames, sampler=sampler or frames.sampler, resize=resize or frames.resize))
 
     def describe(self) -> str:
         """One line for a person."""
-        missing = "the last frame again" if self.missing == "repeat" else "zeros and a mask"
+        frames = self.frames
+        missing = "the last frame again" if frames.missing == "repeat" else "zeros and a mask"
         sliced = "" if self.sliced_from is None else f" sliced from {self.sliced_from}"
         return (
-            f"{self.frames} frames by {self.sampler}, short side to {self.size} by {self.resize}, {self.crop} crop, "
-            f"{missing} where frames are missing; {self.max_tokens} token positions{sliced}"
+            f"{frames.count} frames by {frames.sampler}, short side to {frames.size} by {frames.resize}, "
+            f"{frames.crop} crop, {missing} where frames are missing; {self.max_tokens} token positions{sliced}"
         )
-
-
-_CLIP4CLIP = Preprocessing("second_steps", "pil_bicubic", "mask")
-
-PROFILES: Mapping[str, Preprocessing] = {
-    "dong2026": Preprocessing("uniform_middle", "pil_bicubic", "repeat", max_tokens=77),
-    # The authors pad a text with its own end token. The first one is read and the tower is causal, so zeros give the
-    # same and leave no doubt about which token is the end.
-    "xpool": Preprocessing("uniform_middle", "tensor_bicubic", "repeat", max_tokens=77),
-    "clip4clip": _CLIP4CLIP,
-    "xclip": _CLIP4CLIP,
-    "ts2net": _CLIP4CLIP,
-    # The authors' videos were shrunk beforehand, to a short side of 224 at three frames a second, and are not resized
-    # again: nor is such a video by this rule.
-    "dgl": Preprocessing("tick_middle", "pil_bicubic", "repeat"),
-    # A caption of more than 30 tokens loses its end token to the slice, and STAN then reads it at its first position.
-    "stan": Preprocessing(
-        "segment_round",
-        "cv2_bilinear",
-        "repeat",
-        sliced_from=77,
-        mean=STAN_PIXELS[0],
-        std=STAN_PIXELS[1],
-    ),
-}

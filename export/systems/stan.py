@@ -7,23 +7,26 @@ for one whose axes are swapped, and mixes frames with colours; that is not repro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from ...kernels.dot.reference import dot
 from ...kernels.token_frame.reference import TAU, token_frame
-from ..bundle.ports import FRAME_EMBEDDINGS, FRAMES, TEXT_EMBEDDING, VIDEO_EMBEDDING, WORD_EMBEDDINGS
+from ..bundle.manifest import FrameProfile
+from ..bundle.ports import FRAME_EMBEDDINGS, TEXT_EMBEDDING, VIDEO_EMBEDDING, WORD_EMBEDDINGS
 from ..bundle.scorers import DOT, TOKEN_FRAME
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
-from ..encoders.stan import StanTower
-from .clip import ClipSystem
-from .contract import unit
-from .inspection import Findings
+from ..encoders.stan import PIXELS, StanTower
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, with_clip
+from .contract import pixels, unit
+from .options import FRAME_COUNT, MAX_TOKENS, Option
+from .preprocessing import Preprocessing
+from .weights import Weights
 
-SYSTEM = "stan"
 Head = Literal["stan", "mug"]
 HEADS: tuple[Head, ...] = get_args(Head)
 # The authors' lower bound of a norm in Mug-STAN.
@@ -52,7 +55,7 @@ class StanConfig:
 class StanBase(ClipSystem[StanTower]):
     """The towers, without a temperature: the authors rank by plain similarity."""
 
-    name = SYSTEM
+    name = "stan"
 
     def __init__(self, config: StanConfig) -> None:
         super().__init__()
@@ -60,7 +63,7 @@ class StanBase(ClipSystem[StanTower]):
         self.max_tokens = config.max_tokens
         tower = StanTower(depth=config.depth, moments=config.moments, **vision_sizes(config.clip))
         self.clip = Towers(config.clip, tower, temperature=False)
-        self.video_inputs = (TensorSpec(FRAMES, "uint8", (config.frames, 3, size, size)),)
+        self.video_inputs = (pixels(config.frames, size),)
 
     def embed_frames(self, frames: Tensor) -> Tensor:
         """Frames [V, F, 3, H, W], uint8 or normalised, to raw frame embeddings [V, F, D]."""
@@ -125,27 +128,72 @@ def bounded_unit(x: Tensor) -> Tensor:
     return x / length.clamp(min=SHORTEST)
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    findings.towers()
-    depth = findings.count("clip.visual.STAN_S_layers.")
-    moments = findings.shape("clip.visual.STAN_time_embed.weight", 2)[0]
-    if not 1 <= depth <= findings.found["clip"].vision_layers:
-        raise findings.error(f"its branch has {depth} layers beside {findings.found['clip'].vision_layers} blocks")
-    findings.read("depth", depth, "layers under STAN_S_layers")
-    findings.read("moments", moments, "rows of STAN_time_embed")
-    findings.assume("frames", min(12, moments), "frames are not in the weights: Mug-STAN was tested with 32 on MSR-VTT")
-    findings.assume("max_tokens", 32, "token positions are not in the weights: the authors took 77 for DiDeMo")
-    findings.assume("head", "mug", "STAN and Mug-STAN have the same weights; the released ones are Mug-STAN's")
-    findings.assume("tau", TAU, "the sharpness of Mug-STAN's softmaxes is not in the weights")
+def infer(weights: Weights) -> ClipConfig:
+    """What the weights show: towers, and the size of the branch."""
+    clip = read_towers(weights)
+    depth = weights.count("clip.visual.STAN_S_layers.")
+    moments = weights.shape("clip.visual.STAN_time_embed.weight", 2)[0]
+    if not 1 <= depth <= clip.vision_layers:
+        raise weights.error(f"its branch has {depth} layers beside {clip.vision_layers} blocks")
+    weights.read("depth", depth, "layers under STAN_S_layers")
+    weights.read("moments", moments, "rows of STAN_time_embed")
+    return clip
 
 
-def build(options: Mapping[str, Any]) -> Stan | MugStan:
-    """The model of settled options, with random weights."""
-    config = StanConfig(**options)
+def build(clip: ClipConfig, options: Mapping[str, Any]) -> Stan | MugStan:
+    """The module of all options, with random weights."""
+    config = StanConfig(**with_clip(clip, options))
     return MugStan(config) if config.head == "mug" else Stan(config)
 
 
-def unused(findings: Findings) -> tuple[str, ...]:
-    """No tensor is left out."""
-    return ()
+STAN = SystemCard(
+    name="stan",
+    title="STAN",
+    signs=(Sign("clip.visual.STAN_", "it has STAN's branch, STAN_S_layers and STAN_T_layers"),),
+    infer=infer,
+    options=(
+        replace(
+            FRAME_COUNT,
+            default=lambda clip, found: min(StanConfig.frames, found["moments"]),
+            why=f"{FRAME_COUNT.why}: Mug-STAN was tested with 32 on MSR-VTT",
+        ),
+        replace(MAX_TOKENS, why=f"{MAX_TOKENS.why}: the authors took 77 for DiDeMo"),
+        Option(
+            "head",
+            StanConfig.head,
+            "STAN and Mug-STAN have the same weights; the released ones are Mug-STAN's",
+            "or `stan`; `--system` decides it, too",
+        ),
+        Option(
+            "tau",
+            TAU,
+            "the sharpness of Mug-STAN's softmaxes is not in the weights",
+            "sharpness of Mug-STAN's softmaxes",
+        ),
+        VISION_HEADS,
+        TEXT_HEADS,
+    ),
+    shown={"depth": StanConfig.depth, "moments": StanConfig.moments},
+    build=build,
+    # A caption of more than 30 tokens loses its end token to the slice, and STAN then reads it at its first position.
+    preprocessing=Preprocessing(
+        FrameProfile(sampler="segment_round", resize="cv2_bilinear", missing="repeat", mean=PIXELS[0], std=PIXELS[1]),
+        sliced_from=77,
+    ),
+    implied={"head": "stan"},
+    sizes=VIT_B_32,
+    code="farewellthree/STAN",
+    checkpoints="with Mug-STAN's",
+    examples=(Example("", SMALL, {"head": "stan"}, {"depth": 1, "moments": 8}),),
+)
+# The same weights, scored otherwise.
+MUGSTAN = replace(
+    STAN,
+    name="mugstan",
+    title="Mug-STAN",
+    implied={"head": "mug"},
+    lengths=((32, 32), (12, 32), (64, 77)),
+    checkpoints="on Hugging Face",
+    page="stan",
+    examples=(Example("", SMALL, small={"depth": 1, "moments": 8}),),
+)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,15 +13,25 @@ from ...kernels.frame_softmax.reference import frame_softmax, frame_softmax_weig
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_MASK, NOISE, TEXT_EMBEDDING
 from ..bundle.scorers import FRAME_SOFTMAX
 from ..bundle.spec import TensorSpec
-from ..encoders.clip import Towers, vision_sizes
+from ..encoders.clip import VIT_B_32, ClipConfig, Towers, vision_sizes
 from ..encoders.patch_shift import ShiftTower
 from ..encoders.token_selector import SAMPLES, SIGMA, TokenSelector
-from . import clip4clip
-from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, assume_lengths, examine_header
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, with_clip
+from .clip4clip_base import (
+    HEADER_HEADS,
+    LENGTH_OPTIONS,
+    PREPROCESSING,
+    SHOWN,
+    SMALL_HEADER,
+    Clip4ClipBase,
+    Clip4ClipConfig,
+    infer_header,
+    unused,
+)
 from .contract import unit
-from .inspection import Findings
-
-SYSTEM = "ts2net"
+from .options import TOP_K, Option
+from .weights import Weights
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Ts2Net(Clip4ClipBase[ShiftTower]):
     ``export/bundle/video/noise.py`` draws it from the video's id.
     """
 
-    name = SYSTEM
+    name = "ts2net"
     scorer = FRAME_SOFTMAX
 
     def __init__(self, config: Ts2NetConfig) -> None:
@@ -113,29 +122,54 @@ def tile(mask: Tensor, times: int) -> Tensor:
     return torch.cat([mask] * times, 1)
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    examine_header(findings)
-    if findings.found["header"] != "seqTransf":
-        raise findings.error("it has no transformerClip, and the authors' code works with that header only")
-    if findings.found.pop("patch3d"):
-        raise findings.error("it has three-dimensional patches (clip.visual.conv2), which are not supported here")
+def infer(weights: Weights) -> ClipConfig:
+    """What the weights show: towers, header, and which blocks shift patches."""
+    clip = infer_header(weights)
+    if weights.found["header"] != "seqTransf":
+        raise weights.error("it has no transformerClip, and the authors' code works with that header only")
+    if weights.found.pop("patch3d"):
+        raise weights.error("it has three-dimensional patches (clip.visual.conv2), which are not supported here")
     marked = re.compile(r"clip\.visual\.transformer\.resblocks\.(\d+)\.attn\.net\.in_proj_weight")
-    layers = tuple(sorted(int(match[1]) for key in findings.state if (match := marked.fullmatch(key))))
+    layers = tuple(sorted(int(match[1]) for key in weights.state if (match := marked.fullmatch(key))))
     if not layers:
-        raise findings.error("no block of its vision tower shifts patches (none has attn.net)")
-    findings.read("shift_layers", layers, "blocks of the vision tower whose attention lies in attn.net")
-    assume_lengths(findings)
-    findings.assume("top_k", 3, "the number of patches chosen is not in the weights")
-    findings.assume("sigma", SIGMA, "the spread of the noise is not in the weights")
-    findings.assume("samples", SAMPLES, "the number of draws is not in the weights; 0 selects without noise")
+        raise weights.error("no block of its vision tower shifts patches (none has attn.net)")
+    weights.read("shift_layers", layers, "blocks of the vision tower whose attention lies in attn.net")
+    return clip
 
 
-def build(options: Mapping[str, Any]) -> Ts2Net:
-    """The model of settled options, with random weights."""
-    return Ts2Net(Ts2NetConfig(**options))
-
-
-def unused(findings: Findings) -> tuple[str, ...]:
-    """Prefixes of tensors that the authors' own inference doesn't read."""
-    return "visual_prompt_encoder.", "text_token_selector.", *clip4clip.unused(findings)
+TS2NET = SystemCard(
+    name="ts2net",
+    title="TS2-Net",
+    signs=(Sign("visual_token_selector.", "it has TS2-Net's visual_token_selector"),),
+    infer=infer,
+    options=(
+        *LENGTH_OPTIONS,
+        replace(
+            TOP_K,
+            default=Ts2NetConfig.top_k,
+            why="the number of patches chosen is not in the weights",
+            what="patches chosen in a frame",
+        ),
+        Option("sigma", SIGMA, "the spread of the noise is not in the weights", "spread of the noise"),
+        Option(
+            "samples",
+            SAMPLES,
+            "the number of draws is not in the weights; 0 selects without noise",
+            "draws; 0 is no noise",
+            least=0,
+            # Before memory ends.
+            most=10_000,
+        ),
+        replace(HEADER_HEADS, what="of seqTransf"),
+        VISION_HEADS,
+        TEXT_HEADS,
+    ),
+    shown={**SHOWN, "header": "seqTransf", "shift_layers": Ts2NetConfig.shift_layers},
+    build=lambda clip, options: Ts2Net(Ts2NetConfig(**with_clip(clip, options))),
+    preprocessing=PREPROCESSING,
+    unused=lambda found: ("visual_prompt_encoder.", "text_token_selector.", *unused(found)),
+    sizes=VIT_B_32,
+    code="yuqi657/ts2_net",
+    checkpoints="none linked",
+    examples=(Example("", SMALL, small={**SMALL_HEADER, "shift_layers": (1,), "samples": 6}),),
+)

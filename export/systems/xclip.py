@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +19,25 @@ from ..bundle.ports import (
 )
 from ..bundle.scorers import MULTI_GRAINED
 from ..bundle.spec import TensorSpec
+from ..encoders.clip import VIT_B_32, ClipConfig
 from ..encoders.clip_text import at_end
 from ..encoders.clip_vision import VisionTower
-from . import clip4clip
-from .clip4clip_base import Clip4ClipBase, Clip4ClipConfig, clip_towers, examine_header, masked_mean
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, with_clip
+from .clip4clip_base import (
+    HEADER_HEADS,
+    PREPROCESSING,
+    SHOWN,
+    SMALL_HEADER,
+    Clip4ClipBase,
+    Clip4ClipConfig,
+    clip_towers,
+    infer_header,
+    masked_mean,
+    unused,
+)
 from .contract import unit
-from .inspection import Findings
-
-SYSTEM = "xclip"
+from .weights import Weights
 
 
 class XClip(Clip4ClipBase[VisionTower]):
@@ -35,7 +46,7 @@ class XClip(Clip4ClipBase[VisionTower]):
     So a text must have exactly ``max_tokens`` positions, zeros behind its end token, and a video ``frames`` frames.
     """
 
-    name = SYSTEM
+    name = "xclip"
     scorer = MULTI_GRAINED
 
     def __init__(self, config: Clip4ClipConfig) -> None:
@@ -103,19 +114,36 @@ class XClip(Clip4ClipBase[VisionTower]):
         return multi_grained(TextRecord(*text), VideoRecord(*video), self.matrices(), self.scale())
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    examine_header(findings)
-    if findings.found["header"] == "tightTransf":
-        raise findings.error("it has cross and no other header, with which X-CLIP has no score")
-    words, frames = findings.shape("word_logit_weight", 2)[0], findings.shape("frame_logit_weight", 2)[0]
-    findings.read("max_tokens", words, f"word_logit_weight is [{words}, {words}]")
-    findings.read("frames", frames, f"frame_logit_weight is [{frames}, {frames}]")
+def infer(weights: Weights) -> ClipConfig:
+    """What the weights show: all but the heads."""
+    clip = infer_header(weights)
+    if weights.found["header"] == "tightTransf":
+        raise weights.error("it has cross and no other header, with which X-CLIP has no score")
+    for name, key in (("max_tokens", "word_logit_weight"), ("frames", "frame_logit_weight")):
+        count = weights.shape(key, 2)[0]
+        weights.read(name, count, f"{key} is [{count}, {count}]")
+    return clip
 
 
-def build(options: Mapping[str, Any]) -> XClip:
-    """The model of settled options, with random weights."""
-    return XClip(Clip4ClipConfig(**options))
-
-
-unused = clip4clip.unused
+XCLIP = SystemCard(
+    name="xclip",
+    title="X-CLIP",
+    signs=(Sign("global_mat_weight", "it has X-CLIP's global_mat_weight"),),
+    infer=infer,
+    options=(replace(HEADER_HEADS, what="of seqTransf"), VISION_HEADS, TEXT_HEADS),
+    shown={
+        **SHOWN,
+        "header": "seqTransf",
+        "patch3d": Clip4ClipConfig.patch3d,
+        "frames": Clip4ClipConfig.frames,
+        "max_tokens": Clip4ClipConfig.max_tokens,
+    },
+    build=lambda clip, options: XClip(Clip4ClipConfig(**with_clip(clip, options))),
+    preprocessing=PREPROCESSING,
+    unused=unused,
+    sizes=VIT_B_32,
+    lengths=((12, 32), (64, 64)),
+    code="xuguohai/X-CLIP",
+    checkpoints="none linked",
+    examples=(Example("", SMALL, small=SMALL_HEADER),),
+)

@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .dong2026 import Dong2026, Dong2026Config
-from .inspection import Findings
-
-SYSTEM = "xpool"
+from ..bundle.manifest import FrameProfile
+from ..encoders.clip import VIT_B_32, ClipConfig
+from .card import Example, Sign, SystemCard
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, read_towers, with_clip
+from .dong2026 import ATTENTION_HEADS, Dong2026, Dong2026Config
+from .options import FRAME_COUNT
+from .preprocessing import Preprocessing
 
 
 class XPool(Dong2026):
     """As ``Dong2026``, under its own name."""
 
-    name = SYSTEM
+    name = "xpool"
 
 
-def examine(findings: Findings) -> None:
-    """What the weights show and what they don't."""
-    findings.towers()
-    findings.assume("frames", 12, "frames are not in the weights")
-    findings.assume("heads", 1, "the attention's heads are not in the weights")
+def build(clip: ClipConfig, options: Mapping[str, Any]) -> XPool:
+    """The module of all options, with random weights."""
+    return XPool(Dong2026Config(**with_clip(clip, options), top_k=options["frames"], temporal="none"))
 
 
-def build(options: Mapping[str, Any]) -> XPool:
-    """The model of settled options, with random weights."""
-    return XPool(Dong2026Config(**options, top_k=options["frames"], temporal="none"))
-
-
-def unused(findings: Findings) -> tuple[str, ...]:
-    """No tensor is left out."""
-    return ()
+XPOOL = SystemCard(
+    name="xpool",
+    title="X-Pool",
+    signs=(Sign("pool_frames.", "it has X-Pool's pool_frames"),),
+    infer=read_towers,
+    options=(FRAME_COUNT, ATTENTION_HEADS, VISION_HEADS, TEXT_HEADS),
+    build=build,
+    # The authors pad a text with its own end token. The first one is read and the tower is causal, so zeros give the
+    # same and leave no doubt about which token is the end.
+    preprocessing=Preprocessing(FrameProfile(sampler="uniform_middle", resize="tensor_bicubic", missing="repeat")),
+    sizes=VIT_B_32,
+    lengths=((12, 77),),
+    code="layer6ai-labs/xpool",
+    checkpoints="four, linked in the repository",
+    examples=(Example("", SMALL),),
+)

@@ -11,8 +11,7 @@ from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.text.clip_bpe import ClipTokenizer
 from framesift.export.bundle.text.merges_file import read_merges
 from framesift.export.systems.clip import ClipSystem
-
-from ..small_systems import model as small_model
+from framesift.export.systems.examples import small_system
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("transformers", reason="transformers is not installed: pip install 'framesift[baselines]'")
@@ -42,7 +41,7 @@ def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:
 def test_another_tower_is_refused() -> None:
     from framesift.bench.baselines.hugging_face import text_model
 
-    towers = small_model("clip4clip meanP").clip
+    towers = small_system("clip4clip meanP").clip
     text_model(towers)
     towers.transformer.resblocks[0].adapter = torch.nn.Linear(2, 2)
     with pytest.raises(BundleError, match=r"no such text tower: .*adapter"):

@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from framesift.export.checkpoint import normalised
 from framesift.export.encoders.clip import Clip, ClipConfig
-from framesift.export.systems.recognise import build, recognise
+from framesift.export.systems.inspection import inspect
+from framesift.export.systems.registry import cards
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 _ROOT = Path(__file__).parents[2]
@@ -29,14 +31,7 @@ def folders() -> list[Path]:
 
 
 FOLDERS = folders()
-CODE = {
-    "ArrowLuo/CLIP4Clip": "clip4clip",
-    "xuguohai/X-CLIP": "xclip",
-    "yuqi657/ts2_net": "ts2net",
-    "knightyxp/DGL": "dgl",
-    "farewellthree/STAN": "stan",
-    "layer6ai-labs/xpool": "xpool",
-}
+CODE = {card.code: card.name for card in cards() if card.code and not card.page}
 
 
 def system_of(meta: Path) -> str | None:
@@ -119,18 +114,19 @@ class Case:
         if not self.whole:
             width = next(self[key].shape[-1] for key in ("in.sequence_output", "in.text_embeds") if key in self.tensors)
             self.state = with_towers(self.state, width, system)
-        recognised = recognise(self.state)
-        assert recognised.system == system, recognised.describe()
+        inspection = inspect(normalised(self.state))
+        assert inspection.card.name == system, inspection.weights.why
         options = {OPTIONS[key]: value for key, value in self.config.items() if key in OPTIONS}
         if "model" in self.config:
             options["head"] = "mug" if "Mug" in self.config["model"] else "stan"
         if not self.whole:
             options = {key: value for key, value in options.items() if key not in ("vision_heads", "text_heads")}
-        known = {*recognised.found, *recognised.assumed}
+        known = {*inspection.found, *inspection.assumed}
         if system != "xpool":
             assert known >= {"frames"} & set(options)
-        # What the weights show must be what the case says: ``build`` refuses an option that contradicts them.
-        self.model: Any = build(self.state, {key: value for key, value in options.items() if key in known}).double()
+        # What the weights show must be what the case says: an option that contradicts them is refused.
+        resolved = inspection.resolve({key: value for key, value in options.items() if key in known})
+        self.model: Any = resolved.build().double()
 
     def __getitem__(self, key: str) -> Tensor:
         tensor = self.tensors[key]

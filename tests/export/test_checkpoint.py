@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from framesift.export.build import load_system
+from framesift.export.build import resolve
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ClipConfig
@@ -86,7 +86,7 @@ def hugging_face(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def reference(path: Path, options: dict[str, object]) -> Dong2026:
-    loaded = load_system(load(path), options).system
+    loaded = resolve(load(path), options).build()
     assert isinstance(loaded, Dong2026)
     return loaded
 

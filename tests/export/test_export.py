@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import onnx
@@ -15,7 +14,7 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.export import build, commands, parity, parity_rows
-from framesift.export.build import build_bundle, eager_system, load_system
+from framesift.export.build import build_bundle, eager_system, resolve
 from framesift.export.bundle.errors import BundleError, CheckpointError, ParityError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import GRAPHS
@@ -26,8 +25,8 @@ from framesift.export.bundle.video.sampling import SAMPLERS
 from framesift.export.checkpoint import fingerprint, load, save
 from framesift.export.encoders.clip import ARCHITECTURES, ClipConfig
 from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
-from framesift.export.systems.preprocessing import Resize, Sampler
-from framesift.export.systems.recognise import SYSTEMS
+from framesift.export.systems.options import FLAGS
+from framesift.export.systems.registry import AUTO, SYSTEMS
 
 from ..exporting import read_library_once
 
@@ -100,9 +99,9 @@ def test_what_is_in_a_bundle(small: Bundle) -> None:
 def test_the_same_checkpoint_gives_the_same_fingerprint(small: Bundle, tmp_path: Path) -> None:
     prints = []
     for heads in (2, 1):
-        loaded = load_system(load(checkpoint(tmp_path, **{**KEEPS_ALL, "heads": heads})), {})
-        options = {**loaded.options, "sampler": "uniform_middle", "resize": "pil_bicubic"}
-        prints.append(fingerprint(loaded.system.state_dict(), options))
+        resolved = resolve(load(checkpoint(tmp_path, **{**KEEPS_ALL, "heads": heads})), {})
+        options = {**resolved.kept, "sampler": "uniform_middle", "resize": "pil_bicubic"}
+        prints.append(fingerprint(resolved.build().state_dict(), options))
     assert prints[0] == small.manifest.fingerprint
     assert prints[1] != small.manifest.fingerprint
 
@@ -214,6 +213,8 @@ def test_options_that_make_no_model() -> None:
 
 
 def test_the_command_offers_what_there_is() -> None:
-    assert commands.SYSTEMS == SYSTEMS
-    assert set(commands.SAMPLERS) == set(SAMPLERS) == set(get_args(Sampler))
-    assert set(commands.RESIZES) == set(RESIZES) == set(get_args(Resize))
+    choices = {option.name: getattr(option.type, "choices", ()) for option in commands.export_command.params}
+    assert tuple(choices["system"]) == (AUTO, *SYSTEMS)
+    assert set(choices["sampler"]) == set(SAMPLERS)
+    assert set(choices["resize"]) == set(RESIZES)
+    assert {option.name for option in FLAGS} <= set(choices)

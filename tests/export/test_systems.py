@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,20 @@ from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import load, normalised
 from framesift.export.systems import dgl
 from framesift.export.systems.contract import System
-from framesift.export.systems.recognise import build, recognise, settled
-
-from ..small_systems import MODELS, OPTIONS, F, W, model
+from framesift.export.systems.examples import FRAMES as F
+from framesift.export.systems.examples import MAX_TOKENS as W
+from framesift.export.systems.examples import examples, given_options, small_system
+from framesift.export.systems.inspection import inspect
+from framesift.export.systems.registry import AUTO
 
 V, Q = 3, 4
+EXAMPLES = examples()
+MASKED = [name for name, (card, _) in EXAMPLES.items() if card.preprocessing.frames.missing == "mask"]
+
+
+def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, system: str = AUTO) -> System:
+    """The model of a state_dict in any spelling, and of options."""
+    return inspect(normalised(state), system, options or {}).resolve(options).build()
 
 
 def inputs(made: System) -> tuple[list[Tensor], Tensor]:
@@ -45,9 +55,9 @@ def outputs(made: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
         return text, clips, made.score(text, clips)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_records_are_what_the_system_says(name: str) -> None:
-    made = model(name)
+    made = small_system(name)
     text, video, scores = outputs(made)
     for record, promised, rows in ((text, made.text_record, Q), (video, made.video_record, V)):
         assert [tuple(t.shape) for t in record] == [(rows, *p.dims) for p in promised]
@@ -59,9 +69,9 @@ def test_records_are_what_the_system_says(name: str) -> None:
     assert made.video_inputs[0].dims == (F, 3, 56, 56)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_one_at_a_time_equals_the_batch(name: str) -> None:
-    made = model(name).double()
+    made = small_system(name).double()
     video, ids = inputs(made)
     video = [video[0], *(tensor.double() for tensor in video[1:])]
     with torch.no_grad():
@@ -74,9 +84,9 @@ def test_one_at_a_time_equals_the_batch(name: str) -> None:
                 torch.testing.assert_close(alone[0, 0], scores[q, v], atol=1e-11, rtol=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_normalised_pixels_give_what_uint8_gives(name: str) -> None:
-    made = model(name)
+    made = small_system(name)
     video, _ = inputs(made)
     with torch.no_grad():
         pixels = made.clip.visual.normalise(video[0])
@@ -85,9 +95,9 @@ def test_normalised_pixels_give_what_uint8_gives(name: str) -> None:
             torch.testing.assert_close(got, want)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("dgl", "stan", "mug"))])
+@pytest.mark.parametrize("name", MASKED)
 def test_what_is_in_a_padded_frame_does_not_matter(name: str) -> None:
-    made = model(name)
+    made = small_system(name)
     video, ids = inputs(made)
     mask = video[1].bool()[:, :, None, None, None]
     changed = torch.where(mask, video[0], 255 - video[0])
@@ -97,13 +107,13 @@ def test_what_is_in_a_padded_frame_does_not_matter(name: str) -> None:
     assert torch.equal(*scores)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_a_models_own_weights_and_options_make_it_again(name: str) -> None:
-    made = model(name)
+    made = small_system(name)
     state = made.state_dict()
-    options = settled(state, OPTIONS[name])
-    assert options.items() >= OPTIONS[name].items()
-    again = build(state, options)
+    resolved = inspect(state, given=given_options(name)).resolve(given_options(name))
+    assert resolved.options.items() >= given_options(name).items()
+    again = inspect(state, given=resolved.kept).resolve(resolved.kept).build()
     assert type(again) is type(made)
     assert again.state_dict().keys() == state.keys()
     assert torch.equal(outputs(again)[2], outputs(made)[2])
@@ -156,9 +166,9 @@ def authors_form(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("form", ["bare", "wrapped", "module", "half", "gamma"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_every_form_of_file_loads_to_the_same_model(name: str, form: str, tmp_path: Path) -> None:
-    made = model(name)
+    made = small_system(name)
     state = authors_form(name, made.state_dict())
     if form == "half":
         # As the authors of CLIP4Clip store it: matrices in half precision, the rest not.
@@ -182,27 +192,30 @@ def test_every_form_of_file_loads_to_the_same_model(name: str, form: str, tmp_pa
     }
     torch.save(file if form == "wrapped" else state, tmp_path / "model.bin")
     loaded = load(tmp_path / "model.bin")
-    assert recognise(state).system == name.split()[0].removeprefix("mug-")
-    assert torch.equal(outputs(build(loaded.state, OPTIONS[name]))[2], outputs(made)[2])
+    card, _ = EXAMPLES[name]
+    assert inspect(normalised(state), given=given_options(name)).card.name == (card.page or card.name)
+    assert torch.equal(outputs(build(loaded.state, given_options(name)))[2], outputs(made)[2])
     again = normalised(loaded.state)
     assert again.keys() == loaded.state.keys()
     assert all(torch.equal(again[key], loaded.state[key]) for key in again)
 
 
 def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
-    text = recognise(authors_form("ts2net", model("ts2net").state_dict())).describe()
+    state = normalised(authors_form("ts2net", small_system("ts2net").state_dict()))
+    resolved = inspect(state).resolve({"frames": F})
+    text = resolved.describe(resolved.inspection.card.preprocessing.of(resolved.build()))
     for line in (
         "ts2net: it has TS2-Net's visual_token_selector",
         "header = seqTransf: there is transformerClip",
         "shift_layers = (1,): blocks of the vision tower whose attention lies in attn.net",
         "top_k = 3, assumed: the number of patches chosen is not in the weights",
-        "12 frames by second_steps, short side to 56 by pil_bicubic",
+        "5 frames by second_steps, short side to 56 by pil_bicubic",
         "not read by the authors' inference: visual_prompt_encoder.conv1, text_token_selector.score_predictor",
     ):
         assert line in text
-    found = recognise(model("xclip").state_dict()).found
+    found = inspect(small_system("xclip").state_dict()).found
     assert (found["max_tokens"], found["frames"], found["layers"]) == (W, F, 2)
-    assert recognise(model("dgl transformer").state_dict()).found["frames"] == F
+    assert inspect(small_system("dgl transformer").state_dict()).found["frames"] == F
 
 
 @pytest.mark.parametrize(
@@ -223,9 +236,9 @@ def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
     ],
 )
 def test_misfits_are_refused_with_what_was_recognised(name: str, change: dict[str, Any], message: str) -> None:
-    state = {key: value for key, value in {**model(name).state_dict(), **change}.items() if value is not None}
+    state = {key: value for key, value in {**small_system(name).state_dict(), **change}.items() if value is not None}
     with pytest.raises(CheckpointError) as caught:
-        build(state, OPTIONS[name])
+        build(state, given_options(name))
     assert f"recognised as {name.split()[0]} (it has" in str(caught.value)
     assert message in str(caught.value)
 
@@ -244,13 +257,13 @@ def test_misfits_are_refused_with_what_was_recognised(name: str, change: dict[st
 )
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        build(model("clip4clip seqTransf").state_dict(), options)
+        build(small_system("clip4clip seqTransf").state_dict(), options)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mug-stan", {"tau": "sharp"}, "tau is 'sharp', it must be a number above 0"),
+        ("mugstan", {"tau": "sharp"}, "tau is 'sharp', it must be a number above 0"),
         ("ts2net", {"sigma": float("nan")}, "sigma is nan, it must be a number above 0"),
         ("ts2net", {"samples": -1}, "samples is -1, it must be a whole number of at least 0"),
         ("dgl linear", {"output": 5}, "output is 5, it must be a name"),
@@ -259,16 +272,16 @@ def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: s
 )
 def test_settings_of_another_kind_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        build(model(name).state_dict(), {**OPTIONS[name], **options})
+        build(small_system(name).state_dict(), {**given_options(name), **options})
 
 
 def test_a_system_that_was_asked_for_is_held_to_the_weights() -> None:
-    state = model("xclip").state_dict()
+    state = small_system("xclip").state_dict()
     with pytest.raises(CheckpointError, match="as was asked for, though by its tensors it is xclip") as caught:
         build(state, {"frames": F, "max_tokens": W}, "clip4clip")
     assert "unexpected: global_mat_weight" in str(caught.value)
     with pytest.raises(CheckpointError, match="there is no system vit: framesift knows dong2026"):
-        recognise(state, "vit")
+        inspect(state, "vit")
 
 
 def test_a_training_log_beside_the_weights_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +295,9 @@ def test_a_training_log_beside_the_weights_is_passed_over(tmp_path: Path, monkey
             patch.setitem(sys.modules, ".".join(name.split(".")[:depth]), module)
         log = buffer()
         log.losses, log.count = np.arange(5.0), np.float64(3)
-        state = authors_form("mug-stan", model("mug-stan").state_dict())
+        state = authors_form("mugstan", small_system("mugstan").state_dict())
         torch.save({"meta": {"epoch": 5}, "state_dict": state, "message_hub": {"loss": log}}, tmp_path / "epoch_5.pth")
-    assert recognise(load(tmp_path / "epoch_5.pth").state).system == "stan"
+    assert inspect(load(tmp_path / "epoch_5.pth").state).card.name == "stan"
 
 
 def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
@@ -293,7 +306,7 @@ def test_an_unknown_checkpoint_is_refused_with_what_it_holds() -> None:
 
 
 def test_ts2nets_frames_are_masked_by_other_frames_as_its_authors_have_it() -> None:
-    made = model("ts2net")
+    made = small_system("ts2net")
     video, _ = inputs(made)
     with torch.no_grad():
         frames, mask = made.encode_video(*video)
@@ -305,8 +318,8 @@ def test_ts2nets_frames_are_masked_by_other_frames_as_its_authors_have_it() -> N
 
 @pytest.mark.parametrize("output", dgl.OUTPUTS)
 def test_dgls_video_is_the_output_asked_for(output: str) -> None:
-    state = model("dgl linear").state_dict()
-    made: Any = build(state, {**OPTIONS["dgl linear"], "output": output})
+    state = small_system("dgl linear").state_dict()
+    made: Any = build(state, {**given_options("dgl linear"), "output": output})
     video, _ = inputs(made)
     with torch.no_grad():
         got = made.encode_video(*video)[0]
@@ -321,7 +334,7 @@ def test_dgls_video_is_the_output_asked_for(output: str) -> None:
 
 
 def test_mug_stan_leaves_out_positions_without_a_token() -> None:
-    made = model("mug-stan")
+    made = small_system("mugstan")
     _, ids = inputs(made)
     with torch.no_grad():
         words = made.encode_text(ids)[0]
@@ -330,4 +343,4 @@ def test_mug_stan_leaves_out_positions_without_a_token() -> None:
 
 def test_xclip_takes_exactly_its_own_number_of_words() -> None:
     with pytest.raises(ValueError, match="19 token positions, the weights are for exactly 20"):
-        model("xclip").encode_text(torch.ones(1, W - 1, dtype=torch.long))
+        small_system("xclip").encode_text(torch.ones(1, W - 1, dtype=torch.long))

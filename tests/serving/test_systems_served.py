@@ -20,28 +20,21 @@ from framesift.export.bundle.video.decode import decode
 from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.graphs import VideoEncoder
 from framesift.export.systems.contract import System
+from framesift.export.systems.examples import FRAMES, examples, small_system
 from framesift.serving.client.sync import Client
 from framesift.serving.ranking_parity import TIE, compare
 from framesift.serving.serve import running
 
-from ..small_systems import F, small_bundle
+from ..small_systems import small_bundle
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
-# What each is served as, whether it tells how much a frame counted.
-NAMES = {
-    "xpool": ("xpool", True),
-    "clip4clip seqTransf": ("clip4clip", False),
-    "clip4clip tightTransf": ("clip4clip", False),
-    "xclip": ("xclip", False),
-    "ts2net": ("ts2net", True),
-    "dgl transformer": ("dgl", False),
-    "stan": ("stan", False),
-    "mug-stan": ("mugstan", False),
-}
-# Each of these is served in the same way as one that the usual tests run.
-LEFT = ("xpool", "clip4clip seqTransf", "dgl transformer", "mug-stan")
-SYSTEMS = [pytest.param(name, marks=pytest.mark.slow) if name in LEFT else name for name in NAMES]
+# Of every system one model for each of its scorers; the usual tests serve the oddest, the others are served alike.
+USUAL = ("clip4clip tightTransf", "xclip", "ts2net", "stan")
+MODELS = {(made.name, made.scorer.name): name for name in examples() for made in [small_system(name)]}
+# Those that tell how much a frame counted.
+ATTENDING = ("dong2026", "xpool", "ts2net")
+SYSTEMS = [pytest.param(name, marks=[] if name in USUAL else pytest.mark.slow) for name in MODELS.values()]
 VIDEOS, QUERIES = 8, 6
 # Longer than every text tower here reads: the tokenizer's cut and STAN's slice take part.
 LONG = "a " * 40 + "circle"
@@ -120,10 +113,11 @@ def test_every_ranking_is_the_eager_systems(served: Served) -> None:
 
 
 def test_the_manifest_says_what_is_served(served: Served) -> None:
-    system, attends = NAMES[served.name]
-    assert served.bundle.manifest.system == system
+    system = served.bundle.manifest.system
+    assert system == small_system(served.name).name
+    attends = system in ATTENDING
     hit = served.client.search(served.queries[0], top=1).hits[0]
-    assert len(hit.timestamps) == F
+    assert len(hit.timestamps) == FRAMES
     assert (hit.moment in hit.timestamps) if attends else (hit.moment is None and hit.attention == ())
     if attends:
         assert sum(hit.attention) == pytest.approx(1, abs=1e-5)
@@ -135,4 +129,4 @@ def test_encoding_and_scoring_without_the_gallery(served: Served, clips: list) -
     scale = np.abs(served.scores).max()
     # The gallery's scores come from float16.
     np.testing.assert_allclose(scores.scores / scale, served.scores[:, :3] / scale, atol=5e-3)
-    assert (scores.attention is not None) == NAMES[served.name][1]
+    assert (scores.attention is not None) == (served.bundle.manifest.system in ATTENDING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,21 @@ class Tokenizer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class TokenizerKind:
+    """One way from texts to token ids.
+
+    Attributes:
+        load: the tokenizer of a profile and its vocabulary's files.
+        file: what a bundle calls the vocabulary's file; gzipped, it ends in .gz.
+        shipped: the vocabulary that comes with framesift, for models that have none of their own.
+    """
+
+    load: Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]
+    file: str
+    shipped: Callable[[], Path]
+
+
 def load_tokenizer(profile: TokenizerProfile, folder: Path) -> Tokenizer:
     """The tokenizer of a profile, whose vocabulary files lie in ``folder``.
 
@@ -36,14 +52,20 @@ def load_tokenizer(profile: TokenizerProfile, folder: Path) -> Tokenizer:
     """
     if profile.kind not in TOKENIZERS:
         raise BundleError(f"the tokenizer {profile.kind!r} is unknown, known: {', '.join(sorted(TOKENIZERS))}")
-    return TOKENIZERS[profile.kind](profile, [folder / name for name in profile.files])
+    return TOKENIZERS[profile.kind].load(profile, [folder / name for name in profile.files])
 
 
+# What cleans texts is installed with the server and the exporter, and loaded by those that need it.
 def _clip_bpe(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
-    # What cleans texts is installed with the server and the exporter, and loaded by those that need it.
     from .clip_bpe import ClipTokenizer
 
     return ClipTokenizer.load(profile, files)
 
 
-TOKENIZERS: Mapping[str, Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]] = {"clip_bpe": _clip_bpe}
+def _clip_merges() -> Path:
+    from .merges_file import clip_merges
+
+    return clip_merges()
+
+
+TOKENIZERS: Mapping[str, TokenizerKind] = {"clip_bpe": TokenizerKind(_clip_bpe, "merges.txt", _clip_merges)}

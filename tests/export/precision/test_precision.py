@@ -20,8 +20,7 @@ from framesift.export.precision.rehearsal import rehearsed, rehearsed_tf32
 from framesift.export.precision.stages import element_types
 from framesift.export.precision.typed_graph import LOW, typed_graph
 from framesift.export.systems.contract import System
-
-from ... import small_systems as small
+from framesift.export.systems.examples import small_system
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +33,7 @@ PROTECTED = {"LayerNormalization", "Softmax", "ReduceL2", "ReduceSum", "Div", "S
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[System, Path]:
     """A system whose head makes Gram tables, and one with mask, noise and a masked softmax."""
     name = request.param
-    system = small.xpool() if name == "xpool" else small.model(name)
+    system = small_system(name)
     folder = tmp_path_factory.mktemp(name)
     write_graphs(system.eval(), folder)
     return system, folder

@@ -13,15 +13,16 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
+from framesift.export.systems.examples import FRAMES as F
+from framesift.export.systems.examples import MAX_TOKENS as W
+from framesift.export.systems.examples import examples, small_system
 from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.served import Model
 
-from ...small_systems import MODELS, F, W, model, xpool
 
-
-@pytest.fixture(scope="module", params=["xpool", *MODELS])
+@pytest.fixture(scope="module", params=examples())
 def manifest(request: pytest.FixtureRequest) -> Manifest:
-    return described(xpool() if request.param == "xpool" else model(request.param))
+    return described(small_system(request.param))
 
 
 def test_every_input_has_a_range_within_its_port(manifest: Manifest) -> None:
@@ -54,7 +55,7 @@ def test_texts_have_every_length_unless_the_tower_reads_them_whole(manifest: Man
 
 
 def test_a_cross_encoder_gets_its_short_list() -> None:
-    manifest = described(model("clip4clip tightTransf"))
+    manifest = described(small_system("clip4clip tightTransf"))
     assert default_limits(manifest) == EngineLimits(queries=4, videos=100)
     assert default_limits(replace(manifest, config={"shortlist": 7})).videos == 7
     ranges = profile(SCORER, manifest, EngineLimits(queries=3, videos=11))
@@ -62,7 +63,7 @@ def test_a_cross_encoder_gets_its_short_list() -> None:
 
 
 def test_what_cannot_be_bounded_is_an_error() -> None:
-    manifest = described(model("clip4clip meanP"))
+    manifest = described(small_system("clip4clip meanP"))
     odd = GraphPorts((TensorSpec("x", "float32", ("batch", "patches")),), ())
     with pytest.raises(EngineError, match="video_encoder: nothing bounds the dimension patches of x"):
         profile(VIDEO_ENCODER, replace(manifest, graphs={**manifest.graphs, VIDEO_ENCODER: odd}), EngineLimits())

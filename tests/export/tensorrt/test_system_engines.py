@@ -20,12 +20,13 @@ from framesift.export.corpus.generate import write_corpus
 from framesift.export.precision.calibration import calibration_inputs
 from framesift.export.precision.gate import Gate
 from framesift.export.precision.verdict import Limits
+from framesift.export.systems.examples import examples, small_system
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
 from framesift.export.tensorrt.messages import logger
 from framesift.export.tensorrt.network import dtype, read_network
 
-from ...small_systems import MODELS, model, small_bundle
+from ...small_systems import small_bundle
 
 pytestmark = pytest.mark.long
 trt = pytest.importorskip(
@@ -36,13 +37,13 @@ TARGETS = ("sm_80", "sm_89", "sm_120")
 # An export takes longer than its engines, so the usual tests build one small system, a transformer over pairs, from the
 # bundle that other tests serve.
 FIRST = "clip4clip tightTransf"
-SYSTEMS = [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != FIRST)]
+SYSTEMS = [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in examples() if name != FIRST)]
 
 
 @pytest.fixture(params=SYSTEMS)
 def small(request: pytest.FixtureRequest, bundles: Path, tmp_path: Path) -> Bundle:
     name, mine = request.param, tmp_path / "bundle"
-    return linked(small_bundle(name, bundles), mine) if name == FIRST else graphs_bundle(model(name), mine)
+    return linked(small_bundle(name, bundles), mine) if name == FIRST else graphs_bundle(small_system(name), mine)
 
 
 def linked(bundle: Bundle, mine: Path) -> Bundle:

@@ -1,0 +1,8 @@
+"""The names of the rules by which frames are chosen and resized, in a module that imports nothing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round"]
+ResizeName = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear"]

@@ -1,0 +1,60 @@
+"""Every system as a small model with random weights, for tests and benchmarks, and as the checkpoint of its authors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..bundle.text.merges_file import write_merges
+from .card import Example, SystemCard
+from .contract import System
+from .registry import cards
+
+# Frames of a video and token positions of a text.
+FRAMES, MAX_TOKENS = 5, 20
+_LENGTHS = {"frames": FRAMES, "max_tokens": MAX_TOKENS}
+
+
+def examples() -> Mapping[str, tuple[SystemCard[Any], Example[Any]]]:
+    """The examples of all systems, by the system's name and, where it has several, the example's."""
+    return {f"{card.name} {example.name}".strip(): (card, example) for card in cards() for example in card.examples}
+
+
+def options_of(card: SystemCard[Any], example: Example[Any]) -> dict[str, Any]:
+    """The options of an example that are not the authors'."""
+    declared = {*card.shown, *(option.name for option in card.options)}
+    lengths = {name: length for name, length in _LENGTHS.items() if name in declared}
+    return {**lengths, **example.options, **example.small}
+
+
+def given_options(name: str) -> dict[str, Any]:
+    """The options that make the example of that name again of its weights: those that they may not show."""
+    card, example = examples()[name]
+    declared = {option.name for option in card.options}
+    return {option: value for option, value in options_of(card, example).items() if option in declared}
+
+
+def small_system(name: str) -> System:
+    """The example of that name, always with the same random weights: no zero or identity is left."""
+    card, example = examples()[name]
+    torch.manual_seed(len(name))
+    system = card.model(example.sizes, options_of(card, example))
+    for key, parameter in system.named_parameters():
+        if parameter.dim() < 3 and not any(norm in key for norm in ("ln_", "LayerNorm", "layer_norm")):
+            nn.init.normal_(parameter, std=0.1)
+    for key, parameter in system.named_parameters():
+        if key.endswith("logit_scale"):
+            nn.init.constant_(parameter, 3.0)
+    return system.eval()
+
+
+def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
+    """A file as authors leave it: wrapped, under ``module.``, in half precision; and the merges of its vocabulary."""
+    state = {f"module.{key}": value.half() for key, value in small_system(name).state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
+    write_merges(folder / "merges.txt", [])
+    return folder / "model.pth", folder / "merges.txt"
