@@ -247,8 +247,8 @@ RULES: dict[str, Rule] = {
         None,
     ),
     "clipbert": Rule(
-        "ClipBERT. Scores are rounded to four decimals first, which makes ties, left in whatever order torch's unstable "
-        "sort gives. v2t counts the last caption of a video alone, ranked among all captions.",
+        "ClipBERT. Scores are rounded to four decimals first, which makes ties; they stay in the order of torch's "
+        "unstable sort. v2t counts the last caption of a video alone, ranked among all captions.",
         _clipbert_t2v,
         _clipbert_v2t,
     ),
