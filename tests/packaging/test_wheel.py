@@ -23,7 +23,8 @@ import pytest
 from framesift import __version__
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
-from framesift.kernels.topk_attention.native import LIBRARIES
+from framesift.kernels.topk_attention.native import LIBRARIES, library
+from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -42,6 +43,10 @@ from framesift import Client
 with Client(sys.argv[1]) as client:
     client.wait_searchable(client.index(sys.argv[2]))
 """
+FIND_COMPILED = """
+from framesift.kernels.topk_attention.native import LIBRARIES, library
+print(*(name for name in LIBRARIES if library(name) is not None))
+"""
 # What an installation must not see of the environment that runs the tests.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
@@ -51,14 +56,6 @@ def sources() -> set[str]:
     folders = [package.removeprefix("framesift").replace(".", "/").strip("/") for package in SETTINGS["packages"]]
     found = {path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).glob("*.py")}
     return {path for path in found if not Path(path).name.startswith(("bench_", "conftest"))}
-
-
-def built(out: Path, **environment: str) -> Path:
-    """The folder ``out`` with a sdist, and the wheel that was built from it."""
-    command = [sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return out
 
 
 def wheel_in(folder: Path) -> Path:
@@ -89,12 +86,11 @@ def install(commands: Path, *arguments: str) -> None:
     run(commands / "python", "-m", "pip", "install", "--quiet", "--no-compile", *arguments)
 
 
-def run(*command: object, **options: object) -> str:
-    done = subprocess.run(
-        list(map(str, command)), cwd="/", env=ENVIRONMENT, capture_output=True, text=True, check=False, **options
-    )  # type: ignore[call-overload]
-    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    return str(done.stdout)
+def run(*command: object) -> str:
+    words = list(map(str, command))
+    done = subprocess.run(words, cwd="/", env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def test_the_wheel_holds_the_packages_and_their_data_alone(released: Path) -> None:
@@ -145,14 +141,9 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def libraries_found(commands: Path) -> list[str]:
-    code = (
-        "import json\n"
-        "from framesift.kernels.topk_attention.native import LIBRARIES, library\n"
-        "print(json.dumps([name for name in LIBRARIES if library(name) is not None]))\n"
-    )
-    found: list[str] = json.loads(run(commands / "python", "-c", code))
-    return found
+def compiled(commands: Path) -> list[str]:
+    """The compiled scorers that an installation finds and this processor can run."""
+    return run(commands / "python", "-c", FIND_COMPILED).split()
 
 
 @pytest.mark.parametrize("compiler", ["a compiler", "no compiler"])
@@ -165,11 +156,12 @@ def test_an_installation_answers_a_search(
     for clip in clips[:4]:
         shutil.copyfile(clip.video, tmp_path / "videos" / clip.video.name)
     if compiler == "no compiler":
-        wheel = wheel_in(built(tmp_path / "dist", CC="false"))
-        install(environment, "--force-reinstall", "--no-deps", str(wheel))
-        assert libraries_found(environment) == []
+        command = [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", ROOT]
+        subprocess.run(command, env={**os.environ, "CC": "false"}, check=True)
+        install(environment, "--force-reinstall", "--no-deps", str(wheel_in(tmp_path / "dist")))
+        assert compiled(environment) == []
     else:
-        assert "avx2" in libraries_found(environment)
+        assert compiled(environment) == [name for name in LIBRARIES if library(name) is not None]
     framesift = environment / "framesift"
     place = run(environment / "python", "-c", "import framesift; print(framesift.__file__)")
     assert Path(place).is_relative_to(environment.parent)
@@ -180,6 +172,25 @@ def test_an_installation_answers_a_search(
         found = json.loads(run(framesift, "search", clips[2].captions[0], "--server", address, "--json"))
     assert found["hits"][0]["id"] == clips[2].video.name
     assert len(found["hits"]) == 4
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_later_pythons_have_the_client(
+    version: str, released: Path, server: EmbeddedServer, indexed: list[Clip], tmp_path: Path
+) -> None:
+    python = f"python{version}"
+    if shutil.which(python) is None or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+        pytest.skip(f"no Python {version} here")
+    run(python, "-m", "venv", tmp_path / "environment")
+    commands = tmp_path / "environment" / "bin"
+    # Of numpy what that Python has: 1.26 ends with 3.12.
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("numpy==")]
+    (tmp_path / "constraints.txt").write_text("\n".join(pins))
+    install(commands, str(wheel_in(released)), "-c", str(tmp_path / "constraints.txt"))
+    assert compiled(commands) == [name for name in LIBRARIES if library(name) is not None]
+    options = ("--server", server.grpc_address, "--json")
+    found = json.loads(run(commands / "framesift", "search", indexed[2].captions[0], *options))
+    assert found["hits"][0]["id"] == indexed[2].video.name
 
 
 def test_what_needs_another_extra_says_so(environment: Path) -> None:
