@@ -84,6 +84,7 @@ def imported(path: Path, nodes: Iterator[ast.AST]) -> Iterator[str]:
 def test_imports_point_one_way(path: Path) -> None:
     here = room(dotted(path))
     for module in imported(path, ast.walk(ast.parse(path.read_text(encoding="utf-8")))):
+        assert module.split(".")[0] != "tests", f"{path} imports {module}"
         if module in MODULES:
             there = room(module)
             assert there == here or there in ROOMS[here], f"{here} may not import {there}, and {path} imports {module}"

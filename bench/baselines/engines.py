@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import onnxruntime as ort
 
 from ...export.bundle.ports import SCORER, TEXT_ENCODER
 from ...export.bundle.scorers import scorer_of
+from ...export.bundle.sessions import cpu_session
 from ...export.bundle.store import Bundle
 from ...serving.gallery.store import Gallery
 from ...serving.search.rankers import ranker_of
@@ -43,8 +43,4 @@ class Engines:
 
 def text_session(bundle: Bundle) -> ort.InferenceSession:
     """The bundle's text encoder, with the options under which the Triton server's backend runs it."""
-    options: Any = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(bundle.graph(TEXT_ENCODER)), options, providers=["CPUExecutionProvider"])
+    return cpu_session(bundle.graph(TEXT_ENCODER), len(os.sched_getaffinity(0)))
