@@ -140,7 +140,8 @@ def dump_metadata(value: Mapping[str, Any]) -> str:
         raise InvalidRequest(f"the metadata is {type(value).__name__}, it must be an object of names and values")
     try:
         text = json.dumps(dict(value), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
+    # Beside what JSON has no form for, whatever a caller's own mapping raises.
+    except Exception as error:
         raise InvalidRequest(f"the metadata can't be written as JSON: {error}") from error
     return check_metadata(text)
 

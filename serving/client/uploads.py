@@ -54,7 +54,8 @@ def read_video(video: Video) -> Upload:
 def _path(video: str | os.PathLike[str]) -> Path:
     try:
         name = os.fsencode(video)
-    except (TypeError, ValueError) as error:
+    # Whatever an object's own way to a path raises.
+    except Exception as error:
         raise InvalidVideo(f"the video is no path ({error}): give a file's path or its bytes") from error
     if b"\0" in name:
         raise InvalidVideo(f"the path {name!r} holds a zero byte: no file is called that")

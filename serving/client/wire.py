@@ -221,7 +221,8 @@ def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float3
         return np.stack([np.asarray(record.tensors[name], np.float32) for record in records])
     except KeyError as error:
         raise InvalidRequest(f"a record has no tensor {error}, which the scorer reads") from error
-    except (TypeError, ValueError) as error:
+    # Beside shapes that differ, whatever an object's own way into numpy raises.
+    except Exception as error:
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
 
 

@@ -58,10 +58,17 @@ class Hostile:
         raise MemoryError
 
     def __fspath__(self) -> str:
-        raise TypeError("no")
+        raise RuntimeError("no")
 
 
-def hostile_mapping() -> Mapping[str, Any]:
+class HostileMapping(dict[str, Any]):
+    """A mapping that can't be read."""
+
+    def keys(self) -> Any:
+        raise OSError("no")
+
+
+def endless_mapping() -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     found["itself"] = found
     return found
@@ -91,7 +98,8 @@ ODD = [
     [[1], [1, 2]],
     ("a", b"b"),
     {"a": object()},
-    hostile_mapping(),
+    endless_mapping(),
+    HostileMapping(a=1),
     {1, 2},
     np.array(None),
     np.zeros((2, 0)),
@@ -102,6 +110,8 @@ ODD = [
     VideoRecord({}),
     VideoRecord({FRAME_EMBEDDINGS: np.zeros((3, 8))}).tensors,
     [VideoRecord({FRAME_EMBEDDINGS: "not a number"})],  # type: ignore[dict-item]
+    [VideoRecord({FRAME_EMBEDDINGS: 10**400})],  # type: ignore[dict-item]
+    [VideoRecord({FRAME_EMBEDDINGS: Hostile()})],  # type: ignore[dict-item]
     [VideoRecord(None)],  # type: ignore[arg-type]
     [VideoRecord({FRAME_EMBEDDINGS: np.zeros((4, 8), np.float32)})],
 ]

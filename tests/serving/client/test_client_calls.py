@@ -19,7 +19,6 @@ from framesift.export.bundle.errors import (
     ServerUnavailable,
 )
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
-from framesift.serving.client.connection import waits
 from framesift.serving.client.results import VideoRecord
 
 Wait = Callable[[int], None]
@@ -211,14 +210,6 @@ def test_a_refusal_is_raised_where_nothing_is_tried_again(
     with pytest.raises(ServerUnavailable, match=r"searching for 32 texts already"):
         client.search("a query")
     assert client.search("a query").hits == ()
-
-
-def test_waits_grow_and_end_with_the_callers_patience() -> None:
-    for _ in range(20):
-        assert all(0.5 <= wait / length <= 1.5 for wait, length in zip(waits(None), (0.05, 0.1, 0.2), strict=False))
-        assert 1.5 < sum(waits(None)) < 5
-        assert all(wait <= 0.3 for wait in waits(0.3))
-    assert list(waits(0.01)) == []
 
 
 def test_no_server_is_said_to_be_none(make_client: Callable[..., Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a failed call raises."""
+"""How a client connects, what a failed call raises, and when one is tried again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from framesift.export.bundle.errors import (
     ServerError,
     ServerUnavailable,
 )
-from framesift.serving.client.connection import channel_options, translate
+from framesift.serving.client.connection import channel_options, translate, waits
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,11 @@ def test_only_calls_to_this_machine_go_past_a_proxy(address: str, direct: bool) 
     options = dict(channel_options(address))
     assert (options.get("grpc.enable_http_proxy") == 0) is direct
     assert options["grpc.max_send_message_length"] > 2**30
+
+
+def test_waits_grow_and_end_with_the_callers_patience() -> None:
+    for _ in range(20):
+        assert all(0.5 <= wait / length <= 1.5 for wait, length in zip(waits(None), (0.05, 0.1, 0.2), strict=False))
+        assert 1.5 < sum(waits(None)) < 5
+        assert all(wait <= 0.3 for wait in waits(0.3))
+    assert list(waits(0.01)) == []
