@@ -121,8 +121,8 @@ demo-checkpoint: $(SHAPES)/clip.safetensors $(SHAPES)/train/manifest.jsonl $(SHA
 
 .PHONY: ablation
 ablation: $(SHAPES)/train/manifest.jsonl $(SHAPES)/test/manifest.jsonl $(SHAPES)/clip.safetensors ## Measure the ablations of K and temporal encoding
-	$(BIN)/framesift ablate $(wordlist 1,2,$^) --init $(SHAPES)/clip.safetensors --epochs 8 \
-	    --out bench/results/ablation
+	$(BIN)/framesift bench ablation $(wordlist 1,2,$^) --init $(SHAPES)/clip.safetensors --epochs 8 \
+	    --work $(SHAPES) --results bench/results
 
 .PHONY: clean
 clean: ## Remove everything that was made here

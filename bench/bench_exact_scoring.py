@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from framesift.bench.inputs.attention import drawn_frames, drawn_head
 from framesift.kernels.topk_attention import cpu, native, quantise
 from framesift.kernels.topk_attention.factorised import FactorisedHead
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
@@ -44,11 +45,7 @@ class Case:
 def make(queries: int, videos: int) -> Case:
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    head = TopKAttention(WIDTH, top_k=TOP_K)
-    for parameter in head.parameters():
-        parameter.data += 0.02 * torch.randn_like(parameter)
-    scene = torch.randn(videos, 1, WIDTH) + torch.randn(WIDTH)
-    frames = scene + 0.45 * torch.randn(videos, FRAMES, WIDTH)
+    head, frames = drawn_head(WIDTH, TOP_K), drawn_frames(videos, FRAMES, WIDTH)
     text = torch.randn(queries, WIDTH)
     folded = FactorisedHead(head, FRAMES)
     vectors = TextVectors(*(part.contiguous().numpy() for part in folded.encode_text(text)))

@@ -9,18 +9,16 @@ activations, residual sums) bounds the gain, and so does a processor without VNN
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from framesift.bench.inputs.models import DEMO, VIT_B32, system_of
 from framesift.export.bundle.ports import FRAMES, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-    from framesift.export.systems.contract import System
 
 FLOAT32 = "float32"
 CASES = (FLOAT32, "int8, dynamic", "int8, static")
@@ -31,36 +29,18 @@ Sessions = dict[tuple[str, str], "ort.InferenceSession"]
 Inputs = dict[str, list[dict[str, np.ndarray[Any, Any]]]]
 
 
-def _vit() -> System:
-    import torch
-
-    from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
-
-    torch.manual_seed(0)
-    return Dong2026(Dong2026Config())
-
-
-def _demo() -> System:
-    from importlib.resources import files
-
-    from framesift.export.build import resolve
-    from framesift.export.checkpoint import load
-
-    return resolve(load(Path(str(files("framesift.export.demo") / "demo.safetensors"))), {}).build()
-
-
-@pytest.fixture(scope="module", params=[("ViT-B/32", _vit), ("demo", _demo)], ids=lambda param: param[0])
+@pytest.fixture(scope="module", params=[("ViT-B/32", VIT_B32), ("demo", DEMO)], ids=lambda param: param[0])
 def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Sessions, Inputs]:
     """A model's name, the sessions of its towers in every case, and some inputs of each tower."""
-    import onnxruntime as ort
     import torch
 
+    from framesift.export.bundle.sessions import cpu_session
     from framesift.export.graphs import random_video_inputs
     from framesift.export.onnx import write_graphs
     from framesift.export.precision.int8 import SCHEMES, cpu_graph
 
-    name, make = request.param
-    system = make().eval()
+    name, model = request.param
+    system = system_of(model)
     folder = tmp_path_factory.mktemp("graphs")
     write_graphs(system, folder)
     generator = torch.Generator().manual_seed(0)
@@ -70,8 +50,6 @@ def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         TEXT_ENCODER: [{TOKEN_IDS: ids[i : i + 1]} for i in range(32)],
         VIDEO_ENCODER: [{FRAMES: frames[i : i + 1]} for i in range(2)],
     }
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
     sessions: Sessions = {}
     for graph, feeds in inputs.items():
         paths = {FLOAT32: folder / f"{graph}.onnx"}
@@ -79,7 +57,7 @@ def towers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             paths[f"int8, {scheme}"] = folder / f"{graph}-{scheme}.onnx"
             cpu_graph(paths[FLOAT32], paths[f"int8, {scheme}"], feeds, scheme=scheme)
         for case, path in paths.items():
-            sessions[graph, case] = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            sessions[graph, case] = cpu_session(path, threads=1)
     return name, sessions, inputs
 
 

@@ -8,13 +8,13 @@ less, 4.8 times fewer operations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from framesift.bench.inputs.models import VIT_B32, system_of
 from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.ports import TEXT_ENCODER, TOKEN_IDS
 from framesift.export.bundle.text.merges_file import clip_merges
@@ -34,23 +34,17 @@ LENGTHS = (16, 32, 77)
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
-    import onnxruntime as ort
     import torch
 
-    from framesift.export.encoders.clip import VIT_B_32
+    from framesift.export.bundle.sessions import cpu_session
     from framesift.export.graphs import graphs, ports
     from framesift.export.onnx import write_graph
-    from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 
-    torch.manual_seed(0)
-    # The vision tower plays no part here.
-    model = Dong2026(Dong2026Config(clip=replace(VIT_B_32, vision_layers=1)))
+    model = system_of(VIT_B32)
     path: Path = tmp_path_factory.mktemp("graphs") / "text_encoder.onnx"
     example = model.random_token_ids(3, 7, torch.Generator().manual_seed(0))
     write_graph(graphs(model)[TEXT_ENCODER], (example,), ports(model)[TEXT_ENCODER], path)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return cpu_session(path, threads=1)
 
 
 @pytest.mark.parametrize("batch", [1, 32])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import click
 
 from .baselines.commands import against_command
+from .compare.commands import compare_command
+from .engines.commands import engines_command
+from .gpu.commands import gpu_group
 from .load.commands import load_command, overload_command, soak_command
 from .report.commands import report_command
-from .stages import stages_command
-from .storages import storages_command
-from .versions import compare_command
+from .runs.commands import ablation_command, demo_command
+from .stages.commands import stages_command
+from .storages.commands import storages_command
 
 
 class _Commands(click.Group):
@@ -38,6 +41,10 @@ for _command in (
     soak_command,
     against_command,
     storages_command,
+    engines_command,
+    gpu_group,
+    ablation_command,
+    demo_command,
     report_command,
     compare_command,
 ):

@@ -1,13 +1,12 @@
-"""The same search behind several servers: equal results first, then throughput in interleaved rounds."""
+"""The same search behind several services: equal results first, then throughput in interleaved rounds."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,17 +15,25 @@ from numpy.typing import NDArray
 from ...export.bundle.errors import ParityError
 from ...export.evaluation.overlap import best, overlap
 from ...serving.ranking_parity import compare
-from .driver import Driver, Found, Target
-from .material import Material
-from .services import EAGER, HUGGING_FACE, Service, served, threads
+from ..inputs.corpus import Corpus
+from ..load.clients import Clients, soon, together
+from ..load.figures import answers
+from ..load.jobs import Job, Work
+from ..load.sources import Found
+from ..load.worker import ask
+from ..schema.load import Answers
+from ..schema.row import Row
+from ..schema.rows import Loop
+from .services import SERVICES, Service, served, threads
+from .summary import summaries
 
-Row = dict[str, Any]
 Report = Callable[[str], None]
 
 _CHECKED = 24
 # Videos that the published formula scores at a time, for all queries that are checked.
 _BLOCK = 256
 _WARM_UP_S = 1.0
+_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -43,147 +50,125 @@ class Plan:
     http_threads: int | None = None
 
 
-def run(plan: Plan, material: Material, model: str, report: Report) -> list[Row]:
+@dataclass(frozen=True)
+class Agreed:
+    """How a service's ten best agree with the published formula's: see ``LoopSummary``."""
+
+    overlap: float
+    equal: str = ""
+
+
+def run(plan: Plan, corpus: Corpus, model: str, report: Report) -> list[Row]:
     """Measure, and return a row for each loop and a summary for each service and concurrency.
 
     Raises:
         ParityError: services of one formula don't give the same results; nothing was measured then.
         ServerStartError: a service did not start.
     """
-    with Driver() as driver, contextlib.ExitStack() as running:
-        targets: dict[str, Target] = {}
+    with contextlib.ExitStack() as running:
+        addresses: dict[str, str] = {}
         for service in plan.services:
             report(f"starting {service.name}: {service.what}")
-            targets[service.name] = running.enter_context(served(service, material, plan.http_threads))
-        agreed = check(plan.services, targets, material, driver, report)
-        for service in plan.services:
-            if service.protocol == "http":
-                agreed[service.name]["threads"] = threads(targets[service.name])
-        rows: list[Row] = []
-        named = {"model": model, "videos": len(material)}
+            addresses[service.name] = running.enter_context(served(service, corpus, plan.http_threads))
+        agreed = check(plan.services, addresses, corpus, report)
+        clients = {
+            service.name: running.enter_context(
+                Clients(Work(addresses[service.name], service.source(corpus.queries), timeout_s=_TIMEOUT_S), 1)
+            )
+            for service in plan.services
+        }
+        rows: list[Loop] = []
         for round_ in range(plan.rounds):
             for concurrency in plan.concurrencies:
                 # Nobody always comes after the same neighbour.
                 turn = round_ % len(plan.services)
                 for service in (*plan.services[turn:], *plan.services[:turn]):
-                    target = targets[service.name]
-                    queries = _turned(material.queries, len(rows))
                     if not round_:
-                        driver.measure(target, queries, concurrency, min(_WARM_UP_S, plan.seconds))
-                    found = driver.measure(target, queries, concurrency, plan.seconds)
-                    told = {"service": service.name, **named, "concurrency": concurrency, "round": round_}
-                    rows.append({**told, **found.row(), "load_1min": round(os.getloadavg()[0], 2)})
+                        _answers(clients[service.name], concurrency, min(_WARM_UP_S, plan.seconds))
+                    about = service.name, model, len(corpus), concurrency, round_
+                    rows.append(loop(clients[service.name], plan.seconds, *about))
                     report(line(rows[-1]))
-        return [*rows, *({**summary, **named, **agreed[summary["service"]]} for summary in summaries(rows))]
+        told = {name: (agreed[name], threads(SERVICES[name], address)) for name, address in addresses.items()}
+        found = ((summary, *told[summary.service]) for summary in summaries(rows))
+        return [*rows, *(replace(one, threads=cores, overlap=a.overlap, equal=a.equal) for one, a, cores in found)]
+
+
+def loop(
+    clients: Clients, seconds: float, service: str, model: str, videos: int, concurrency: int, round_: int
+) -> Loop:
+    """A closed loop of ``concurrency`` clients."""
+    found = _answers(clients, concurrency, seconds)
+    return Loop(
+        service=service,
+        model=model,
+        videos=videos,
+        concurrency=concurrency,
+        round=round_,
+        qps=found.qps,
+        requests=found.requests,
+        errors=found.failed,
+        latency=found.latency,
+        load_1min=round(os.getloadavg()[0], 2),
+    )
 
 
 def check(
-    services: Sequence[Service],
-    targets: dict[str, Target],
-    material: Material,
-    driver: Driver,
-    report: Report,
-) -> dict[str, Row]:
+    services: Sequence[Service], addresses: Mapping[str, str], corpus: Corpus, report: Report
+) -> dict[str, Agreed]:
     """Compare every service's ten best videos with the published formula's.
-
-    Returns:
-        For each service the share of the formula's ten best that it finds (``overlap``) and of equal rankings.
 
     Raises:
         ParityError: a service of the same formula ranks otherwise, where scores are no ties.
     """
-    queries, ids = material.queries[-_CHECKED:], material.ids
-    reference = _reference(material, queries)
+    queries, ids = corpus.queries[-_CHECKED:], corpus.ids
+    reference = _reference(corpus, queries)
     # A tie is a matter of rounding, which is relative: some systems' scores are as large as their temperature.
     scale = max(1.0, float(np.abs(reference[np.isfinite(reference)]).max()))
-    found: dict[str, Row] = {}
+    agreed = {}
     for service in services:
-        answers = driver.answers(targets[service.name], queries)
-        share = _overlap(answers, ids, reference)
-        told: Row = {"overlap": round(share, 4)}
-        found[service.name] = told
+        found = asyncio.run(ask(addresses[service.name], service.source(queries), _TIMEOUT_S))
+        share = round(_overlap(found, ids, reference), 4)
+        agreed[service.name] = Agreed(share)
         if not service.same_scores:
             report(f"{service.name}: another formula; {share:.0%} of its ten best are the published formula's")
             continue
-        agreement = compare([a for a, _ in answers], [np.array(b) / scale for _, b in answers], ids, reference / scale)
-        if agreement.equal != agreement.queries:
+        same = compare([a for a, _ in found], [np.array(b) / scale for _, b in found], ids, reference / scale)
+        if same.equal != same.queries:
             raise ParityError(
-                f"{service.name} gives the published formula's ten best for {agreement.equal} of {agreement.queries} "
-                f"queries only (scores differ by up to {agreement.worst:.1e}, {agreement.off} by more): not measured"
+                f"{service.name} gives the published formula's ten best for {same.equal} of {same.queries} "
+                f"queries only (scores differ by up to {same.worst:.1e}, {same.off} by more): not measured"
             )
-        told["equal"] = f"{agreement.equal} of {agreement.queries}"
+        agreed[service.name] = Agreed(share, f"{same.equal} of {same.queries}")
         report(
-            f"{service.name}: the published formula's ten best for {agreement.equal} of {agreement.queries} queries, "
-            f"scores within {agreement.worst:.0e}" + (f", {agreement.off} not" if agreement.off else "")
+            f"{service.name}: the published formula's ten best for {same.equal} of {same.queries} queries, "
+            f"scores within {same.worst:.0e}" + (f", {same.off} not" if same.off else "")
         )
-    return found
+    return agreed
 
 
-def summaries(rows: Sequence[Row]) -> list[Row]:
-    """Medians over the rounds for each service and concurrency, with ratios of throughput to (a) and (b).
-
-    A ratio is the median of the rounds' own ratios, because neighbours in time share what else the machine did.
-    """
-    cases: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        cases.setdefault((row["service"], row["concurrency"]), []).append(row)
-    found = []
-    for (service, concurrency), own in cases.items():
-        summary: Row = {"service": service, "concurrency": concurrency, "summary": True, "rounds": len(own)}
-        for name in ("qps", "p50_ms", "p95_ms", "p99_ms"):
-            values = [row[name] for row in own if name in row]
-            if values:
-                summary[name] = round(median(values), 3)
-        summary["requests"] = sum(row["requests"] for row in own)
-        summary["errors"] = sum(row["errors"] for row in own)
-        for name, other in (("ratio_qps_eager", EAGER), ("ratio_qps_hf", HUGGING_FACE)):
-            ratios = [
-                mine["qps"] / theirs["qps"]
-                for mine, theirs in zip(own, cases.get((other, concurrency), []), strict=False)
-                if theirs["qps"]
-            ]
-            if ratios:
-                summary[name] = round(median(ratios), 3)
-        found.append(summary)
-    return found
-
-
-def line(row: Row) -> str:
+def line(row: Loop) -> str:
     """One loop as text."""
-    told = f"round {row['round']}  {row['concurrency']:>3} clients  {row['service']:18}{row['qps']:>9.1f} qps"
-    if row["requests"]:
-        told += f"  p50 {row['p50_ms']:8.1f}  p95 {row['p95_ms']:8.1f}  p99 {row['p99_ms']:8.1f} ms"
-    return told + (f"  {row['errors']} errors" if row["errors"] else "")
+    told = f"round {row.round}  {row.concurrency:>3} clients  {row.service:18}{row.qps:>9.1f} qps"
+    latency = row.latency
+    if latency.p50_ms is not None:
+        told += f"  p50 {latency.p50_ms:8.1f}  p95 {latency.p95_ms:8.1f}  p99 {latency.p99_ms:8.1f} ms"
+    return told + (f"  {row.errors} errors" if row.errors else "")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The summaries as aligned text."""
-    lines = [f"{'clients':>7}  {'service':18}{'qps':>9}{'p50 ms':>10}{'p99 ms':>10}{'x eager':>10}{'x hf':>8}"]
-    for row in sorted((row for row in rows if row.get("summary")), key=lambda row: int(row["concurrency"])):
-        ratios = [f"{row[name]:.2f}" if name in row else "" for name in ("ratio_qps_eager", "ratio_qps_hf")]
-        lines.append(
-            f"{row['concurrency']:>7}  {row['service']:18}{row['qps']:>9.1f}{row.get('p50_ms', 0):>10.1f}"
-            f"{row.get('p99_ms', 0):>10.1f}{ratios[0]:>10}{ratios[1]:>8}"
-        )
-    return "\n".join(lines)
+def _answers(clients: Clients, concurrency: int, seconds: float) -> Answers:
+    (report,) = together([(clients, Job("closed", soon(), seconds, concurrency=concurrency))])
+    return answers(report, seconds)
 
 
-def _turned(queries: list[str], by: int) -> list[str]:
-    """Another start in every loop, so that no service is asked the same few queries each time."""
-    start = by * 97 % len(queries)
-    return queries[start:] + queries[:start]
-
-
-def _reference(material: Material, queries: list[str]) -> NDArray[np.float32]:
+def _reference(corpus: Corpus, queries: list[str]) -> NDArray[np.float32]:
     """The published formula's scores float32 [Q, N], in eager PyTorch."""
-    ids = material.bundle.tokenizer().encode(queries)
-    found: NDArray[np.float32] = material.published.scores(
-        material.published.encode(torch.from_numpy(ids)), material.videos, block=_BLOCK
-    ).numpy()
+    published = corpus.published
+    text = published.encode(torch.from_numpy(corpus.bundle.tokenizer().encode(queries)))
+    found: NDArray[np.float32] = published.scores(text, corpus.videos, block=_BLOCK).numpy()
     return found
 
 
-def _overlap(answers: Sequence[Found], ids: list[str], reference: NDArray[np.float32]) -> float:
+def _overlap(found: Sequence[Found], ids: list[str], reference: NDArray[np.float32]) -> float:
     places = {name: row for row, name in enumerate(ids)}
-    found = [[places[name] for name in names] for names, _ in answers]
-    return overlap(found, best(reference, len(found[0])).tolist())
+    rows = [[places[name] for name in names] for names, _ in found]
+    return overlap(rows, best(reference, len(rows[0])).tolist())

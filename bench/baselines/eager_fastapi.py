@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from ..inputs.corpus import Corpus
 from . import http_service
-from .material import Material
 
 
-def searcher(material: Material) -> http_service.Search:
+def searcher(corpus: Corpus) -> http_service.Search:
     """Text tower and scores as the authors have them, over what their formula reads of every video."""
-    tokenizer = material.bundle.tokenizer()
-    published, videos, ids = material.published, material.videos, material.ids
+    tokenizer = corpus.bundle.tokenizer()
+    published, videos, ids = corpus.published, corpus.videos, corpus.ids
 
     def search(text: str, top: int) -> http_service.Found:
         scores = published.scores(published.encode(torch.from_numpy(tokenizer.encode([text]))), videos)[0]

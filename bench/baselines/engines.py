@@ -15,19 +15,19 @@ from ...serving.gallery.store import Gallery
 from ...serving.search.rankers import ranker_of
 from ...serving.search.ranking import Ranked
 from ...serving.search.snapshot import Snapshot, View
-from .material import Material
+from ..inputs.corpus import Corpus
 
 
 class Engines:
     """Tokenizer, text encoder and ranking, as the Triton server's models have them; threads may share one."""
 
-    def __init__(self, material: Material) -> None:
-        manifest = material.bundle.manifest
-        self.tokenizer = material.bundle.tokenizer()
+    def __init__(self, corpus: Corpus) -> None:
+        manifest = corpus.bundle.manifest
+        self.tokenizer = corpus.bundle.tokenizer()
         self._names = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
-        self._session = text_session(material.bundle)
-        self._ranker, read = ranker_of(manifest, material.bundle.graph(SCORER))
-        with Gallery.open(material.gallery, manifest, create=False) as gallery:
+        self._session = text_session(corpus.bundle)
+        self._ranker, read = ranker_of(manifest, corpus.bundle.graph(SCORER))
+        with Gallery.open(corpus.gallery, manifest, create=False) as gallery:
             self.view: View = Snapshot(gallery.reader(), read, scorer_of(manifest).lanes).view
 
     def search(self, texts: Sequence[str], top: int) -> list[Ranked]:

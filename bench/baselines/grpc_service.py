@@ -24,8 +24,8 @@ from ...export.bundle.errors import InvalidInput, InvalidQuery
 from ...export.bundle.packing import decode
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
 from ...serving.backends.gallery_search import answer
+from ..inputs.corpus import Corpus
 from .engines import Engines
-from .material import Material
 from .parent import end_with_parent
 
 Arrays = dict[str, NDArray[Any]]
@@ -108,13 +108,13 @@ async def _serve(engines: Engines, port: int) -> None:
 
 
 def main() -> None:
-    """Serve a folder of material until told to end."""
+    """Serve a folder of corpus until told to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
     end_with_parent()
-    asyncio.run(_serve(Engines(Material.open(given.folder)), given.port))
+    asyncio.run(_serve(Engines(Corpus.open(given.folder)), given.port))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from .material import Material
+from ..inputs.corpus import Corpus
 from .parent import end_with_parent
 
 Found = tuple[list[str], list[float]]
@@ -64,7 +64,7 @@ def app(search: Search, threads: int, at_once: int) -> FastAPI:
     return served
 
 
-def run(make: Callable[[Material], Search]) -> None:
+def run(make: Callable[[Corpus], Search]) -> None:
     """The ``main`` of a service: ``FOLDER --port P [--threads T]``, until it is told to end."""
     parser = argparse.ArgumentParser(description=make.__doc__)
     parser.add_argument("folder", type=Path)
@@ -72,10 +72,10 @@ def run(make: Callable[[Material], Search]) -> None:
     parser.add_argument("--threads", type=int, help="of one search; what is faster if not given, one or every core")
     given = parser.parse_args()
     end_with_parent()
-    material = Material.open(given.folder)
+    corpus = Corpus.open(given.folder)
     cores = len(os.sched_getaffinity(0))
-    search = make(material)
-    threads = given.threads or fastest(search, material.queries[:_TRIED], sorted({1, cores}))
+    search = make(corpus)
+    threads = given.threads or fastest(search, corpus.queries[:_TRIED], sorted({1, cores}))
     torch.set_num_threads(threads)
     # As many searches at once as give every core a thread.
     served = app(search, threads, max(1, cores // threads))

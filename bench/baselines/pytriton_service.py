@@ -14,10 +14,10 @@ from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 from ...export.bundle.ports import IDS, SCORES, TEXT, TOP
-from .driver import PYTRITON_MODEL
+from ..inputs.corpus import Corpus
 from .engines import Engines
-from .material import Material
 from .parent import end_with_parent
+from .sources import PYTRITON_MODEL
 
 _MOST = 32
 
@@ -41,13 +41,13 @@ def searcher(engines: Engines) -> Callable[..., Any]:
 
 
 def main() -> None:
-    """Serve a folder of material until told to end."""
+    """Serve a folder of corpus until told to end."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, required=True, help="gRPC; HTTP and metrics take the next two.")
     given = parser.parse_args()
     end_with_parent()
-    engines = Engines(Material.open(given.folder))
+    engines = Engines(Corpus.open(given.folder))
     config = TritonConfig(
         grpc_address="127.0.0.1",
         http_address="127.0.0.1",

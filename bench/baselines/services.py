@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -23,9 +23,10 @@ from ...export.bundle.errors import ServerStartError
 from ...serving.client.sync import Client
 from ...serving.serve import running
 from ...serving.server.run_folder import libpython_folder
-from .driver import PYTRITON_MODEL, Protocol, Target
-from .material import Material
+from ..inputs.corpus import Corpus
+from ..load.sources import Searches, Searching
 from .parent import PARENT_VARIABLE
+from .sources import PYTRITON_MODEL, HttpSearches, PytritonSearches
 
 FRAMESIFT, EAGER, HUGGING_FACE = "framesift", "eager-fastapi", "hf-faiss-fastapi"
 GRPC_AIO, PYTRITON = "grpc-aio", "pytriton"
@@ -40,6 +41,7 @@ class Service:
     """One way to serve the search.
 
     Attributes:
+        source: makes the searches that it is sent, of queries.
         module: of this folder, runnable with ``FOLDER --port P``; None for framesift's own server.
         needs: the libraries without which it can't run.
         same_scores: whether it scores with the same formula, so that its results must be equal.
@@ -47,7 +49,7 @@ class Service:
 
     name: str
     what: str
-    protocol: Protocol
+    source: Callable[[Sequence[str]], Searching]
     module: str | None = None
     needs: tuple[str, ...] = ()
     same_scores: bool = True
@@ -56,24 +58,24 @@ class Service:
 SERVICES = {
     service.name: service
     for service in (
-        Service(FRAMESIFT, "framesift on its embedded Triton server", "client"),
+        Service(FRAMESIFT, "framesift on its embedded Triton server", Searches),
         Service(
             EAGER,
             "eager PyTorch, the published formula, FastAPI",
-            "http",
+            HttpSearches,
             "eager_fastapi",
             ("fastapi", "uvicorn", "aiohttp"),
         ),
         Service(
             HUGGING_FACE,
             "transformers' CLIP, 77 tokens, mean pooling, FAISS, FastAPI",
-            "http",
+            HttpSearches,
             "faiss_fastapi",
             ("fastapi", "uvicorn", "aiohttp", "transformers", "faiss"),
             same_scores=False,
         ),
-        Service(GRPC_AIO, "framesift's engines behind grpc.aio", "client", "grpc_service"),
-        Service(PYTRITON, "framesift's engines under PyTriton", "pytriton", "pytriton_service", ("pytriton",)),
+        Service(GRPC_AIO, "framesift's engines behind grpc.aio", Searches, "grpc_service"),
+        Service(PYTRITON, "framesift's engines under PyTriton", PytritonSearches, "pytriton_service", ("pytriton",)),
     )
 }
 
@@ -89,8 +91,8 @@ def demand_libraries(services: list[Service]) -> None:
 
 
 @contextlib.contextmanager
-def served(service: Service, material: Material, http_threads: int | None = None) -> Iterator[Target]:
-    """The service over the material, ready to be asked, while the block runs.
+def served(service: Service, corpus: Corpus, http_threads: int | None = None) -> Iterator[str]:
+    """The service over the corpus, ready to be asked, while the block runs; its address.
 
     Args:
         http_threads: PyTorch's threads of a search behind HTTP; such a service chooses what is faster if not given.
@@ -99,21 +101,21 @@ def served(service: Service, material: Material, http_threads: int | None = None
         ServerStartError: it did not start; the message ends with its log.
     """
     if service.module is None:
-        with running(material.bundle, material.gallery) as server:
-            yield Target(service.protocol, server.grpc_address)
+        with running(corpus.bundle, corpus.gallery) as server:
+            yield server.grpc_address
         return
-    target = Target(service.protocol, f"127.0.0.1:{_free_ports()}")
-    log = material.root / f"{service.name}.log"
+    address = f"127.0.0.1:{_free_ports()}"
+    log = corpus.root / f"{service.name}.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 f"{__package__}.{service.module}",
-                str(material.root),
+                str(corpus.root),
                 "--port",
-                target.address.rpartition(":")[2],
-                *(("--threads", str(http_threads)) if http_threads and service.protocol == "http" else ()),
+                address.rpartition(":")[2],
+                *(("--threads", str(http_threads)) if http_threads and service.source is HttpSearches else ()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -122,8 +124,8 @@ def served(service: Service, material: Material, http_threads: int | None = None
             start_new_session=True,
         )
     try:
-        _wait(process, service, target, log)
-        yield target
+        _wait(process, service, address, log)
+        yield address
     finally:
         _end(process)
 
@@ -135,18 +137,20 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **parent, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
 
 
-def _wait(process: subprocess.Popen[bytes], service: Service, target: Target, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], service: Service, address: str, log: Path) -> None:
     deadline = time.monotonic() + _START_S
-    while not _ready(target):
+    while not _ready(service, address):
         if process.poll() is not None or time.monotonic() > deadline:
             told = log.read_text(encoding="utf-8", errors="replace")[-2000:]
             raise ServerStartError(f"{service.name} did not start:\n{told}")
         time.sleep(0.1)
 
 
-def threads(target: Target) -> int | None:
+def threads(service: Service, address: str) -> int | None:
     """PyTorch's threads of a search, which a service behind HTTP tells once it is ready; None otherwise."""
-    connection = HTTPConnection(target.address, timeout=1.0)
+    if service.source is not HttpSearches:
+        return None
+    connection = HTTPConnection(address, timeout=1.0)
     try:
         connection.request("GET", "/health")
         return int(json.loads(connection.getresponse().read())["threads"])
@@ -156,15 +160,15 @@ def threads(target: Target) -> int | None:
         connection.close()
 
 
-def _ready(target: Target) -> bool:
-    if target.protocol == "http":
-        return threads(target) is not None
-    if target.protocol == "pytriton":
+def _ready(service: Service, address: str) -> bool:
+    if service.source is HttpSearches:
+        return threads(service, address) is not None
+    if service.source is PytritonSearches:
         # Its server is ready before the function that it serves.
-        with InferenceServerClient(target.address) as server, contextlib.suppress(InferenceServerException):
+        with InferenceServerClient(address) as server, contextlib.suppress(InferenceServerException):
             return bool(server.is_model_ready(PYTRITON_MODEL, client_timeout=1.0))
         return False
-    with Client(target.address, timeout_s=1.0) as client:
+    with Client(address, timeout_s=1.0) as client:
         return client.ready()
 
 

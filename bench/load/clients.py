@@ -9,10 +9,9 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from ...export.bundle.errors import ServerError
-from .worker import STOP, Job, Report, Work, serve
+from .jobs import Job, Report, Work, joined
+from .worker import STOP, serve
 
 # Between the order and the first request, for the order to reach every process.
 _LEAD_S = 0.2
@@ -118,18 +117,3 @@ def together(
 def soon() -> float:
     """A moment for a job to start."""
     return time.monotonic() + _LEAD_S
-
-
-def joined(reports: Sequence[Report]) -> Report:
-    """One report of all clients'."""
-    names = list(dict.fromkeys(outcome for report in reports for outcome in report.outcomes))
-    places = [np.array([names.index(outcome) for outcome in report.outcomes]) for report in reports]
-    return Report(
-        np.concatenate([report.intended for report in reports]),
-        np.concatenate([report.sent for report in reports]),
-        np.concatenate([report.ended for report in reports]),
-        np.concatenate([place[report.outcome] for place, report in zip(places, reports, strict=True)]),
-        names,
-        sum(report.cpu_s for report in reports),
-        np.concatenate([report.retried for report in reports]),
-    )

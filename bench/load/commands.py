@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .options import clock, results, server, server_options, show, show_verdict, texts
+from .options import Given, clips_option, probe_option, server_options
 
 if TYPE_CHECKING:
-    from .clients import Clients
-    from .kept import Kept
+    from ..schema.files import RowWriter
+    from ..schema.load import Window
+    from ..schema.row import Row
     from .target import Target
-    from .windows import Row
 
-_INDEXERS = 1
 # Of indexing a video: queues are short, and windows hold few requests.
 _AT_ONCE = (1, 2, 4, 8)
 _FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
-_probe_option = click.option(
-    "--probe-seconds",
-    default=8.0,
-    show_default=True,
-    type=click.FloatRange(1),
-    help="For each level of load at the beginning, which find out how much the server can answer.",
-)
-_videos_option = click.option(
-    "--videos", type=_FOLDER, help="Folder of video files to index. [default: 48 generated clips]"
-)
 
 
 @click.command("load", short_help="A server under growing load, up to saturation.")
-@server_options
 @click.option(
     "--scenario",
     type=click.Choice(["search", "index", "mixed"]),
@@ -46,16 +30,17 @@ _videos_option = click.option(
     help="Searches, indexing, or searches beside indexing.",
 )
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1), help="For each level of load.")
-@_videos_option
+@clips_option
 @click.option(
     "--target-ms",
     type=click.FloatRange(0, min_open=True),
     help="When mixed: p99 that searches must keep. [default: 3 times theirs without indexing]",
 )
-def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: float | None, **named: Any) -> None:
+@server_options
+def load_command(given: Given, scenario: str, seconds: float, clips: Path | None, target_ms: float | None) -> None:
     """Sweep the load on a server up to saturation, and name the knee, from which on latency climbs steeply.
 
-    First 1, 2, 4 ... 64 requests are under way all the time, which finds the most that the server can do; then requests
+    First 1, 2, 4 ... 64 requests are in flight all the time, which finds the most that the server can do; then requests
     arrive at random moments at a tenth of that rate up to more than all of it, and latency counts from the moment each
     was due, so that waiting is not left out. Rows tell percentiles, throughput, errors by gRPC status, and what Triton
     server and the operating system say of every model; `framesift bench report` draws them. After Ctrl-C the rows so
@@ -67,35 +52,30 @@ def load_command(scenario: str, seconds: float, videos: Path | None, target_ms: 
     \b
     Examples:
       framesift bench load bundles/mine
-      framesift bench load --url 127.0.0.1:8001 --queries queries.txt --scenario mixed --videos clips/
+      framesift bench load --url 127.0.0.1:8001 --queries queries.txt --scenario mixed --clips clips/
     """
-    from .kept import Kept
+    from .measurement_window import Observer
     from .mixed import mixed
     from .sweep import sweep
-    from .windows import Observer
 
-    folder = results(named["results"])
-    with ExitStack() as stack:
-        target = stack.enter_context(_server(named))
-        observer = stack.enter_context(Observer(target))
-        kept = stack.enter_context(Kept("load", folder, show))
-        if scenario == "mixed":
-            searching, indexing = _searching(stack, target, named), _indexing(stack, target, videos, named)
-            rows = mixed(observer, searching, indexing, seconds, kept, target_ms)
-        elif scenario == "index":
-            indexing = _indexing(stack, target, videos, named)
-            rows = sweep(observer, indexing, scenario, seconds, kept, concurrency=_AT_ONCE, fractions=_FRACTIONS)
-        else:
-            searching, beside = _searching(stack, target, named), _perf_analyzer(stack, target, seconds, named)
-            rows = sweep(observer, searching, scenario, seconds, kept, beside=beside)
-        _finish(kept, rows)
+    target = given.target()
+    observer, writer = given.stack.enter_context(Observer(target)), _writer(given, "load")
+    if scenario == "mixed":
+        rows = mixed(observer, given.searching(target), given.indexing(target, clips), seconds, writer, target_ms)
+    elif scenario == "index":
+        indexing = given.indexing(target, clips)
+        rows = sweep(observer, indexing, scenario, seconds, writer, concurrency=_AT_ONCE, fractions=_FRACTIONS)
+    else:
+        beside = _perf_analyzer(given, target, seconds)
+        rows = sweep(observer, given.searching(target), scenario, seconds, writer, beside=beside)
+    _finish(writer, rows)
 
 
 @click.command("overload", short_help="Three times what a server can answer.")
-@server_options
 @click.option("--seconds", default=120.0, show_default=True, type=click.FloatRange(1), help="How long it lasts.")
-@_probe_option
-def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None:
+@probe_option
+@server_options
+def overload_command(given: Given, seconds: float, probe_seconds: float) -> None:
     """Send three times as many searches as a server can answer, and see what it does.
 
     It should refuse the excess at once, with a status that says to try again; answer the others within three times the
@@ -106,22 +86,18 @@ def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None
     Example:
       framesift bench overload bundles/mine --seconds 120
     """
-    from .kept import Kept
+    from .measurement_window import Observer
     from .overload import AFTER_S, overload
-    from .windows import Observer
+    from .show import clock
 
-    folder = results(named["results"])
-    with ExitStack() as stack:
-        target = stack.enter_context(_server(named))
-        observer = stack.enter_context(Observer(target))
-        kept = stack.enter_context(Kept("overload", folder, show))
-        clients, later = (_searching(stack, target, named) for _ in range(2))
-        bar = stack.enter_context(clock("overload and after", seconds + AFTER_S))
-        _finish(kept, overload(observer, target, clients, later, seconds, probe_seconds, kept, bar))
+    target = given.target()
+    observer, writer = given.stack.enter_context(Observer(target)), _writer(given, "overload")
+    clients, later = (given.searching(target) for _ in range(2))
+    bar = given.stack.enter_context(clock("overload and after", seconds + AFTER_S))
+    _finish(writer, overload(observer, clients, later, seconds, probe_seconds, writer, bar))
 
 
 @click.command("soak", short_help="A server under load for a long time.")
-@server_options
 @click.option(
     "--minutes",
     default=20.0,
@@ -129,9 +105,10 @@ def overload_command(seconds: float, probe_seconds: float, **named: Any) -> None
     type=click.FloatRange(0, min_open=True),
     help="How long it lasts.",
 )
-@_probe_option
-@_videos_option
-def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **named: Any) -> None:
+@probe_option
+@clips_option
+@server_options
+def soak_command(given: Given, minutes: float, probe_seconds: float, clips: Path | None) -> None:
     """Load a server for a long time, and see whether its memory grows or anything fails.
 
     Searches arrive at half of what it can answer, and a trickle of videos is indexed beside them. The memory of every
@@ -143,71 +120,43 @@ def soak_command(minutes: float, probe_seconds: float, videos: Path | None, **na
     Example:
       framesift bench soak bundles/mine --minutes 20
     """
-    from .kept import Kept
+    from .measurement_window import Observer
+    from .show import clock
     from .soak import soak
-    from .windows import Observer
 
-    folder = results(named["results"])
-    with ExitStack() as stack:
-        target = stack.enter_context(_server(named))
-        observer = stack.enter_context(Observer(target))
-        kept = stack.enter_context(Kept("soak", folder, show))
-        searching = _searching(stack, target, named)
-        indexing = _indexing(stack, target, videos, named, renew=True)
-        bar = stack.enter_context(clock("soaking", 60 * minutes))
-        _finish(kept, soak(observer, target, searching, indexing, 60 * minutes, probe_seconds, kept, bar))
+    target = given.target()
+    observer, writer = given.stack.enter_context(Observer(target)), _writer(given, "soak")
+    searching, indexing = given.searching(target), given.indexing(target, clips, renew=True)
+    bar = given.stack.enter_context(clock("soaking", 60 * minutes))
+    _finish(writer, soak(observer, searching, indexing, 60 * minutes, probe_seconds, writer, bar))
 
 
-def _perf_analyzer(stack: ExitStack, target: Target, seconds: float, named: dict[str, Any]) -> Callable[[Row], None]:
-    import tempfile
+def _writer(given: Given, file: str) -> RowWriter[Window]:
+    from ..schema.files import RowWriter
+    from .show import show
 
+    return given.stack.enter_context(RowWriter(file, given.results, show))
+
+
+def _perf_analyzer(given: Given, target: Target, seconds: float) -> Callable[[Window], Window]:
     from .perf_analyzer import PerfAnalyzer, missing
 
     if reason := missing():
         click.echo(f"{reason}; its figures are left out", err=True)
-        return lambda _: None
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
-    return PerfAnalyzer(target.address, texts(named["queries"]), named["top"], seconds, folder)
+        return lambda row: row
+    return PerfAnalyzer(target.address, given.texts(), given.top, seconds, given.scratch())
 
 
-def _server(named: dict[str, Any]) -> Any:
-    return server(*(named[name] for name in ("bundle", "url", "metrics", "gallery_size", "cache")))
+def _finish(writer: RowWriter[Window], rows: Sequence[Row]) -> None:
+    from ..schema.load import Verdict, Window
+    from .show import show_verdict
 
-
-def _searching(stack: ExitStack, target: Target, named: dict[str, Any]) -> Clients:
-    from .clients import Clients
-    from .worker import Work
-
-    work = Work(target.address, texts(named["queries"]), named["top"], timeout_s=named["timeout"])
-    return stack.enter_context(Clients(work, named["clients"]))
-
-
-def _indexing(
-    stack: ExitStack, target: Target, folder: Path | None, named: dict[str, Any], *, renew: bool = False
-) -> Clients:
-    import tempfile
-
-    from . import videos
-    from .clients import Clients
-    from .worker import Work
-
-    if folder is None:
-        made = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
-        with click.progressbar(length=videos.COUNT, label="videos to index") as bar:
-            paths = videos.generate(made, done=bar.update)
-    else:
-        paths = videos.find(folder)
-    # Ids must be new to the gallery in every run.
-    work = Work(target.address, videos=paths, renew=renew, seed=int(time.time()), timeout_s=named["timeout"])
-    return stack.enter_context(Clients(work, _INDEXERS))
-
-
-def _finish(kept: Kept, rows: list[Row]) -> None:
-    path = kept.finish(rows)
+    path = writer.finish(rows)
     for row in rows:
-        if row.get("knee"):
-            click.echo(f"knee: {row['offered_qps']:.1f}/s, p50 {row['p50_ms']:.1f} ms, p99 {row['p99_ms']:.1f} ms")
-    show_verdict(rows[-1])
+        if isinstance(row, Window) and row.knee and row.offered_qps:
+            click.echo(f"knee: {row.offered_qps:.1f}/s, p50 {row.latency.p50_ms} ms, p99 {row.latency.p99_ms} ms")
+        if isinstance(row, Verdict):
+            show_verdict(row)
     click.echo(f"rows in {path}")
-    if False in rows[-1].get("holds", {}).values():
+    if any(isinstance(row, Verdict) and False in row.holds.values() for row in rows):
         raise click.exceptions.Exit(1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..schema.load import MemorySample, Trend
 from .processes import Usage, usage
 from .trend import floor, slope
 
@@ -43,35 +43,38 @@ class MemorySampler:
             self._times.append(now - self._started)
             self._samples.append(usage(self._server))
 
-    def timeline(self) -> list[dict[str, Any]]:
-        """One point a second: resident megabytes of every process, instances of a model added up."""
+    def timeline(self) -> tuple[MemorySample, ...]:
+        """One sample a second."""
         points = []
         for at, sample in zip(self._times, self._samples, strict=True):
             sizes: dict[str, float] = {}
             for one in sample.values():
                 sizes[one.name] = sizes.get(one.name, 0.0) + one.rss / _MB
-            points.append({"second": round(at, 1), "rss_mb": {name: round(size, 2) for name, size in sizes.items()}})
-        return points
+            points.append(MemorySample(round(at, 1), {name: round(size, 2) for name, size in sizes.items()}))
+        return tuple(points)
 
-    def trends(self, settling_s: float = 0.0) -> dict[str, dict[str, Any]]:
+    def trends(self, settling_s: float = 0.0) -> dict[str, Trend]:
         """As the function ``trends``, of what was sampled; ``settling_s`` are left out up to half of it."""
         lasted = self._times[-1] if self._times else 0.0
         settling = max(SETTLING, min(_MOST_SETTLING, settling_s / lasted if lasted else 0.0))
-        return trends([(point["second"], point["rss_mb"]) for point in self.timeline()], settling)
+        return trends([(point.second, point.rss_mb) for point in self.timeline()], settling)
 
 
-def growth(found: Mapping[str, Mapping[str, Any]]) -> str:
+def growth(found: Mapping[str, Trend]) -> str:
     """What ``trends`` found, in words."""
     if not found:
         return f"needs {round(_FEWEST_WINDOWS * _WINDOW * EVERY_S / (1 - SETTLING))} s at least"
-    more = [f"{name} {found[name]['grown_mb']:+.1f} MB" for name in found if name != ALL and not found[name]["flat"]]
-    whole = f"all processes {found[ALL]['grown_mb']:+.1f} MB of {found[ALL]['first_mb']:.0f} once they had settled"
+    more = [f"{name} {trend.grown_mb:+.1f} MB" for name, trend in found.items() if name != ALL and not trend.flat]
+    whole = f"all processes {found[ALL].grown_mb:+.1f} MB of {found[ALL].first_mb:.0f} once they had settled"
     return ", ".join([whole, *more])
 
 
-def trends(
-    points: Sequence[tuple[float, Mapping[str, float]]], settling: float = SETTLING
-) -> dict[str, dict[str, Any]]:
+def growing(found: Mapping[str, Trend]) -> tuple[str, ...]:
+    """Those that aren't flat."""
+    return tuple(sorted(name for name, trend in found.items() if not trend.flat))
+
+
+def trends(points: Sequence[tuple[float, Mapping[str, float]]], settling: float = SETTLING) -> dict[str, Trend]:
     """The growth of every model's processes and of ``all``, of ``points``: seconds, and megabytes by process.
 
     The share ``settling`` is left out at the start, and of every five points the lowest is taken. What remains is
@@ -95,12 +98,12 @@ def trends(
         when, lowest = floor(times[start:], values[start:], _WINDOW)
         found = slope(when, lowest)
         grown = found.value * (times[-1] - times[start])
-        told[name] = {
-            "mb_per_min": round(60 * found.value, 4),
-            "margin": round(60 * found.margin, 4),
-            "grown_mb": round(grown, 2),
-            "first_mb": round(lowest[0], 2),
-            "settling_mb": round(lowest[0] - values[0], 2),
-            "flat": found.within_noise or grown < _LEAST_MB * (len(names) if name == ALL else 1),
-        }
+        told[name] = Trend(
+            mb_per_min=round(60 * found.value, 4),
+            margin=round(60 * found.margin, 4),
+            grown_mb=round(grown, 2),
+            first_mb=round(lowest[0], 2),
+            settling_mb=round(lowest[0] - values[0], 2),
+            flat=found.within_noise or grown < _LEAST_MB * (len(names) if name == ALL else 1),
+        )
     return told

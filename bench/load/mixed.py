@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
+from ..schema.load import Window
 from .clients import Clients, soon, together
-from .measure import figures, kept_up
-from .sweep import Told, saturation, warm_up
-from .windows import Observer, Row, closed, opened
-from .worker import Job
+from .jobs import Job
+from .measurement_window import Observer, closed_loop, open_loop
+from .sweep import OnRow, saturation, warm_up
 
 SCENARIO = "mixed"
 # Searches arrive at this part of what the server can answer when nothing is indexed.
@@ -24,9 +25,9 @@ def mixed(
     searching: Clients,
     indexing: Clients,
     seconds: float,
-    told: Told,
+    on_row: OnRow,
     target_ms: float | None = None,
-) -> list[Row]:
+) -> list[Window]:
     """Searches at half of their saturation, alone and then beside more and more indexing.
 
     Two rows a level, ``work`` says of which kind of request; ``held`` says whether the searches' p99 was within
@@ -34,41 +35,39 @@ def mixed(
     which it was has ``knee``.
     """
     warm_up(observer, searching)
-    probe = {"scenario": SCENARIO, "knee": False, "perf_analyzer": None}
-    limit = saturation([closed(observer, searching, level, seconds, probe)[1] for level in _SEARCHES])
-    most = saturation([closed(observer, indexing, level, seconds, probe)[1] for level in _VIDEOS])
+    limit = saturation([closed_loop(observer, searching, n, seconds, scenario=SCENARIO) for n in _SEARCHES])
+    most = saturation([closed_loop(observer, indexing, n, seconds, scenario=SCENARIO) for n in _VIDEOS])
     rate = SEARCH_LOAD * limit
-    _, alone = opened(observer, searching, rate, seconds, {**probe, "work": "search", "fraction": 0.0})
-    target = target_ms if target_ms is not None else TIMES_ALONE * (alone["p99_ms"] or 0.0)
-    rows = [{**alone, "target_ms": round(target, 3), "held": within(alone, target)}]
-    told(rows[0])
+    alone = open_loop(observer, searching, rate, seconds, scenario=SCENARIO, work="search", fraction=0.0)
+    target = target_ms if target_ms is not None else TIMES_ALONE * (alone.latency.p99_ms or 0.0)
+    rows = [_judged(alone, alone, target)]
+    on_row(rows[0])
     for fraction in FRACTIONS:
-        both, server = observer.during(partial(beside, searching, indexing, rate, fraction * most, seconds))
-        held = within(both["search"], target)
-        for work, row in both.items():
-            about = {**probe, "work": work, "fraction": fraction, "target_ms": round(target, 3), "held": held}
-            rows.append({**about, "loop": "open", **row, **server})
-            told(rows[-1])
-    kept = [row for row in rows if row["work"] == "index" and row["held"]]
+        search, index = beside(observer, searching, indexing, rate, fraction * most, seconds)
+        for row in (search, index):
+            rows.append(replace(_judged(row, search, target), fraction=fraction))
+            on_row(rows[-1])
+    kept = [place for place, row in enumerate(rows) if row.work == "index" and row.held]
     if kept:
-        kept[-1]["knee"] = True
+        rows[kept[-1]] = replace(rows[kept[-1]], knee=True)
     return rows
 
 
-def within(row: Row, target_ms: float) -> bool:
-    """Whether searches kept to their target and none failed."""
-    return row["p99_ms"] is not None and row["p99_ms"] <= target_ms and not row["errors"]
-
-
-def beside(searching: Clients, indexing: Clients, rate: float, videos: float, seconds: float) -> dict[str, Row]:
+def beside(
+    observer: Observer, searching: Clients, indexing: Clients, rate: float, videos: float, seconds: float
+) -> tuple[Window, Window]:
     """Both kinds of requests for ``seconds``, at ``rate`` searches and ``videos`` files a second."""
     start = soon()
     jobs = [(searching, Job("open", start, seconds, rate=rate)), (indexing, Job("open", start, seconds, rate=videos))]
-    return {
-        work: {
-            "offered_qps": round(job.rate, 3),
-            **figures(report, seconds),
-            "clients_kept_up": kept_up(report, seconds),
-        }
-        for work, (_, job), report in zip(("search", "index"), jobs, together(jobs), strict=True)
-    }
+    reports, server = observer.during(partial(together, jobs))
+    search, index = (
+        observer.window(job, report, server, scenario=SCENARIO, work=work)
+        for work, (_, job), report in zip(("search", "index"), jobs, reports, strict=True)
+    )
+    return search, index
+
+
+def _judged(row: Window, search: Window, target_ms: float) -> Window:
+    """The row with the target of searches, and whether they kept to it and none failed."""
+    p99 = search.latency.p99_ms
+    return replace(row, target_ms=round(target_ms, 3), held=p99 is not None and p99 <= target_ms and not search.errors)

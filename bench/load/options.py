@@ -1,158 +1,147 @@
-"""Options and outputs that the load commands share."""
+"""Options that the load commands share, and what they name."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..rows import OWN
+from ..options import FOLDER, bundle_argument, results_option, videos_option
 
 if TYPE_CHECKING:
+    from .clients import Clients
+    from .sources import Source
     from .target import Target
-    from .windows import Row
 
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-Command = TypeVar("Command", bound=Callable[..., Any])
+_INDEXERS = 1
 
-
-def server_options(command: Command) -> Command:
-    """BUNDLE, or ``--url``; the gallery; queries; client processes; where rows go."""
-    for option in reversed(
-        (
-            click.argument("bundle", required=False, type=_FOLDER),
-            click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
-            click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --url: where its CPU goes."),
-            click.option(
-                "--gallery-size",
-                default=10_000,
-                show_default=True,
-                type=click.IntRange(1),
-                help="Videos in the gallery that BUNDLE is served with; made at the first run, by the model itself.",
-            ),
-            click.option("--cache", type=_FOLDER, help="Where such galleries are kept. [default: the user's cache]"),
-            click.option(
-                "--queries",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="Queries, one a line. [default: 4000 generated captions]",
-            ),
-            click.option(
-                "--top",
-                default=10,
-                show_default=True,
-                type=click.IntRange(1, 1000),
-                help="Videos that a search finds.",
-            ),
-            click.option(
-                "--clients",
-                default=2,
-                show_default=True,
-                type=click.IntRange(1, 64),
-                help="Processes that send searches; more where it is said that the clients fell behind.",
-            ),
-            click.option(
-                "--timeout",
-                default=30.0,
-                show_default=True,
-                type=click.FloatRange(0, min_open=True),
-                help="Seconds after which a request without an answer has failed.",
-            ),
-            click.option(
-                "--results",
-                type=_FOLDER,
-                default=OWN,
-                show_default=True,
-                help="Folder that rows are added to.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+clips_option = click.option(
+    "--clips",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of video files to index. [default: 48 generated ones]",
+)
+probe_option = click.option(
+    "--probe-seconds",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="For each level of load at the beginning, which find out how much the server can answer.",
+)
+_OPTIONS = (
+    bundle_argument,
+    click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
+    click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --url: where its CPU goes."),
+    videos_option(least=1),
+    click.option("--cache", type=FOLDER, help="Where made galleries are kept. [default: the user's cache]"),
+    click.option(
+        "--queries",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Queries, one a line. [default: 4000 generated captions]",
+    ),
+    click.option(
+        "--top", default=10, show_default=True, type=click.IntRange(1, 1000), help="Videos that a search finds."
+    ),
+    click.option(
+        "--clients",
+        "processes",
+        default=2,
+        show_default=True,
+        type=click.IntRange(1, 64),
+        help="Processes that send searches; more where it is said that the clients fell behind.",
+    ),
+    click.option(
+        "--timeout",
+        default=30.0,
+        show_default=True,
+        type=click.FloatRange(0, min_open=True),
+        help="Seconds after which a request without an answer has failed.",
+    ),
+    results_option,
+)
 
 
-@contextlib.contextmanager
-def server(
-    bundle: Path | None, url: str | None, metrics: str | None, gallery_size: int, cache: Path | None
-) -> Iterator[Target]:
-    """The server that the options name, running while the block does.
+@dataclass(frozen=True)
+class Given:
+    """What was given of the shared options, and the ends of whatever is started for them."""
 
-    Raises:
-        click.UsageError: they name none, or two.
-    """
-    from .target import embedded, existing
+    stack: ExitStack
+    bundle: Path | None
+    url: str | None
+    metrics: str | None
+    videos: int
+    cache: Path | None
+    queries: Path | None
+    top: int
+    processes: int
+    timeout: float
+    results: Path
 
-    if (bundle is None) == (url is None):
-        raise click.UsageError("give either a BUNDLE to serve or the --url of a running server")
-    with existing(url, metrics) if url is not None else embedded(Path(str(bundle)), gallery_size, cache) as target:
-        yield target
+    def target(self) -> Target:
+        """The server that the options name, running until the command ends.
 
+        Raises:
+            click.UsageError: they name none, or two.
+        """
+        from .target import embedded, existing
 
-def texts(file: Path | None) -> list[str]:
-    """The queries of ``--queries``."""
-    from . import queries
+        if (self.bundle is None) == (self.url is None):
+            raise click.UsageError("give either a BUNDLE to serve or the --url of a running server")
+        if self.url is not None:
+            return self.stack.enter_context(existing(self.url, self.metrics))
+        return self.stack.enter_context(embedded(Path(str(self.bundle)), self.videos, self.cache))
 
-    return queries.generate() if file is None else queries.read(file)
+    def texts(self) -> list[str]:
+        """The queries."""
+        from ..inputs import queries
 
+        return queries.generate() if self.queries is None else queries.read(self.queries)
 
-def results(folder: Path) -> Path:
-    """The folder of ``--results``, made before anything is measured.
+    def searching(self, target: Target) -> Clients:
+        """Clients that search."""
+        from .sources import Searches
 
-    Raises:
-        click.ClickException: it can't be made, or not written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.ClickException(f"--results: {error}") from error
-    if not os.access(folder, os.W_OK):
-        raise click.ClickException(f"--results: {folder} can't be written to")
-    return folder
+        return self._clients(target, Searches(self.texts(), self.top), self.processes)
 
+    def indexing(self, target: Target, folder: Path | None, *, renew: bool = False) -> Clients:
+        """Clients that index the videos in ``folder``, or generated ones."""
+        from ..inputs import clips
+        from .sources import Indexing
 
-def show(row: Row) -> None:
-    """Print what matters of a row, on one line."""
-    level = f"{row['concurrency']} at once" if row["loop"] == "closed" else f"{row['offered_qps']:.1f}/s offered"
-    work = row.get("work", row["scenario"])
-    cells = [f"{work:>6} {level:>16}: {row['qps']:8.1f}/s"]
-    cells += [f"{name[:-3]} {_number(row[name])}" for name in ("p50_ms", "p95_ms", "p99_ms", "max_ms")]
-    failed = sum(row["errors"].values()) - row["refused"]
-    cells += [f"{row['refused']} refused"] * bool(row["refused"]) + [f"{failed} failed"] * bool(failed)
-    if row["loop"] == "open" and not row["clients_kept_up"]:
-        cells.append("the clients fell behind")
-    if theirs := row["perf_analyzer"]:
-        told = theirs.get("failed") or " ".join(
-            (f"{theirs['qps']:.1f}/s", *(f"{name[:-3]} {_number(theirs[name])}" for name in ("p50_ms", "p99_ms")))
-        )
-        cells.append(f"(perf_analyzer: {told})")
-    click.echo("  ".join(cells))
+        if folder is not None:
+            return self._clients(target, Indexing(clips.find(folder), renew), _INDEXERS)
+        with click.progressbar(length=clips.COUNT, label="clips to index") as bar:
+            made = clips.generate(self.scratch(), done=bar.update)
+        return self._clients(target, Indexing(made, renew), _INDEXERS)
 
+    def scratch(self) -> Path:
+        """A folder that is removed when the command ends."""
+        return Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="framesift-bench-")))
 
-def show_verdict(row: Row) -> None:
-    """Print what held and what did not, and by which figures, where the row tells it."""
-    if row.get("ended_early"):
-        click.echo(f"ended early, after {row['lasted_s']:.0f} s")
-    for name, held in row.get("holds", {}).items():
-        click.echo(f"{name}: {'not seen' if held is None else 'yes' if held else 'NO'} ({row['because'][name]})")
+    def _clients(self, target: Target, source: Source, processes: int) -> Clients:
+        from .clients import Clients
+        from .jobs import Work
 
-
-@contextlib.contextmanager
-def clock(label: str, seconds: float) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error that follows the clock, from the first call of what it yields on."""
-    started: list[float] = []
-    with click.progressbar(length=int(seconds), label=label, file=sys.stderr) as bar:
-
-        def tick() -> None:
-            started.extend([] if started else [time.monotonic()])
-            bar.update(min(int(time.monotonic() - started[0]), int(seconds)) - bar.pos)
-
-        yield tick
+        # Ids of indexed videos must be new to the gallery in every run.
+        seed = 0 if source.repeatable else int(time.time())
+        return self.stack.enter_context(Clients(Work(target.address, source, seed, self.timeout), processes))
 
 
-def _number(value: float | None) -> str:
-    return "    - ms" if value is None else f"{value:6.1f} ms"
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """BUNDLE or ``--url``; the gallery; queries; client processes; where rows go: a ``Given`` for the command."""
+
+    @wraps(command)
+    def called(**named: Any) -> None:
+        own = {name: named.pop(name) for name in list(named) if name not in Given.__dataclass_fields__}
+        with ExitStack() as stack:
+            command(Given(stack=stack, **named), **own)
+
+    for option in reversed(_OPTIONS):
+        called = option(called)
+    return called

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from tritonclient.utils import triton_to_np_dtype
 
 from ...export.bundle.models import SEARCH
 from ...serving.client import wire
+from ..schema.load import PerfAnalyzerFigures, Window
 
 PROGRAM = "perf_analyzer"
 # It repeats a level until it is content with how steady it is; ours are measured once.
 _TRIALS, _STEADY_PERCENT = 3, 999
 # At these levels of a sweep; it takes up to three times as long as we do.
 _CONCURRENCY, _FRACTIONS = (1, 4, 16), (0.5, 0.8)
-_COLUMNS = {"qps": "Inferences/Second", "p50_ms": "p50 latency", "p95_ms": "p95 latency", "p99_ms": "p99 latency"}
+# The report's column of a figure, what it is divided by, and the digits that are kept.
+_COLUMNS = {
+    "qps": ("Inferences/Second", 1, 4),
+    **{f"{name}_ms": (f"{name} latency", 1e3, 3) for name in ("p50", "p95", "p99")},
+}
 
 
 class PerfAnalyzer:
@@ -35,17 +41,17 @@ class PerfAnalyzer:
         self._data, self._report = folder / "queries.json", folder / "report.csv"
         self._data.write_text(json.dumps(input_data(queries, top)), encoding="utf-8")
 
-    def __call__(self, row: dict[str, Any]) -> None:
-        """Measure the level of a row of ours, if it is one of those, and put what was found into it.
+    def __call__(self, row: Window) -> Window:
+        """A row of ours with what was found at its level, if it is one of those that are measured.
 
-        It gives up at the first refused search; then the row has its last words under ``failed`` and no figures.
+        It gives up at the first refused search; then its last words stand for the figures.
         """
-        if row["loop"] == "closed" and row["concurrency"] in _CONCURRENCY:
-            level = [f"--concurrency-range={row['concurrency']}"]
-        elif row["loop"] == "open" and row["fraction"] in _FRACTIONS:
-            level = [f"--request-rate-range={row['offered_qps']}", "--request-distribution=poisson"]
+        if row.loop == "closed" and row.concurrency in _CONCURRENCY:
+            level = [f"--concurrency-range={row.concurrency}"]
+        elif row.loop == "open" and row.fraction in _FRACTIONS:
+            level = [f"--request-rate-range={row.offered_qps}", "--request-distribution=poisson"]
         else:
-            return
+            return row
         # A level that failed must not be given the report of the one before.
         self._report.unlink(missing_ok=True)
         done = _run(
@@ -61,7 +67,7 @@ class PerfAnalyzer:
             *level,
         )
         report = self._report.read_text(encoding="utf-8") if self._report.is_file() else ""
-        row["perf_analyzer"] = figures(report) or {"failed": last_words(done)}
+        return replace(row, perf_analyzer=figures(report) or PerfAnalyzerFigures(failed=last_words(done)))
 
 
 def missing() -> str | None:
@@ -99,11 +105,14 @@ def input_data(queries: Sequence[str], top: int) -> dict[str, Any]:
     }
 
 
-def figures(report: str) -> dict[str, float | None] | None:
+def figures(report: str) -> PerfAnalyzerFigures | None:
     """Throughput and latencies of the one level in a report, None if there is none; a column that it lacks is None."""
     row = next(csv.DictReader(report.splitlines()), None)
     if row is None:
         return None
-    values = {name: float(row[column]) if row.get(column) else None for name, column in _COLUMNS.items()}
     # Latencies are in microseconds.
-    return {name: value if value is None or name == "qps" else round(value / 1e3, 3) for name, value in values.items()}
+    values: dict[str, Any] = {
+        name: round(float(row[column]) / scale, digits) if row.get(column) else None
+        for name, (column, scale, digits) in _COLUMNS.items()
+    }
+    return PerfAnalyzerFigures(**values)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 
 from ...serving.server.processes import model_processes
+from ..schema.load import ProcessUse
 
 SERVER = "tritonserver"
 _MB = 1e6
@@ -36,15 +36,15 @@ def usage(server: int) -> dict[int, Usage]:
     return found
 
 
-def spent(before: Mapping[int, Usage], after: Mapping[int, Usage]) -> dict[str, dict[str, Any]]:
+def spent(before: Mapping[int, Usage], after: Mapping[int, Usage]) -> dict[str, ProcessUse]:
     """CPU seconds between two moments and memory at the later one, by model; its instances are added up."""
-    told: dict[str, dict[str, Any]] = {}
+    cpu_s: dict[str, float] = {}
+    rss: dict[str, int] = {}
     for pid, late in after.items():
         early = before.get(pid)
-        row = told.setdefault(late.name, {"cpu_s": 0.0, "rss_mb": 0.0})
-        row["cpu_s"] += late.cpu_s - (early.cpu_s if early else 0.0)
-        row["rss_mb"] += late.rss / _MB
-    return {name: {key: round(value, 3) for key, value in row.items()} for name, row in told.items()}
+        cpu_s[late.name] = cpu_s.get(late.name, 0.0) + late.cpu_s - (early.cpu_s if early else 0.0)
+        rss[late.name] = rss.get(late.name, 0) + late.rss
+    return {name: ProcessUse(round(cpu_s[name], 3), round(rss[name] / _MB, 3)) for name in cpu_s}
 
 
 def server_on(address: str) -> int | None:

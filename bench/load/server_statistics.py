@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from tritonclient.grpc import InferenceServerClient
 
 from ...serving.client.connection import channel_options
+from ..schema.load import ModelUse
 
 # Durations of the statistics, in nanoseconds over all requests so far.
 _TIMES = ("queue", "compute_input", "compute_infer", "compute_output")
@@ -38,12 +38,8 @@ class Statistics:
         self._client.close()
 
 
-def between(before: Mapping[str, Mapping[str, int]], after: Counters) -> dict[str, dict[str, Any]]:
-    """What happened between two readings, of the models that had a request.
-
-    Times are means of a request, in milliseconds: ``queue_ms``, ``compute_ms`` in the model, ``input_ms`` and
-    ``output_ms`` for getting tensors there and back. The model's time holds the exchange with its process.
-    """
+def between(before: Mapping[str, Mapping[str, int]], after: Counters) -> dict[str, ModelUse]:
+    """What happened between two readings, of the models that had a request."""
     told = {}
     for name, late in after.items():
         early = before.get(name, {})
@@ -51,14 +47,14 @@ def between(before: Mapping[str, Mapping[str, int]], after: Counters) -> dict[st
         if not (change["requests"] or change["failed"]):
             continue
         each = 1e-6 / max(1, change["requests"])
-        told[name] = {
-            "requests": change["requests"],
-            "failed": change["failed"],
-            "rows": change["rows"],
-            "executions": change["executions"],
-            "queue_ms": round(each * change["queue"], 4),
-            "input_ms": round(each * change["compute_input"], 4),
-            "compute_ms": round(each * change["compute_infer"], 4),
-            "output_ms": round(each * change["compute_output"], 4),
-        }
+        told[name] = ModelUse(
+            requests=change["requests"],
+            failed=change["failed"],
+            rows=change["rows"],
+            executions=change["executions"],
+            queue_ms=round(each * change["queue"], 4),
+            input_ms=round(each * change["compute_input"], 4),
+            compute_ms=round(each * change["compute_infer"], 4),
+            output_ms=round(each * change["compute_output"], 4),
+        )
     return told

@@ -14,7 +14,7 @@ import click
 from ...export.bundle.store import Bundle
 from ...serving.client.sync import Client
 from ...serving.serve import running
-from .gallery import synthetic
+from ..inputs.gallery import synthetic
 from .processes import server_on
 
 _READY_S = 10.0

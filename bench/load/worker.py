@@ -1,124 +1,32 @@
 """A client process: sends requests when told to, and reports when each was to be sent, was sent and was answered.
 
-Requests are what ``serving/client`` sends, over its channel. They are serialised before the clock starts, and answers
-are read off the wire but not unpacked, because on one machine every cycle of a client is taken from the server; the
-first answer of each job is unpacked, so that a server which answers nonsense is found out.
+The first answer of each job is unpacked, so that a server which answers nonsense is found out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import itertools
 import selectors
 import signal
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, Literal
 
-import grpc  # type: ignore[import-untyped]
 import numpy as np
-import numpy.typing as npt
-from tritonclient.grpc import InferResult, service_pb2
-from tritonclient.grpc._utils import _get_inference_request
-from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import FramesiftError
-from ...serving.client import wire
-from ...serving.client.connection import channel_options, refused, waits
-from ...serving.client.uploads import Upload, read_video
+from ...export.bundle.errors import FramesiftError, ServerError
+from ...serving.client.connection import waits
 from .arrivals import poisson
+from .channels import OK
+from .jobs import Job, Report, Work
+from .sources import Found, Searching
 
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
-# Ids of videos that a benchmark puts into a gallery begin like this.
-PREFIX = "framesift-bench/"
-OK = "OK"
 # Sent instead of a job, it ends the one that runs; its report tells what was sent until then.
 STOP = "stop"
 _LISTEN_S = 0.2
 # How many overdue requests are sent before answers are read again.
 _BURST = 16
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a client sends: searches for ``queries``, or ``videos`` to index.
-
-    Videos get a new id each time, and with ``renew`` the same ids again and again, so that the gallery does not grow.
-    """
-
-    address: str
-    queries: Sequence[str] = ()
-    top: int = 10
-    videos: Sequence[Path] = ()
-    renew: bool = False
-    seed: int = 0
-    timeout_s: float = 30.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """When to send: an open loop at ``rate`` a second, or a closed loop of ``concurrency`` requests at a time.
-
-    ``start`` is a moment of the machine's monotonic clock. Requests are sent for ``seconds``, and all answers awaited.
-    With ``patient`` a request that the server refused is sent again, as framesift's own clients do with searches.
-    """
-
-    loop: Literal["open", "closed"]
-    start: float
-    seconds: float
-    rate: float = 0.0
-    concurrency: int = 0
-    seed: int = 0
-    patient: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a client saw, one entry a request: seconds after the job's start, and the place in ``outcomes``.
-
-    ``intended`` is when the request was to be sent; in a closed loop that is when it was. An outcome is the name of a
-    gRPC status and whether the client would call it a refusal that may be tried again. Of a request that was sent
-    several times, ``retried`` of them after a refusal, ``sent`` is the first time, and end and outcome are the last's.
-    """
-
-    intended: npt.NDArray[np.float64]
-    sent: npt.NDArray[np.float64]
-    ended: npt.NDArray[np.float64]
-    outcome: npt.NDArray[np.int64]
-    outcomes: list[tuple[str, bool]]
-    cpu_s: float
-    retried: npt.NDArray[np.int64]
-
-
-Encoded = tuple[bytes, Callable[[InferResult], Any]]
-
-
-def search_requests(work: Work) -> Iterator[Encoded]:
-    """Endless requests, the queries in an order of this client's own."""
-    order = np.random.default_rng(work.seed).permutation(len(work.queries))
-    calls = [wire.search_calls(wire.encode_texts([work.queries[place]]), work.top, 1)[0] for place in order]
-    return itertools.cycle([(serialised(call), call.read) for call in calls])
-
-
-def index_requests(work: Work) -> Iterator[Encoded]:
-    """Endless requests; a user's videos may be more than memory holds, so each is read when its turn has come."""
-    for number, path in zip(itertools.count(), itertools.cycle(work.videos)):
-        upload = read_video(path)
-        name = f"{PREFIX}{work.seed}-{number % len(work.videos) if work.renew else number}-{upload.id}"
-        call = wire.index_call(Upload(upload.data, name, upload.source), None, None, None)
-        yield serialised(call), call.read
-
-
-def serialised(call: wire.Call[Any]) -> bytes:
-    """The bytes of a request as Triton server's client would send it."""
-    request = _get_inference_request(call.model, call.inputs, "", "", None, 0, False, False, 0, None, None)
-    raw: bytes = request.SerializeToString()
-    return raw
 
 
 class Sender:
@@ -130,12 +38,9 @@ class Sender:
 
     def __init__(self, work: Work) -> None:
         self._timeout = work.timeout_s
-        channel = grpc.aio.insecure_channel(work.address, options=channel_options(work.address))
-        # Bytes in, bytes out.
-        self._call: Any = channel.unary_unary(METHOD)
-        self._requests = index_requests(work) if work.videos else search_requests(work)
+        self._channel = work.source.channel(work.address)
+        self._requests = work.source.requests(work.seed)
         self._outcomes: dict[tuple[str, bool], int] = {(OK, False): 0}
-        self._told: dict[tuple[str, str], tuple[str, bool]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -147,32 +52,23 @@ class Sender:
 
     async def send(self, intended: float | None = None, patient: bool = False) -> bool:
         """Send the next request, due at ``intended`` or now, and record it; whether it was answered."""
-        raw, read = next(self._requests)
+        request = next(self._requests)
         sent, retried = time.monotonic(), 0
         again = waits(self._timeout) if patient else iter(())
         while True:
-            call = self._call(raw, timeout=self._timeout)
-            code = await call.code()
-            answer = await call if code is grpc.StatusCode.OK else b""
+            answer = await self._channel.send(request.body, self._timeout)
             ended = time.monotonic()
-            outcome = (OK, False) if code is grpc.StatusCode.OK else self._failure(code, await call.details() or "")
-            wait = next(again, None) if outcome[1] else None
+            wait = next(again, None) if answer.refused else None
             if wait is None:
                 break
             retried += 1
             await asyncio.sleep(wait)
-        place = self._outcomes.setdefault(outcome, len(self._outcomes))
+        place = self._outcomes.setdefault((answer.status, answer.refused), len(self._outcomes))
         self._rows.extend((sent if intended is None else intended, sent, ended, place, retried))
-        if self._unread and answer:
+        if self._unread and answer.status == OK:
             self._unread = False
-            read(InferResult(service_pb2.ModelInferResponse.FromString(answer)))
-        return code is grpc.StatusCode.OK
-
-    def _failure(self, code: Any, details: str) -> tuple[str, bool]:
-        if (code.name, details) not in self._told:
-            error = InferenceServerException(details, f"StatusCode.{code.name}")
-            self._told[code.name, details] = (code.name, refused(error))
-        return self._told[code.name, details]
+            request.read(answer.body)
+        return answer.status == OK
 
     def report(self, start: float, cpu_s: float) -> Report:
         """What was sent since ``clear``, in seconds after ``start``."""
@@ -182,7 +78,7 @@ class Sender:
         return Report(intended, sent, ended, place, list(self._outcomes), cpu_s, retried)
 
 
-async def open_loop(sender: Sender, job: Job) -> None:
+async def send_open(sender: Sender, job: Job) -> None:
     """Send at the arrivals of a Poisson process, however long answers take, until ``sender`` is to stop."""
     waiting = set()
     for place, due in enumerate(job.start + poisson(job.rate, job.seconds, job.seed)):
@@ -198,8 +94,8 @@ async def open_loop(sender: Sender, job: Job) -> None:
     await asyncio.gather(*waiting)
 
 
-async def closed_loop(sender: Sender, job: Job) -> None:
-    """Keep ``concurrency`` requests under way: each is followed by the next as soon as it is answered.
+async def send_closed(sender: Sender, job: Job) -> None:
+    """Keep ``concurrency`` requests in flight: each is followed by the next as soon as it is answered.
 
     After a failure the next one comes a little later, as from a client that tries again.
     """
@@ -213,17 +109,22 @@ async def closed_loop(sender: Sender, job: Job) -> None:
     await asyncio.gather(*(one() for _ in range(job.concurrency)))
 
 
-async def _run(sender: Sender, job: Job, orders: Connection) -> None:
-    listening = asyncio.create_task(_listen(sender, orders))
-    await (open_loop if job.loop == "open" else closed_loop)(sender, job)
-    listening.cancel()
+async def ask(address: str, source: Searching, timeout_s: float) -> list[Found]:
+    """What every query of ``source`` finds, asked one after another.
 
-
-async def _listen(sender: Sender, orders: Connection) -> None:
-    while not orders.poll():
-        await asyncio.sleep(_LISTEN_S)
-    # Nothing else is said during a job; an end is left for ``serve`` to read.
-    sender.stopping = True
+    Raises:
+        ServerError: a query was not answered.
+    """
+    channel, found = source.channel(address), []
+    try:
+        for request in source.each():
+            answer = await channel.send(request.body, timeout_s)
+            if answer.status != OK:
+                raise ServerError(f"{address} did not answer: {answer.status}, {answer.details}")
+            found.append(request.read(answer.body))
+    finally:
+        await channel.close()
+    return found
 
 
 def serve(work: Work, orders: Connection) -> None:
@@ -258,6 +159,19 @@ def serve(work: Work, orders: Connection) -> None:
 
 async def _connected(work: Work) -> Sender:
     sender = Sender(work)
-    if not work.videos:
+    if work.source.repeatable:
         await sender.send()
     return sender
+
+
+async def _run(sender: Sender, job: Job, orders: Connection) -> None:
+    listening = asyncio.create_task(_listen(sender, orders))
+    await (send_open if job.loop == "open" else send_closed)(sender, job)
+    listening.cancel()
+
+
+async def _listen(sender: Sender, orders: Connection) -> None:
+    while not orders.poll():
+        await asyncio.sleep(_LISTEN_S)
+    # Nothing else is said during a job; an end is left for ``serve`` to read.
+    sender.stopping = True

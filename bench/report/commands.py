@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..rows import OWN, RESULTS
+from ..options import FOLDER, OWN
+
+if TYPE_CHECKING:
+    from .results import Results
 
 _ROOT = Path(__file__).parents[2]
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 # Lines of a document that a failed check names.
 _SHOWN = 10
 
@@ -17,10 +20,10 @@ _SHOWN = 10
 @click.command("report", short_help="A page of all results.")
 @click.option(
     "--results",
-    type=_FOLDER,
+    type=FOLDER,
     help="Folder of the rows. [default: bench-results, or else framesift's own of a checkout]",
 )
-@click.option("--out", default="work/report", show_default=True, type=_FOLDER, help="Folder of the page and pictures.")
+@click.option("--out", default="work/report", show_default=True, type=FOLDER, help="Folder of the page and pictures.")
 @click.option("--docs", is_flag=True, help="Write the tables of framesift's own documentation instead.")
 @click.option("--check", is_flag=True, help="Fail where a table is not that of the rows; write nothing.")
 def report_command(results: Path | None, out: Path, docs: bool, check: bool) -> None:
@@ -34,28 +37,30 @@ def report_command(results: Path | None, out: Path, docs: bool, check: bool) -> 
       framesift bench report
       framesift bench report --results bench-results --out report
     """
+    from ..schema.files import RESULTS
+    from .results import Results
+
     if docs or check:
-        _documents(results or RESULTS, check)
+        _documents(Results(results or RESULTS), check)
         return
     folder = results or (OWN if OWN.is_dir() or not RESULTS.is_dir() else RESULTS)
     from .page import page, pictures
-    from .page import results as newest
 
-    rows = newest(folder)
-    if not any(rows.values()):
+    found = Results(folder)
+    if not any(folder.glob("*.jsonl")):
         raise click.ClickException(
             f"{folder} holds no results: measure some first, as with `framesift bench stages --results {folder}`"
         )
     out.mkdir(parents=True, exist_ok=True)
-    drawn = pictures(rows)
+    drawn = pictures(found)
     for name, picture in drawn.items():
         (out / f"{name}.png").write_bytes(picture)
         click.echo(out / f"{name}.png")
-    (out / "index.html").write_text(page(rows, drawn), encoding="utf-8")
+    (out / "index.html").write_text(page(found, drawn), encoding="utf-8")
     click.echo(out / "index.html")
 
 
-def _documents(results: Path, check: bool) -> None:
+def _documents(results: Results, check: bool) -> None:
     from .documents import filled
 
     if not (_ROOT / "README.md").is_file():

@@ -7,14 +7,16 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..rows import Row, read
-from . import figures, tables
-
-KINDS = ("stages", "load", "overload", "soak", "against", "storages", "gpu_scoring", "gpu_encoding")
+from ..schema.kinds import AGAINST_SUMMARY, GPU_SCORING, LOAD, OVERLOAD_VERDICT, SOAK_VERDICT, STAGES, STORAGES
+from ..schema.row import Kind
+from . import load_tables, part_tables
+from . import pictures as drawings
+from .cells import Tabling
+from .results import Results, measured_on
 
 _DPI = 160
 _STYLE = """
@@ -28,15 +30,14 @@ th:first-child, td:first-child { text-align: left; } tr { border-bottom: 1px sol
 
 @dataclass(frozen=True)
 class Section:
-    """One question and its answer. ``command`` measures what it is drawn from, rows of ``kind``."""
+    """One question and its answer, drawn from the rows of ``kind``."""
 
     name: str
     title: str
     text: str
-    kind: str
-    command: str
-    draw: figures.Drawing | None = None
-    table: tables.Tabling | None = None
+    kind: Kind[Any]
+    draw: drawings.Drawing | None = None
+    table: Tabling | None = None
 
 
 SECTIONS = (
@@ -46,107 +47,94 @@ SECTIONS = (
         "Searches arrive at random moments, whatever the server does; latency counts from the moment at which one was "
         "to be sent. The dot is the knee. NVIDIA's perf_analyzer, where there are figures of it, counts from when a "
         "request was sent.",
-        "load",
-        "load",
-        figures.latency_against_load,
-        tables.load,
+        LOAD,
+        drawings.latency_against_load,
+        load_tables.load,
     ),
     Section(
         "waterfall",
         "One search, stage by stage",
         "The stages run by themselves in one process, and the same search through the server with nobody else there. "
         "The thin lines stand at twice the sum of the stages.",
-        "stages",
-        "stages",
-        figures.waterfall,
-        tables.waterfall,
+        STAGES,
+        drawings.waterfall,
+        load_tables.waterfall,
     ),
     Section(
         "compute",
         "Where the CPU goes at saturation",
         "Blue is the models' own work, grey what serving adds: gRPC, queues, copies, making tensors.",
-        "load",
-        "load",
-        figures.compute,
-        tables.compute,
+        LOAD,
+        drawings.compute,
+        load_tables.compute,
     ),
     Section(
         "against",
         "Against what one would use instead",
         "One search by the same weights over the same videos, all services running at once and asked in turns.",
-        "against",
-        "against",
+        AGAINST_SUMMARY,
         None,
-        tables.against,
+        load_tables.against,
     ),
-    Section("batch", "Throughput against batch", "", "stages", "stages", figures.throughput_against_batch, None),
-    Section("stages", "Stages", "", "stages", "stages", None, tables.stages),
+    Section("batch", "Throughput against batch", "", STAGES, drawings.throughput_against_batch),
+    Section("stages", "Stages", "", STAGES, None, part_tables.stages),
     Section(
         "overload",
         "Three times too much",
         "What can't be answered in time is refused at once, with a status that tells clients to come again.",
-        "overload",
-        "overload",
-        figures.overload,
-        tables.overload,
+        OVERLOAD_VERDICT,
+        drawings.overload,
+        load_tables.overload,
     ),
-    Section("soak", "Memory over a long run", "", "soak", "soak", figures.memory, tables.soak),
+    Section("soak", "Memory over a long run", "", SOAK_VERDICT, drawings.memory, load_tables.soak),
     Section(
         "storage",
         "Quality against speed of each storage",
         "",
-        "storages",
-        "storages",
-        figures.quality_against_speed,
-        tables.storages,
+        STORAGES,
+        drawings.quality_against_speed,
+        part_tables.storages,
     ),
     Section(
         "roofline",
         "Roofline of the scorer on a GPU",
         "Scores of a million videos by the Triton kernel.",
-        "gpu_scoring",
-        "",
-        figures.roofline,
-        None,
+        GPU_SCORING,
+        drawings.roofline,
+        part_tables.gpu_scoring,
     ),
 )
 
 
-def results(folder: Path) -> dict[str, list[Row]]:
-    """The newest rows of every kind; of runs that ended early only where there is no other."""
-    found = {kind: read(kind, folder) for kind in KINDS}
-    return {kind: [row for row in rows if not row.get("ended_early")] or rows for kind, rows in found.items()}
-
-
-def pictures(rows: figures.Rows) -> dict[str, bytes]:
+def pictures(results: Results) -> dict[str, bytes]:
     """Every picture that there are rows for as a PNG, by its section's name."""
-    drawn = {section.name: section.draw(rows) for section in SECTIONS if section.draw}
+    drawn = {section.name: section.draw(results) for section in SECTIONS if section.draw}
     return {name: _png(figure) for name, figure in drawn.items() if figure is not None}
 
 
-def page(rows: figures.Rows, drawn: Mapping[str, bytes]) -> str:
+def page(results: Results, drawn: Mapping[str, bytes]) -> str:
     """The page with ``pictures`` in it; what was not measured says which command measures it."""
-    body = "".join(_section(section, rows, drawn.get(section.name)) for section in SECTIONS)
+    body = "".join(_section(section, results, drawn.get(section.name)) for section in SECTIONS)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>framesift: benchmarks</title>'
         f"<style>{_STYLE}</style></head><body><h1>framesift: benchmarks</h1>\n{body}</body></html>\n"
     )
 
 
-def _section(section: Section, rows: figures.Rows, picture: bytes | None) -> str:
+def _section(section: Section, results: Results, picture: bytes | None) -> str:
     parts = [f'<h2 id="{section.name}">{html.escape(section.title)}</h2>\n']
     if section.text:
         parts.append(f"<p>{html.escape(section.text)}</p>\n")
-    lines = section.table(rows) if section.table else None
+    lines = section.table(results) if section.table else None
     if picture is None and not lines:
-        how = f"; <code>framesift bench {section.command} --results FOLDER</code> does" if section.command else ""
-        return "".join([*parts, f'<p class="absent">Not measured{how}.</p>\n'])
+        how = f"<code>{section.kind.command} --results FOLDER</code> does"
+        return "".join([*parts, f'<p class="absent">Not measured; {how}.</p>\n'])
     if picture is not None:
         encoded = base64.b64encode(picture).decode()
         parts.append(f'<img alt="{html.escape(section.title)}" src="data:image/png;base64,{encoded}">\n')
     if lines:
         parts.append(_table(lines))
-    parts.append(f'<p class="machine">{html.escape(tables.machine(rows[section.kind]))}</p>\n')
+    parts.append(f'<p class="machine">{html.escape(measured_on(section.kind, results))}</p>\n')
     return "".join(parts)
 
 

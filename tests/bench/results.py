@@ -6,14 +6,14 @@ import numpy as np
 import torch
 
 from framesift.bench.baselines.engines import Engines
-from framesift.bench.baselines.material import Material
+from framesift.bench.inputs.corpus import Corpus
 
 
-def equal_results(material: Material, tie: float) -> None:
+def equal_results(corpus: Corpus, tie: float) -> None:
     """framesift's engines rank as the published formula, up to ties of ``tie`` times the largest score."""
-    engines, texts = Engines(material), material.queries[:9]
-    text = material.published.encode(torch.from_numpy(engines.tokenizer.encode(texts)))
-    expected = material.published.scores(text, material.videos, block=33).numpy()
+    engines, texts = Engines(corpus), corpus.queries[:9]
+    text = corpus.published.encode(torch.from_numpy(engines.tokenizer.encode(texts)))
+    expected = corpus.published.scores(text, corpus.videos, block=33).numpy()
     tie *= max(1.0, np.abs(expected[np.isfinite(expected)]).max())
     for ranked, row in zip(engines.search(texts, 10), expected, strict=True):
         np.testing.assert_allclose(ranked.scores, np.sort(row)[::-1][:10], atol=tie)

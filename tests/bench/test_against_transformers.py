@@ -19,7 +19,7 @@ pytest.importorskip("transformers", reason="transformers is not installed: pip i
 
 def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:
     from framesift.bench.baselines.hugging_face import clip_tokenizer, text_features, text_model
-    from framesift.bench.baselines.material import queries
+    from framesift.bench.inputs.queries import captions
 
     eager, profile = eager_system(bundle).eval(), bundle.manifest.tokenizer
     assert isinstance(eager, ClipSystem)
@@ -28,7 +28,7 @@ def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:
     merges = bundle.file(profile.files[0])
     tokenizer = clip_tokenizer(list(read_merges(merges)))
     ours = ClipTokenizer.load(profile, [merges])
-    texts = [*queries(200), "It's a DOG's  café!! 3 dogs, 12 cats", "don't stop", "word " * 100]
+    texts = [*captions(200), "It's a DOG's  café!! 3 dogs, 12 cats", "don't stop", "word " * 100]
     for text in texts:
         theirs = tokenizer([text], truncation=True, max_length=words)["input_ids"][0]
         row = ours.encode([text])[0].tolist()

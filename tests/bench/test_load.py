@@ -9,15 +9,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from framesift.bench.load import queries
+from framesift.bench.inputs import queries
 from framesift.bench.load.clients import Clients, soon, together
-from framesift.bench.load.measure import succeeded, timeline
+from framesift.bench.load.figures import timeline
+from framesift.bench.load.jobs import Job, Work
+from framesift.bench.load.measurement_window import Observer, closed_loop
+from framesift.bench.load.sources import Searches
 from framesift.bench.load.target import existing
-from framesift.bench.load.windows import Observer, closed, opened
-from framesift.bench.load.worker import Job, Work
 from framesift.export.bundle.models import GALLERY_SEARCH, SEARCH, TOKENIZER
 from framesift.serving.server.processes import model_processes
 
@@ -30,35 +32,40 @@ def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_l
     with (
         existing(server.grpc_address, server.metrics_address) as target,
         Observer(target) as observer,
-        Clients(Work(target.address, queries.generate(200)), 1) as clients,
+        Clients(Work(target.address, Searches(queries.generate(200))), 1) as clients,
     ):
         assert target.pid == server.pid
-        _, row = closed(observer, clients, 2, 1.0, {})
+        row = closed_loop(observer, clients, 2, 1.0, scenario="search")
         for model in (SEARCH, TOKENIZER):
-            assert row["models"][model]["requests"] == row["requests"]
-        assert row["errors"] == {}
-        assert row["qps"] > 0
-        assert row["server"]["tritonserver"]["cpu_s"] > 0
-        assert row["client_cpu_s"] > 0
+            assert row.server.models[model].requests == row.requests
+        assert row.errors == {}
+        assert row.qps > 0
+        assert row.server.processes["tritonserver"].cpu_s > 0
+        assert row.client_cpu_s > 0
 
         with _pause(server.pid, TOKENIZER):
-            report, row = opened(observer, clients, RATE, 2.5, {})
-    assert row["models"][SEARCH]["requests"] == row["requests"] == len(report.outcome)
+            job = Job("open", soon(), 2.5, rate=RATE)
+            (report,), use = observer.during(partial(together, [(clients, job)]))
+        row = observer.window(job, report, use, scenario="search")
+    assert row.server.models[SEARCH].requests == row.requests == len(report.outcome)
     # Who arrived early in the pause waited for the rest of it; a closed loop of one would have one slow request.
-    waited = (report.ended - report.intended) > PAUSE_S / 2
+    waited = report.latency > PAUSE_S / 2
     assert waited.sum() > RATE * PAUSE_S / 8
-    assert sum(point["sent"] for point in timeline(report, 2.5)) == row["requests"]
+    assert sum(point.sent for point in timeline(report, 2.5)) == row.requests
 
 
 def test_patient_clients_send_what_was_refused_again(server) -> None:
-    with Clients(Work(server.grpc_address, queries.generate(200)), 1) as clients, _pause(server.pid, GALLERY_SEARCH):
+    with (
+        Clients(Work(server.grpc_address, Searches(queries.generate(200))), 1) as clients,
+        _pause(server.pid, GALLERY_SEARCH),
+    ):
         (report,) = together([(clients, Job("open", soon(), 2.5, rate=4 * RATE, patient=True))])
-    assert succeeded(report).all()
+    assert report.succeeded.all()
     again = report.retried > 0
     assert again.any()
     assert not again.all()
     # Every wait counts.
-    assert (report.ended - report.intended)[again].min() > 0.025
+    assert report.latency[again].min() > 0.025
 
 
 def test_an_interrupted_job_tells_what_it_sent(server) -> None:
@@ -69,12 +76,12 @@ def test_an_interrupted_job_tells_what_it_sent(server) -> None:
         if next(looks) >= 8:
             raise KeyboardInterrupt
 
-    with Clients(Work(server.grpc_address, queries.generate(200)), 2) as clients:
+    with Clients(Work(server.grpc_address, Searches(queries.generate(200))), 2) as clients:
         (report,) = together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt, keep=True)
         assert 0 < len(report.outcome) < 10 * RATE
-        assert succeeded(report).all()
+        assert report.succeeded.all()
         (after,) = together([(clients, Job("closed", soon(), 0.3, concurrency=2))])
-        assert succeeded(after).any()
+        assert after.succeeded.any()
         with pytest.raises(KeyboardInterrupt):
             together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framesift.bench.baselines.material import prepare, queries
-from framesift.bench.stage_cases import Spec, Stages
-from framesift.bench.stage_scores import SCORE_AND_TOP, SCORING, TOP_N
+from framesift.bench.inputs.corpus import prepare
+from framesift.bench.inputs.queries import captions
+from framesift.bench.stages.case import SCORE_AND_TOP, SCORING, TOP_N, Spec
+from framesift.bench.stages.cases import Stages
 from framesift.export.bundle.store import Bundle
 
 from ..small_systems import small_bundle
@@ -27,16 +28,16 @@ def other(request: pytest.FixtureRequest, bundles: Path) -> tuple[str, Bundle]:
     return request.param, small_bundle(request.param, bundles)
 
 
-def test_services_are_given_equal_material(other: tuple[str, Bundle], tmp_path: Path) -> None:
-    material = prepare(other[1], VIDEOS, tmp_path / "material", random=False, report=lambda _: None)
-    assert len(material) == VIDEOS
-    np.testing.assert_allclose(np.linalg.norm(material.means, axis=1), 1, atol=1e-5)
-    equal_results(material, 1e-5)
+def test_services_are_given_equal_videos(other: tuple[str, Bundle], tmp_path: Path) -> None:
+    corpus = prepare(other[1], VIDEOS, tmp_path / "corpus", drawn=False, report=lambda _: None)
+    assert len(corpus) == VIDEOS
+    np.testing.assert_allclose(np.linalg.norm(corpus.means, axis=1), 1, atol=1e-5)
+    equal_results(corpus, 1e-5)
 
 
 def test_scoring_is_timed_where_it_agrees_with_float64(other: tuple[str, Bundle], tmp_path: Path) -> None:
     name, bundle = other
-    made = Stages(bundle, queries(100), tmp_path, lambda engine: "compile" not in engine)
+    made = Stages(bundle, captions(100), tmp_path, lambda engine: "compile" not in engine)
     found = {stage: made.case(Spec(stage, 3, VIDEOS)) for stage in SCORING}
     assert {stage for stage, case in found.items() if case is not None} == SYSTEMS[name]
     for case in filter(None, found.values()):

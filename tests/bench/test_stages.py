@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from framesift.bench import stages
-from framesift.bench.baselines.material import queries
-from framesift.bench.stage_cases import OURS, Case, Spec, Stages, specs
-from framesift.bench.stage_scores import SCORING
+from framesift.bench.inputs.queries import captions
+from framesift.bench.schema.files import newest
+from framesift.bench.schema.kinds import STAGES
+from framesift.bench.stages.case import OURS, SCORING, Case, Spec, specs
+from framesift.bench.stages.cases import Stages
+from framesift.bench.stages.commands import stages_command
+from framesift.bench.stages.timing import measure, rows_of
 from framesift.export.bundle.store import Bundle
 
 GALLERY = 50
@@ -21,7 +24,7 @@ GALLERY = 50
 @pytest.fixture(scope="module")
 def made(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Stages:
     # Compiling takes minutes.
-    return Stages(bundle, queries(100), tmp_path_factory.mktemp("stages"), lambda name: "compile" not in name)
+    return Stages(bundle, captions(100), tmp_path_factory.mktemp("stages"), lambda name: "compile" not in name)
 
 
 @pytest.mark.parametrize("spec", specs([GALLERY]), ids=str)
@@ -59,22 +62,24 @@ def test_a_refused_engine_is_not_timed() -> None:
         lambda found: None if found == 1 else f"{found} is not 1",
         baseline="right",
     )
-    timed = stages.measure(case, 0.0, least=3)
+    timed = measure(case, 0.0, least=3)
     assert timed.refused == {"wrong": "2 is not 1"}
     assert calls == {"right": 4, "wrong": 1}
-    (row,) = stages.rows_of(timed, "demo")
-    assert (row["engine"], row["rounds"], row["times_faster"], row["videos"]) == ("right", 3, 1.0, 10)
-    assert row["per_item_ms"] == pytest.approx(row["p50_ms"] / 2, abs=1e-5)
-    assert row["p20_ms"] <= row["p50_ms"] <= row["p80_ms"]
+    (row,) = rows_of(timed, "demo")
+    assert (row.engine, row.rounds, row.times_faster, row.videos) == ("right", 3, 1.0, 10)
+    assert row.per_item_ms == pytest.approx(row.p50_ms / 2, abs=1e-5)
+    assert row.p20_ms <= row.p50_ms <= row.p80_ms
 
 
 def test_the_exit_status_tells_of_a_refusal(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = [str(bundle.root), "--cases", "^tokenise, batch 1$", "--seconds", "0", "--work", str(tmp_path)]
+    arguments += ["--results", str(tmp_path / "results")]
     samples = tmp_path / "samples.json"
-    result = CliRunner().invoke(stages.stages_command, [*arguments, "--samples", str(samples)])
+    result = CliRunner().invoke(stages_command, [*arguments, "--samples", str(samples)])
     assert result.exit_code == 0, result.output
     assert f"tokenise, batch 1: {OURS}" in samples.read_text()
+    assert [(row.stage, row.engine) for row in newest(STAGES, tmp_path / "results")] == [("tokenise", OURS)]
     monkeypatch.setattr(Stages, "case", lambda self, spec: Case(spec, {OURS: lambda: 0}, lambda _: "other ids", OURS))
-    result = CliRunner().invoke(stages.stages_command, arguments)
+    result = CliRunner().invoke(stages_command, arguments)
     assert result.exit_code == 1
     assert "REFUSED, not timed: other ids" in result.output

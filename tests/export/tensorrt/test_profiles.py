@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from framesift.bench.engine_table import described
+from framesift.bench.inputs.graphs_bundle import described
 from framesift.export.bundle.engines.profiles import EngineLimits, Range, check_shapes, default_limits, profile
 from framesift.export.bundle.errors import EngineError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from framesift.__main__ import main
-from framesift.bench.engine_table import graphs_bundle
+from framesift.bench.inputs.graphs_bundle import graphs_bundle
 from framesift.export.bundle.engines.flavours import RTX
 from framesift.export.bundle.engines.folder import Engines
 from framesift.export.bundle.engines.profiles import default_limits, profile

@@ -1,0 +1,1 @@
+"""Two commits in alternation, and what became slower or faster beyond noise."""

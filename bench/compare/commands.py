@@ -1,0 +1,72 @@
+"""``framesift bench compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import MODELS, pattern, results_option, videos_option
+
+
+@click.command("compare", short_help="Two commits, stage by stage.")
+@click.argument("base")
+@click.argument("head", default="HEAD")
+@click.option("--rounds", default=6, show_default=True, type=click.IntRange(5), help="Runs of each commit.")
+@click.option("--cases", default="", callback=pattern, help="Only cases that match this pattern, as 'score|tower'.")
+@click.option(
+    "--engines",
+    default="^(framesift|onnxruntime|native)$",
+    show_default=True,
+    callback=pattern,
+    help="Only engines that match; these are the ones that serve.",
+)
+@videos_option(default=1_000)
+@click.option("--model", type=click.Choice(MODELS), default=MODELS[0], show_default=True, help="As for stages.")
+@click.option("--seconds", default=0.5, show_default=True, type=click.FloatRange(0.01), help="For each case and run.")
+@click.option(
+    "--margin", default=0.05, show_default=True, type=click.FloatRange(0, 1), help="A smaller change is none."
+)
+@results_option
+def compare_command(
+    base: str,
+    head: str,
+    rounds: int,
+    cases: str,
+    engines: str,
+    videos: int,
+    model: str,
+    seconds: float,
+    margin: float,
+    results: Path,
+) -> None:
+    """Time the stages of two commits of this repository in alternation.
+
+    Each is checked out into a temporary worktree, built, and run by itself. The ratio is HEAD's median time over
+    BASE's. A stage counts as slower or faster if the 99 % interval of that lies beyond the margin and the runs' order
+    is too rare for chance (p below 0.01, Mann and Whitney). The exit status is 1 if a stage became slower.
+
+    \b
+    Examples:
+      framesift bench compare main HEAD
+      framesift bench compare v0.5 main --cases 'score' --rounds 10
+    """
+    from ...export.bundle.errors import InvalidInput
+    from ..schema.files import write
+    from .judge import judged, summary, table
+    from .versions import alternate, checked_out
+
+    options = ["--model", model, "--cases", cases, "--engines", engines, "--videos", str(videos)]
+    click.echo(f"checking out and building {base} and {head}")
+    with checked_out(Path.cwd(), [base, head]) as versions:
+        runs = alternate(versions, rounds, options, seconds, click.echo)
+        commits = versions[0].commit[:9], versions[1].commit[:9]
+    found = judged(*runs, margin, commits=commits, model=model, videos=videos)
+    if not found:
+        raise InvalidInput("no case of both commits matches --cases and --engines")
+    click.echo(f"\n{table(found)}\n{summary(found, margin)}")
+    if only := sorted(runs[0].keys() ^ runs[1].keys()):
+        click.echo(f"in one of the commits only: {', '.join(only)}")
+    click.echo(f"rows in {write('compare', found, results)}")
+    if any(row.verdict == "slower" for row in found):
+        raise click.exceptions.Exit(1)

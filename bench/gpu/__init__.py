@@ -1,0 +1,1 @@
+"""``framesift bench gpu``: kernels and encoders on a CUDA device, checked first and then timed."""

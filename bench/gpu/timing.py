@@ -1,0 +1,77 @@
+"""Times of one call on a GPU, the rates that its memory and its multipliers reach, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...export.bundle.engines.device import local_device
+from ...export.bundle.errors import EngineError
+from ..percentiles import rounds
+from ..schema.machine import Machine, here
+
+_LEAST, _MOST = 10, 200
+_COPIED = 1 << 30
+_SIDE = 8192
+_FLUSHED = 512 << 20
+
+
+def cuda() -> torch.device:
+    """The device.
+
+    Raises:
+        EngineError: there is none.
+    """
+    if not torch.cuda.is_available():
+        raise EngineError("no CUDA device: nothing to measure")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def machine(device: torch.device, packages: tuple[str, ...]) -> Machine:
+    """What rows are measured on: this machine with its GPU."""
+    gpu, on = local_device(), here(("torch", "triton", *packages))
+    return replace(
+        on,
+        device=torch.cuda.get_device_name(device),
+        driver=gpu.driver if gpu else "",
+        versions={**on.versions, "cuda": str(torch.version.cuda)},
+    )
+
+
+def flush_for(device: torch.device) -> Tensor:
+    """Bytes to write between calls, more than any cache holds."""
+    return torch.empty(_FLUSHED, dtype=torch.uint8, device=device)
+
+
+def milliseconds(call: Callable[[], Any], flush: Tensor, budget_ms: float = 1000.0) -> tuple[float, float, float]:
+    """20th, 50th and 80th percentile of one call with cold caches, by CUDA's events."""
+    for _ in range(3):
+        call()
+    times: list[float] = []
+    while len(times) < _LEAST or (sum(times) < budget_ms and len(times) < _MOST):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        flush.zero_()
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return rounds([time / 1e3 for time in times])
+
+
+def copy_rate(flush: Tensor) -> float:
+    """Bytes that a copy reads and writes a second."""
+    source = torch.empty(_COPIED, dtype=torch.uint8, device=flush.device)
+    target = torch.empty_like(source)
+    return 2e3 * source.numel() / milliseconds(lambda: target.copy_(source), flush)[1]
+
+
+def matrix_rate(dtype: torch.dtype, flush: Tensor, *, tf32: bool = False) -> float:
+    """Operations a second of a large matrix product."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    a = torch.randn(_SIDE, _SIDE, dtype=dtype, device=flush.device)
+    return 2e3 * _SIDE**3 / milliseconds(lambda: a @ a, flush, 200)[1]

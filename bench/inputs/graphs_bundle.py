@@ -1,0 +1,35 @@
+"""A system's graphs and their manifest, without weights, vocabulary and comparison: enough to build engines from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from ...export.bundle.store import Bundle, seal, staged
+from ...export.checkpoint import fingerprint
+from ...export.graphs import ports
+from ...export.onnx import write_graphs
+from ...export.systems.contract import System
+from ...export.vocabulary import BUCKETS
+
+
+def graphs_bundle(system: System, out: Path) -> Bundle:
+    """The graphs of a system in the new folder ``out``."""
+    with staged(out) as folder:
+        write_graphs(system, folder)
+        seal(folder, described(system))
+    return Bundle.open(out)
+
+
+def described(system: System) -> Manifest:
+    """The manifest of a system's graphs, without files."""
+    shorter = () if system.fixed_length else tuple(bucket for bucket in BUCKETS if bucket < system.max_tokens)
+    return Manifest(
+        system=system.name,
+        scorer=system.scorer.name,
+        fingerprint=fingerprint(system.state_dict(), {}),
+        embed_dim=system.embed_dim,
+        frames=FrameProfile(count=system.frames),
+        tokenizer=TokenizerProfile(context_length=system.max_tokens, buckets=(*shorter, system.max_tokens)),
+        graphs=ports(system),
+    )

@@ -1,0 +1,1 @@
+"""framesift's own demo and ablations, whose results are kept."""

@@ -1,0 +1,1 @@
+"""Results as typed rows: a dataclass for each kind, what it was measured on, one writer and one reader."""

@@ -1,0 +1,80 @@
+"""Rows measured on a GPU: times of one call with cold caches, in milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .row import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuScoring(Row):
+    """Scores of a gallery.
+
+    Attributes:
+        floor_ms: what the bytes that must move, or the operations, take at the rates measured in the same run.
+        scaled_by: the gallery over the videos that it ran on: a baseline that holds every pair runs on as many as fit.
+        error: of the kernel's scores against float64.
+    """
+
+    case: str
+    storage: str
+    queries: int
+    videos: int
+    p20_ms: float
+    p50_ms: float
+    p80_ms: float
+    floor_ms: float
+    scaled_by: float
+    error: float
+    copy_bytes_per_s: float
+    matrix_flop_per_s: float
+
+
+@dataclass(frozen=True)
+class TileSizes:
+    """A tile of the Triton kernel: see ``kernels.topk_attention.configs.Tile``."""
+
+    parts: int
+    queries: int
+    videos: int
+    depth: int
+    warps: int
+    stages: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuTile(Row):
+    """Scores of a gallery by the kernel with another tile, or why it can't be had."""
+
+    storage: str
+    queries: int
+    videos: int
+    tile: TileSizes
+    p50_ms: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuEncoding(Row):
+    """An encoder, or why it was not timed.
+
+    Attributes:
+        floor_share: the encoder's operations at the rate of a large matrix product, over ``p50_ms``.
+        error: ||record - float64|| / ||float64||, of the worst tensor of the record.
+        note: what else is to be known of the row.
+    """
+
+    model: str
+    graph: str
+    precision: str
+    batch: int
+    case: str
+    p20_ms: float | None = None
+    p50_ms: float | None = None
+    p80_ms: float | None = None
+    per_second: float | None = None
+    floor_share: float | None = None
+    error: float | None = None
+    failure: str = ""
+    note: str = ""

@@ -1,0 +1,41 @@
+"""Every kind of row, and the command that writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .gpu import GpuEncoding, GpuScoring, GpuTile
+from .load import OverloadVerdict, SoakVerdict, Window
+from .row import Kind
+from .rows import Ablation, Change, Demo, Engine, Loop, LoopSummary, Stage, Storage, Timing
+
+STAGES = Kind("stages", Stage, "framesift bench stages", "stages")
+LOAD = Kind("load", Window, "framesift bench load", "load")
+OVERLOAD = Kind("overload", Window, "framesift bench overload", "overload")
+OVERLOAD_VERDICT = Kind("overload_verdict", OverloadVerdict, "framesift bench overload", "overload")
+SOAK = Kind("soak", Window, "framesift bench soak", "soak")
+SOAK_VERDICT = Kind("soak_verdict", SoakVerdict, "framesift bench soak", "soak")
+AGAINST = Kind("against", Loop, "framesift bench against", "against")
+AGAINST_SUMMARY = Kind("against_summary", LoopSummary, "framesift bench against", "against")
+STORAGES = Kind("storages", Storage, "framesift bench storages", "storages")
+ENGINES = Kind("engines", Engine, "framesift bench engines", "engines")
+COMPARE = Kind("compare", Change, "framesift bench compare", "compare")
+ABLATION = Kind("ablation", Ablation, "framesift bench ablation", "ablation")
+DEMO = Kind("demo", Demo, "framesift bench demo", "demo")
+GPU_SCORING = Kind("gpu_scoring", GpuScoring, "framesift bench gpu scoring", "gpu_scoring")
+GPU_TILES = Kind("gpu_tiles", GpuTile, "framesift bench gpu tiles", "gpu_tiles")
+GPU_ENCODING = Kind("gpu_encoding", GpuEncoding, "framesift bench gpu encoding", "gpu_encoding")
+# The files bench_*.py, each of which writes rows of a kind of its name.
+EXACT_SCORING = Kind("exact_scoring", Timing, "make bench", "exact_scoring")
+TEXT_LENGTH = Kind("text_length", Timing, "make bench", "text_length")
+INT8 = Kind("int8", Timing, "make bench", "int8")
+SERVED_STAGES = Kind("served_stages", Timing, "make bench", "served_stages")
+
+KINDS: dict[str, Kind[Any]] = {
+    kind.name: kind
+    for kind in (
+        *(STAGES, LOAD, OVERLOAD, OVERLOAD_VERDICT, SOAK, SOAK_VERDICT, AGAINST, AGAINST_SUMMARY, STORAGES, ENGINES),
+        *(COMPARE, ABLATION, DEMO, GPU_SCORING, GPU_TILES, GPU_ENCODING),
+        *(EXACT_SCORING, TEXT_LENGTH, INT8, SERVED_STAGES),
+    )
+}

@@ -1,0 +1,1 @@
+"""Each stage of a search and an indexing by itself, engine beside engine."""

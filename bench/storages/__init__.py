@@ -1,0 +1,1 @@
+"""What the storage of a gallery keeps of the exact ranking, and what it costs."""
