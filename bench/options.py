@@ -42,12 +42,9 @@ def videos_option(default: int = 10_000, least: int = 10) -> Callable[[Command],
 
 
 def _writable(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
-    """The folder, made before anything is measured."""
-    try:
-        value.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.BadParameter(str(error)) from error
-    if not os.access(value, os.W_OK):
+    """The folder, refused before anything is measured if it can't be made or written to."""
+    there = next(folder for folder in (value, *value.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
         raise click.BadParameter(f"{value} can't be written to")
     return value
 

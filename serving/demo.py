@@ -73,13 +73,13 @@ def _videos(folder: Path, count: int) -> list[Clip]:
     if manifest.is_file() and len(found := read_manifest(manifest)) == count:
         click.echo(f"{count} clips in {folder} already")
         return found
-    with click.progressbar(length=count, label="encoding") as bar:
+    with click.progressbar(length=count, label="encoding", file=sys.stderr) as bar:
         return write_corpus(folder, count, "test", 0, done=bar.update)
 
 
 def _index(client: Client, corpus: list[Clip]) -> None:
     started = time.monotonic()
-    with click.progressbar(corpus, label="indexing") as bar:
+    with click.progressbar(corpus, label="indexing", file=sys.stderr) as bar:
         for clip in bar:
             last = client.index(clip.video, id=clip.video.name)
     click.echo(f"{last.count} videos, {len(corpus) / (time.monotonic() - started):.0f} a second")
@@ -89,7 +89,7 @@ def _index(client: Client, corpus: list[Clip]) -> None:
 def _search(client: Client, corpus: list[Clip]) -> tuple[list[SearchResult], list[float]]:
     # Every query asks for the whole gallery: ranks are then exact, and so is the comparison.
     results, seconds = [], []
-    with click.progressbar(corpus, label="searching") as bar:
+    with click.progressbar(corpus, label="searching", file=sys.stderr) as bar:
         for clip in bar:
             results.append(client.search(clip.captions[0], top=len(corpus)))
             started = time.perf_counter()
@@ -135,7 +135,7 @@ def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float3
     """Scores from records rounded to float16, as the gallery stores them, and from unrounded ones."""
     system, profile = eager_system(bundle), bundle.manifest
     authors = system.published
-    with click.progressbar(corpus, label="eager") as bar:
+    with click.progressbar(corpus, label="eager", file=sys.stderr) as bar:
         frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
     videos = encode_videos(authors, frames)
     text = encode_texts(authors, bundle.tokenizer(), [clip.captions[0] for clip in corpus])

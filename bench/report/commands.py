@@ -43,7 +43,7 @@ def report_command(results: Path | None, out: Path, docs: bool, check: bool) -> 
     if docs or check:
         _documents(Results(results or RESULTS), check)
         return
-    folder = results or (OWN if OWN.is_dir() or not RESULTS.is_dir() else RESULTS)
+    folder = results or (OWN if any(OWN.glob("*.jsonl")) or not RESULTS.is_dir() else RESULTS)
     from .page import page, pictures
 
     found = Results(folder)

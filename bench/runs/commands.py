@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from contextlib import redirect_stdout
 from dataclasses import fields
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -14,7 +16,7 @@ from ..options import results_option, work_option
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 # From the last query that the demo shows to the end of its job; what to type next names folders of this machine.
-_SHOWN, _END = "\n  a ", "Done in"
+_SHOWN, _END = "\n  a ", " To go on by hand"
 
 
 @click.command("demo", short_help="The demo, with its last lines kept.")
@@ -32,18 +34,31 @@ def demo_command(clips: int, work: Path, results: Path) -> None:
     from ..schema.files import write
     from ..schema.rows import Demo
 
-    printed = io.StringIO()
+    printed = _Both(sys.stdout)
     with redirect_stdout(printed):
         run_demo(work / "demo", clips)
-    lines = last_lines(printed.getvalue())
-    click.echo("\n".join(lines))
-    click.echo(f"rows in {write('demo', [Demo(lines=lines)], results)}")
+    path = write("demo", [Demo(lines=last_lines(printed.getvalue()))], results)
+    click.echo(f"rows in {path}")
 
 
 def last_lines(printed: str) -> tuple[str, ...]:
     """What ``framesift demo`` printed from its last query on to the time that it took."""
-    shown, ended = printed.rindex(_SHOWN), printed.rindex(_END)
-    return (*printed[shown:ended].strip().splitlines(), printed[ended:].splitlines()[0].partition(" To go on")[0])
+    return tuple(printed[printed.rindex(_SHOWN) :].partition(_END)[0].strip().splitlines())
+
+
+class _Both(io.StringIO):
+    """Keeps what is printed, and prints it."""
+
+    def __init__(self, shown: TextIO) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def write(self, text: str) -> int:
+        self._shown.write(text)
+        return super().write(text)
+
+    def flush(self) -> None:
+        self._shown.flush()
 
 
 @click.command("ablation", short_help="The paper's two ablations.")

@@ -173,12 +173,12 @@ def test_a_loop_without_an_answer_has_no_latency() -> None:
 
 
 def test_the_command_names_the_services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     parameter = next(p for p in against_command.params if p.name == "services")
     assert parameter.default == ",".join(SERVICES)
     for wrong in (["--services", "vllm"], ["--concurrency", "1,x"], ["--concurrency", "0"]):
         result = CliRunner().invoke(against_command, wrong)
         assert result.exit_code == 2, result.output
-    monkeypatch.chdir(tmp_path)
     missing = CliRunner().invoke(against_command, ["no-such-bundle", "--services", "framesift"])
     assert missing.exit_code == 1
     assert "is not a bundle" in str(missing.exception)

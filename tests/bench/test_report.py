@@ -79,7 +79,8 @@ def test_every_section_is_drawn_or_says_what_measures_it(tmp_path: Path) -> None
     assert empty.count("Not measured") == len(SECTIONS)
 
 
-def test_the_command_writes_a_page_and_pictures(tmp_path: Path) -> None:
+def test_the_command_writes_a_page_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["bench", "report", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
     written = {path.name for path in (tmp_path / "out").iterdir()}
