@@ -11,11 +11,14 @@ from ...export.bundle.engines.profiles import default_limits, profile
 from ...export.bundle.errors import FramesiftError
 from ...export.bundle.ports import GRAPHS
 from ...export.bundle.store import Bundle
+from ...export.graphs import with_pixels
+from ...export.systems.contract import System
+from ...export.systems.examples import examples, small_system
 from ...export.tensorrt.build import TYPED, typed_source
 from ...export.tensorrt.builder import Settings, build_engine
 from ..inputs.graphs_bundle import graphs_bundle
 from ..inputs.models import DEMO, VIT_B32, system_of
-from ..inputs.systems import small_system, small_systems
+from ..options import MODELS
 from ..schema.rows import Engine
 
 TARGETS = ("sm_80", "sm_89", "sm_120")
@@ -25,11 +28,11 @@ PACKAGES = ("tensorrt-rtx-cu13-bindings",)
 
 def bundles(work: Path, wanted: Callable[[str], object], report: Callable[[str], None]) -> Iterator[tuple[str, Bundle]]:
     """Every bundle whose system's name is ``wanted``, with that name, made in ``work`` unless it is there."""
-    for name in filter(wanted, (DEMO, *small_systems(), VIT_B32)):
+    for name in filter(wanted, (DEMO, *examples(), VIT_B32)):
         folder = work / name.replace("/", "-").replace(" ", "_")
         if not folder.exists():
             report(f"exporting {name}")
-            graphs_bundle(system_of(name) if name in (DEMO, VIT_B32) else small_system(name), folder)
+            graphs_bundle(_system(name), folder)
         yield name, Bundle.open(folder)
 
 
@@ -46,6 +49,13 @@ def line(row: Engine) -> str:
     """One row as text."""
     told = row.failure or f"{(row.engine or 0) / 1e6:.2f} MB, {row.seconds:.1f} s"
     return f"{row.system:24}{row.precision:5} {row.graph:14}{','.join(row.targets):22} {told}"
+
+
+def _system(name: str) -> System:
+    if name in MODELS:
+        return system_of(name)
+    card, _ = examples()[name]
+    return with_pixels(small_system(name), card.preprocessing.frames.dtype)
 
 
 def _engine(name: str, bundle: Bundle, graph: str, precision: str, targets: tuple[str, ...]) -> Engine:
