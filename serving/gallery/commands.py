@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 
-from ...export.bundle.errors import FramesiftError
-
 
 @click.group("gallery")
 def gallery_group() -> None:
@@ -30,19 +28,16 @@ def info_command(folder: Path) -> None:
     """
     from .store import Gallery
 
-    try:
-        gallery = Gallery.existing(folder)
-        schema = gallery.schema
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        facts = {
-            "videos": str(gallery.count),
-            "version": str(gallery.version),
-            "model": f"{schema.fingerprint} ({schema.system})",
-            "record": ", ".join(f"{spec.name} {list(spec.shape)}" for spec in schema.record),
-            "on disk": f"{size / 2**20:.1f} MiB",
-        }
-    except FramesiftError as error:
-        raise click.ClickException(str(error)) from error
+    gallery = Gallery.existing(folder)
+    schema = gallery.schema
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    facts = {
+        "videos": str(gallery.count),
+        "version": str(gallery.version),
+        "model": f"{schema.fingerprint} ({schema.system})",
+        "record": ", ".join(f"{spec.name} {list(spec.shape)}" for spec in schema.record),
+        "on disk": f"{size / 2**20:.1f} MiB",
+    }
     for name, value in facts.items():
         click.echo(f"{name:<8} {value}")
 
@@ -59,12 +54,9 @@ def remove_command(folder: Path, ids: tuple[str, ...]) -> None:
     """
     from .store import Gallery
 
-    try:
-        with Gallery.existing(folder) as gallery:
-            absent = sorted(set(ids) - gallery.lookup(ids).digests.keys())
-            count = gallery.remove(ids).count
-    except FramesiftError as error:
-        raise click.ClickException(str(error)) from error
+    with Gallery.existing(folder) as gallery:
+        absent = sorted(set(ids) - gallery.lookup(ids).digests.keys())
+        count = gallery.remove(ids).count
     click.echo(f"{len(set(ids)) - len(absent)} removed, {count} left")
     if absent:
         raise click.ClickException(f"not in the gallery: {', '.join(absent)}")

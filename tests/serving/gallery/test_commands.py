@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from framesift.__main__ import main
 from framesift.export.bundle.manifest import Manifest
-from framesift.serving.gallery.commands import gallery_group
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 
@@ -24,7 +24,7 @@ def gallery(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> Gallery:
 
 
 def _run(*args: object) -> Result:
-    return CliRunner().invoke(gallery_group, [str(arg) for arg in args])
+    return CliRunner().invoke(main, ["gallery", *map(str, args)])
 
 
 def test_info_shows_whose_records_and_how_many(gallery: Gallery, folder: Path) -> None:
