@@ -23,6 +23,7 @@ from ...export.bundle.models import (
     MAX_ROWS,
     SCORE_TEXT,
     SEARCH,
+    VIDEO_BATCH,
 )
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
@@ -46,7 +47,6 @@ from .signature import Signature, check_shape, clip_inputs
 from .uploads import Upload
 
 TEXTS_PER_CALL = 32
-CLIPS_PER_CALL = 8
 # A message holds less than 2 GiB, and the server copies it.
 RECORD_BYTES_PER_CALL = 256 << 20
 
@@ -126,7 +126,7 @@ def encode_video_call(upload: Upload, id_: str | None, takes: Signature) -> Call
 def encode_frames_calls(
     takes: Signature, frames: npt.ArrayLike, mask: npt.ArrayLike | None, ids: Sequence[str] | None
 ) -> list[Call[list[VideoRecord]]]:
-    """Calls that encode clips, at most ``CLIPS_PER_CALL`` in each, for a model that ``takes`` these inputs.
+    """Calls that encode clips, at most ``VIDEO_BATCH`` in each, for a model that ``takes`` these inputs.
 
     Raises:
         InvalidRequest: see ``signature.clip_inputs``.
@@ -134,7 +134,7 @@ def encode_frames_calls(
     inputs = clip_inputs(takes, frames, mask, ids)
     return [
         Call(ENCODE_FRAMES, _inputs({name: array[part] for name, array in inputs.items()}), record_list)
-        for part in _parts(len(next(iter(inputs.values()))), CLIPS_PER_CALL)
+        for part in _parts(len(next(iter(inputs.values()))), VIDEO_BATCH)
     ]
 
 
@@ -181,8 +181,8 @@ def joined_scores(parts: Sequence[Sequence[Scores]]) -> Scores:
 
 def pairs_per_call(config: Any) -> int:
     """The most pairs of one scoring request, from the server's configuration of the scorer."""
-    told = config.parameters[MAX_ROWS].string_value if MAX_ROWS in config.parameters else ""
-    return int(told) if told.isdigit() and int(told) else MAX_PAIRS
+    rows = config.parameters[MAX_ROWS].string_value if MAX_ROWS in config.parameters else ""
+    return int(rows) if rows.isdigit() and int(rows) else MAX_PAIRS
 
 
 def record_inputs(takes: Signature) -> Signature:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import requires
 
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.models import GALLERY_VARIABLE
 
 # Releases from 24.11 on bring Python 3.12 and read the same repository; from 25.01 on with numpy 2 as well.
 RELEASE = "25.09"
@@ -19,7 +20,11 @@ def container_files(manifest: Manifest, *, engines: bool = False) -> dict[str, s
         engines: serve TensorRT engines by default.
     """
     return {
-        "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines="COPY engines /opt/framesift/engines\n" * engines),
+        "Dockerfile": _DOCKERFILE.format(
+            release=RELEASE,
+            gallery=GALLERY_VARIABLE,
+            engines="COPY engines /opt/framesift/engines\n" * engines,
+        ),
         "requirements.txt": "\n".join(_requirements()) + "\n",
         "start.sh": _START.format(config="tensorrt" if engines else ""),
         "run.sh": _RUN.format(system=manifest.system),
@@ -45,7 +50,7 @@ COPY model_repository /opt/framesift/model_repository
 {engines}COPY start.sh /opt/framesift/
 ENV PYTHONPATH=/opt/framesift/python \\
     PYTHONDONTWRITEBYTECODE=1 \\
-    FRAMESIFT_GALLERY=/gallery
+    {gallery}=/gallery
 VOLUME /gallery /engines
 EXPOSE 8001 8002
 CMD ["/opt/framesift/start.sh"]

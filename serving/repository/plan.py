@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import BundleError
 from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
@@ -99,7 +100,7 @@ _ID = TensorSpec(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
     TensorSpec(SOURCE, "uint8", ("source bytes",)),
-    TensorSpec(DIGEST, "uint8", (32,)),
+    TensorSpec(DIGEST, "uint8", (DIGEST_BYTES,)),
     TensorSpec(METADATA, "uint8", ("metadata bytes",)),
 )
 
@@ -208,7 +209,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             (TensorSpec(IDS, "uint8", ("id bytes",)), TensorSpec(ID_LENGTHS, "int32", ("ids",))),
             (
                 TensorSpec(PRESENT, "bool", ("ids",)),
-                TensorSpec(DIGESTS, "uint8", ("ids", 32)),
+                TensorSpec(DIGESTS, "uint8", ("ids", DIGEST_BYTES)),
                 TensorSpec(COUNT, "int64", (1,)),
                 TensorSpec(VERSION, "int64", (1,)),
             ),

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from ...export.bundle.ports import FRAMES, graph_ports
+from ...export.bundle.scorers import TOPK_ATTENTION
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.topk_attention import text_record, video_record
 from ...kernels.topk_attention.layout import HeadShape
@@ -27,12 +28,12 @@ def reference_manifest() -> Manifest:
     pixels = TensorSpec(FRAMES, frames.dtype, (frames.count, 3, frames.size, frames.size))
     return Manifest(
         system="dong2026",
-        scorer="topk_attention",
+        scorer=TOPK_ATTENTION.name,
         fingerprint="",
         embed_dim=shape.width,
         frames=frames,
         tokenizer=TokenizerProfile(),
-        graphs=graph_ports([pixels], text_record(shape), video_record(shape), attends=True),
+        graphs=graph_ports([pixels], text_record(shape), video_record(shape), attends=TOPK_ATTENTION.attends),
     )
 
 
