@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from framesift import __version__
 from framesift.__main__ import EXTRAS, main
+from framesift.export.bundle.scorers import CROSS_ENCODER
 
 ROOT = Path(__file__).parents[1]
 # What every installation has.
@@ -99,6 +100,12 @@ def test_a_missing_extra_is_named(arguments: list[str], absent: str, said: str, 
     assert done.returncode == 1
     assert f"this command needs {absent}, which is not installed: {said}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_help_gives_the_short_list_of_the_card() -> None:
+    shown = CliRunner().invoke(main, ["export", "--help"], terminal_width=200).output
+    assert CROSS_ENCODER.shortlist is not None
+    assert f"re-ranks for a query [default: {CROSS_ENCODER.shortlist}]" in " ".join(shown.split())
 
 
 def test_version() -> None:
