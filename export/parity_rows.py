@@ -24,19 +24,19 @@ SWAP_LIMIT = 1e-3
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. Errors are relative to the reference's RMS; ``agreement`` is the top-10 overlap, if any."""
+    """One comparison. Errors are relative to the reference's RMS; ``overlap`` is the top-10 overlap, if any."""
 
     stage: str
     max_error: float
     rms_error: float
-    agreement: float | None = None
+    overlap: float | None = None
     swaps: float = 0.0
 
     @property
     def ok(self) -> bool:
         """Whether every number lies within its limit; NaN does not."""
         close = self.max_error <= MAX_LIMIT and self.rms_error <= RMS_LIMIT
-        return close and (self.agreement is None or self.agreement >= OVERLAP_LIMIT) and self.swaps <= SWAP_LIMIT
+        return close and (self.overlap is None or self.overlap >= OVERLAP_LIMIT) and self.swaps <= SWAP_LIMIT
 
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -72,7 +72,7 @@ def table(rows: Sequence[Row]) -> str:
             row.stage,
             f"{row.max_error:.1e}",
             f"{row.rms_error:.1e}",
-            "" if row.agreement is None else f"{row.agreement:.4f}",
+            "" if row.overlap is None else f"{row.overlap:.4f}",
             f"{row.swaps:.1e}" if row.swaps else "",
             "ok" if row.ok else "BREACH",
         )

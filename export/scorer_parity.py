@@ -37,7 +37,7 @@ def compare_scorer(system: System, session: ort.InferenceSession, generator: tor
     same = ((attention[0] > 0) == (weights.numpy() > 0)).all(-1)
     kept = torch.from_numpy(same)
     overlap = top_overlap(scores, reference.numpy())
-    found = row(SCORER, scores[same], reference[kept], agreement=overlap, swaps=float(1 - same.mean()))
+    found = row(SCORER, scores[same], reference[kept], overlap=overlap, swaps=float(1 - same.mean()))
     return _worse(found, row(ATTENTION, attention[0][same], weights[kept]))
 
 
@@ -74,10 +74,10 @@ def _run(session: ort.InferenceSession, records: Sequence[Tensor]) -> list[NDArr
 
 
 def _scores(scores: NDArray[Any], reference: Tensor) -> Row:
-    return row(SCORER, scores, reference, agreement=top_overlap(scores, reference.numpy()))
+    return row(SCORER, scores, reference, overlap=top_overlap(scores, reference.numpy()))
 
 
 def _worse(scores: Row, attention: Row) -> Row:
     if scores.max_error >= attention.max_error:
         return scores
-    return Row(SCORER, attention.max_error, attention.rms_error, scores.agreement, scores.swaps)
+    return Row(SCORER, attention.max_error, attention.rms_error, scores.overlap, scores.swaps)

@@ -99,13 +99,13 @@ def _search(client: Client, corpus: list[Clip]) -> tuple[list[SearchResult], lis
 
 
 def _show(results: list[SearchResult], corpus: list[Clip]) -> None:
-    told = {clip.video.name: clip.captions[0] for clip in corpus}
+    captions = {clip.video.name: clip.captions[0] for clip in corpus}
     for i in np.linspace(0, len(corpus) - 1, _QUERIES_SHOWN).astype(int):
         click.echo(f"\n  {corpus[i].captions[0]}")
         for rank, hit in enumerate(results[i].hits[:_HITS_SHOWN], start=1):
             mark = click.style("*", fg="green") if hit.id == corpus[i].video.name else " "
             moment = "" if hit.moment is None else f"  at {hit.moment:.1f} s"
-            click.echo(f"  {mark} {rank}. {hit.score:.3f}  {hit.id}{moment}  ({told[hit.id]})")
+            click.echo(f"  {mark} {rank}. {hit.score:.3f}  {hit.id}{moment}  ({captions[hit.id]})")
 
 
 def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], seconds: list[float]) -> None:
@@ -113,22 +113,20 @@ def _report(bundle: Bundle, corpus: list[Clip], results: list[SearchResult], sec
     stored, exact = _eager_scores(bundle, corpus)
     served = np.array([[{h.id: h.score for h in r.hits}[name] for name in ids] for r in results])
     rankings = [[hit.id for hit in result.hits] for result in results]
-    agreement = compare(rankings, [np.array([h.score for h in r.hits]) for r in results], ids, stored)
+    parity = compare(rankings, [np.array([h.score for h in r.hits]) for r in results], ids, stored)
     names = "".join(f"{name:>8}" for name in RetrievalMetrics.HEADINGS)
     click.echo(f"{'':24}{names}")
     for label, scores in (("served", served), ("eager, float16 records", stored), ("eager, float32", exact)):
         click.echo(f"{label:24}" + "".join(f"{cell:>8}" for cell in retrieval_metrics(scores).cells()))
     p50, p95 = np.percentile(np.array(seconds) * 1e3, [50, 95])
     click.echo(f"\nsearch, top 10 of {len(ids)}: p50 {p50:.1f} ms, p95 {p95:.1f} ms, one client, over gRPC")
+    click.echo(f"rankings equal to eager PyTorch's: {parity.equal} of {parity.queries}, all {len(ids)} places of each")
     click.echo(
-        f"rankings equal to eager PyTorch's: {agreement.equal} of {agreement.queries}, all {len(ids)} places of each"
+        f"scores: {parity.scores - parity.off} of {parity.scores} within {parity.worst:.0e}"
+        + (f", {parity.off} kept another frame (two logits closer than rounding)" if parity.off else "")
     )
-    click.echo(
-        f"scores: {agreement.scores - agreement.off} of {agreement.scores} within {agreement.worst:.0e}"
-        + (f", {agreement.off} kept another frame (two logits closer than rounding)" if agreement.off else "")
-    )
-    if agreement.equal != agreement.queries:
-        raise ParityError(f"{agreement.queries - agreement.equal} served rankings differ from eager PyTorch's")
+    if parity.equal != parity.queries:
+        raise ParityError(f"{parity.queries - parity.equal} served rankings differ from eager PyTorch's")
 
 
 def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

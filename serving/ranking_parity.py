@@ -15,7 +15,7 @@ TIE = 1e-4
 
 
 @dataclass(frozen=True)
-class Agreement:
+class RankingParity:
     """How many of ``queries`` rankings equal the reference's, place by place.
 
     ``swapped`` counts the places at which videos closer than ``TIE`` stand in another order. ``off`` counts the scores
@@ -36,7 +36,7 @@ def compare(
     scores: Sequence[NDArray[np.floating[Any]]],
     ids: Sequence[str],
     reference: NDArray[np.floating[Any]],
-) -> Agreement:
+) -> RankingParity:
     """Compare every ranking with the reference.
 
     Args:
@@ -57,4 +57,6 @@ def compare(
         differences.append(np.abs(mine - given))
     every = np.concatenate(differences)
     close = every[every <= TIE]
-    return Agreement(len(rankings), equal, swapped, len(every), len(every) - len(close), float(close.max(initial=0.0)))
+    return RankingParity(
+        len(rankings), equal, swapped, len(every), len(every) - len(close), float(close.max(initial=0.0))
+    )

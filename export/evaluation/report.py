@@ -83,9 +83,9 @@ def _one(report: Report, table: PublishedTable | None, direction: str) -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]]).rstrip() for row in rows
     ]
     title = DIRECTION_NAMES[direction] + (f", {table.title}" if table else "")
-    told = [f"[{place}] {source}" for place, source in enumerate(sources, start=1)]
-    told += [*_notes(report, table, direction), *report.notes]
-    return "\n".join([title, *lines, "", *told])
+    footnotes = [f"[{place}] {source}" for place, source in enumerate(sources, start=1)]
+    footnotes += [*_notes(report, table, direction), *report.notes]
+    return "\n".join([title, *lines, "", *footnotes])
 
 
 def _notes(report: Report, table: PublishedTable | None, direction: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,6 @@ from .preprocessing import Preprocessing
 from .weights import Weights
 
 Header = Literal["meanP", "seqLSTM", "seqTransf", "tightTransf"]
-HEADERS: tuple[Header, ...] = get_args(Header)
 # Added to the attention logits of a padded frame: the authors' constant.
 MASKED = -1e6
 

@@ -166,11 +166,11 @@ def train_step(
 
 def _identity(model: Dong2026, corpus: DecodedCorpus, recipe: Recipe, origin: str) -> dict[str, object]:
     """What two runs must have in common for one to go on where the other stopped."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for clip in corpus.clips:
-        told.update(repr((clip.video.name, clip.captions, clip.group)).encode())
+        digest.update(repr((clip.video.name, clip.captions, clip.group)).encode())
     dropout = model.pool_frames.dropout.p
-    start = {"start": origin, "corpus": told.hexdigest(), "dropout": dropout, "clip": asdict(model.config.clip)}
+    start = {"start": origin, "corpus": digest.hexdigest(), "dropout": dropout, "clip": asdict(model.config.clip)}
     return {**asdict(recipe), **model.config.options(), **start}
 
 

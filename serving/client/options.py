@@ -10,8 +10,8 @@ import click
 from .connection import DEFAULT_ADDRESS
 
 
-def server_option(told: str) -> Callable[[Any], Any]:
-    """``--server HOST:PORT``, also from FRAMESIFT_SERVER; ``told`` is its help."""
+def server_option(text: str) -> Callable[[Any], Any]:
+    """``--server HOST:PORT``, also from FRAMESIFT_SERVER; ``text`` is its help."""
     return click.option(
         "--server",
         envvar="FRAMESIFT_SERVER",
@@ -19,5 +19,5 @@ def server_option(told: str) -> Callable[[Any], Any]:
         show_default=True,
         show_envvar=True,
         metavar="HOST:PORT",
-        help=told,
+        help=text,
     )

@@ -152,7 +152,7 @@ def test_a_bundle_that_fails_its_check_is_not_finished(
 
 def test_nan_is_a_breach() -> None:
     assert not parity_rows.Row("stage", float("nan"), 0.0).ok
-    assert not parity_rows.Row("stage", 0.0, 0.0, agreement=float("nan")).ok
+    assert not parity_rows.Row("stage", 0.0, 0.0, overlap=float("nan")).ok
 
 
 def test_damage_is_listed_file_by_file(small: Bundle, tmp_path: Path) -> None:

@@ -45,15 +45,15 @@ def test_every_ranking_equals_eager_pytorch(client: Client, indexed: list, eager
     ids = [clip.video.name for clip in indexed]
     found = client.search_many([clip.captions[0] for clip in indexed], top=len(ids))
     hits = [[hit for hit in result.hits if hit.id in ids] for result in found]
-    agreement = compare(
+    parity = compare(
         [[h.id for h in row] for row in hits],
         [np.array([h.score for h in row]) for row in hits],
         ids,
         eager[2],
     )
-    assert agreement.equal == len(ids)
-    assert agreement.off <= 1
-    assert (agreement.queries, agreement.scores) == (len(ids), len(ids) ** 2)
+    assert parity.equal == len(ids)
+    assert parity.off <= 1
+    assert (parity.queries, parity.scores) == (len(ids), len(ids) ** 2)
 
 
 def test_one_by_one_and_together_give_the_same(client: Client, indexed: list) -> None:

@@ -100,13 +100,13 @@ def encode(system: System, path: Path, name: str, profile: Any) -> tuple[Tensor,
 def test_every_ranking_is_the_eager_systems(served: Served) -> None:
     found = served.client.search_many(served.queries, top=VIDEOS)
     scale = np.abs(served.scores).max()
-    agreement = compare(
+    parity = compare(
         [[hit.id for hit in result.hits] for result in found],
         [np.array([hit.score for hit in result.hits]) / scale for result in found],
         served.ids,
         served.scores / scale,
     )
-    assert (agreement.equal, agreement.off, agreement.scores) == (QUERIES, 0, QUERIES * VIDEOS)
+    assert (parity.equal, parity.off, parity.scores) == (QUERIES, 0, QUERIES * VIDEOS)
     # Were all videos alike, any order would do.
     gaps = np.diff(np.sort(served.scores / scale, axis=1), axis=1)
     assert (gaps > TIE).mean() > 0.5
