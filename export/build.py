@@ -105,7 +105,7 @@ def build_bundle(
             frames=rules.frames,
             tokenizer=tokenizer,
             graphs=ports(model),
-            config={**resolved.options, **short},
+            options={**resolved.options, **short},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
         report("comparing every graph with eager float64")

@@ -14,7 +14,7 @@ from ..export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, Ser
 from ..export.bundle.limits import MAX_TOP
 from ..export.evaluation.captions import CaptionSet
 from ..export.evaluation.names import DEFAULT_RULE, T2V
-from ..export.evaluation.report import Report
+from ..export.evaluation.report import EvaluationReport
 from ..export.evaluation.scores import ScoreMatrix
 from ..export.evaluation.truncated import truncated_t2v
 from .client.indexing import RETRY_AFTER_S
@@ -41,7 +41,7 @@ class Served:
     top: int
     whole: bool
 
-    def truncated_report(self) -> Report:
+    def truncated_report(self) -> EvaluationReport:
         """The report of answers that don't hold the whole gallery: text-to-video, under the default rule.
 
         Raises:
@@ -53,7 +53,7 @@ class Served:
         notes = [
             f"Answers held the best {self.top} of a larger gallery; {missed} captions did not find their video there."
         ]
-        return Report(DEFAULT_RULE, queries, videos, {T2V: found}, notes=notes)
+        return EvaluationReport(DEFAULT_RULE, queries, videos, {T2V: found}, notes=notes)
 
 
 def served_scores(

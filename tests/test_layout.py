@@ -21,7 +21,7 @@ def test_every_sub_package_is_declared() -> None:
 
 def test_what_must_not_be_a_package_is_none() -> None:
     # With an __init__ here, `import kernels` or `import tests` at the root would shadow other distributions.
-    assert not (ROOT / "kernels" / "__init__.py").exists()
+    assert not [*(ROOT / "kernels").rglob("__init__.py")]
     assert not (ROOT / "tests" / "__init__.py").exists()
     assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "__main__.py", "errors.py"}
 

@@ -66,7 +66,7 @@ class FrameProfile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle is. ``config`` holds the system's own options; ``files`` the SHA-256 of every file beside it.
+    """What a bundle is. ``options`` are the system's own; ``files`` the SHA-256 of every file beside it.
 
     ``fingerprint`` names the model: the same checkpoint and options give the same fingerprint whatever wrote the
     graphs, and a gallery accepts only records of its own fingerprint.
@@ -79,7 +79,7 @@ class Manifest:
     frames: FrameProfile
     tokenizer: TokenizerProfile
     graphs: Mapping[str, GraphPorts]
-    config: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     parity: tuple[Mapping[str, Any], ...] = ()

@@ -164,7 +164,7 @@ def shortlist_size(manifest: Manifest) -> int | None:
     usual = scorer_of(manifest).shortlist
     if usual is None:
         return None
-    size = manifest.config.get("shortlist", usual)
+    size = manifest.options.get("shortlist", usual)
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise BundleError(f"the bundle's shortlist is {size!r}, it must be a number of videos")
     return size

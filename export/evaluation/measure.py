@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..bundle.errors import InvalidInput
 from .names import DEFAULT_RULE, T2V, V2T
 from .postprocess import dual_softmax, querybank_norm
-from .report import Report
+from .report import EvaluationReport
 from .rules import RULES
 from .scores import Floats, ScoreMatrix
 
@@ -20,7 +20,7 @@ def measure(
     dual: bool = False,
     bank: Floats | None = None,
     scale: float = 1.0,
-) -> Report:
+) -> EvaluationReport:
     """Measure a score matrix.
 
     Args:
@@ -44,4 +44,4 @@ def measure(
         matrix = matrix.map(querybank_norm(scale * matrix.scores, scale * bank))
     measured = {direction: RULES[rule].measure(matrix, direction) for direction in directions}
     queries, videos = matrix.scores.shape
-    return Report(rule, queries, videos, measured, name)
+    return EvaluationReport(rule, queries, videos, measured, name)

@@ -17,7 +17,7 @@ MEASURED = "measured"
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """What was measured: ``measured`` by direction, under ``rule``, on ``queries`` captions of ``videos`` videos.
 
     ``postprocessing`` names what changed the scores before they were ranked; ``notes`` stand under the table.
@@ -31,12 +31,12 @@ class Report:
     notes: Sequence[str] = field(default=())
 
 
-def text(report: Report, table: PublishedTable | None) -> str:
+def text(report: EvaluationReport, table: PublishedTable | None) -> str:
     """The table, one a direction, with the sources of its rows and what a reader has to know below it."""
     return "\n\n".join(_one(report, table, direction) for direction in report.measured)
 
 
-def to_dict(report: Report, table: PublishedTable | None) -> dict[str, Any]:
+def to_dict(report: EvaluationReport, table: PublishedTable | None) -> dict[str, Any]:
     """The report as JSON's types; recalls in the unit that ``recall_unit`` names."""
     return {
         "rule": report.rule,
@@ -71,7 +71,7 @@ def _plain(found: Measurement) -> dict[str, Any]:
     }
 
 
-def _one(report: Report, table: PublishedTable | None, direction: str) -> str:
+def _one(report: EvaluationReport, table: PublishedTable | None, direction: str) -> str:
     published = [] if table is None else table.of(direction)
     sources = list(dict.fromkeys(row.source for row in published))
     name = MEASURED if report.postprocessing is None else f"{MEASURED}, {report.postprocessing}"
@@ -88,7 +88,7 @@ def _one(report: Report, table: PublishedTable | None, direction: str) -> str:
     return "\n".join([title, *lines, "", *footnotes])
 
 
-def _notes(report: Report, table: PublishedTable | None, direction: str) -> list[str]:
+def _notes(report: EvaluationReport, table: PublishedTable | None, direction: str) -> list[str]:
     found = report.measured[direction]
     queries = report.queries if direction == T2V else report.videos
     notes = [f"{report.queries} captions, {report.videos} videos, rule {report.rule}"]

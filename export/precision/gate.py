@@ -15,7 +15,7 @@ from ..evaluation.overlap import top_overlap
 from .calibration import CalibrationSet, Feeds
 from .runners import Arrays, Runner, bundle_runners, candidate_model, graph_runner, records, scores
 from .stages import Stage, stages
-from .verdict import Limits, StageError, Verdict, recall, relative_error
+from .verdict import GateLimits, StageError, Verdict, recall, relative_error
 
 # Number of inputs by which the source of an error is found.
 _PROBED = 8
@@ -26,9 +26,9 @@ _QUIET = 0.01
 class Gate:
     """A bundle's own graphs over a calibration set, run once, and any number of candidates against them."""
 
-    def __init__(self, bundle: Bundle, inputs: CalibrationSet, limits: Limits | None = None) -> None:
+    def __init__(self, bundle: Bundle, inputs: CalibrationSet, limits: GateLimits | None = None) -> None:
         """Run the float32 graphs; without ``limits`` the defaults hold."""
-        self.bundle, self.inputs, self.limits = bundle, inputs, limits or Limits()
+        self.bundle, self.inputs, self.limits = bundle, inputs, limits or GateLimits()
         self._own = bundle_runners({name: bundle.graph(name) for name in GRAPHS})
         self._records = records(self._own, inputs)
         self._scores = scores(bundle.manifest, self._own[SCORER], *self._records)

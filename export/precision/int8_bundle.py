@@ -20,7 +20,7 @@ from .calibration import CalibrationSet, Feeds
 from .fitting import TOWERS, fitted
 from .gate import Gate
 from .int8 import Scheme, cpu_graph
-from .verdict import Limits
+from .verdict import GateLimits
 
 PRECISION, INT8 = "precision", "int8"
 # How much further than its worst recorded output a quantised graph may be from the eager model on other random inputs;
@@ -34,7 +34,7 @@ def int8_bundle(
     inputs: CalibrationSet,
     *,
     scheme: Scheme = "static",
-    limits: Limits | None = None,
+    limits: GateLimits | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Bundle:
@@ -75,7 +75,7 @@ def int8_bundle(
         manifest = replace(
             bundle.manifest,
             fingerprint=_fingerprint(bundle.manifest, folder),
-            config={**bundle.manifest.config, PRECISION: INT8, INT8: made},
+            options={**bundle.manifest.options, PRECISION: INT8, INT8: made},
             parity=tuple(row.as_json() for row in rows),
         )
         seal(folder, manifest)
@@ -90,12 +90,12 @@ def check_float32(bundle: Bundle) -> None:
 
 def precision_of(manifest: Manifest) -> str:
     """``fp32`` or, of a quantised bundle, ``int8``."""
-    return str(manifest.config.get(PRECISION, "fp32"))
+    return str(manifest.options.get(PRECISION, "fp32"))
 
 
 def describe_int8(manifest: Manifest) -> str:
     """What a quantised bundle is and what its gate found, for `framesift check`."""
-    made: Mapping[str, Any] = manifest.config[INT8]
+    made: Mapping[str, Any] = manifest.options[INT8]
     verdict = made["verdict"]
     floating = sum(len(stages) for stages in made["floating"].values())
     return (

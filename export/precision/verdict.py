@@ -15,7 +15,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Limits:
+class GateLimits:
     """``overlap``: least share of the float32 graphs' ten best videos; ``recall_loss``: most points of R@1 lost."""
 
     overlap: float = 0.99
@@ -51,7 +51,7 @@ class Verdict:
     recall_float32: float
     errors: Mapping[str, float]
     stages: tuple[StageError, ...] = ()
-    limits: Limits = field(default_factory=Limits)
+    limits: GateLimits = field(default_factory=GateLimits)
 
     @property
     def recall_loss(self) -> float:

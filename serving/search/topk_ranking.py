@@ -24,9 +24,9 @@ class TopKRanker:
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 
     def __init__(self, manifest: Manifest) -> None:
-        config, frames = manifest.config, manifest.frames.count
+        options, frames = manifest.options, manifest.frames.count
         # X-Pool keeps every frame, so its checkpoints name no K.
-        self.shape = HeadShape(frames, manifest.embed_dim, config.get("top_k", frames), config["heads"])
+        self.shape = HeadShape(frames, manifest.embed_dim, options.get("top_k", frames), options["heads"])
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

@@ -70,7 +70,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_a_model_that_keeps_every_frame_is_exported_and_agrees(small: Bundle) -> None:
-    assert {key: small.manifest.config[key] for key in KEEPS_ALL} == KEEPS_ALL
+    assert {key: small.manifest.options[key] for key in KEEPS_ALL} == KEEPS_ALL
     system = eager_system(small)
     rows = list(parity.compare_graphs(system, small.root))
     assert len(rows) == parity.comparisons(system) == 16

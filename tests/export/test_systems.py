@@ -36,16 +36,14 @@ def build(state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None,
 def inputs(made: System) -> tuple[list[Tensor], Tensor]:
     """What ``encode_video`` and ``encode_text`` take: whole and padded clips, texts of several lengths."""
     generator = torch.Generator().manual_seed(5)
-    video: list[Tensor] = [torch.randint(0, 256, (V, F, 3, 56, 56), generator=generator, dtype=torch.uint8)]
+    size = (V, *made.video_inputs[0].shape)
+    video: list[Tensor] = [torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)]
     for port in made.video_inputs[1:]:
         if port.name == "mask":
             video.append((torch.arange(F) < torch.tensor([[F], [3], [1]])).float())
         else:
             video.append(torch.randn(V, *port.dims, generator=generator))
-    ids = torch.randint(1, 512, (Q, W), generator=generator)
-    end = torch.tensor([[8], [1], [4], [6]])
-    places = torch.arange(W)
-    return video, torch.where(places < end, ids, torch.where(places == end, 513, 0))
+    return video, made.random_token_ids(Q, W, generator)
 
 
 def outputs(made: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor]:
@@ -66,7 +64,7 @@ def test_records_are_what_the_system_says(name: str) -> None:
     assert scores.dtype == torch.float32
     assert scores.isfinite().all()
     assert scores.unique().numel() == Q * V
-    assert made.video_inputs[0].dims == (F, 3, 56, 56)
+    assert made.frames == F
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -89,7 +87,7 @@ def test_normalised_pixels_give_what_uint8_gives(name: str) -> None:
     made = small_system(name)
     video, _ = inputs(made)
     with torch.no_grad():
-        pixels = made.clip.visual.normalise(video[0])
+        pixels = made.standardise(video[0])
         assert pixels.abs().max() < 3
         for got, want in zip(made.encode_video(pixels, *video[1:]), made.encode_video(*video), strict=True):
             torch.testing.assert_close(got, want)

@@ -66,5 +66,5 @@ def topk_manifest() -> Manifest:
         frames=FrameProfile(count=5, size=32),
         tokenizer=TokenizerProfile(),
         graphs=graph_ports([frames], text_record(shape), video_record(shape), attends=True),
-        config={"top_k": 2, "heads": 1},
+        options={"top_k": 2, "heads": 1},
     )

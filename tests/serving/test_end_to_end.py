@@ -69,7 +69,7 @@ def test_attention_and_moments_are_of_the_frames(client: Client, indexed: list, 
     hit = client.search(indexed[0].captions[0], top=1).hits[0]
     clip = decode(next(c.video for c in indexed if c.video.name == hit.id), bundle.manifest.frames)
     assert sum(hit.attention) == pytest.approx(1, abs=1e-5)
-    assert sum(a > 0 for a in hit.attention) == bundle.manifest.config["top_k"]
+    assert sum(a > 0 for a in hit.attention) == bundle.manifest.options["top_k"]
     assert hit.timestamps == pytest.approx(clip.timestamps.tolist(), abs=1e-5)
     assert hit.moment in hit.timestamps
 

@@ -12,7 +12,7 @@ from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.names import DIRECTION_NAMES, RULE_NAMES, TABLE_NAMES
 from framesift.export.evaluation.postprocess import dual_softmax, querybank_norm
 from framesift.export.evaluation.published import published_tables
-from framesift.export.evaluation.report import COLUMNS, Report, text, to_dict
+from framesift.export.evaluation.report import COLUMNS, EvaluationReport, text, to_dict
 from framesift.export.evaluation.rules import RULES, Measurement
 from framesift.export.evaluation.scores import ScoreMatrix
 
@@ -54,7 +54,7 @@ def test_the_table_puts_the_measured_row_last_in_the_papers_columns() -> None:
     assert "NOT THE PUBLISHED TEST SET" not in text(report, published_tables()["msrvtt-7k"])
 
 
-def measured(report: Report, direction: str = "t2v") -> list[float]:
+def measured(report: EvaluationReport, direction: str = "t2v") -> list[float]:
     found = report.measured[direction]
     return [found.r1, found.r5, found.r10, found.mdr, found.mnr]
 
@@ -83,7 +83,9 @@ def test_json_holds_what_the_table_shows() -> None:
 
 
 def test_bounds_fractions_and_counted_ties_are_told() -> None:
-    bound = Report("expected", 30, 30, {"t2v": Measurement(10, 20, 30, 40.0, 50.0, 30, at_least=("MdR", "MnR"))})
+    bound = EvaluationReport(
+        "expected", 30, 30, {"t2v": Measurement(10, 20, 30, 40.0, 50.0, 30, at_least=("MdR", "MnR"))}
+    )
     assert ">=40.0" in text(bound, None)
     assert ">=50.0" in text(bound, None)
     assert "MdR and MnR: at least" in text(bound, None)

@@ -22,7 +22,7 @@ from framesift.export.precision.products import weight_products
 from framesift.export.precision.runners import graph_runner
 from framesift.export.precision.stages import stage_of
 from framesift.export.precision.typed_graph import typed_graph
-from framesift.export.precision.verdict import Limits, demand, recall, relative_error
+from framesift.export.precision.verdict import GateLimits, demand, recall, relative_error
 
 from ...small_systems import small_bundle
 
@@ -84,7 +84,7 @@ def test_a_scaled_weight_fails_and_its_stage_is_named(gate: Gate, graph: str, st
 def test_a_softmax_in_float16_under_an_authors_mask_is_found(masked: Bundle, tmp_path: Path) -> None:
     inputs = random_inputs(masked)
     typed_graph(masked.graph(VIDEO_ENCODER), tmp_path / f"{VIDEO_ENCODER}.onnx", "fp16")
-    limits = Limits(overlap=0, recall_loss=100)
+    limits = GateLimits(overlap=0, recall_loss=100)
     assert Gate(masked, inputs, limits).judge(tmp_path, "fp16").ok
     all_in_float16(tmp_path / f"{VIDEO_ENCODER}.onnx")
     verdict = Gate(masked, inputs, limits).judge(tmp_path, "fp16")

@@ -27,14 +27,14 @@ from framesift.export.precision.int8 import SCHEMES, cpu_graph, qdq_graph, quant
 from framesift.export.precision.int8_bundle import demand_recorded, describe_int8, int8_bundle, precision_of
 from framesift.export.precision.runners import graph_runner
 from framesift.export.precision.stages import is_block, stage_of
-from framesift.export.precision.verdict import Limits, relative_error
+from framesift.export.precision.verdict import GateLimits, relative_error
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
 
 pytestmark = pytest.mark.long
 
 # Twenty-four videos tell less than the two hundred that the defaults are for.
-LIMITS = Limits(overlap=0.9, recall_loss=10)
+LIMITS = GateLimits(overlap=0.9, recall_loss=10)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_engines_in_eight_bits_are_built_behind_the_gate(
     copy, settings = Bundle.open(tmp_path / "demo"), Settings(precision="int8", targets=("sm_89",))
     with pytest.raises(EngineError, match="int8 needs videos and captions"):
         build_engines(copy, RTX, settings)
-    strict = Limits(overlap=1.0, recall_loss=-100)
+    strict = GateLimits(overlap=1.0, recall_loss=-100)
     with pytest.raises(PrecisionError, match="the ranking suffers in int8"):
         build_engines(copy, RTX, settings, gate=lambda: Gate(copy, inputs, strict))
     assert not (copy.root / "engines").exists() or not list((copy.root / "engines").iterdir())
@@ -135,11 +135,11 @@ def test_the_bundle_says_what_it_is(bundle: Bundle, quantised: Bundle) -> None:
     manifest = quantised.manifest
     assert (precision_of(bundle.manifest), precision_of(manifest)) == ("fp32", "int8")
     assert manifest.fingerprint != bundle.manifest.fingerprint
-    assert manifest.config["int8"]["float32_model"] == bundle.manifest.fingerprint
-    assert manifest.config["int8"]["verdict"]["ok"]
+    assert manifest.options["int8"]["float32_model"] == bundle.manifest.fingerprint
+    assert manifest.options["int8"]["verdict"]["ok"]
     assert "quantised to 8 bits (static, 0 stages" in describe_int8(manifest)
-    assert replace(manifest, fingerprint="", config={}, parity=(), files={}) == replace(
-        bundle.manifest, fingerprint="", config={}, parity=(), files={}
+    assert replace(manifest, fingerprint="", options={}, parity=(), files={}) == replace(
+        bundle.manifest, fingerprint="", options={}, parity=(), files={}
     )
     assert sha256(quantised.graph(SCORER)) == sha256(bundle.graph(SCORER))
     assert quantised.graph(TEXT_ENCODER).stat().st_size < 0.55 * bundle.graph(TEXT_ENCODER).stat().st_size
@@ -161,7 +161,7 @@ def test_stages_go_back_to_float32_until_the_gate_gives_up(
     told: list[str] = []
     few = CalibrationSet(inputs.videos[:6], inputs.texts[:6], "the first of them")
     with pytest.raises(PrecisionError, match="top-10 overlap .*error jumps at"):
-        int8_bundle(bundle, tmp_path / "out", few, limits=Limits(overlap=1.01), report=told.append)
+        int8_bundle(bundle, tmp_path / "out", few, limits=GateLimits(overlap=1.01), report=told.append)
     back = [line for line in told if line.endswith("goes back to float32")]
     # Half of seven blocks, and none twice.
     assert len(back) == len(set(back)) == 4

@@ -57,7 +57,7 @@ def test_texts_have_every_length_unless_the_tower_reads_them_whole(manifest: Man
 def test_a_cross_encoder_gets_its_short_list() -> None:
     manifest = described(small_system("clip4clip tightTransf"))
     assert default_limits(manifest) == EngineLimits(queries=4, videos=100)
-    assert default_limits(replace(manifest, config={"shortlist": 7})).videos == 7
+    assert default_limits(replace(manifest, options={"shortlist": 7})).videos == 7
     ranges = profile(SCORER, manifest, EngineLimits(queries=3, videos=11))
     assert {span.max[0] for span in ranges.values()} == {3, 11}
 

@@ -19,7 +19,7 @@ from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.generate import write_corpus
 from framesift.export.precision.calibration import calibration_inputs
 from framesift.export.precision.gate import Gate
-from framesift.export.precision.verdict import Limits
+from framesift.export.precision.verdict import GateLimits
 from framesift.export.systems.examples import examples, small_system
 from framesift.export.tensorrt.build import build_engines
 from framesift.export.tensorrt.builder import Settings
@@ -95,7 +95,7 @@ def test_float16_and_bfloat16_are_built_after_the_gate(demo: Bundle) -> None:
 
 
 def test_nothing_is_built_where_the_ranking_suffers(demo: Bundle) -> None:
-    strict = Gate(demo, calibration_inputs(demo, limit=3), Limits(overlap=1.5))
+    strict = Gate(demo, calibration_inputs(demo, limit=3), GateLimits(overlap=1.5))
     with pytest.raises(PrecisionError, match="the ranking suffers in tf32 over 3 videos"):
         build_engines(demo, RTX, Settings(precision="tf32", targets=("sm_89",)), gate=lambda: strict)
     assert list((demo.root / "engines").iterdir()) == []

@@ -263,7 +263,7 @@ def test_a_cross_encoder_orders_what_the_means_chose(
     entries = [make_entry(f"v{n}", seed=n) for n in range(33)]
     means = np.stack([entry.tensors[MEAN_EMBEDDING].astype(np.float16) for entry in entries]).astype(np.float64)
     text = _texts(3)
-    with _searching(tmp_path, folder, replace(manifest, config={"shortlist": 10}), monkeypatch) as search:
+    with _searching(tmp_path, folder, replace(manifest, options={"shortlist": 10}), monkeypatch) as search:
         assert set(search.snapshot.view.tensors) == {FRAME_EMBEDDINGS, MEAN_EMBEDDING}
         _wait(search, Gallery.open(folder, manifest).add(entries).version)
         for top in (4, 10, 12, 50):

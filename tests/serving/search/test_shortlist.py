@@ -149,10 +149,10 @@ def test_the_size_of_a_block_changes_nothing_but_the_calls() -> None:
 def test_the_shortlist_comes_from_the_manifest() -> None:
     manifest = toy_manifest(F, 32, D, scorer="cross_encoder")
     assert shortlist_size(manifest) == 100
-    assert shortlist_size(replace(manifest, config={"shortlist": 7})) == 7
+    assert shortlist_size(replace(manifest, options={"shortlist": 7})) == 7
     for wrong in (0, -1, 2.5, "5", True, None):
         with pytest.raises(BundleError, match="shortlist is"):
-            shortlist_size(replace(manifest, config={"shortlist": wrong}))
+            shortlist_size(replace(manifest, options={"shortlist": wrong}))
 
 
 def test_blocks_follow_what_a_scorer_holds() -> None:

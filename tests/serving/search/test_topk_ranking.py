@@ -131,4 +131,4 @@ def test_every_frame_is_kept_where_the_model_names_no_k(
     make_ranker: Callable[[Manifest], TopKRanker], topk_manifest: Manifest
 ) -> None:
     assert make_ranker(topk_manifest).shape == SHAPE
-    assert make_ranker(replace(topk_manifest, config={"heads": 1})).shape == HeadShape(5, 64, 5)
+    assert make_ranker(replace(topk_manifest, options={"heads": 1})).shape == HeadShape(5, 64, 5)

@@ -1,1 +1,0 @@
-"""Dot product of one vector per text and one per video."""

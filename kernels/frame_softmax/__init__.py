@@ -1,1 +1,0 @@
-"""Frame similarities weighted by a softmax over themselves: TS2-Net's score."""

@@ -1,1 +1,0 @@
-"""Coarse, fine and crossed similarities of a text and a video: X-CLIP's score."""

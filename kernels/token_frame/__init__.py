@@ -1,1 +1,0 @@
-"""Every word against every frame, pooled by softmaxes: Mug-STAN's score."""

@@ -1,1 +1,0 @@
-"""The top-K cross-modal attention scorer."""
