@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ import framesift
 from framesift import AsyncClient, Client, errors
 from framesift.export.bundle.errors import FramesiftError
 
+CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
 # Of framesift's own modules.
 MOST_MODULES = 20
 
@@ -75,6 +78,11 @@ def test_both_clients_have_the_same_calls() -> None:
     assert inspect.signature(Client) == inspect.signature(AsyncClient)
     assert all(inspect.iscoroutinefunction(method) for _, method in methods(AsyncClient))
     assert all(method.__doc__ for _, method in [*methods(Client), *methods(AsyncClient)])
+
+
+def test_the_version_has_its_section_in_the_changelog() -> None:
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", CHANGELOG, re.MULTILINE)
+    assert released[0] == framesift.__version__
 
 
 def test_the_whole_tree_of_exceptions_can_be_imported() -> None:
