@@ -27,7 +27,7 @@ def tokenizer_files(
     *,
     vocab_size: int,
     max_tokens: int,
-    kind: str = "clip_bpe",
+    kind: str,
     fixed_length: bool = False,
     sliced_from: int | None = None,
 ) -> TokenizerProfile:
@@ -56,6 +56,7 @@ def tokenizer_files(
         files=(name,),
         context_length=max_tokens,
         buckets=buckets(max_tokens, fixed=fixed_length),
+        cleaning=known.cleaning,
         sliced_from=sliced_from if sliced_from is not None and sliced_from > max_tokens else None,
     )
     found = load_tokenizer(profile, folder).vocab_size

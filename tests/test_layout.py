@@ -27,5 +27,6 @@ def test_what_must_not_be_a_package_is_none() -> None:
 
 
 def test_no_file_is_a_monster() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    written = (*SOURCES, *ROOT.glob("kernels/**/*.[ch]"))
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in written}
     assert {name: lines for name, lines in lengths.items() if lines > 300} == {}

@@ -14,6 +14,9 @@ from .spec import GraphPorts, TensorSpec
 FORMAT = 4
 
 
+CLIP_CLEANING = "ftfy+html+whitespace+lower"
+
+
 @dataclass(frozen=True)
 class TokenizerProfile:
     """How a text becomes token ids.
@@ -34,7 +37,7 @@ class TokenizerProfile:
     pad_id: int = 0
     buckets: tuple[int, ...] = (16, 32, 77)
     sliced_from: int | None = None
-    cleaning: str = "ftfy+html+whitespace+lower"
+    cleaning: str = CLIP_CLEANING
 
 
 @dataclass(frozen=True)

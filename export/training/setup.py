@@ -19,7 +19,7 @@ from ..checkpoint import Checkpoint, fit, load
 from ..corpus.cache import DecodedCorpus, decoded
 from ..corpus.manifest import Clip, read_manifest
 from ..encoders.clip import ARCHITECTURES, ClipConfig
-from ..systems.dong2026 import Dong2026, Dong2026Config
+from ..systems.dong2026 import DONG2026, Dong2026, Dong2026Config
 from ..vocabulary import tokenizer_files
 
 _OPTIONS = {field.name for field in fields(Dong2026Config)}
@@ -108,6 +108,11 @@ def load_corpus(manifest: Path, model: Dong2026, cache: Path | None) -> DecodedC
 def _tokenizer(loaded: Checkpoint, clip: ClipConfig, merges: Path | None) -> Tokenizer:
     with tempfile.TemporaryDirectory() as folder:
         profile = tokenizer_files(
-            loaded, merges, Path(folder), vocab_size=clip.vocab_size, max_tokens=clip.context_length
+            loaded,
+            merges,
+            Path(folder),
+            vocab_size=clip.vocab_size,
+            max_tokens=clip.context_length,
+            kind=DONG2026.preprocessing.tokenizer,
         )
         return load_tokenizer(profile, Path(folder))

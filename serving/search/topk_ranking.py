@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
 from ...kernels.topk_attention.cpu import attention, search
@@ -25,6 +26,8 @@ class TopKRanker:
 
     def __init__(self, manifest: Manifest) -> None:
         options, frames = manifest.options, manifest.frames.count
+        if "heads" not in options:
+            raise BundleError("the manifest does not say how many heads the attention has: export the model again")
         # X-Pool keeps every frame, so its checkpoints name no K.
         self.shape = HeadShape(frames, manifest.embed_dim, options.get("top_k", frames), options["heads"])
 

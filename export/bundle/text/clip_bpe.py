@@ -12,12 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError, InvalidQuery
-from ..manifest import TokenizerProfile
+from ..manifest import CLIP_CLEANING, TokenizerProfile
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
 from .cleaning import clean, split
 from .merges_file import read_merges
-
-CLEANING = "ftfy+html+whitespace+lower"
 
 _CACHED_WORDS = 1 << 14
 _LONGEST_CACHED = 64
@@ -36,8 +34,8 @@ class ClipTokenizer:
     """
 
     def __init__(self, merges: Sequence[Merge], profile: TokenizerProfile) -> None:
-        if profile.cleaning != CLEANING:
-            raise BundleError(f"the tokenizer's cleaning {profile.cleaning!r} is unknown, known: {CLEANING}")
+        if profile.cleaning != CLIP_CLEANING:
+            raise BundleError(f"the tokenizer's cleaning {profile.cleaning!r} is unknown, known: {CLIP_CLEANING}")
         if profile.context_length < 3 or max(profile.buckets, default=0) != profile.context_length:
             raise BundleError(
                 f"the tokenizer's largest bucket must be its context length of at least 3, "

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
-from ..manifest import TokenizerProfile
+from ..manifest import CLIP_CLEANING, TokenizerProfile
 
 
 class Tokenizer(Protocol):
@@ -36,11 +36,13 @@ class TokenizerKind:
     Attributes:
         load: the tokenizer of a profile and its vocabulary's files.
         file: what a bundle calls the vocabulary's file; gzipped, it ends in .gz.
+        cleaning: what it does to a text before it reads it, as a manifest names it.
         shipped: the vocabulary that comes with framesift, for models that have none of their own.
     """
 
     load: Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]
     file: str
+    cleaning: str
     shipped: Callable[[], Path]
 
 
@@ -68,4 +70,6 @@ def _clip_merges() -> Path:
     return clip_merges()
 
 
-TOKENIZERS: Mapping[str, TokenizerKind] = {"clip_bpe": TokenizerKind(_clip_bpe, "merges.txt", _clip_merges)}
+TOKENIZERS: Mapping[str, TokenizerKind] = {
+    "clip_bpe": TokenizerKind(_clip_bpe, "merges.txt", CLIP_CLEANING, _clip_merges)
+}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import (
     FRAME_VECTORS,
@@ -132,3 +133,8 @@ def test_every_frame_is_kept_where_the_model_names_no_k(
 ) -> None:
     assert make_ranker(topk_manifest).shape == SHAPE
     assert make_ranker(replace(topk_manifest, options={"heads": 1})).shape == HeadShape(5, 64, 5)
+
+
+def test_a_manifest_without_heads_is_refused(topk_manifest: Manifest) -> None:
+    with pytest.raises(BundleError, match="how many heads the attention has: export the model again"):
+        TopKRanker(replace(topk_manifest, options={"top_k": 2}))

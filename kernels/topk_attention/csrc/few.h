@@ -1,0 +1,127 @@
+/* Few queries: a lane is a video. Every frame is read once, in the order of its address, and multiplied with both text
+ * vectors; the tables of 16 videos lie side by side. The time is that of reading the gallery. */
+
+#ifndef FRAMESIFT_FEW_H
+#define FRAMESIFT_FEW_H
+
+#include "epilogue.h"
+#include "storage.h"
+
+/* Blocks whose products are made before their tables are read. */
+#define GROUP 4
+
+/* Text vectors that stay in registers for four frames are touched too seldom to stay in the first cache while a float16
+ * gallery streams through it: reading them again for every frame is 1.6 times as fast. int8 has no time left for that. */
+#define READ_AGAIN(storage) if (storage == FLOAT16) __asm__ volatile("" ::: "memory")
+
+/* Products of `count` frames, stride elements apart, with u (from frames x) and w (from frames y), into every 16th place. */
+INLINE void dots(const int count, const int shared, const int storage, const char *x, const char *y, int64_t stride,
+                 int64_t width, const float *u, const float *w, float *out_u, float *out_w) {
+    const int64_t size = bytes_of(storage), row = stride * size;
+    const char *ahead = x + 4 * row + AHEAD;
+    vf acc[8];
+    UNROLLED for (int i = 0; i < 8; i++) acc[i] = SET1(0.0f);
+    for (int64_t d = 0; d < width; d += VL, x += VL * size, y += VL * size, ahead += VL * size * count) {
+        UNROLLED for (int i = 0; i < count; i++) {
+            READ_AGAIN(storage);
+            vf uu = LOAD(u + d), ww = LOAD(w + d);
+            vf f = vector_at(x + i * row, 0, storage);
+            acc[i] += f * uu;
+            acc[4 + i] += (shared ? f : vector_at(y + i * row, 0, storage)) * ww;
+        }
+        /* As many lines ahead as were read, but one after another: the memory likes that better than four streams. */
+        UNROLLED for (int64_t line = 0; line < VL * size * count; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
+    }
+    float sums[8];
+    _mm256_storeu_ps(sums, sums8(acc));
+    UNROLLED for (int i = 0; i < count; i++) out_u[i * LANES] = sums[i], out_w[i * LANES] = sums[4 + i];
+}
+
+/* A function to each, or the compiler runs out of registers in the loops. */
+typedef void dots_of(const char *, const char *, int64_t, int64_t, const float *, const float *, float *, float *);
+#define DOTS(name, count, shared, storage) \
+    static __attribute__((noinline)) void name(const char *x, const char *y, int64_t stride, int64_t width, \
+                                               const float *u, const float *w, float *out_u, float *out_w) { \
+        dots(count, shared, storage, x, y, stride, width, u, w, out_u, out_w); \
+    }
+#define DOTS_OF(storage) \
+    DOTS(dots_1_##storage, 1, 1, storage) \
+    DOTS(dots_2_##storage, 2, 1, storage) \
+    DOTS(dots_3_##storage, 3, 1, storage) \
+    DOTS(dots_4_##storage, 4, 1, storage) \
+    DOTS(dots_heads_##storage, 1, 0, storage) \
+    static dots_of *const shared_##storage[] = {0, dots_1_##storage, dots_2_##storage, dots_3_##storage, dots_4_##storage};
+DOTS_OF(FLOAT32)
+DOTS_OF(FLOAT16)
+DOTS_OF(INT8)
+#define DOTS_FOR(name, storage) (storage == FLOAT32 ? name##_FLOAT32 : storage == FLOAT16 ? name##_FLOAT16 : name##_INT8)
+
+/* All products of one video with one query, into lane `lane` of l and s, [entries][16] each. */
+INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t query, int lane, float *l, float *s) {
+    const int64_t F = j->frames, D = j->width, H = j->heads, dh = D / H, size = bytes_of(storage);
+    const char *keys = (const char *)j->vectors + video * j->streams * F * D * size;
+    const char *values = keys + (j->streams - 1) * F * D * size;
+    const float *u = j->logit + query * D, *w = j->readout + query * D;
+    if (H == 1)
+        for (int64_t i = 0; i < F; i += 4)
+            DOTS_FOR(shared, storage)[F - i < 4 ? F - i : 4](keys + i * D * size, 0, D, D, u, w, l + i * LANES + lane,
+                                                              s + i * LANES + lane);
+    else /* heads are slices of a frame: whole frames in the order of their addresses */
+        for (int64_t i = 0; i < F; i++)
+            for (int64_t h = 0; h < H; h++) {
+                const int64_t at = (i * D + h * dh) * size, n = (h * F + i) * LANES + lane;
+                DOTS_FOR(dots_heads, storage)(keys + at, values + at, dh, dh, u + h * dh, w + h * dh, l + n, s + n);
+            }
+}
+
+/* Products first, for several blocks, then their epilogues: frames and tables are then read in long runs each. */
+INLINE void blocks_few(const job *j, int64_t block, int64_t end, const int storage, const int F, const int H,
+                       float *work) {
+    const int64_t entries = (int64_t)F * H, products = (2 * entries + 1) * LANES;
+    const int64_t table_bytes = j->table_rows * LANES * 4;
+    const int64_t first = block * LANES, last = end * LANES < j->videos ? end * LANES : j->videos;
+    const char *tables = (const char *)j->tables;
+    for (int64_t v = first; v < last; v++) {
+        if (v == last - LANES)
+            for (int64_t at = 0; at < table_bytes; at += 64) _mm_prefetch(tables + block * table_bytes + at, _MM_HINT_T0);
+        for (int64_t q = 0; q < j->queries; q++) {
+            float *l = work + ((v / LANES - block) * j->queries + q) * products;
+            video_dots(j, storage, v, q, (int)(v % LANES), l, l + entries * LANES);
+        }
+    }
+    /* In int8 the product of the mean frame with w: weights sum to one, so it adds to the score once, and its logit cancels
+     * in the softmax. */
+    if (storage == INT8)
+        for (int64_t v = first; v < last; v++)
+            for (int64_t q = 0; q < j->queries; q++) {
+                float *m = work + ((v / LANES - block) * j->queries + q) * products + 2 * entries * LANES, unused[1];
+                const float *w = j->readout + q * j->width;
+                dots_1_FLOAT16((const char *)(j->mean + v * j->width), 0, j->width, j->width, w, w, m + v % LANES, unused);
+            }
+    for (int64_t at = block; at < end; at++, work += j->queries * products) {
+        const float *table = j->tables + at * j->table_rows * LANES, *scale = table + j->rows * LANES;
+        if (at + 1 < end)
+            for (int64_t byte = 0; byte < table_bytes; byte += 64)
+                _mm_prefetch((const char *)table + table_bytes + byte, _MM_HINT_T0);
+        for (int64_t q = 0; q < j->queries; q++) {
+            float scores[LANES];
+            const float *l = work + q * products, *s = l + entries * LANES, *m = s + entries * LANES;
+            vf tau[4];
+            for (int i = 0; i < 4; i++) tau[i] = SET1(j->scalars[4 * q + i]);
+            for (int64_t half = 0; half < LANES; half += VL) {
+                vf lv[entries], sv[entries];
+                for (int64_t n = 0; n < entries; n++) lv[n] = LOAD(l + n * LANES + half), sv[n] = LOAD(s + n * LANES + half);
+                if (storage == INT8)
+                    for (int64_t n = 0; n < entries; n++) {
+                        lv[n] *= LOAD(scale + n * LANES + half);
+                        sv[n] *= LOAD(scale + ((j->streams - 1) * entries + n) * LANES + half);
+                    }
+                tau[0] = SET1(j->scalars[4 * q]) + (storage == INT8 ? LOAD(m + half) : SET1(0.0f));
+                STORE(scores + half, pair_scores(lv, sv, table + half, 1, F, H, (int)j->top_k, tau));
+            }
+            take(j, q, at * LANES, scores);
+        }
+    }
+}
+
+#endif
