@@ -65,7 +65,7 @@ style: $(INSTALLED) ## Check style alone
 types: $(INSTALLED) ## Check types, and what is rendered, alone
 	@mkdir -p $(TYPED) && for part in bench export kernels serving __init__.py __main__.py errors.py py.typed; do ln -sfn ../../$$part $(TYPED)/$$part; done
 	$(BIN)/mypy -p framesift
-	$(BIN)/mypy --explicit-package-bases docs/render.py docs/render_systems.py
+	$(BIN)/mypy --explicit-package-bases docs/render_commands.py docs/render_systems.py
 	$(BIN)/framesift repository render --check
 	$(BIN)/framesift bench report --check
 
@@ -81,7 +81,7 @@ bench: $(INSTALLED) ## Run the benchmarks
 .PHONY: docs
 docs: $(INSTALLED) ## Write what the documents take from commands and committed results
 	$(BIN)/framesift bench report --docs
-	$(BIN)/python docs/render.py
+	$(BIN)/python docs/render_commands.py
 	$(BIN)/python docs/render_systems.py
 
 DIST ?= dist

@@ -1,6 +1,6 @@
 """Write the tables of ``docs/systems`` from the systems' cards: ``python docs/render_systems.py``, or ``make docs``.
 
-A table stands between ``<!-- NAME -->`` and ``<!-- end -->``; everything else on a page is written by hand. With
+A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``; everything else on a page is written by hand. With
 ``--check`` nothing is written, and a page that is not what the cards say is an error.
 """
 
@@ -153,10 +153,10 @@ def rendered(page: str, text: str) -> str:
         ValueError: a table has no place on the page.
     """
     for name, made in tables(page).items():
-        place = re.compile(rf"<!-- {name} -->\n.*?<!-- end -->", re.DOTALL)
+        place = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
         if not place.search(text):
-            raise ValueError(f"{page}.md has no place <!-- {name} --> ... <!-- end --> for a table")
-        text = place.sub(lambda _: f"<!-- {name} -->\n{made}\n<!-- end -->", text)  # noqa: B023
+            raise ValueError(f"{page}.md has no place <!-- {name} --> ... <!-- /{name} --> for a table")
+        text = place.sub(lambda _: f"<!-- {name} -->\n{made}\n<!-- /{name} -->", text)  # noqa: B023
     return text
 
 

