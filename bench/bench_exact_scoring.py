@@ -175,7 +175,7 @@ def bench_one_ours(storage: str, one: Case, benchmark: Any, compared: Callable[.
 def bench_threads(
     group: str, threads: int, request: pytest.FixtureRequest, benchmark: Any, compared: Callable[..., None]
 ) -> None:
-    """By the clock on the wall: it tells something only where two cores are free."""
+    """By wall clock: meaningful only where two cores are free."""
     case = request.getfixturevalue("many" if group == MANY else "one")
     compared(benchmark, group=f"{group}, wall clock", case=f"{threads} threads", baseline="1 threads")
     run = (case.vectors, case.galleries["float16"], case.shape, 10)

@@ -1,8 +1,8 @@
 """Towers in 8 bits against the same towers in float32, through ONNX Runtime on one thread.
 
 CLIP ViT-B/32's towers with random weights, whose time does not depend on them, and the demo model's. Weights and
-inputs of the blocks' products are 8 bits in ``int8, dynamic`` and ``int8, static`` alike; they differ in who measures
-the range of an input, the graph at every call or the calibration. What float32 work stays (attention, norms,
+inputs of the blocks' products are 8 bits in ``int8, dynamic`` and ``int8, static`` alike; they differ in what measures
+the range of an input, the graph at every call or the calibration. The float32 work that stays (attention, norms,
 activations, residual sums) bounds the gain, and so does a processor without VNNI, which has no instruction for it.
 """
 

@@ -59,7 +59,7 @@ def build_bundle(
     """Export a checkpoint; the bundle appears at ``out`` only if every graph agrees with eager PyTorch.
 
     Args:
-        options: what the checkpoint doesn't tell, by the system's names: frames, top_k, heads and others.
+        options: what the checkpoint doesn't show, by the system's names: frames, top_k, heads and others.
         system: one of ``registry.SYSTEMS``, or ``AUTO``.
         sampler, resize: by name, where they shall not be the authors'.
         shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.

@@ -50,7 +50,7 @@ def put_behind_node(path: Path, node: PluginNode) -> None:
 
 
 def _attributes(node: PluginNode) -> dict[str, Any]:
-    """What a plugin needs to know, and what makes TensorRT's parser look for one that is compiled ahead of time."""
+    """What a plugin reads, and what makes TensorRT's parser look for one that is compiled ahead of time."""
     return {**node.sizes, "plugin_namespace": DOMAIN, "plugin_version": PLUGIN_VERSION, "aot": 1}
 
 

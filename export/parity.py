@@ -19,7 +19,7 @@ from .vocabulary import buckets
 
 _BATCHES = (1, 3)
 # A system that selects by noise takes hundreds of thousands of decisions a clip, and rounding may turn one of them:
-# then other noise is drawn, so often at most.
+# then other noise is drawn, at most so many times.
 _DRAWS = 4
 
 

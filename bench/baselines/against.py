@@ -80,7 +80,7 @@ def run(plan: Plan, corpus: Corpus, model: str, report: Report) -> list[Row]:
         rows: list[Loop] = []
         for round_ in range(plan.rounds):
             for concurrency in plan.concurrencies:
-                # Nobody always comes after the same neighbour.
+                # No service always follows the same one.
                 turn = round_ % len(plan.services)
                 for service in (*plan.services[turn:], *plan.services[:turn]):
                     if not round_:

@@ -42,7 +42,7 @@ class Hits(BaseModel):
 def app(search: Search, threads: int, at_once: int) -> FastAPI:
     """``POST /search`` and ``GET /health``; at most ``at_once`` searches run at a time, others wait in line.
 
-    ``threads`` of a search are told by the health.
+    ``/health`` reports the ``threads`` of a search.
     """
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Services end with the benchmark that started them, however that ends."""
+"""Services end with the benchmark that started them, whatever ends it."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ SERVICES = {
 
 
 def demand_libraries(services: list[Service]) -> None:
-    """Import what the services need, so that a missing library is told before anything starts.
+    """Import what the services need, so that a missing library is named before anything starts.
 
     Raises:
         ModuleNotFoundError: one is not installed.
@@ -147,7 +147,7 @@ def _wait(process: subprocess.Popen[bytes], service: Service, address: str, log:
 
 
 def threads(service: Service, address: str) -> int | None:
-    """PyTorch's threads of a search, which a service behind HTTP tells once it is ready; None otherwise."""
+    """PyTorch's threads of a search, which a service behind HTTP reports once it is ready; None otherwise."""
     if service.source is not HttpSearches:
         return None
     connection = HTTPConnection(address, timeout=1.0)

@@ -17,7 +17,7 @@ from ..load.sources import Found, Request, Searching, kserve
 
 # The name under which PyTriton serves the search.
 PYTRITON_MODEL = "pytriton_search"
-# With which a server says that it has too much to do.
+# The status of an overloaded server.
 _TRY_AGAIN = (429, 503)
 
 

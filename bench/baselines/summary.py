@@ -15,7 +15,7 @@ Case = tuple[str, int]
 def summaries(rows: Sequence[Loop]) -> list[LoopSummary]:
     """Medians over the rounds for each service and concurrency, with ratios of throughput to the two baselines.
 
-    A ratio is the median of the rounds' own ratios, because neighbours in time share what else the machine did.
+    A ratio is the median of the rounds' own ratios, because the loops of a round share the machine's other load.
     """
     cases: dict[Case, list[Loop]] = {}
     for row in rows:

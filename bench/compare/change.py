@@ -39,8 +39,8 @@ class Change:
 def change(base: Sequence[Sequence[float]], head: Sequence[Sequence[float]], margin: float = MARGIN) -> Change:
     """Compare seconds measured in several runs of both versions; ``base[i]`` and ``head[i]`` ran one after the other.
 
-    A run counts as one number, its median: rounds within a process share its memory layout and what else the machine
-    did, and would pass for more evidence than they are. It is a change if both hold: the whole interval of the ratio
+    A run counts as one number, its median: rounds within a process share its memory layout and the machine's other
+    load, and would pass for more evidence than they are. It is a change if both hold: the whole interval of the ratio
     lies beyond 1 plus or minus ``margin``, and p is below ``SIGNIFICANCE``.
 
     Raises:

@@ -91,7 +91,7 @@ def alternate(
         report(f"{version.name}: exporting the model, checking every engine")
         version.stages([*options, "--seconds", "0"])
     for round_ in range(rounds):
-        # What a machine does more slowly as it gets warm counts for both alike.
+        # A machine that slows as it warms slows both alike.
         for side in (0, 1) if round_ % 2 == 0 else (1, 0):
             samples = versions[side].place / "samples.json"
             versions[side].stages([*options, "--seconds", str(seconds)], samples)

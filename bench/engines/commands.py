@@ -23,8 +23,7 @@ def engines_command(systems: str, work: Path, results: Path) -> None:
     """Build engines of every system with TensorRT for RTX, which needs no GPU.
 
     The demo's, those of every published system with small random weights, and of the reference model on ViT-B/32. Rows
-    tell sizes and build times, or the builder's reason where there is no engine. Nothing runs an engine: that takes a
-    GPU.
+    hold sizes and build times, or the builder's reason where there is no engine. No engine is run: that takes a GPU.
 
     \b
     Example:

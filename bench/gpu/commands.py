@@ -50,7 +50,7 @@ def sizes_option(default: str) -> Callable[[Command], Command]:
 def gpu_group() -> None:
     """Check and time kernels and encoders on this machine's CUDA device.
 
-    What differs from float64 is told, not timed, and the exit status is 1. Rows are written as they come.
+    What differs from float64 is reported and not timed, and the exit status is 1. Rows are written as they come.
 
     \b
     Example:

@@ -29,7 +29,7 @@ from .timing import flush_for, matrix_rate, milliseconds
 BATCHES = {VIDEO_ENCODER: (1, 8), TEXT_ENCODER: (1, 64)}
 # ||record - float64|| / ||float64||, of the worst tensor of the record.
 TOLERANCE = {"fp32": 1e-4, "tf32": 1e-2, "fp16": 1e-2, "bf16": 5e-2}
-# Packages that run graphs, of which a row tells the versions.
+# Packages that run graphs, whose versions a row holds.
 PACKAGES = ("onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13-bindings")
 _WORDS = 16
 _BUDGET_MS = 400
@@ -67,7 +67,7 @@ def timed(
         if error > TOLERANCE[about.precision]:
             raise EngineError(f"off by {error:.1e}")
         p20, p50, p80 = milliseconds(contender.call, flush, _BUDGET_MS)
-    # What one contender can't do must not end the run of the others.
+    # One contender's failure must not end the run of the others.
     except Exception as failure:
         return replace(about, failure=str(failure)[:400])
     rate, share = 1e3 * about.batch / p50, floor_ms / p50

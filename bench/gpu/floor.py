@@ -1,4 +1,4 @@
-"""How many bytes the scorer must move, and how many operations it must do: what no implementation gets below."""
+"""How many bytes the scorer must move, and how many operations it must do: the floor of every implementation."""
 
 from __future__ import annotations
 

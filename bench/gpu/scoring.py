@@ -105,7 +105,7 @@ def measure(case: Case, queries: int, flush: Tensor, limits: Limits) -> Iterator
         ("kernel scores", asked.scores, 1.0),
         ("kernel search, 10 best", asked.search, 1.0),
     ]
-    # The baselines read frames as they are: how the kernel's are stored is nothing to them.
+    # The baselines read frames as they are, whatever the kernel's storage.
     if case.storage == "float16":
         timed += _baselines(asked)
     for name, call, scale in timed:

@@ -61,7 +61,7 @@ def _row(asked: Asked, tile: configs.Tile, flush: Tensor) -> GpuTile:
     p50, failure = None, ""
     try:
         p50 = milliseconds(asked.scores, flush)[1]
-    # What one tile can't do must not end the run of the others.
+    # One tile's failure must not end the run of the others.
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"[:400]
     sizes = TileSizes(**asdict(tile))

@@ -1,4 +1,4 @@
-"""Times of one call on a GPU, the rates that its memory and its multipliers reach, and what it is."""
+"""Times of one call on a GPU, the rates of its memory and its multipliers, and its description."""
 
 from __future__ import annotations
 

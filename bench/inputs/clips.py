@@ -13,9 +13,7 @@ COUNT = 48
 
 
 def generate(folder: Path, count: int = COUNT, seed: int = 0, *, done: Callable[[int], object] = int) -> list[Path]:
-    """Write ``count`` distinct clips of two to three and a half seconds; ``done`` is called with how many more there
-    are.
-    """
+    """Write ``count`` distinct clips of two to three and a half seconds; ``done`` is called with how many are new."""
     return [clip.video for clip in write_corpus(folder, count, "test", seed, done=done)]
 
 

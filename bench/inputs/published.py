@@ -20,8 +20,8 @@ class Published:
     """A system's own way from token ids to scores.
 
     Text-conditioned attention is computed from frame embeddings as its paper has it, and not from the records that
-    framesift keeps instead; the records of other systems are what their formulas read. A cross-encoder, which nobody
-    lets read every video, scores a short list by the dot product of the unit embeddings, as it is served.
+    framesift keeps instead; the records of other systems are what their formulas read. A cross-encoder,
+    too slow for every video, scores a short list chosen by the dot product of the unit embeddings, as it is served.
     """
 
     def __init__(self, system: System, manifest: Manifest) -> None:

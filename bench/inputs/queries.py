@@ -34,7 +34,7 @@ def captions(count: int) -> list[str]:
 
 
 def generate(count: int = COUNT, seed: int = 0) -> list[str]:
-    """``count`` distinct queries of 2 to about 30 words, told as tersely or as wordily as people search.
+    """``count`` distinct queries of 2 to about 30 words, as terse or as wordy as people's searches.
 
     Raises:
         InvalidInput: there aren't that many.

@@ -51,7 +51,7 @@ class Clients:
             except OSError:
                 continue
         for process in self._processes:
-            # Nobody waits for the report of a job that an error cut short.
+            # The report of a job that an error cut short is dropped.
             if kind is None:
                 process.join(_END_S)
             if process.is_alive():
@@ -76,7 +76,7 @@ class Clients:
         return joined([self._receive(pipe) for pipe in pipes])
 
     def stop(self, pipes: Sequence[Any]) -> None:
-        """Have a job begun with ``start`` send no more; ``collect`` then tells what it has sent."""
+        """Have a job begun with ``start`` send no more; ``collect`` then returns what it has sent."""
         for pipe in pipes:
             pipe.send(STOP)
 

@@ -42,8 +42,8 @@ def load_command(given: Given, scenario: str, seconds: float, clips: Path | None
 
     First 1, 2, 4 ... 64 requests are in flight all the time, which finds the most that the server can do; then requests
     arrive at random moments at a tenth of that rate up to more than all of it, and latency counts from the moment each
-    was due, so that waiting is not left out. Rows tell percentiles, throughput, errors by gRPC status, and what Triton
-    server and the operating system say of every model; `framesift bench report` draws them. After Ctrl-C the rows so
+    was due, so that waiting is not left out. Rows hold percentiles, throughput, errors by gRPC status, and what Triton
+    server and the operating system report of every model; `framesift bench report` draws them. After Ctrl-C the rows so
     far are kept. Searches take about four minutes. Where NVIDIA's perf_analyzer is on the PATH it measures five of
     the levels too.
 

@@ -30,7 +30,7 @@ class Account:
 
 
 def accounts(metrics: str | None) -> dict[str, Account]:
-    """Every model's account, from the metrics at host:port; none where nothing answers there or no model tells."""
+    """Every model's account, from the metrics at host:port; none where nothing answers there or no model reports."""
     if metrics is None:
         return {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -53,7 +53,7 @@ def parsed(text: str) -> dict[str, Account]:
 def with_compute(
     processes: Mapping[str, ProcessUse], before: Mapping[str, Account], after: Mapping[str, Account]
 ) -> dict[str, ProcessUse]:
-    """What ``processes.spent`` told, with ``compute_s`` of every model that tells any."""
+    """What ``processes.spent`` returned, with ``compute_s`` of every model that reports it."""
     told = {}
     for name, used in processes.items():
         late, early = after.get(name, Account()), before.get(name, Account())
@@ -64,7 +64,7 @@ def with_compute(
 
 
 def compute_share(processes: Mapping[str, ProcessUse]) -> float | None:
-    """The part of compute in the CPU that all the server's processes used; None where no model tells."""
+    """The part of compute in the CPU that all the server's processes used; None where no model reports."""
     computed = [used.compute_s for used in processes.values() if used.compute_s is not None]
     total = sum(used.cpu_s for used in processes.values())
     return round(sum(computed) / total, 4) if computed and total else None

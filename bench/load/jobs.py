@@ -1,4 +1,4 @@
-"""What clients are told to do, and what they saw."""
+"""What clients are asked to do, and what they saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory of the server's processes over time."""
+"""The memory of the server's processes over time."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ def soak(
     """Searches at half of saturation and a trickle of videos for ``seconds``; memory is looked at every second.
 
     A search that the server refuses is sent again as framesift's clients do, and its latency goes on counting; rows
-    tell how many were ``refused_at_first``, and how often searches were ``retried``. Videos are sent once.
+    hold how many were ``refused_at_first``, and how often searches were ``retried``. Videos are sent once.
 
     The same ids should be indexed again and again: a gallery that grows takes more memory by right. The last row is the
-    verdict. An interrupt (Ctrl-C) ends the soak, and the rows tell of the time until then.
+    verdict. An interrupt (Ctrl-C) ends the soak, and the rows cover the time until then.
     """
     warm_up(observer, searching)
-    # As many as the server lets in, and more: what it needs for its largest batches is no growth of the soak's.
+    # More than the server admits: what it needs for its largest batches is no growth of the soak's.
     warm_up(observer, searching, _FULL, _FULL_S)
     rates = {}
     for work, clients, part in (("search", searching, SEARCHES), ("index", indexing, VIDEOS)):

@@ -1,6 +1,6 @@
 """A client process: sends requests when told to, and reports when each was to be sent, was sent and was answered.
 
-The first answer of each job is unpacked, so that a server which answers nonsense is found out.
+The first answer of each job is unpacked, so that a server that answers nonsense is noticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .channels import OK
 from .jobs import Job, Report, Work
 from .sources import Found, Searching
 
-# Sent instead of a job, it ends the one that runs; its report tells what was sent until then.
+# Sent instead of a job, it ends the one that runs; its report holds what was sent until then.
 STOP = "stop"
 _LISTEN_S = 0.2
 # How many overdue requests are sent before answers are read again.
@@ -132,7 +132,7 @@ def serve(work: Work, orders: Connection) -> None:
 
     A job ends early if ``STOP`` comes meanwhile.
     """
-    # Ctrl-C reaches every process of the terminal; what is to be done then the driver says.
+    # Ctrl-C reaches every process of the terminal; the driver decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Select keeps time to the microsecond; epoll, asyncio's own choice, rounds up to the millisecond.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
@@ -153,7 +153,7 @@ def serve(work: Work, orders: Connection) -> None:
     except (FramesiftError, OSError, ValueError) as error:
         orders.send(error)
     except EOFError:
-        # The driver is gone.
+        # The driver has ended.
         pass
 
 

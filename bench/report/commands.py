@@ -30,7 +30,7 @@ def report_command(results: Path | None, out: Path, docs: bool, check: bool) -> 
     """Draw the newest results of every kind: one HTML page, and a PNG of each picture.
 
     Results are what the other commands leave in the folder that their --results names. Where there are none of a kind,
-    the page tells the command.
+    the page names the command that measures them.
 
     \b
     Examples:

@@ -11,8 +11,9 @@ _ENGINES = {"tokenise": {"framesift"}, "text tower": {"onnxruntime"}, "score+top
 
 
 def one_search(results: Results) -> dict[str, tuple[dict[str, float], float]]:
-    """For each model p50 in ms of the stages that a search passes through, by themselves over 10,000 videos, and of one
-    search at a time through the server. Models that lack one of them are left out.
+    """For each model p50 in ms of each stage of a search over 10,000 videos, and of one search at a time when served.
+
+    Models that lack one of them are left out.
     """
     steps: dict[str, dict[str, float]] = {}
     for stage, engines in _ENGINES.items():

@@ -15,7 +15,7 @@ import click
 from ..options import results_option, work_option
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-# From the last query that the demo shows to the end of its job; what to type next names folders of this machine.
+# From the demo's last query to the end of its job; the next steps name folders of this machine.
 _SHOWN, _END = "\n  a ", " To go on by hand"
 
 

@@ -27,7 +27,7 @@ def write(file: str, rows: Iterable[Row], folder: Path, machine: Machine | None 
 
     Args:
         file: as the kinds of the rows have it.
-        machine: what they were measured on, if it isn't all that ``here`` tells.
+        machine: what they were measured on, if not what ``here`` returns.
     """
     on = machine or here()
     names = {kind.row: kind.name for kind in KINDS.values() if kind.file == file}
@@ -52,8 +52,9 @@ def read(path: Path) -> list[tuple[Kind[Any], Row]]:
 
 
 def newest(kind: Kind[Made], folder: Path) -> list[Made]:
-    """The rows of a kind in its newest file, none where there is no such file; of runs that ended early only if there
-    is no other.
+    """The rows of a kind in its newest file, none where there is no such file.
+
+    Runs that ended early count only if there is no other.
 
     Raises:
         InvalidInput: as ``read``.

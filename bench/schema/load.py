@@ -31,7 +31,7 @@ class Corrected:
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """CPU seconds of a model's processes in a window, those of its own work (None: not told), and memory at its end."""
+    """CPU seconds of a model's processes in a window, those of its own work (None: unknown), and memory at its end."""
 
     cpu_s: float
     rss_mb: float
@@ -60,8 +60,9 @@ class ModelUse:
 
 @dataclass(frozen=True)
 class ServerUse:
-    """What a window cost the server: by process, and by model. ``compute_share`` is the part of its models' own work
-    in all the CPU that it used; None where no model tells.
+    """What a window cost the server: by process, and by model.
+
+    ``compute_share`` is the part of its models' own work in all the CPU that it used; None where no model reports it.
     """
 
     processes: Mapping[str, ProcessUse] = field(default_factory=dict)

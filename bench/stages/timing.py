@@ -53,7 +53,7 @@ def measure(case: Case, budget_s: float, least: int = _LEAST_ROUNDS) -> Timed:
     for round_ in range(_MOST_ROUNDS if runs else 0):
         if round_ >= least and time.perf_counter() > deadline:
             break
-        # Nobody always comes after the same neighbour.
+        # No engine always follows the same one.
         turn = round_ % len(runs)
         for name, run in (*runs[turn:], *runs[:turn]):
             # Threads of the engine before spin for a while after its last call.

@@ -1,4 +1,4 @@
-"""A system's card: what tells its checkpoints, which options it has, how it is built, and how its authors fed it."""
+"""A system's card: how its checkpoints are recognised, its options, how it is built, and its authors' preprocessing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sizes = TypeVar("Sizes")
 
 @dataclass(frozen=True)
 class Sign:
-    """What tells a system's checkpoint: a tensor whose name begins with ``prefix``, and why that tells it.
+    """What identifies a system's checkpoint: a tensor whose name begins with ``prefix``, and the reason to print.
 
     Attributes:
         given: an option without which the sign does not count, where the weights of two systems are the same.
@@ -32,10 +32,10 @@ class Example(Generic[Sizes]):
     """A small model with random weights, for tests and benchmarks.
 
     Attributes:
-        name: what tells it from the system's other examples; empty where there is one.
+        name: what distinguishes it from the system's other examples; empty where there is one.
         sizes: of its towers.
-        options: those that ``SystemCard.shown`` or the defaults have otherwise.
-        small: more of them, for its sizes alone.
+        options: those that differ from ``SystemCard.shown`` and from the defaults.
+        small: further options that only make it small.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Example(Generic[Sizes]):
 
 @dataclass(frozen=True)
 class SystemCard(Generic[Sizes]):
-    """All that is to be known of a system beside its module.
+    """What the rest of framesift has to know of a system beside its module.
 
     Attributes:
         name: what ``--system`` calls it, and the manifest of a bundle.
         title: what its page calls it.
-        signs: one of them tells a checkpoint, unless a card before this one has a sign of its own in it.
+        signs: one of them identifies a checkpoint, unless a card before this one has a sign of its own in it.
         infer: reads the options that the weights show, and the sizes of the towers.
         options: those that the weights may not show; what is neither shown nor given is assumed.
         shown: those that the weights always show, as the authors' models have them.
         build: the module, with random weights, of the towers' sizes and all options that apply.
         preprocessing: the authors' rules.
-        unused: of what the weights show, prefixes of tensors that the authors' inference does not read.
+        unused: by what the weights show, prefixes of tensors that the authors' inference does not read.
         implied: options that asking for the system by its name decides.
         sizes: of the towers that the authors published with.
         lengths: frames and token positions that the authors tested with, those for MSR-VTT first.

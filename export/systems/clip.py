@@ -1,4 +1,4 @@
-"""What the systems share that are built on CLIP: towers under ``clip``, and what their sizes and options are."""
+"""What systems built on CLIP share: towers under ``clip``, their sizes and their options."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ClipSystem(System, Generic[Vision]):
 
 
 def usual_heads(width: int) -> int:
-    """The attention heads of a block of that width, where nothing tells: each is 64 wide."""
+    """The attention heads of a block of that width, where nothing shows them: each is 64 wide."""
     return max(1, width // HEAD_WIDTH)
 
 

@@ -51,7 +51,7 @@ class Dong2026Config:
             raise ValueError(f"{self.heads} heads don't divide the embedding width {self.clip.embed_dim}")
 
     def options(self) -> dict[str, Any]:
-        """What can't be read off the weights' shapes, and what can but a reader wants to see."""
+        """Options that the weights' shapes don't show, and some that they do, for the reader."""
         values = asdict(self)
         return {key: values[key] for key in ("frames", "top_k", "heads", "temporal", "temporal_layers")}
 
@@ -59,8 +59,8 @@ class Dong2026Config:
 class Dong2026(ClipSystem[VisionTower]):
     """The reference model. ``clip`` and ``pool_frames`` carry X-Pool's names.
 
-    What one side alone decides is computed on that side, so that the scorer has no weights; the scores are the
-    published formula's. See ``kernels/topk_attention/factorised.py`` for the algebra.
+    Everything that depends on one side alone is computed on that side, so that the scorer has no weights; the scores
+    are the published formula's. See ``kernels/topk_attention/factorised.py`` for the algebra.
     """
 
     name = "dong2026"

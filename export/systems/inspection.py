@@ -120,12 +120,12 @@ class Resolved:
 
 
 def inspect(state: Mapping[str, Tensor], system: str = AUTO, given: Collection[str] = ()) -> Inspection:
-    """Tell the system of a state_dict from its keys and shapes alone, or read it as ``system``.
+    """Recognise the system of a state_dict by its keys and shapes alone, or read it as ``system``.
 
     Args:
         state: normalised, see ``checkpoint.normalised``.
         system: one of ``registry.SYSTEMS``, or ``AUTO``.
-        given: names of options that are known, which may tell a system from another with the same weights.
+        given: names of options that are known; they may distinguish a system from another with the same weights.
 
     Raises:
         CheckpointError: no system here has such tensors, or one that the system needs is missing or misshapen.

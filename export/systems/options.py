@@ -1,4 +1,4 @@
-"""Options of a system: what a checkpoint's weights may not show, so that whoever exports it may have to say it.
+"""Options of a system: what a checkpoint's weights may not show, and an export may have to be given.
 
 Imports nothing heavy: the command line makes its own options of ``FLAGS``.
 """
@@ -17,8 +17,8 @@ from ..bundle.errors import CheckpointError
 class Option:
     """One option, as a system's card declares it.
 
-    Where a default, its reason, or whether there is such an option at all depends on the weights, a function tells:
-    of the towers' sizes and of the options that the weights show.
+    A default, its reason, and whether there is such an option may depend on the weights. Then they are functions of the
+    towers' sizes and of the options that the weights show.
 
     Attributes:
         default: what is assumed; its type is the option's.

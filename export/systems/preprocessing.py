@@ -1,4 +1,4 @@
-"""How each system's authors made pixels and token ids, as data; each by its authors' code, not by its paper.
+"""How each system's authors made pixels and token ids, as data: by each one's code, not by its paper.
 
 What the rules do stands where they are: ``export/bundle/video/sampling.py`` and ``export/bundle/video/resizing.py``.
 """

@@ -36,7 +36,7 @@ from .weights import Weights
 
 @dataclass(frozen=True)
 class Ts2NetConfig(Clip4ClipConfig):
-    """``samples`` draws of noise a video; 0 selects without noise, which the authors don't do but gives no chance."""
+    """``samples`` draws of noise a video; 0 selects without noise, unlike the authors and without chance."""
 
     shift_layers: tuple[int, ...] = (10, 11)
     top_k: int = 3
