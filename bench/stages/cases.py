@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from ...export.build import eager_system
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
+from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import Bundle
 from ...export.bundle.video.decode import decode
 from ...export.graphs import random_video_inputs
 from ..inputs.clips import generate
 from ..inputs.published import Published
+from .attended import Attended
 from .case import DECODE, OURS, SCORING, TEXT_TOWER, TOKENISE, VIDEOS, Case, Spec
-from .scored import MOST_TEXTS, Scored, scored
+from .recorded import Recorded
+from .scored import MOST_TEXTS, Scored
 from .scores import score_case
 from .towers import Towers
 
@@ -65,7 +68,8 @@ class Stages:
         # A gallery of one size is scored in many cases, one after another.
         if self._gallery is None or self._gallery[0] != size:
             narrow, wide = (Published(system, self.bundle.manifest) for system in (self._narrow, self._wide))
-            self._gallery = size, scored(narrow, wide, self.bundle, size, self._ids(MOST_TEXTS))
+            kind = Attended if scorer_of(self.bundle.manifest).search == "topk_attention" else Recorded
+            self._gallery = size, kind(narrow, wide, self.bundle, size, self._ids(MOST_TEXTS))
         return self._gallery[1]
 
     def _tokenise(self, spec: Spec) -> Case:

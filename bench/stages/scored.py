@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...export.bundle.ports import SCORER
-from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import Bundle
 from ...serving.gallery.schema import GallerySchema
 from ...serving.search.rankers import ranker_of
@@ -82,15 +81,6 @@ class Scored(ABC):
 
     def _formula(self, texts: int) -> Tensor:
         return self._narrow.scores(tuple(x[:texts] for x in self._text), self._reads)
-
-
-def scored(narrow: Published, wide: Published, bundle: Bundle, size: int, ids: Tensor) -> Scored:
-    """A gallery of ``size`` videos, with the engines of the bundle's scorer."""
-    from .attended import Attended
-    from .recorded import Recorded
-
-    kind = Attended if scorer_of(bundle.manifest).search == "topk_attention" else Recorded
-    return kind(narrow, wide, bundle, size, ids)
 
 
 def best_of(scores: Tensor, top: int) -> tuple[Floats, Floats]:
