@@ -66,7 +66,7 @@ def test_the_readers_way_from_checkpoint_to_search(
 ) -> None:
     """README's commands and those of operations, in order, with the demo's checkpoint and videos for the reader's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FRAMESIFT_SERVER", server.grpc_address)
+    monkeypatch.setenv("FRAMESIFT_SERVER", server.address)
     for folder in ("videos", "galleries"):
         (tmp_path / folder).mkdir()
     for clip in clips[:4]:
@@ -99,7 +99,7 @@ def test_python_of_the_readme(
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/test-00000.mp4").symlink_to(clips[0].video)
     for block in blocks(README, "python"):
-        exec(compile(block.replace("127.0.0.1:8001", server.grpc_address), "README.md", "exec"), {})
+        exec(compile(block.replace("127.0.0.1:8001", server.address), "README.md", "exec"), {})
     assert "at " in capsys.readouterr().out
 
 
