@@ -38,7 +38,7 @@ def running(
         GalleryMismatch: the gallery was written by another model.
         ServerStartError: the server did not start; the message says why.
     """
-    # Opening it here tells a user about a foreign gallery before a server is started.
+    # Opened here, a foreign gallery is refused before a server is started.
     with Gallery.open(gallery, bundle.manifest):
         pass
     folder = Path(tempfile.mkdtemp(prefix="framesift-"))

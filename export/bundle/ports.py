@@ -52,7 +52,7 @@ TIMESTAMPS = "timestamps"
 DURATION = "duration"
 TEXT = "text"
 TEXT_LENGTH = "text_length"
-# When a search was let in, in nanoseconds of the machine's monotonic clock.
+# When a search was admitted, in nanoseconds of the machine's monotonic clock.
 ADMISSION_STAMP = "admission_stamp"
 TOP = "top"
 PRESENT = "present"
@@ -73,7 +73,7 @@ def graph_ports(
     Args:
         video_inputs: what the video encoder takes, frames [F, 3, H, W] first.
         length: token positions of every text, where the text encoder takes no other number.
-        attends: whether the scorer also tells how much each frame counted.
+        attends: whether the scorer also returns the weight of each frame.
     """
     ids = TensorSpec(TOKEN_IDS, "int64", (length or "length",))
     scores = [TensorSpec(SCORES, "float32", ("queries", "videos"))]

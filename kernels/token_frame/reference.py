@@ -29,7 +29,7 @@ def token_frame(words_QWD: Tensor, frames_VFD: Tensor, tau: float = TAU) -> Tens
 
     Args:
         words_QWD: unit vectors of the word positions, float32 or float64; all zeros where the text has no word, which
-            is how such a position is told: its similarity is exactly zero.
+            is how such a position is recognised: its similarity is exactly zero.
         frames_VFD: unit vectors of the frames.
         tau: sharpness of all softmaxes.
 

@@ -4,9 +4,9 @@ Only the first step may refuse: what a later one refuses has cost the earlier on
 leaves little time for anything else. And the refusal has to be the step's own: with a queue that the server bounds, by
 length or by time, it fetches the next batch only once the last is done, and then often half a second late.
 
-A search carries an admission stamp through the steps, the time at which it was let in. The last step writes the latest
-stamp that it completed into a small memory-mapped file; whoever was let in before it is done too, or has failed on the
-way. So nothing is counted down, and neither a failure nor the restart of a process leaves anything behind.
+A search carries an admission stamp through the steps, the time at which it was admitted. The last step writes the
+latest stamp that it completed into a small memory-mapped file; whatever was admitted before is done too, or has failed
+on the way. So nothing is counted down, and neither a failure nor the restart of a process leaves anything behind.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Exchange:
 
 
 def defect(name: str, error: Exception) -> FramesiftError:
-    """What a client of the model ``name`` is told of a defect; the whole of it goes to the server's log."""
+    """What a client of the model ``name`` learns of a defect; the whole of it goes to the server's log."""
     traceback.print_exception(error, file=sys.stderr)
     reason = str(error).partition("\n")[0]
     message = f"internal error in {name}: {type(error).__name__}: {reason}"

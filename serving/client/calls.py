@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 
 class Transport(Protocol):
-    """What tells the two clients apart: how they wait."""
+    """How a client waits: all that distinguishes the two."""
 
     async def send(self, call: Callable[[Any], Any]) -> Any:
         """What ``call`` returns of tritonclient's client, of which there are two with the same methods.

@@ -65,11 +65,11 @@ class Flavour:
         """The compute capabilities to build for, without repetition, in ascending order.
 
         Args:
-            here: that of this machine's GPU, for which the flavour that must be told builds where nothing is given.
+            here: that of this machine's GPU, for which a flavour that takes targets builds where none is given.
 
         Raises:
-            EngineError: one that it can't build for, some where it builds for its own GPU alone, or none where it must
-                be told.
+            EngineError: one that it can't build for, some where it builds for its own GPU alone, or none where it
+                needs some.
         """
         if self.needs_gpu:
             if given:
