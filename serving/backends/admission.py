@@ -22,7 +22,7 @@ from pathlib import Path
 from .heartbeat import VARIABLE
 
 _SIZE = 16
-# Searches with many texts find room for so many of their size.
+# A search with many texts is admitted beside fewer than this many of its size.
 _OF_ONE_SIZE = 4
 # A stamp that has not come out for so many times the time of the last one is lost: its search failed, and none came
 # after it. Until one has come out nobody knows how long a search takes.
@@ -63,7 +63,7 @@ class Completed:
 
     def complete(self, stamp: int) -> None:
         """A search with this stamp has been answered, whatever the answer is."""
-        # One from the future was made up by somebody who calls the last step alone, and would let everybody in.
+        # A stamp from the future was made up by a caller of the last step alone, and would admit everything.
         took = time.monotonic_ns() - stamp
         if stamp > self._shared[0] and took > 0:
             self._shared[1] = took
@@ -75,7 +75,7 @@ class AdmissionControl:
 
     Args:
         completed: what the last step writes.
-        limit: who is admitted last may exceed it, and searches with many texts have a larger one.
+        limit: the last search admitted may exceed it; searches with many texts have a larger one.
         clock_ns: the machine's monotonic time.
     """
 

@@ -1,4 +1,4 @@
-"""What a model's process spends its processor time on, as metrics of the server."""
+"""Processor time of a model's process, as metrics of the server."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class CpuAccounting:
             self._compute_s += time.process_time() - before
 
     def report(self) -> None:
-        """Tell the server, unless that was done a moment ago."""
+        """Report to the server, unless that was done a moment ago."""
         now = time.monotonic()
         if now - self._last < _REPORT_S:
             return

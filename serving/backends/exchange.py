@@ -62,7 +62,7 @@ class Exchange:
         return responses
 
     def _read(self, request: Any) -> Arrays | FramesiftError | None:
-        """A request's inputs; None if nobody waits for its answer any more."""
+        """A request's inputs; None if its client no longer waits."""
         try:
             if self._each_s > _SLOW_S and request.is_cancelled():
                 return None

@@ -39,7 +39,7 @@ class GallerySearch(Backend):
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
-    where the scorer has one weight a frame. ``admission_stamp`` int64 [B, 1] is completed once all are answered.
+    where the scorer weighs frames. ``admission_stamp`` int64 [B, 1] is completed once all are answered.
     """
 
     ranker: Ranker
@@ -60,7 +60,7 @@ class GallerySearch(Backend):
         self.completed = Completed.of_this_server()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """As ``Backend.execute``; then others may come in."""
+        """As ``Backend.execute``; then the searches count as completed."""
         try:
             return super().execute(requests)
         finally:

@@ -1,7 +1,7 @@
 """Signs of life from a model's process to the watchdog, through a small memory-mapped file.
 
 A thread stamps ``alive``, so a process that is stopped, or that hangs without letting other threads run, falls silent;
-``busy_since`` shows one that is stuck in a request. Where nobody asked for signs of life nothing is written.
+``busy_since`` shows one that is stuck in a request. Nothing is written where the environment names no folder.
 """
 
 from __future__ import annotations

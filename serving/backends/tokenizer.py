@@ -21,8 +21,8 @@ from .base import Arrays, Backend
 class TokenizerBackend(Backend):
     """Reads ``text`` uint8 [B, N] with ``text_length`` int32 [B, 1]; writes ``token_ids`` int64 [B, W].
 
-    Who asks for ``admission_stamp`` int64 [B, 1] as well is a search, of which so many are admitted as the
-    configuration says.
+    A request that also asks for ``admission_stamp`` int64 [B, 1] is a search; the configuration says how many are
+    admitted.
     """
 
     tokenizer: Tokenizer

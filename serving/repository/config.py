@@ -95,7 +95,7 @@ def _accelerate(config: pb.ModelConfig) -> None:
 
 
 def _batching(config: pb.ModelConfig, batching: Batching) -> None:
-    # No queue delay: waiting for company costs every lone request its whole length and gains nothing under load.
+    # No queue delay: a lone request would wait all of it, and under load it gains nothing.
     config.dynamic_batching.SetInParent()
     if batching.max_queue is None and batching.timeout_s is None:
         return

@@ -111,7 +111,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     times = (TensorSpec(TIMESTAMPS, "float32", (frames,)), TensorSpec(DURATION, "float32", (1,)))
     video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
     record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
-    # Only scorers that weigh frames tell the weights.
+    # Only scorers that weigh frames return the weights.
     weighed = any(port.name == ATTENTION for port in scorer.outputs)
     hits = (
         TensorSpec(IDS, "uint8", ("id bytes",)),
@@ -128,7 +128,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     card = scorer_of(manifest)
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
     clips = Batching(max_queue=16, timeout_s=60)
-    # Who indexes waits for hours, who searches for milliseconds.
+    # Indexing takes hours, a search milliseconds.
     behind = {NICE: "10"}
     # Searches are refused by the first step alone, see ``backends.admission``.
     texts = Batching()

@@ -12,7 +12,7 @@ from ...export.bundle.errors import ServerStartError
 
 ANY = "0.0.0.0"
 _LOOPBACK = "127.0.0.1"
-# Below the ports that the kernel gives to outgoing connections, any of which could take ours while the models load.
+# Below the ports of outgoing connections: the kernel could give one of those away while the models load.
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
 

@@ -9,8 +9,8 @@ from .addresses import Addresses
 from .keeper import KEY_HERE
 from .run_folder import RunFolder
 
-# Only who started the server may change its models, map shared memory, trace or set what is logged. HTTP inference is
-# kept to the same: single requests of it end this server.
+# Only the holder of the admin key may change models, map shared memory, trace or set what is logged. HTTP inference
+# needs the key too: single requests of it end this server.
 _GUARDED = "model-repository,shared-memory,trace,logging"
 _EXIT_S = 5
 

@@ -42,7 +42,7 @@ class EmbeddedServer:
     Args:
         repository: the model repository.
         run_dir: folder for this run alone; without it a temporary one, removed at the end unless the start failed.
-        host: IPv4 address to listen on. Requests for inference are not authenticated, so think before you widen it.
+        host: IPv4 address to listen on. Requests for inference are not authenticated, so don't widen it lightly.
         grpc_port, http_port, metrics_port: free ones are chosen for those not given.
         env: further environment variables for the models.
         start_deadline_s: how long all models together may take to load.

@@ -16,7 +16,7 @@ _NOISE = (
     "NVML",
     "DCGM",
 )
-# An ensemble fails because its member did, of which there is mostly a line of its own.
+# An ensemble fails because its member did, which mostly has a line of its own.
 _CONSEQUENCE = "which has no loaded version"
 _TEXT_FORMAT = "Error parsing text-format "
 _SHOWN = 8

@@ -1,4 +1,4 @@
-"""What would make the embedded server hang or lie, found before it is started."""
+"""What would make the embedded server hang or read tensors wrongly, found before the start."""
 
 from __future__ import annotations
 

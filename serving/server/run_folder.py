@@ -19,7 +19,7 @@ _ONNXRUNTIME = '''\
 
 from framesift.serving.backends.onnxruntime import OnnxRuntime as TritonPythonModel  # noqa: F401
 '''
-# Of the caller's environment the models get what begins like one of these.
+# The models get those of the caller's variables that begin with one of these.
 _PASSED_ON = ("CUDA_", "FRAMESIFT_", "HOME", "NVIDIA_", "TMPDIR", "TZ")
 _PACKAGE = "framesift"
 

@@ -88,7 +88,7 @@ class Watchdog:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; a reload under way ends with the server."""
+        """Stop watching; a reload in progress ends with the server."""
         self._stopped.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -98,7 +98,7 @@ class Watchdog:
             try:
                 self._look()
             except Exception:
-                # Without it nothing would be restarted any more, so no single failure may end it.
+                # Without the watchdog nothing is restarted, so no single failure may end it.
                 _LOG.exception("the watchdog failed, and goes on")
 
     def _look(self) -> None:

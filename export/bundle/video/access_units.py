@@ -13,10 +13,9 @@ from av.video.stream import VideoStream
 class AccessUnit:
     """One packet's picture.
 
-    ``fresh``: nothing before it is needed to decode it and what follows it. A container's keyframe flag is
-    not enough for H.264 and HEVC: it also marks pictures where a gradual refresh starts or that others before
-    refer to. ``disposable``: no other picture refers to it. ``resets``: it carries parameter sets, which must
-    not be skipped.
+    ``fresh``: nothing before it is needed to decode it and what follows it. A container's keyframe flag is not enough
+    for H.264 and HEVC: it also marks pictures where a gradual refresh starts or that others before refer to.
+    ``disposable``: no other picture refers to it. ``resets``: it carries parameter sets, which must not be skipped.
     """
 
     fresh: bool

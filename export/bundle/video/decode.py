@@ -31,9 +31,9 @@ class DecodedVideo:
     """A video as a video tower reads it.
 
     ``frames`` are RGB from 0 to 255 [F, 3, S, S], of the profile's dtype; ``mask`` float32 [F] is 1 for a frame of the
-    video and 0 for the padding behind a short one, which there is only where the profile's ``missing`` is
-    "mask". ``timestamps`` float64 [F] are the seconds at which the frames are shown, counted from the video's first
-    frame; padding has the last frame's. ``duration`` is the seconds from the first frame to the end of the last;
+    video and 0 for the padding behind a short one, which there is only where the profile's ``missing`` is "mask".
+    ``timestamps`` float64 [F] are the seconds at which the frames are shown, counted from the video's first frame;
+    padding has the last frame's. ``duration`` is the seconds from the first frame to the end of the last;
     ``frame_count`` the number of frames from which the F were chosen.
     """
 
@@ -47,9 +47,9 @@ class DecodedVideo:
 def decode(source: bytes | Path, profile: FrameProfile, limits: VideoLimits = DEFAULT_LIMITS) -> DecodedVideo:
     """Decode the frames that ``profile`` chooses from a video, exactly as decoding all of it would give them.
 
-    Pictures are turned as the file's display matrix says (phones store upright videos lying down) and
-    converted to RGB by the file's own colour space. Pixels that are not square are taken as square, as the
-    published models do. Decodes on one thread; holds the video stream's packets in memory.
+    Pictures are turned as the file's display matrix says (phones store upright videos lying down) and converted to RGB
+    by the file's own colour space. Pixels that are not square are taken as square, as the published models do. Decodes
+    on one thread; holds the video stream's packets in memory.
 
     Args:
         source: the file's content, or its path.

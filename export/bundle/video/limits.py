@@ -13,11 +13,11 @@ from ..limits import MAX_VIDEO_BYTES
 class VideoLimits:
     """The largest video that is decoded. A video over any limit is refused with an error that names it.
 
-    ``max_bytes`` is of the file; ``max_side`` and ``max_pixels`` of a frame; ``max_aspect`` of its longer
-    side to its shorter one, which resizing keeps; ``max_seconds`` of duration; ``max_packets`` of the video
-    stream, about as many as frames. ``max_decoded_pixels`` counts all frames that must be decoded to reach
-    the wanted ones. It is about ninety seconds of one core, less than a server waits before it takes a decoder
-    for hung, and only a long video with hardly a keyframe comes near.
+    ``max_bytes`` is of the file; ``max_side`` and ``max_pixels`` of a frame; ``max_aspect`` of its longer side to its
+    shorter one, which resizing keeps; ``max_seconds`` of duration; ``max_packets`` of the video stream, about as many
+    as frames. ``max_decoded_pixels`` counts all frames that must be decoded to reach the wanted ones. It is about
+    ninety seconds of one core, less than a server waits before it takes a decoder for hung, and only a long video with
+    hardly a keyframe comes near.
     """
 
     max_bytes: int = MAX_VIDEO_BYTES

@@ -23,9 +23,9 @@ _TRUSTED_CONTAINERS = ("mov", "matroska")
 class FrameTable:
     """Where each frame is, in the order in which they are shown; for streams with one picture per packet.
 
-    ``positions`` int64 [N] are places in the list of packets and ``pts`` int64 [N] the frames' times,
-    ascending. ``entries`` int64 [E] are the places where decoding can start and gives the frames that it
-    gives from the start; the first is 0. ``disposable`` bool [packets]: no other frame refers to it.
+    ``positions`` int64 [N] are places in the list of packets and ``pts`` int64 [N] the frames' times, ascending.
+    ``entries`` int64 [E] are the places where decoding can start and gives the frames that it gives from the start; the
+    first is 0. ``disposable`` bool [packets]: no other frame refers to it.
     """
 
     positions: npt.NDArray[np.int64]
