@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from framesift.export.bundle.scorers import CROSS_ENCODER
 from framesift.export.systems.contract import unit
 from framesift.export.systems.stan import bounded_unit
 from framesift.kernels.frame_softmax.reference import frame_softmax_weights
@@ -29,7 +28,7 @@ def clip4clip(case: Case) -> dict[str, Tensor]:
     if case.whole:
         records = model.encode_text(case["in.input_ids"]), model.encode_video(case["in.video"], mask)
     got = {"sequence_output": text.unsqueeze(1), "visual_output": frames, "logits": model.score(*records)}
-    if model.scorer is CROSS_ENCODER:
+    if model.scorer.shortlist:
         pairs = torch.cartesian_prod(torch.arange(len(text)), torch.arange(len(frames)))
         placed = records[0][0][pairs[:, 0]], records[1][0][pairs[:, 1]], records[1][1][pairs[:, 1]]
         shape = (len(text), len(frames))
