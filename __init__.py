@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .serving.client.aio import AsyncClient
+    from .serving.client.connection import Credentials
     from .serving.client.results import Hit, Indexed, LookupResult, Scores, SearchResult, VideoRecord
     from .serving.client.sync import Client
 
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "Client",
+    "Credentials",
     "Hit",
     "Indexed",
     "LookupResult",
@@ -34,7 +36,11 @@ __all__ = [
     "errors",
 ]
 
-_HOMES = {"AsyncClient": ".serving.client.aio", "Client": ".serving.client.sync"}
+_HOMES = {
+    "AsyncClient": ".serving.client.aio",
+    "Client": ".serving.client.sync",
+    "Credentials": ".serving.client.connection",
+}
 
 
 def __getattr__(name: str) -> Any:

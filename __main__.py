@@ -15,7 +15,7 @@ from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
 from .serving.client.commands import index_command, search_command
-from .serving.commands import demo_command, repository_group, serve_command
+from .serving.commands import demo_command, repository_group, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
 
@@ -72,6 +72,7 @@ for _command in (
     build_command,
     quantise_command,
     serve_command,
+    token_command,
     index_command,
     search_command,
     evaluate_command,

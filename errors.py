@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from .export.bundle import errors as _defined
 from .export.bundle.errors import (
+    AccessDenied,
     BundleError,
     CheckpointError,
     ClientError,
@@ -24,6 +25,7 @@ from .export.bundle.errors import (
 
 __doc__ = _defined.__doc__
 __all__ = [
+    "AccessDenied",
     "BundleError",
     "CheckpointError",
     "ClientError",

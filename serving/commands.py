@@ -1,4 +1,4 @@
-"""``framesift serve``, ``framesift repository`` and ``framesift demo``."""
+"""``framesift serve``, ``framesift token``, ``framesift repository`` and ``framesift demo``."""
 
 from __future__ import annotations
 
@@ -7,40 +7,78 @@ from typing import get_args
 
 import click
 
+from .front.tokens import ROLES
 from .repository.targets import Target
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE_OUT = click.Path(dir_okay=False, path_type=Path)
 _PORT = click.IntRange(1, 65535)
 
 
 @click.command("serve")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on. Requests are not authenticated.",
-)
-@click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC: queries and indexing.")
-@click.option("--http-port", default=8000, show_default=True, type=_PORT, help="Health; inference needs the admin key.")
-@click.option("--metrics-port", default=8002, show_default=True, type=_PORT, help="Prometheus metrics.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
+@click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC; health and metrics over HTTP.")
+@click.option("--tokens", type=_FILE, help="Callers need a token of this file: see `framesift token`.")
+@click.option("--tls-cert", type=_FILE, help="The server's certificate; connections are encrypted.")
+@click.option("--tls-key", type=_FILE, help="Its private key.")
+@click.option("--tls-clients", type=_FILE, help="Only clients whose certificate this authority signed may connect.")
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without tokens or TLS.")
 @click.option("--verbose", is_flag=True, help="Show the server's log.")
 def serve_command(
-    bundle: Path, gallery: Path, host: str, port: int, http_port: int, metrics_port: int, verbose: bool
+    bundle: Path,
+    gallery: Path,
+    host: str,
+    port: int,
+    tokens: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    tls_clients: Path | None,
+    insecure: bool,
+    verbose: bool,
 ) -> None:
     """Serve BUNDLE on an embedded Triton server, until Ctrl-C.
 
-    The bundle's files are verified and the gallery must be of the same model. A model that crashes or hangs is
-    started again. Everything listens on this machine alone unless --host says otherwise.
+    The bundle's files are verified and the gallery must be of the same model. What crashes or hangs is started again.
+    Everything listens on this machine alone unless --host says otherwise; then callers need tokens, and connections are
+    encrypted.
+
+    \b
+    Examples:
+      framesift serve bundles/demo --gallery galleries/demo
+      framesift serve bundles/demo --gallery galleries/demo --host 0.0.0.0 \\
+          --tokens tokens --tls-cert server.crt --tls-key server.key
+    """
+    from .front.envoy import Tls
+    from .serve import serve
+    from .server.door import Reach
+
+    if (tls_cert is None) != (tls_key is None) or (tls_clients is not None and tls_cert is None):
+        raise click.UsageError("TLS needs --tls-cert and --tls-key, and --tls-clients needs both")
+    tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key, tls_clients)
+    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), verbose=verbose)
+
+
+@click.command("token")
+@click.argument("name")
+@click.option("--tokens", required=True, type=_FILE_OUT, help="The file that `framesift serve --tokens` reads.")
+@click.option("--role", "roles", required=True, multiple=True, type=click.Choice(ROLES), help="What it may do.")
+def token_command(name: str, tokens: Path, roles: tuple[str, ...]) -> None:
+    """Make a token for the caller NAME, print it, and append its hash to a file.
+
+    The token itself is kept nowhere. A running server reads the file within a second; to withdraw a token, remove its
+    line. With the role search one searches and scores, with index one indexes and encodes; admin may do everything.
 
     \b
     Example:
-      framesift serve bundles/demo --gallery galleries/demo
+      framesift token dashboard --role search --tokens tokens
     """
-    from .serve import serve
+    from .front.tokens import new_token
 
-    serve(bundle, gallery, host=host, port=port, http_port=http_port, metrics_port=metrics_port, verbose=verbose)
+    click.echo(new_token(tokens, name, roles))
+    click.echo(f"{name} is in {tokens}; a client reads the token from FRAMESIFT_TOKEN", err=True)
 
 
 @click.group("repository")

@@ -48,8 +48,8 @@ def run_demo(work: Path, clips: int) -> None:
     gallery = work / "gallery"
     shutil.rmtree(gallery, ignore_errors=True)
     _title(3, "Serve: a Triton server with the bundle's model repository")
-    with running(bundle, gallery) as server, Client(server.grpc_address) as client:
-        click.echo(f"gRPC {server.grpc_address}  metrics http://{server.metrics_address}/metrics")
+    with running(bundle, gallery) as server, Client(server.address) as client:
+        click.echo(f"gRPC {server.address}  metrics http://{server.address}/metrics")
         _title(4, "Index: every file through the index_video ensemble")
         _index(client, corpus)
         _title(5, "Search: captions through the search ensemble")

@@ -14,25 +14,27 @@ from pathlib import Path
 
 import click
 
-from ..export.bundle.models import GALLERY_VARIABLE
+from ..export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
+from ..export.bundle.ports import TEXT_ENCODER
 from ..export.bundle.store import Bundle
 from .gallery.store import Gallery
-from .repository.deploy import deploy
+from .repository.deploy import DOOR, deploy
+from .server.door import Reach
 from .server.embedded import EmbeddedServer
+
+# What a Triton server that is started again loads first.
+_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
 
 
 @contextlib.contextmanager
 def running(
     bundle: Bundle,
     gallery: Path,
+    reach: Reach | None = None,
     *,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    http_port: int | None = None,
-    metrics_port: int | None = None,
     hang_after_s: float = 120.0,
 ) -> Iterator[EmbeddedServer]:
-    """Serve ``bundle`` on an embedded Triton server while the block runs; ports not given are free ones.
+    """Serve ``bundle`` on an embedded Triton server while the block runs, on a free port of this machine by default.
 
     Raises:
         GalleryMismatch: the gallery was written by another model.
@@ -47,10 +49,9 @@ def running(
         server = EmbeddedServer(
             repository,
             run_dir=folder / "run",
-            host=host,
-            grpc_port=port,
-            http_port=http_port,
-            metrics_port=metrics_port,
+            deployment=folder / "deployment" / DOOR,
+            reach=reach,
+            first=_SEARCH_MODELS,
             env={GALLERY_VARIABLE: str(gallery.absolute())},
             hang_after_s=hang_after_s,
         )
@@ -60,9 +61,7 @@ def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(
-    bundle: Path, gallery: Path, *, host: str, port: int, http_port: int, metrics_port: int, verbose: bool
-) -> None:
+def serve(bundle: Path, gallery: Path, reach: Reach, *, verbose: bool) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
 
     Raises:
@@ -74,10 +73,13 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
-    with running(opened, gallery, host=host, port=port, http_port=http_port, metrics_port=metrics_port) as server:
-        click.echo(f"ready   gRPC {server.grpc_address}")
-        click.echo(f"        health http://{server.http_address}/v2/health/ready")
-        click.echo(f"        metrics http://{server.metrics_address}/metrics")
+    with running(opened, gallery, reach) as server:
+        http = f"{'https' if reach.tls else 'http'}://{server.address}"
+        click.echo(f"ready   gRPC {server.address}")
+        click.echo(f"        health {http}/v2/health/ready")
+        click.echo(f"        metrics {http}/metrics")
+        if reach.insecure:
+            click.echo("        --insecure: whoever reaches this address may call, and read what is sent", err=True)
         click.echo(f"        gallery {gallery}, log {server.log_path}")
         click.echo("        Ctrl-C stops it")
         with _followed(server.log_path) if verbose else contextlib.nullcontext():

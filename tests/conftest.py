@@ -71,7 +71,7 @@ def server(bundle: Bundle, gallery_folder: Path) -> Iterator:
 def client(server) -> Iterator:
     from framesift.serving.client.sync import Client
 
-    with Client(server.grpc_address) as opened:
+    with Client(server.address) as opened:
         yield opened
 
 
@@ -80,7 +80,7 @@ def indexed(server, clips: list) -> list:
     """The clips, in the served gallery."""
     from framesift.serving.client.sync import Client
 
-    with Client(server.grpc_address) as opened:
+    with Client(server.address) as opened:
         for clip in clips:
             last = opened.index(clip.video, id=clip.video.name)
         opened.wait_searchable(last)

@@ -26,7 +26,8 @@ ROOMS = {
     "serving.search": ("kernels", *RUNTIME[:2]),
     "serving.backends": ("kernels", *RUNTIME[:3]),
     "serving.repository": ("kernels", *RUNTIME),
-    "serving.server": ("kernels", *RUNTIME, "serving.repository"),
+    "serving.front": ("kernels", *RUNTIME, "serving.repository"),
+    "serving.server": ("kernels", *RUNTIME, "serving.repository", "serving.front"),
     "serving.client": ("export.bundle",),
 }
 ROOMS["serving"] = tuple(ROOMS)
@@ -110,7 +111,7 @@ for name in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("folder", [*RUNTIME, "serving.client"])
+@pytest.mark.parametrize("folder", [*RUNTIME, "serving.front", "serving.client"])
 def test_no_module_of_the_runtime_needs_torch(folder: str) -> None:
     names = [f"framesift.{name}" for name in MODULES if room(name) == folder]
     assert len(names) > 5

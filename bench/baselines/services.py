@@ -22,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 from ...export.bundle.errors import ServerStartError
 from ...serving.client.sync import Client
 from ...serving.serve import running
-from ...serving.server.run_folder import libpython_folder
+from ...serving.server.run_folder import libpython
 from ..inputs.corpus import Corpus
 from ..load.sources import Searches, Searching
 from .parent import PARENT_VARIABLE
@@ -102,7 +102,7 @@ def served(service: Service, corpus: Corpus, http_threads: int | None = None) ->
     """
     if service.module is None:
         with running(corpus.bundle, corpus.gallery) as server:
-            yield server.grpc_address
+            yield server.address
         return
     address = f"127.0.0.1:{_free_ports()}"
     log = corpus.root / f"{service.name}.log"
@@ -132,7 +132,8 @@ def served(service: Service, corpus: Corpus, http_threads: int | None = None) ->
 
 def _environment() -> dict[str, str]:
     """This process's, and where this Python's library lies: PyTriton's server would take any other that it finds."""
-    libraries = [str(libpython_folder() or ""), os.environ.get("LD_LIBRARY_PATH", "")]
+    library = libpython()
+    libraries = [str(library.parent) if library else "", os.environ.get("LD_LIBRARY_PATH", "")]
     parent = {PARENT_VARIABLE: str(os.getpid())}
     return {**os.environ, **parent, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, libraries))}
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 from tritonclient.utils import InferenceServerException
 
-from ...serving.client.connection import channel_options, refused
+from ...serving.client.connection import channel_options, passing
 
 OK = "OK"
 _METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -64,5 +64,5 @@ class GrpcChannel(Channel):
     def _failure(self, status: str, details: str) -> Answer:
         if (status, details) not in self._known:
             error = InferenceServerException(details, f"StatusCode.{status}")
-            self._known[status, details] = Answer(status, refused(error), details=details)
+            self._known[status, details] = Answer(status, passing(error), details=details)
         return self._known[status, details]

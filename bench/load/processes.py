@@ -11,7 +11,9 @@ import psutil  # type: ignore[import-untyped]
 from ...serving.server.processes import model_processes
 from ..schema.load import ProcessUse
 
-SERVER = "tritonserver"
+SERVER, DOOR = "tritonserver", "door"
+# The door's process.
+_ENVOY = "envoy"
 _MB = 1e6
 
 
@@ -25,8 +27,9 @@ class Usage:
 
 
 def usage(server: int) -> dict[int, Usage]:
-    """The server with this process id and its models' processes, by process id; those that have ended are left out."""
+    """The server with this process id, its models' processes and its door, by process id; none that have ended."""
     names = {server: SERVER, **{process.pid: process.model for process in model_processes(server)}}
+    names |= dict.fromkeys(_beside(server, _ENVOY), DOOR)
     found = {}
     for pid, name in names.items():
         with contextlib.suppress(psutil.Error):
@@ -48,12 +51,20 @@ def spent(before: Mapping[int, Usage], after: Mapping[int, Usage]) -> dict[str, 
 
 
 def server_on(address: str) -> int | None:
-    """The process id of the Triton server that listens on ``address``; None if it is another machine's or user's."""
+    """The process id of the Triton server whose door is at ``address``; None if it is another machine's or user's."""
     host, _, port = address.rpartition(":")
     if host not in {"127.0.0.1", "localhost", "[::1]"}:
         return None
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == int(port) and connection.pid:
-                return int(connection.pid) if psutil.Process(connection.pid).name() == SERVER else None
+                return next(iter(_beside(connection.pid, SERVER)), None)
     return None
+
+
+def _beside(pid: int, name: str) -> list[int]:
+    """The processes of this name whose parent, the keeper, is that of another."""
+    with contextlib.suppress(psutil.Error):
+        keeper = psutil.Process(pid).parent()
+        return [child.pid for child in keeper.children() if child.name() == name] if keeper is not None else []
+    return []

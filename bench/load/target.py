@@ -44,7 +44,7 @@ def embedded(bundle: Path, videos: int, cache: Path | None = None) -> Iterator[T
         shutil.copytree(source, folder / "gallery")
         click.echo(f"starting a server for {bundle}, {videos} videos", err=True)
         with running(opened, folder / "gallery") as server:
-            yield Target(server.grpc_address, server.metrics_address, server.pid, bundle.resolve().name, videos)
+            yield Target(server.address, server.address, server.pid, bundle.resolve().name, videos)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

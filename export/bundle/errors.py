@@ -16,6 +16,7 @@
     ├── ServerError               the server could not answer
     │   ├── ServerUnavailable     not running, not ready, or overloaded
     │   ├── DeadlineExceeded      no answer in time
+    │   ├── AccessDenied          no token that the server knows, or one that may not do this
     │   └── ServerStartError      the embedded server did not start
     └── ClientError (also a RuntimeError)  a client that is closed, or of another event loop
 
@@ -124,6 +125,12 @@ class DeadlineExceeded(ServerError):
     """No answer within the caller's deadline."""
 
     code = "deadline"
+
+
+class AccessDenied(ServerError):
+    """No token that the server knows, or one that may not do this."""
+
+    code = "access"
 
 
 class ServerStartError(ServerError):

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 # Python models.
 VIDEO_DECODER = "video_decoder"
-TOKENIZER = "tokenizer"
 GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
 
-# Ensembles: what clients call.
+# What clients call. The texts of a search, and of scoring, the front door encodes; ensembles answer the rest.
 ENCODE_VIDEO = "encode_video"
 ENCODE_FRAMES = "encode_frames"
 SCORE_TEXT = "score_text"
 INDEX_VIDEO = "index_video"
 SEARCH = "search"
 
+# Ensembles that the front door alone calls, with token ids.
+SEARCH_IDS = "search_ids"
+SCORE_IDS = "score_ids"
+
 # Parameter: how far a model's process stands back when others want the cores, 0 to 19.
 NICE = "framesift.nice"
 # Parameter of the scorer, for the embedded server's ONNX models and for clients: the most pairs of one request.
 MAX_ROWS = "framesift.max_rows"
-# Parameter of the tokenizer: how many texts of searches may be in flight before others are refused.
-IN_FLIGHT = "framesift.in_flight"
 
 # Environment of the models' processes: set in the embedded server's, and the folder of their gallery.
 EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"

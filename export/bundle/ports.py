@@ -52,8 +52,6 @@ TIMESTAMPS = "timestamps"
 DURATION = "duration"
 TEXT = "text"
 TEXT_LENGTH = "text_length"
-# When a search was admitted, in nanoseconds of the machine's monotonic clock.
-ADMISSION_STAMP = "admission_stamp"
 TOP = "top"
 PRESENT = "present"
 COUNT = "count"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,8 +20,6 @@ Run = Callable[[Sequence[Mapping[str, np.ndarray[Any, Any]]]], Sequence[Arrays |
 # gRPC carries a message in its metadata, of which a client accepts 8 KiB; a character may take twelve bytes there.
 _LONGEST_MESSAGE = 600
 _LONGEST_BUG = 512
-# Asking whether a request was cancelled costs up to 0.15 ms, so it is asked where answering one costs far more.
-_SLOW_S = 0.02
 
 
 class Exchange:
@@ -39,33 +36,20 @@ class Exchange:
         self._outputs = configured(config, "output")
         self._heartbeat = Heartbeat()
         self._accounting = CpuAccounting(server, name)
-        self._each_s = 0.0
 
-    def execute(
-        self, requests: Sequence[Any], run: Run, refusals: Sequence[FramesiftError | None] | None = None
-    ) -> list[Any]:
-        """The responses to ``requests``, in their order; one that can't be read or run does not touch the others.
-
-        Args:
-            refusals: an error for every request that is not to be run, None for the others.
-        """
-        started = time.monotonic()
+    def execute(self, requests: Sequence[Any], run: Run) -> list[Any]:
+        """The responses to ``requests``, in their order; one that can't be read or run does not touch the others."""
         with self._heartbeat.busy():
-            refused = refusals or [None] * len(requests)
-            read = [error or self._read(request) for request, error in zip(requests, refused, strict=True)]
+            read = [self._read(request) for request in requests]
             good = [found for found in read if isinstance(found, dict)]
             answers = iter(self._answers(good, run) if good else ())
             results = [next(answers) if isinstance(found, dict) else found for found in read]
             responses = [self._response(*pair) for pair in zip(requests, results, strict=True)]
             self._accounting.report()
-        self._each_s = (time.monotonic() - started) / len(requests)
         return responses
 
-    def _read(self, request: Any) -> Arrays | FramesiftError | None:
-        """A request's inputs; None if its client no longer waits."""
+    def _read(self, request: Any) -> Arrays | FramesiftError:
         try:
-            if self._each_s > _SLOW_S and request.is_cancelled():
-                return None
             return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         except Exception as error:
             return defect(self._name, error)
@@ -82,10 +66,8 @@ class Exchange:
             return [defect(self._name, error)] * len(inputs)
         return results
 
-    def _response(self, request: Any, result: Arrays | FramesiftError | None) -> Any:
+    def _response(self, request: Any, result: Arrays | FramesiftError) -> Any:
         codes = self._server.TritonError
-        if result is None:
-            return self._refusal("cancelled", codes.CANCELLED)
         if not isinstance(result, FramesiftError):
             try:
                 return self._server.InferenceResponse(self._tensors(request, result))

@@ -12,7 +12,6 @@ from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
-    ADMISSION_STAMP,
     ATTENTION,
     ID_LENGTHS,
     IDS,
@@ -29,7 +28,6 @@ from ..gallery.environment import gallery_from_env
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
 from ..search.snapshot import Snapshot, View
-from .admission import Completed
 from .base import Arrays, Backend
 
 
@@ -39,12 +37,11 @@ class GallerySearch(Backend):
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
-    where the scorer weighs frames. ``admission_stamp`` int64 [B, 1] is completed once all are answered.
+    where the scorer has one weight a frame.
     """
 
     ranker: Ranker
     snapshot: Snapshot
-    completed: Completed
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
@@ -53,18 +50,6 @@ class GallerySearch(Backend):
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         self.snapshot = Snapshot(gallery_from_env(manifest).reader(), read, scorer_of(manifest).lanes)
         self.snapshot.start()
-
-    def initialize(self, args: Mapping[str, str]) -> None:
-        """As ``Backend.initialize``."""
-        super().initialize(args)
-        self.completed = Completed.of_this_server()
-
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """As ``Backend.execute``; then the searches count as completed."""
-        try:
-            return super().execute(requests)
-        finally:
-            self.completed.complete(max(map(_stamp, requests)))
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one pass over the gallery; one that can't be answered does not touch the others."""
@@ -94,10 +79,6 @@ class GallerySearch(Backend):
             return check_top(tops.pop())
         except InvalidRequest as error:
             return error
-
-
-def _stamp(request: Any) -> int:
-    return max(int(tensor.as_numpy().max(initial=0)) for tensor in request.inputs() if tensor.name() == ADMISSION_STAMP)
 
 
 def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:

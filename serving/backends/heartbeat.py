@@ -36,9 +36,12 @@ class Heartbeat:
     """Writes this process' signs of life into the folder named by the environment, if it names one.
 
     Make it once the model is loaded: loading may rightly take longer than any request.
+
+    Args:
+        thread: stamp by a thread of its own; without it whoever made it calls ``stamp``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, thread: bool = True) -> None:
         self._map: mmap.mmap | None = None
         folder = os.environ.get(VARIABLE)
         if folder is None:
@@ -47,12 +50,17 @@ class Heartbeat:
             stream.write(_LAYOUT.pack(time.monotonic(), 0.0))
             stream.flush()
             self._map = mmap.mmap(stream.fileno(), _LAYOUT.size)
-        threading.Thread(target=self._beat, args=(self._map,), name="heartbeat", daemon=True).start()
+        if thread:
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    @staticmethod
-    def _beat(stamps: mmap.mmap) -> None:
+    def stamp(self) -> None:
+        """Say that this process lives."""
+        if self._map is not None:
+            _STAMP.pack_into(self._map, 0, time.monotonic())
+
+    def _beat(self) -> None:
         while True:
-            _STAMP.pack_into(stamps, 0, time.monotonic())
+            self.stamp()
             time.sleep(INTERVAL_S)
 
     @contextlib.contextmanager

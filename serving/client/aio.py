@@ -11,7 +11,14 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from ...export.bundle.errors import ClientError
 from .calls import Calls, Item, Result
-from .connection import CLOSED, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options, check_address
+from .connection import (
+    CLOSED,
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_S,
+    Credentials,
+    channel_options,
+    check_address,
+)
 from .uploads import Upload, Video, read_video
 
 # Parts of one call in flight at once: more would only delay one another, and be refused.
@@ -28,9 +35,15 @@ class AsyncClient(Calls):
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S, *, retry: bool = True
+        self,
+        address: str = DEFAULT_ADDRESS,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        *,
+        retry: bool = True,
+        credentials: Credentials | None = None,
     ) -> None:
-        super().__init__(_Awaiting(check_address(address)), address, timeout_s, retry)
+        shown = Credentials.from_env() if credentials is None else credentials
+        super().__init__(_Awaiting(check_address(address), shown), address, timeout_s, retry, shown.headers)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -44,8 +57,8 @@ class AsyncClient(Calls):
 class _Awaiting:
     """A ``Transport`` that leaves the event loop to others while it waits."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self._address, self._credentials = address, credentials
         self._closed = False
         # gRPC binds a connection to the event loop in which it is made, so the first call makes it.
         self._connection: tuple[asyncio.AbstractEventLoop, InferenceServerClient] | None = None
@@ -102,7 +115,9 @@ class _Awaiting:
         except RuntimeError as error:
             raise ClientError("AsyncClient needs asyncio's event loop: run it by asyncio.run, or use Client") from error
         if self._connection is None:
-            self._connection = loop, InferenceServerClient(self._address, channel_args=channel_options(self._address))
+            options = channel_options(self._address)
+            made = InferenceServerClient(self._address, channel_args=options, **self._credentials.channel)
+            self._connection = loop, made
         elif self._connection[0] is not loop:
             raise ClientError("this AsyncClient belongs to the event loop of its first call: make one in each loop")
         return self._connection[1]

@@ -17,9 +17,8 @@ from tritonclient.utils import InferenceServerException
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import DeadlineExceeded, InvalidRequest, ServerError, ServerUnavailable
 from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
-from ...export.bundle.ports import SCORER
 from . import wire
-from .connection import check_seconds, refused, translate, waits
+from .connection import check_seconds, passing, translate, waits
 from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .signature import Signature, signature
 from .uploads import Upload, Video
@@ -56,7 +55,14 @@ class Transport(Protocol):
 class Calls:
     """Every call, over one ``Transport``. ``Client`` says what they are, take and raise."""
 
-    def __init__(self, transport: Transport, address: str, timeout_s: float | None, retry: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        address: str,
+        timeout_s: float | None,
+        retry: bool,
+        headers: dict[str, str] | None,
+    ) -> None:
         if timeout_s is not None:
             check_seconds(timeout_s)
         if not isinstance(retry, bool):
@@ -65,6 +71,7 @@ class Calls:
         self.timeout_s = timeout_s
         self._retry = retry
         self._transport = transport
+        self._headers = headers
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
 
@@ -118,7 +125,7 @@ class Calls:
         """As ``Client.score``."""
         rows = wire.encode_texts(texts)
         takes = wire.record_inputs(await self._signature(SCORE_TEXT, timeout_s))
-        most = wire.pairs_per_call(await self._config(SCORER, timeout_s))
+        most = wire.pairs_per_call(await self._config(SCORE_TEXT, timeout_s))
         calls = wire.score_calls(rows, records, takes, most)
         parts = iter(await self._run_all([call for row in calls for call in row], timeout_s))
         return wire.joined_scores([[next(parts) for _ in row] for row in calls])
@@ -131,9 +138,12 @@ class Calls:
         """As ``Client.ready``."""
         timeout = self._timeout(timeout_s)
         try:
-            return bool(await self._transport.send(lambda server: server.is_server_ready(client_timeout=timeout)))
+            ready = await self._transport.send(
+                lambda server: server.is_server_ready(headers=self._headers, client_timeout=timeout)
+            )
         except InferenceServerException:
             return False
+        return bool(ready)
 
     async def wait_ready(self, timeout_s: float = 60.0) -> None:
         """As ``Client.wait_ready``."""
@@ -169,10 +179,10 @@ class Calls:
         while True:
             try:
                 answer = await self._transport.send(
-                    lambda server: server.infer(call.model, call.inputs, client_timeout=timeout)
+                    lambda server: server.infer(call.model, call.inputs, headers=self._headers, client_timeout=timeout)
                 )
             except InferenceServerException as error:
-                wait = next(again, None) if refused(error) else None
+                wait = next(again, None) if passing(error) else None
                 if wait is None:
                     raise translate(error, self.address, timeout) from error
             else:
@@ -193,7 +203,9 @@ class Calls:
     async def _ask(self, method: str, model: str, timeout_s: float | None) -> Any:
         timeout = self._timeout(timeout_s)
         try:
-            return await self._transport.send(lambda server: getattr(server, method)(model, client_timeout=timeout))
+            return await self._transport.send(
+                lambda server: getattr(server, method)(model, headers=self._headers, client_timeout=timeout)
+            )
         except InferenceServerException as error:
             raise translate(error, self.address, timeout) from error
 

@@ -1,14 +1,18 @@
-"""The connection to a server: its options, what a failed call raises, and when a refused one is tried again."""
+"""The connection to a server: who connects, what a failed call raises, and when a refused one is tried again."""
 
 from __future__ import annotations
 
+import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ...export.bundle.errors import (
+    AccessDenied,
     DeadlineExceeded,
     FramesiftError,
     InvalidRequest,
@@ -24,6 +28,8 @@ DEFAULT_ADDRESS = "127.0.0.1:8001"
 DEFAULT_TIMEOUT_S = 30.0
 CLOSED = "the client is closed: make a new one"
 
+_TOKEN, _TOKEN_FILE = "FRAMESIFT_TOKEN", "FRAMESIFT_TOKEN_FILE"
+_CA, _CERTIFICATE, _KEY = "FRAMESIFT_TLS_CA", "FRAMESIFT_TLS_CERT", "FRAMESIFT_TLS_KEY"
 _LARGEST_MESSAGE = 2**31 - 1
 _THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
 
@@ -34,6 +40,62 @@ _RESTARTING = "is not healthy"
 
 # A search takes milliseconds, so the first waits are short; after three seconds it is the caller's turn to decide.
 _WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a client connects with; by itself nothing, as to a server on this machine.
+
+    Attributes:
+        token: what the server knows the client by.
+        ca: file with the certificate of the authority that signed the server's; with it the connection is encrypted.
+        certificate, key: files of the client's own, for a server that asks for them.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    ca: str | os.PathLike[str] | None = None
+    certificate: str | os.PathLike[str] | None = None
+    key: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
+            raise InvalidRequest("the token is empty, or holds characters that no token has")
+        if (self.certificate is None) != (self.key is None):
+            raise InvalidRequest("a client's certificate needs its key, and a key its certificate")
+        if self.certificate is not None and self.ca is None:
+            raise InvalidRequest("a client's certificate needs the authority of the server's, too")
+        for path in (self.ca, self.certificate, self.key):
+            if path is not None and not os.access(path, os.R_OK):
+                raise InvalidRequest(f"{os.fspath(path)} can't be read: it is needed to connect")
+
+    @staticmethod
+    def from_env(environment: Mapping[str, str] = os.environ) -> Credentials:
+        """Those that the environment names: FRAMESIFT_TOKEN or FRAMESIFT_TOKEN_FILE, FRAMESIFT_TLS_CA and so on.
+
+        Raises:
+            InvalidRequest: a file can't be read, or what is given doesn't fit together.
+        """
+        token = environment.get(_TOKEN) or None
+        if token is None and (file := environment.get(_TOKEN_FILE)):
+            try:
+                token = Path(file).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidRequest(f"the token in {file} can't be read: {error}") from error
+        ca, certificate, key = (environment.get(name) or None for name in (_CA, _CERTIFICATE, _KEY))
+        return Credentials(token, ca, certificate, key)
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """What every call carries."""
+        return None if self.token is None else {"authorization": f"Bearer {self.token}"}
+
+    @property
+    def channel(self) -> dict[str, Any]:
+        """Arguments of tritonclient's clients, which read the files."""
+        if self.ca is None:
+            return {}
+        files = {"root_certificates": self.ca, "certificate_chain": self.certificate, "private_key": self.key}
+        return {"ssl": True, **{name: None if path is None else os.fspath(path) for name, path in files.items()}}
 
 
 def check_address(address: str) -> str:
@@ -101,15 +163,21 @@ def translate(error: InferenceServerException, address: str, timeout_s: float | 
         return ServerUnavailable(f"the server at {address} does not serve framesift's models, or not yet: {message}")
     if status == "UNAVAILABLE":
         return ServerUnavailable(f"no server answers at {address} (is `framesift serve` running?): {message}")
+    if status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+        return AccessDenied(f"the server at {address} refused the call: {message}")
     if status in {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}:
         return InvalidRequest(f"the server at {address} refused the request: {message}")
     return ServerError(f"the server at {address} failed: {message}")
 
 
-def refused(error: InferenceServerException) -> bool:
-    """Whether the server has too much to do, so that the same call may be answered in a moment."""
-    message = error.message() or ""
-    return isinstance(from_wire(message), ServerUnavailable) or any(sign in message.lower() for sign in _OVERLOADED)
+def passing(error: InferenceServerException) -> bool:
+    """Whether the same call may be answered in a moment: the server has too much to do, or is being started again."""
+    message, status = error.message() or "", error.status() or ""
+    return (
+        status.endswith("UNAVAILABLE")
+        or isinstance(from_wire(message), ServerUnavailable)
+        or any(sign in message.lower() for sign in _OVERLOADED)
+    )
 
 
 def waits(timeout_s: float | None) -> Iterator[float]:

@@ -14,7 +14,14 @@ from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import ClientError
 from .calls import Calls, Item, Result
-from .connection import CLOSED, DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, channel_options, check_address
+from .connection import (
+    CLOSED,
+    DEFAULT_ADDRESS,
+    DEFAULT_TIMEOUT_S,
+    Credentials,
+    channel_options,
+    check_address,
+)
 from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .uploads import Upload, Video, read_video
 
@@ -30,13 +37,20 @@ class Client:
     Every method raises one of ``framesift.errors`` and nothing else: InvalidInput for what the caller gave, ServerError
     for what the server could not do, ClientError when the client is closed. ``timeout_s`` of a call goes before that of
     the client, whose None waits for ever. A search that the server refuses because it has too much to do is tried again
-    for about three seconds, unless ``retry`` is false, and then raises ServerUnavailable.
+    for about three seconds, unless ``retry`` is false, and then raises ServerUnavailable. A server beyond this machine
+    asks for ``credentials``; without any, those that the environment names are shown.
     """
 
     def __init__(
-        self, address: str = DEFAULT_ADDRESS, timeout_s: float | None = DEFAULT_TIMEOUT_S, *, retry: bool = True
+        self,
+        address: str = DEFAULT_ADDRESS,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        *,
+        retry: bool = True,
+        credentials: Credentials | None = None,
     ) -> None:
-        self._calls = Calls(_Blocking(check_address(address)), address, timeout_s, retry)
+        shown = Credentials.from_env() if credentials is None else credentials
+        self._calls = Calls(_Blocking(check_address(address), shown), address, timeout_s, retry, shown.headers)
 
     @property
     def address(self) -> str:
@@ -167,8 +181,8 @@ class Client:
 class _Blocking:
     """A ``Transport`` that blocks, and so never suspends a coroutine."""
 
-    def __init__(self, address: str) -> None:
-        self._server = InferenceServerClient(address, channel_args=channel_options(address))
+    def __init__(self, address: str, credentials: Credentials) -> None:
+        self._server = InferenceServerClient(address, channel_args=channel_options(address), **credentials.channel)
         self._closed = False
 
     async def send(self, call: Callable[[Any], Any]) -> Any:

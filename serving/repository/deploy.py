@@ -22,6 +22,8 @@ from .served import Model
 from .targets import Target
 
 REPOSITORY = "model_repository"
+# What the front door reads, beside the repository: the bundle's manifest and vocabulary.
+DOOR = "door"
 # What the Python models import, from the package's root. The compiled scorer runs under any Python; where it was not
 # built, numpy scores. Modules that need torch are imported where there is a GPU for them.
 _SERVED_PACKAGES = ("kernels", "export/bundle", "serving/gallery", "serving/search", "serving/backends")
@@ -69,6 +71,9 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None
             for name, raw in served.warmup.files.items():
                 (repository / served.name / "warmup").mkdir(exist_ok=True)
                 (repository / served.name / "warmup" / name).write_bytes(raw)
+    (out / DOOR).mkdir()
+    for name in (MANIFEST, *bundle.manifest.tokenizer.files):
+        place((bundle.root / name).resolve(), out / DOOR / name)
     if engines is not None:
         _place_engines(engines, out, place)
     if target != "embedded":

@@ -17,19 +17,16 @@ from ...export.bundle.models import (
     GALLERY_INDEX,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
-    IN_FLIGHT,
     INDEX_VIDEO,
     MAX_ROWS,
     NICE,
-    SCORE_TEXT,
-    SEARCH,
+    SCORE_IDS,
+    SEARCH_IDS,
     TEXT_BATCH,
-    TOKENIZER,
     VIDEO_BATCH,
     VIDEO_DECODER,
 )
 from ...export.bundle.ports import (
-    ADMISSION_STAMP,
     ATTENTION,
     COUNT,
     DIGEST,
@@ -70,7 +67,7 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
     """
     _check_names(manifest.graphs)
     models = _models(manifest)
-    decoder, video, tokenizer, text = (models[n] for n in (VIDEO_DECODER, VIDEO_ENCODER, TOKENIZER, TEXT_ENCODER))
+    decoder, video, text = (models[name] for name in (VIDEO_DECODER, VIDEO_ENCODER, TEXT_ENCODER))
     record, times = video.outputs, decoder.outputs[len(video.inputs) :]
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
     named, decoded = {port.name for port in record}, {port.name for port in decoder.inputs}
@@ -79,23 +76,22 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
         Ensemble(ENCODE_VIDEO, 1, decoder.inputs, (*record, *times), (decoder, video)),
         Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),
         Ensemble(
-            SCORE_TEXT,
+            SCORE_IDS,
             0,
             (
-                *(port.batched("queries") for port in tokenizer.inputs),
+                *(port.batched("queries") for port in text.inputs),
                 *(p for p in scorer.inputs if p.name in named),
             ),
             scorer.outputs,
-            (tokenizer, text, scorer),
+            (text, scorer),
         ),
         Ensemble(INDEX_VIDEO, 1, (*decoder.inputs, *described), index.outputs, (decoder, video, index)),
-        Ensemble(SEARCH, search.max_batch, (*tokenizer.inputs, _TOP), search.outputs, (tokenizer, text, search)),
+        Ensemble(SEARCH_IDS, search.max_batch, (*text.inputs, _TOP), search.outputs, (text, search)),
     )
     return (*models.values(), *ensembles)
 
 
 _TOP = TensorSpec(TOP, "int32", (1,))
-_STAMP = TensorSpec(ADMISSION_STAMP, "int64", (1,))
 _ID = TensorSpec(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
@@ -123,14 +119,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     )
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)
-    query = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
-    first = b"a warm-up query"
     card = scorer_of(manifest)
     # A video waits in memory, up to 256 MiB each, so few may wait; clients try again.
     clips = Batching(max_queue=16, timeout_s=60)
     # Indexing takes hours, a search milliseconds.
     behind = {NICE: "10"}
-    # Searches are refused by the first step alone, see ``backends.admission``.
+    # Searches are refused by the front door alone.
     texts = Batching()
     models = (
         Model(
@@ -153,20 +147,6 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             parameters=behind,
             # A mask that is no mask makes a graph divide by zero.
             warmup=Warmup(files={MASK: np.ones(frames, "<f4").tobytes()} if masked else {}),
-        ),
-        Model(
-            TOKENIZER,
-            TEXT_BATCH,
-            query,
-            (*_unbatched(text.inputs), _STAMP),
-            body="TokenizerBackend",
-            files=manifest.tokenizer.files,
-            batching=replace(texts, ragged=True),
-            parameters={IN_FLIGHT: str(card.texts_in_flight)},
-            warmup=Warmup(
-                {"text bytes": len(first)},
-                {TEXT: first, TEXT_LENGTH: len(first).to_bytes(4, "little")},
-            ),
         ),
         Model(
             TEXT_ENCODER,
@@ -197,7 +177,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_SEARCH,
             card.search_batch,
-            (*text_record, _TOP, _STAMP),
+            (*text_record, _TOP),
             hits,
             body="GallerySearch",
             files=(f"{SCORER}.onnx",),
@@ -231,7 +211,6 @@ def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
         TEXT,
         TEXT_LENGTH,
         TOP,
-        ADMISSION_STAMP,
         TIMESTAMPS,
         DURATION,
         *(port.name for port in _DESCRIPTION),

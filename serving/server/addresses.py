@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
@@ -15,21 +13,6 @@ _LOOPBACK = "127.0.0.1"
 # Below the ports of outgoing connections: the kernel could give one of those away while the models load.
 _LOWEST, _HIGHEST = 10240, 32767
 _TRIES = 200
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """An IPv4 address and three ports."""
-
-    host: str
-    grpc: int
-    http: int
-    metrics: int
-
-    @property
-    def client_host(self) -> str:
-        """The address under which this machine reaches the server."""
-        return _LOOPBACK if self.host == ANY else self.host
 
 
 def resolve(host: str) -> str:
@@ -51,25 +34,25 @@ def resolve(host: str) -> str:
     return address
 
 
-def choose(host: str, ports: Sequence[int | None]) -> Addresses:
-    """The ports given, checked, and free ones for those that are None.
+def choose(host: str, port: int | None) -> int:
+    """The port given, checked, or a free one.
 
     Args:
         host: an IPv4 address.
-        ports: gRPC, HTTP, metrics.
 
     Raises:
-        ServerStartError: one of them is given twice or is taken.
+        ServerStartError: it is taken.
     """
-    given = [port for port in ports if port is not None]
-    if len(set(given)) < len(given):
-        raise ServerStartError(f"gRPC, HTTP and metrics need three different ports, got {given}")
-    for port in given:
-        if reason := _taken(host, port):
-            raise ServerStartError(f"can't listen on {host}:{port}: {reason}; is another server running there?")
-    free = iter(_free(host, given, len(ports) - len(given)))
-    grpc, http, metrics = (next(free) if port is None else port for port in ports)
-    return Addresses(host, grpc, http, metrics)
+    if port is None:
+        return _free(host)
+    if reason := _taken(host, port):
+        raise ServerStartError(f"can't listen on {host}:{port}: {reason}; is another server running there?")
+    return port
+
+
+def client_host(host: str) -> str:
+    """The address under which this machine reaches a server that listens on ``host``."""
+    return _LOOPBACK if host == ANY else host
 
 
 def reachable(host: str, port: int) -> bool:
@@ -81,18 +64,13 @@ def reachable(host: str, port: int) -> bool:
     return True
 
 
-def _free(host: str, given: Sequence[int], count: int) -> list[int]:
+def _free(host: str) -> int:
     lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     candidates = range(_LOWEST, max(min(_HIGHEST, lowest_outgoing), _LOWEST + _TRIES))
-    found: list[int] = []
     for port in random.sample(candidates, _TRIES):
-        if len(found) == count:
-            break
-        if port not in given and not _taken(host, port):
-            found.append(port)
-    if len(found) < count:
-        raise ServerStartError(f"no free ports on {host} between {candidates.start} and {candidates.stop}: give some")
-    return found
+        if not _taken(host, port):
+            return port
+    raise ServerStartError(f"no free port on {host} between {candidates.start} and {candidates.stop}: give one")
 
 
 def _taken(host: str, port: int) -> str | None:

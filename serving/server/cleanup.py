@@ -17,7 +17,7 @@ import signal
 import time
 from pathlib import Path
 
-from .processes import server_processes
+from .processes import model_processes, server_processes
 
 SHARED_MEMORY = Path("/dev/shm")
 _MARK = re.compile(r"framesift-[0-9a-f]{12}-")
@@ -31,6 +31,11 @@ def new_mark() -> str:
     return f"framesift-{secrets.token_hex(6)}-"
 
 
+def launch_mark(mark: str, launch: int | str) -> str:
+    """What begins the names of the shared memory of the run's so-manieth Triton server."""
+    return f"{mark}{launch}-"
+
+
 def claim(mark: str) -> int:
     """Take the lock that says that the run lives; it is held until the file descriptor returned is closed."""
     while True:
@@ -40,6 +45,14 @@ def claim(mark: str) -> int:
         if os.fstat(lock).st_nlink:
             return lock
         os.close(lock)
+
+
+def make_private(mark: str) -> None:
+    """Keep other users from the run's shared memory: Triton server makes it readable for all, whatever the umask."""
+    for path in SHARED_MEMORY.glob(f"{mark}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mode & 0o077:
+                path.chmod(0o600)
 
 
 def remove(mark: str) -> None:
@@ -56,6 +69,17 @@ def remove(mark: str) -> None:
                 path.unlink()
     with contextlib.suppress(OSError):
         (SHARED_MEMORY / f"{mark}{_OWNER}").unlink()
+
+
+def remove_orphans(mark: str) -> None:
+    """Remove what a Triton server left that was a child of this process: model processes, and memory with ``mark``."""
+    for process in model_processes(os.getpid()):
+        with contextlib.suppress(OSError):
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
+    for path in SHARED_MEMORY.glob(f"{mark}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def sweep() -> list[str]:

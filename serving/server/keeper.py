@@ -1,114 +1,145 @@
-"""The process between the launcher and the server, so that the server never outlives the launcher.
+"""The process between the launcher and the servers: it starts them, starts them again, and never outlives the launcher.
 
-    python -m framesift.serving.server.keeper MARK LOG LAUNCHER FOLDER -- COMMAND
+    python -m framesift.serving.server.keeper MARK RUN LAUNCHER
 
-The admin key comes in the environment and takes the place of ``KEY_HERE`` in COMMAND, so that no list of processes
-shows it: not the keeper's own, nor, as soon as the server has read it, the server's.
+The file ``keeper.json`` in the folder RUN says what is to be run. The keeper prints a line once everything is started.
+It ends when one of its processes ends before its standard input has brought ``READY``; from then on it starts every one
+that ends again. It stops all of them when its standard input brings anything else or ends, or when the process LAUNCHER
+ends, however that happens; then it removes what the run left, and the folder too, if it is temporary and the launcher
+is gone. Its own death kills its processes at once. Needs the standard library alone.
 
-It starts COMMAND, prints its process id, and waits until it ends, until its own standard input brings a byte or ends,
-or until the process LAUNCHER ends, however that happens. Then it stops the server and removes what the run left; FOLDER
-too, unless it is empty, if the launcher is gone. Its own death kills the server at once. It exits with the server's
-status. Needs the standard library alone.
-
-The server is forked from this process' only thread: the kernel's death signal is tied to the thread that forked, so a
+Processes are forked from this process' only thread: the kernel's death signal is tied to the thread that forked, so a
 launcher with threads of its own could not use it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Sequence
+import time
 from pathlib import Path
+from typing import Any
 
-from .cleanup import claim, remove
+from ..front.supervision import DRAINED, PROCESSES, write_state
+from .child import IGNORED, Child, Program
+from .cleanup import claim, launch_mark, remove, remove_orphans
 
-_PR_SET_PDEATHSIG = 1
+SPECIFICATION = "keeper.json"
+# What the launcher writes once everything answers; anything else, and the end of the input, ends the run.
+READY = b"ready\n"
+_STDIN = 0
 _PR_SET_CHILD_SUBREAPER = 36
-# A Ctrl-C or the end of a session is the launcher's to handle; it ends the keeper through its standard input.
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Longer than the server takes to give up on requests that don't end; once the launcher is gone nobody waits for those.
+# Longer than the servers take to give up on requests that don't end; once the launcher is gone nobody waits for those.
 _STOP_S = 15
 _STOP_ALONE_S = 5
 _LOOK_S = 0.2
-_SOON_S = 0.01
-KEY_HERE = "@admin-key@"
-KEY_VARIABLE = "FRAMESIFT_ADMIN_KEY"
-# Places in /proc/PID/stat, counted from the state, of the addresses between which the arguments lie.
-_ARGUMENTS = slice(45, 47)
 
 
-def hide(pid: int, secret: str) -> None:
-    """Overwrite ``secret`` in the arguments of a process, which every user of the machine can list."""
-    with contextlib.suppress(OSError, ValueError):
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        start, end = map(int, stat[_ARGUMENTS])
-        with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
-            memory.seek(start)
-            shown = memory.read(end - start)
-            memory.seek(start)
-            memory.write(shown.replace(secret.encode(), b"*" * len(secret)))
+class Keeper:
+    """Keeps the processes of one run.
 
+    Args:
+        mark: the run's, see ``cleanup``.
+        folder: the run's.
+        launcher: the process for which all this runs.
+    """
 
-def keep(mark: str, launcher: int, log: str, command: Sequence[str], key: str) -> int:
-    """Run ``command`` until it ends, the launcher does, or the launcher says so; returns its exit status."""
-    libc = ctypes.CDLL(None)
-    # What the server leaves behind becomes this process' child, and ends with it.
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    keeper = os.getpid()
+    def __init__(self, mark: str, folder: Path, launcher: int, children: list[Child]) -> None:
+        self._mark, self._folder, self._launcher, self._children = mark, folder, launcher, children
+        self._serving = False
 
-    def die_with_the_keeper() -> None:
-        for number in _IGNORED:
-            signal.signal(number, signal.SIG_DFL)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != keeper:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def run(self) -> int:
+        """Start everything and keep it running until the end; returns the exit status."""
+        for child in self._children:
+            child.start()
+        self._tell()
+        print("started", flush=True)
+        status = 0
+        while self._wanted():
+            ended = [child for child in self._children if child.pid and child.status is not None]
+            if ended and not self._serving:
+                status = ended[0].status or 1
+                break
+            self._revive(ended)
+            for child in self._children:
+                child.look()
+        self._stop()
+        return status
 
-    lock = claim(mark)
-    with open(log, "ab") as output:
-        said = os.fstat(output.fileno()).st_size
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=die_with_the_keeper
-        )
-    with contextlib.suppress(BrokenPipeError):
-        print(server.pid, flush=True)
-    hidden = not key
-    # A child that the launcher forks holds the other end of standard input too, so its end alone would not do.
-    while server.poll() is None and os.getppid() == launcher:
-        if not hidden and os.stat(log).st_size > said:
-            # What logs has read its arguments.
-            hide(server.pid, key)
-            hidden = True
-        if select.select([sys.stdin], [], [], _LOOK_S if hidden else _SOON_S)[0]:
-            break
-    if server.poll() is None:
-        server.terminate()
+    def _wanted(self) -> bool:
+        """Wait a moment, or until something happens; whether the launcher still wants the run."""
+        watched = [os.pidfd_open(child.pid) for child in self._children if child.pid and child.status is None]
         try:
-            server.wait(_STOP_S if os.getppid() == launcher else _STOP_ALONE_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-    status = server.wait()
+            happened = select.select([_STDIN, *watched], [], [], _LOOK_S)[0]
+        finally:
+            for descriptor in watched:
+                os.close(descriptor)
+        # A child that the launcher forks holds the other end of standard input too, so its end alone would not do.
+        if os.getppid() != self._launcher:
+            return False
+        if _STDIN not in happened:
+            return True
+        said = os.read(_STDIN, 4096)
+        self._serving = self._serving or said.startswith(READY)
+        return bool(said) and said == READY
+
+    def _revive(self, ended: list[Child]) -> None:
+        for child in ended:
+            self._say(f"{child.name} has ended (status {child.status}) and is started again")
+            child.ended()
+            remove_orphans(launch_mark(self._mark, child.starts))
+        started = [child for child in self._children if child.due]
+        for child in started:
+            child.start()
+        if started:
+            self._tell()
+
+    def _stop(self) -> None:
+        """Let what was let in be answered, then end everything."""
+        patience_s = _STOP_S if os.getppid() == self._launcher else _STOP_ALONE_S
+        deadline = time.monotonic() + patience_s
+        self._tell(stopping=True)
+        drained = self._folder / DRAINED
+        while len(self._children) > 1 and self._alive() and not drained.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for child in reversed(self._children):
+            child.stop(max(1.0, deadline - time.monotonic()))
+
+    def _alive(self) -> bool:
+        return all(child.pid and child.status is None for child in self._children)
+
+    def _tell(self, *, stopping: bool = False) -> None:
+        pids = {child.name: child.pid for child in self._children}
+        starts = {child.name: child.starts for child in self._children}
+        write_state(self._folder / PROCESSES, {"pids": pids, "starts": starts, "stopping": stopping})
+
+    def _say(self, line: str) -> None:
+        print(f"framesift keeper: {line}", file=sys.stderr, flush=True)
+
+
+def main(mark: str, run: str, launcher: str) -> int:
+    """The program; the arguments are those of the module's docstring."""
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    # What the servers and the models write is no business of other users.
+    os.umask(0o077)
+    # What a process leaves behind becomes this process' child, and ends with it.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    folder = Path(run)
+    told: dict[str, Any] = json.loads((folder / SPECIFICATION).read_text(encoding="utf-8"))
+    lock = claim(mark)
+    with open(told["log"], "ab") as output:
+        children = [Child(Program(**values), output) for values in told["programs"]]
+        status = Keeper(mark, folder, int(launcher), children).run()
+    if told["temporary"] and os.getppid() != int(launcher):
+        shutil.rmtree(folder, ignore_errors=True)
     remove(mark)
     os.close(lock)
-    return status if status >= 0 else 128 - status
-
-
-def main(mark: str, log: str, launcher: str, folder: str, _: str, *command: str) -> int:
-    """The program; the arguments are those of the module's docstring."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    # What the server and its models write is no business of other users.
-    os.umask(0o077)
-    key = os.environ.pop(KEY_VARIABLE, "")
-    status = keep(mark, int(launcher), log, [part.replace(KEY_HERE, key) for part in command], key)
-    if folder and os.getppid() != int(launcher):
-        shutil.rmtree(folder, ignore_errors=True)
     return status
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
 from .cleanup import SHARED_MEMORY
-from .run_folder import libpython_folder
+from .run_folder import libpython
+from .unix_http import LONGEST_PATH
 
 _PYTHONS = ((3, 11), (3, 12))
 _MIB = 1 << 20
@@ -47,7 +48,7 @@ def check_machine() -> None:
             f"the embedded Triton server runs models with Python 3.11 or 3.12, this is {platform.python_version()}: "
             "make an environment with one of them"
         )
-    if libpython_folder() is None:
+    if libpython() is None:
         raise ServerStartError(
             f"{sys.executable} has no shared libpython, which the Python backend loads: install it (on Debian and "
             "Ubuntu: apt install libpython3-dev), or build Python with --enable-shared (with pyenv: "
@@ -82,6 +83,19 @@ def check_path(path: Path, what: str) -> None:
         raise ServerStartError(
             f"{what} is {path}, and Triton server can't start models from a path with {' '.join(map(repr, bad))}: "
             "choose another place (TMPDIR sets where temporary ones lie)"
+        )
+
+
+def check_socket(path: Path) -> None:
+    """The kernel's addresses of unix sockets are short.
+
+    Raises:
+        ServerStartError: the path is too long for one.
+    """
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        raise ServerStartError(
+            f"the run's folder is {path.parent}, and sockets in it would have paths of more than {LONGEST_PATH} bytes: "
+            "choose a shorter place (TMPDIR sets where temporary ones lie)"
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STUB = b"triton_python_backend_stub"
-_SERVER = b"tritonserver"
+_SERVERS = (b"tritonserver", b"envoy")
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def model_processes(server: int) -> list[ModelProcess]:
 
 
 def server_processes(mark: bytes) -> list[int]:
-    """The servers and model processes that have ``mark`` in their command line."""
+    """The servers, doors and model processes that have ``mark`` in their command line."""
     return [
         pid
         for pid in _all()
-        if (words := arguments(pid)) and words[0].endswith((_STUB, _SERVER)) and any(mark in word for word in words)
+        if (words := arguments(pid)) and words[0].endswith((_STUB, *_SERVERS)) and any(mark in word for word in words)
     ]
 
 

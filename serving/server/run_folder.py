@@ -19,8 +19,9 @@ _ONNXRUNTIME = '''\
 
 from framesift.serving.backends.onnxruntime import OnnxRuntime as TritonPythonModel  # noqa: F401
 '''
-# The models get those of the caller's variables that begin with one of these.
+# Of the caller's environment the models get what begins like one of these, but not what a client shows.
 _PASSED_ON = ("CUDA_", "FRAMESIFT_", "HOME", "NVIDIA_", "TMPDIR", "TZ")
+_KEPT_BACK = ("FRAMESIFT_TOKEN", "FRAMESIFT_TLS")
 _PACKAGE = "framesift"
 
 
@@ -51,6 +52,16 @@ class RunFolder:
         return self.root / "work"
 
     @property
+    def triton(self) -> Path:
+        """Triton server's socket for HTTP. The folder's mode keeps other users from it."""
+        return self.root / "triton"
+
+    @property
+    def triton_metrics(self) -> Path:
+        """Triton server's socket for metrics."""
+        return self.root / "metrics"
+
+    @property
     def log(self) -> Path:
         """Everything that the server and its models print."""
         return self.root / "server.log"
@@ -58,6 +69,7 @@ class RunFolder:
     def build(self, server: Path) -> None:
         """Lay out the backends for this interpreter; ``server`` is where the wheel keeps the server."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root.chmod(0o700)
         for old in (self.backends, self.heartbeats):
             shutil.rmtree(old, ignore_errors=True)
         python, onnxruntime = self.backends / "python", self.backends / "onnxruntime"
@@ -77,8 +89,13 @@ class RunFolder:
 
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """The environment of the server and its models: nothing of the caller's but what they need, and ``extra``."""
-        passed = {key: value for key, value in os.environ.items() if key.startswith(_PASSED_ON)}
-        libraries = [str(libpython_folder() or ""), os.environ.get("LD_LIBRARY_PATH", "")]
+        passed = {
+            key: value
+            for key, value in os.environ.items()
+            if key.startswith(_PASSED_ON) and not key.startswith(_KEPT_BACK)
+        }
+        library = libpython()
+        libraries = [str(library.parent) if library else "", os.environ.get("LD_LIBRARY_PATH", "")]
         return {
             "HOME": "/tmp",
             **passed,
@@ -98,8 +115,8 @@ class RunFolder:
         }
 
 
-def libpython_folder() -> Path | None:
-    """Where this interpreter's shared library lies; None if it has none.
+def libpython() -> Path | None:
+    """This interpreter's shared library; None if it has none.
 
     Distributions and relocated builds keep it elsewhere than the interpreter's own configuration says.
     """
@@ -107,4 +124,4 @@ def libpython_folder() -> Path | None:
     configured, multiarch = sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("MULTIARCH")
     folders = [Path(configured or "/usr/lib"), Path(sys.base_prefix, "lib"), Path("/usr/lib64")]
     folders += [Path("/usr/lib", multiarch)] if multiarch else []
-    return next((folder for folder in folders if (folder / name).is_file()), None)
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)

@@ -3,6 +3,9 @@
 Triton server never starts a dead model process again and goes on calling its model ready. The watchdog compares the
 processes that run with those that the models' configurations ask for, reads their signs of life, and makes the server
 load a model anew. The server reloads only what has changed on disk, so the version's folder is given the present time.
+
+A Triton server that the keeper had to start again has loaded the models that searches need; the watchdog has it load
+the others.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...export.bundle.errors import ServerError
 from ..backends import heartbeat
+from ..front.supervision import write_state
 from .admin import Admin
+from .cleanup import make_private
 from .processes import ModelProcess, arguments, model_processes
 
 _LOG = logging.getLogger(__name__)
@@ -29,24 +35,22 @@ _LOOK_S = 0.25
 _FULL_LOOK_S = 2.0
 # After a pause of the whole machine, a process may take this long to show that it lives.
 _HANG_CONFIRMED_S = 2.0
-# A model that dies or fails again sooner than this is restarted less and less often.
-_STABLE_S = 120.0
 _LONGEST_PAUSE_S = 60.0
+# The door's event loop turns many times a second.
+_DOOR_HANG_S = 15.0
 
 
 @dataclass
 class Restarts:
     """What the watchdog did for one version of a model."""
 
-    count: int = 0
+    failed: int = 0
     ended: float = 0.0
     running: bool = False
 
     def due(self, now: float) -> bool:
-        """Whether it may be restarted now: at once the first time, then after 1, 2, 4, ... seconds."""
-        if now - self.ended > _STABLE_S:
-            self.count = 0
-        pause = min(_LONGEST_PAUSE_S, 2.0 ** (self.count - 1)) if self.count else 0.0
+        """Whether it may be restarted now: at once where it had been serving, after 1, 2, 4, ... s where it failed."""
+        pause = min(_LONGEST_PAUSE_S, 2.0 ** (self.failed - 1)) if self.failed else 0.0
         return not self.running and now >= self.ended + pause
 
 
@@ -54,25 +58,34 @@ class Watchdog:
     """A thread that keeps every model at the number of processes that its configuration asks for.
 
     Args:
-        server: process id of the server.
-        heartbeats: where the models' processes write their signs of life.
+        server: tells the present process id of Triton server, ``door`` that of the door.
+        heartbeats: where the processes write their signs of life.
         admin: the server's repository API.
+        mark: begins the names of the run's shared memory, which it keeps from other users.
         log: file to which it writes what it does, besides Python's ``logging``.
+        state: file in which it says which models lack processes, and how often each was restarted.
         hang_after_s: the longest silence, and the longest execution, before a process is killed.
         load_deadline_s: the longest that a model may take to load again.
     """
 
     def __init__(
         self,
-        server: int,
+        server: Callable[[], int],
+        door: Callable[[], int],
         heartbeats: Path,
         admin: Admin,
+        mark: str,
         log: Path,
+        state: Path,
         *,
         hang_after_s: float,
         load_deadline_s: float,
     ) -> None:
-        self._server, self._heartbeats, self._admin, self._log = server, heartbeats, admin, log
+        self._heartbeats, self._admin, self._log, self._state = heartbeats, admin, log, state
+        self._mark = mark
+        self._server_now, self._door = server, door
+        self._server = server()
+        self._loading = False
         self._hang_after_s, self._load_deadline_s = hang_after_s, load_deadline_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -81,6 +94,8 @@ class Watchdog:
         self._expected: dict[Path, int] = {}
         self._suspected: dict[int, float] = {}
         self._restarts: dict[Path, Restarts] = {}
+        self._counts: Counter[str] = Counter()
+        self._told: dict[str, Any] = {}
 
     def start(self) -> None:
         """Begin to watch; every model must be ready."""
@@ -103,7 +118,41 @@ class Watchdog:
 
     def _look(self) -> None:
         now = time.monotonic()
+        make_private(self._mark)
         self._kill_hung(now)
+        if self._server_runs():
+            self._look_at_models(now)
+        self._tell()
+
+    def _server_runs(self) -> bool:
+        """Whether there is a Triton server to watch; one that was started again is told to load what it has not."""
+        server = self._server_now()
+        if server != self._server:
+            self._server, self._loading = server, True
+            self._known, self._looked = [], float("-inf")
+            for each in (self._expected, self._suspected, self._restarts):
+                each.clear()
+        if self._loading and self._admin.ready():
+            self._loading = False
+            threading.Thread(target=self._load_others, args=(server,), name="load", daemon=True).start()
+        return not self._loading and bool(arguments(server))
+
+    def _load_others(self, server: int) -> None:
+        """Load every model that is not, in a thread of its own."""
+        pause_s = 1.0
+        while server == self._server_now() and not self._stopped.is_set():
+            try:
+                missing = self._admin.unloaded()
+                for name in missing:
+                    self._admin.load(name, self._load_deadline_s)
+                if not missing:
+                    return
+            except ServerError as error:
+                self._say(f"not all models are loaded yet: {_first(error)}")
+                self._stopped.wait(pause_s)
+                pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+    def _look_at_models(self, now: float) -> None:
         dead = any(not arguments(process.pid) for process in self._known)
         if not dead and now - self._looked < _FULL_LOOK_S and not self._short(self._known):
             return
@@ -160,29 +209,42 @@ class Watchdog:
             for process in model_processes(self._server):
                 if process.file == file and process.pid not in before:
                     _kill(process.pid)
+            restarts.failed += 1
             self._say(f"{model} did not load again, and is tried again later: {_first(error)}")
         else:
+            restarts.failed = 0
+            self._counts[model] += 1
             self._say(f"{model} is back after {time.monotonic() - started:.1f} s")
-        restarts.count += 1
         restarts.ended = time.monotonic()
         restarts.running = False
 
     def _kill_hung(self, now: float) -> None:
         names = {process.pid: process.model for process in self._known}
+        limits = dict.fromkeys(names, self._hang_after_s)
+        if door := self._door():
+            names[door], limits[door] = "the door", min(self._hang_after_s, _DOOR_HANG_S)
         hung = {}
         for beat in heartbeat.read(self._heartbeats):
             if beat.pid not in names:
                 if not arguments(beat.pid):
                     (self._heartbeats / str(beat.pid)).unlink(missing_ok=True)
-            elif beat.busy_since and now - beat.busy_since > self._hang_after_s:
+            elif beat.busy_since and now - beat.busy_since > limits[beat.pid]:
                 hung[beat.pid] = "has been in one execution"
-            elif now - beat.alive > self._hang_after_s:
+            elif now - beat.alive > limits[beat.pid]:
                 hung[beat.pid] = "has given no sign of life"
         self._suspected = {pid: self._suspected.get(pid, now) for pid in hung}
         for pid, since in self._suspected.items():
-            if now - since >= min(_HANG_CONFIRMED_S, self._hang_after_s):
-                self._say(f"a process of {names[pid]} {hung[pid]} for {self._hang_after_s:g} s: killing it")
+            if now - since >= min(_HANG_CONFIRMED_S, limits[pid]):
+                self._say(f"a process of {names[pid]} {hung[pid]} for {limits[pid]:g} s: killing it")
                 _kill(pid)
+
+    def _tell(self) -> None:
+        """Say in the state file how things are, if that has changed."""
+        short = sorted({ModelProcess(0, file).model for file in self._short(self._known)})
+        told = {"short": short, "restarts": dict(self._counts)}
+        if told != self._told:
+            write_state(self._state, told)
+            self._told = told
 
     def _say(self, line: str) -> None:
         if self._stopped.is_set():

@@ -28,9 +28,19 @@ def blocks(document: Path, language: str) -> list[str]:
 
 
 def console(document: Path) -> list[str]:
-    """The lines that a reader types, without prompts and comments."""
+    """The lines that a reader types, without prompts, comments and variables."""
     lines = [line for block in blocks(document, "console") for line in block.splitlines() if line.startswith("$ ")]
-    return [line.removeprefix("$ ").partition("   #")[0].strip() for line in lines]
+    typed = (line.removeprefix("$ ").partition("   #")[0].strip() for line in lines)
+    return [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line) for line in typed]
+
+
+def lay_out(line: str, folder: Path) -> None:
+    """Make the files and folders that a command asks for before it does anything."""
+    for word in shlex.split(line):
+        if word.endswith("/"):
+            (folder / word).mkdir(parents=True)
+        elif word.endswith((".txt", ".crt", ".key")) or word == "tokens":
+            (folder / word).touch()
 
 
 def parse(line: str) -> click.Context:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import shlex
 from pathlib import Path
 
 import click
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 
-from .documents import ROOT, parse
+from .documents import ROOT, lay_out, parse
 
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -61,10 +60,5 @@ def test_every_command_has_an_example_and_a_section(name: str) -> None:
 @pytest.mark.parametrize("line", [line for name in ALL for line in examples(name)])
 def test_examples_parse(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    # Some commands ask at once for the files that they are given.
-    for word in shlex.split(line):
-        if word.endswith("/"):
-            (tmp_path / word).mkdir(parents=True)
-        elif word.endswith(".txt"):
-            (tmp_path / word).touch()
+    lay_out(line, tmp_path)
     parse(line)

@@ -15,19 +15,23 @@ from framesift.export.bundle.ports import SCORER
 from framesift.export.bundle.store import Bundle
 from framesift.serving.client.sync import Client
 
-from .documents import DOCUMENTS, ROOT, blocks, console, name, parse
+from .documents import DOCUMENTS, ROOT, blocks, console, lay_out, name, parse
 
 README, OPERATIONS, PLUGIN = (ROOT / path for path in ("README.md", "docs/operations.md", "docs/tensorrt-plugin.md"))
 LINES = [(document, line) for document in DOCUMENTS for line in console(document)]
 PYTHON = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
 # These would never end, or take hours; `bench` has tests of its own commands.
+# A server that only a reader could have.
+ELSEWHERE = "search.example.org"
 NOT_RUN = ("serve", "finetune", "ablate", "bench")
 
 
 @pytest.mark.parametrize(
     "line", [pytest.param(line, id=f"{name(path)}: {line}") for path, line in LINES if line.startswith("framesift ")]
 )
-def test_commands_and_options_exist(line: str) -> None:
+def test_commands_and_options_exist(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lay_out(line, tmp_path)
     parse(line)
 
 
@@ -66,7 +70,7 @@ def test_the_readers_way_from_checkpoint_to_search(
 ) -> None:
     """README's commands and those of operations, in order, with the demo's checkpoint and videos for the reader's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FRAMESIFT_SERVER", server.grpc_address)
+    monkeypatch.setenv("FRAMESIFT_SERVER", server.address)
     for folder in ("videos", "galleries"):
         (tmp_path / folder).mkdir()
     for clip in clips[:4]:
@@ -77,7 +81,7 @@ def test_the_readers_way_from_checkpoint_to_search(
     ran = []
     for line in (*console(README), *console(OPERATIONS)):
         words = shlex.split(line.replace("model_best.pth", "demo.safetensors"))
-        if words[0] != "framesift" or words[1] in (*NOT_RUN, "quantise"):
+        if words[0] != "framesift" or words[1] in (*NOT_RUN, "quantise") or ELSEWHERE in line:
             continue
         result = CliRunner().invoke(main, words[1:], catch_exceptions=False)
         if "tensorrt" in words and find_spec("tensorrt") is None:
@@ -99,7 +103,7 @@ def test_python_of_the_readme(
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/test-00000.mp4").symlink_to(clips[0].video)
     for block in blocks(README, "python"):
-        exec(compile(block.replace("127.0.0.1:8001", server.grpc_address), "README.md", "exec"), {})
+        exec(compile(block.replace("127.0.0.1:8001", server.address), "README.md", "exec"), {})
     assert "at " in capsys.readouterr().out
 
 

@@ -188,7 +188,7 @@ def test_later_pythons_have_the_client(
     (tmp_path / "constraints.txt").write_text("\n".join(pins))
     install(commands, str(wheel_in(released)), "-c", str(tmp_path / "constraints.txt"))
     assert compiled(commands) == [name for name in LIBRARIES if library(name) is not None]
-    options = ("--server", server.grpc_address, "--json")
+    options = ("--server", server.address, "--json")
     found = json.loads(run(commands / "framesift", "search", indexed[2].captions[0], *options))
     assert found["hits"][0]["id"] == indexed[2].video.name
 

@@ -104,11 +104,11 @@ def test_a_new_video_is_found_within_a_second(client: Client, indexed: list) -> 
 
 def test_many_clients_at_once(server, indexed: list) -> None:
     async def ask() -> list:
-        async with AsyncClient(server.grpc_address) as client:
+        async with AsyncClient(server.address) as client:
             searches = [client.search(clip.captions[0], top=3) for clip in indexed for _ in range(3)]
             return await asyncio.gather(*searches, *(client.encode_video(clip.video) for clip in indexed[:8]))
 
-    with Client(server.grpc_address) as client:
+    with Client(server.address) as client:
         alone = [[h.id for h in client.search(clip.captions[0], top=3).hits] for clip in indexed for _ in range(3)]
     results = asyncio.run(ask())
     assert [[h.id for h in r.hits] for r in results[: len(alone)]] == alone
@@ -214,7 +214,7 @@ def test_what_no_client_of_ours_would_send(server, indexed: list) -> None:
             },
         ),
     ]
-    with grpc.InferenceServerClient(server.grpc_address) as client:
+    with grpc.InferenceServerClient(server.address) as client:
         for said, change in bad:
             inputs = [tensor(name, *value) for name, value in {**good, **change}.items()]
             with pytest.raises(grpc.InferenceServerException, match=f"(?i){said}"):
@@ -235,23 +235,23 @@ def test_a_scoring_request_is_bounded_and_never_empty(server) -> None:
     import tritonclient.grpc as grpc
 
     def score(client: grpc.InferenceServerClient, queries: int, videos: int) -> np.ndarray:
-        shapes = {
-            "logit_vector": (queries, 128),
-            "readout_vector": (queries, 128),
-            "text_scalars": (queries, 4),
-            "frame_vectors": (videos, 1, 12, 128),
-            "gram_table": (videos, 270),
+        arrays = {
+            "text": (np.full((queries, 4), ord("a"), np.uint8), "UINT8"),
+            "text_length": (np.full((queries, 1), 4, np.int32), "INT32"),
+            "frame_vectors": (np.ones((videos, 1, 12, 128), np.float32), "FP32"),
+            "gram_table": (np.ones((videos, 270), np.float32), "FP32"),
         }
         inputs = []
-        for name, shape in shapes.items():
-            made = grpc.InferInput(name, list(shape), "FP32")
-            made.set_data_from_numpy(np.ones(shape, np.float32))
+        for name, (array, datatype) in arrays.items():
+            made = grpc.InferInput(name, list(array.shape), datatype)
+            made.set_data_from_numpy(array)
             inputs.append(made)
-        return client.infer("scorer", inputs, client_timeout=10).as_numpy("scores")
+        return client.infer("score_text", inputs, client_timeout=60).as_numpy("scores")
 
-    with grpc.InferenceServerClient(server.grpc_address) as client:
+    with grpc.InferenceServerClient(server.address) as client:
         for queries, videos, said in (
-            (300, 300, "at most 65536 pairs"),
+            (64, 1100, "at most 65536 pairs"),
+            (65, 3, "takes 1 to 64 texts"),
             (0, 0, "empty"),
             (0, 3, "empty"),
             (3, 0, "empty"),
@@ -269,7 +269,7 @@ def test_a_lookup_of_too_many_ids_is_refused(server) -> None:
     for tensor, values in zip(inputs, (ids, lengths), strict=True):
         tensor.set_data_from_numpy(values)
     with (
-        grpc.InferenceServerClient(server.grpc_address) as client,
+        grpc.InferenceServerClient(server.address) as client,
         pytest.raises(grpc.InferenceServerException, match="the limit is 4096"),
     ):
         client.infer("gallery_lookup", inputs, client_timeout=10)

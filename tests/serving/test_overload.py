@@ -22,7 +22,7 @@ from framesift.serving.server.processes import model_processes
 LIMIT = TOPK_ATTENTION.texts_in_flight
 AT_ONCE = 8 * LIMIT
 SECONDS = 2.5
-STEPS = ("tokenizer", "text_encoder", "gallery_search")
+STEPS = ("text_encoder", "gallery_search")
 
 
 async def flood(address: str) -> tuple[list[SearchResult], list[float], list[float]]:
@@ -56,20 +56,20 @@ async def together(address: str, count: int) -> list[SearchResult]:
 @pytest.mark.server
 def test_a_flood_is_refused_and_leaves_nothing_behind(server, indexed: list) -> None:
     # Any other exception, a deadline too, ends the test.
-    answers, answered, refused = asyncio.run(flood(server.grpc_address))
+    answers, answered, refused = asyncio.run(flood(server.address))
     assert all(len(answer.hits) == 5 for answer in answers)
     assert len(answered) >= LIMIT
     assert len(refused) >= LIMIT
     # At once: without a place in a queue, where it would wait as long as those that were let in.
     assert sorted(refused)[len(refused) // 2] < 1.0
     # All are out, or so many could not be let in together.
-    assert len(asyncio.run(together(server.grpc_address, LIMIT))) == LIMIT
+    assert len(asyncio.run(together(server.address, LIMIT))) == LIMIT
 
 
 @pytest.mark.server
 def test_metrics_tell_what_processes_compute(server, client: Client) -> None:
     def seconds(metric: str) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{server.address}/metrics", timeout=5) as answer:
             text = answer.read().decode()
         return {name: float(s) for name, s in re.findall(rf'^{metric}{{model="(\w+)"}} (\S+)$', text, re.MULTILINE)}
 
@@ -88,7 +88,7 @@ def test_metrics_tell_what_processes_compute(server, client: Client) -> None:
 def test_indexing_stands_back(server) -> None:
     processes = {process.model: process.pid for process in model_processes(server.pid)}
     nice = {model: os.getpriority(os.PRIO_PROCESS, pid) for model, pid in processes.items()}
-    behind = {name for name, value in nice.items() if value > nice["tokenizer"]}
+    behind = {name for name, value in nice.items() if value > nice["text_encoder"]}
     assert behind == {"video_decoder", "video_encoder", "gallery_index"}
     # LanceDB does its work, merging files too, in threads of its own.
     threads = Path(f"/proc/{processes['gallery_index']}/task").iterdir()
@@ -102,13 +102,13 @@ def test_searches_that_fail_do_not_count(server, client: Client) -> None:
     for _ in range(2 * LIMIT):
         with pytest.raises(InvalidQuery):
             client.search("&nbsp;")
-    assert len(asyncio.run(together(server.grpc_address, LIMIT))) == LIMIT
+    assert len(asyncio.run(together(server.address, LIMIT))) == LIMIT
 
 
 @pytest.mark.server
 def test_more_than_is_let_in_is_answered_to_patient_clients(server) -> None:
     async def ask() -> list[list[SearchResult]]:
-        async with AsyncClient(server.grpc_address) as client:
+        async with AsyncClient(server.address) as client:
             many = client.search_many([f"text {n} of many" for n in range(8 * LIMIT)], top=1)
             return await asyncio.gather(many, *(client.search_many([f"text {n}"]) for n in range(2 * LIMIT)))
 

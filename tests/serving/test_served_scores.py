@@ -83,7 +83,7 @@ def test_the_command_measures_over_grpc_and_keeps_its_scores(
     path = write(tmp_path / "test.jsonl", captions)
     kept = tmp_path / "scores.npz"
     code, out, err = run(
-        path, "--server", server.grpc_address, "--direction", "both", "--json", "--save", kept, "--table", "msrvtt"
+        path, "--server", server.address, "--direction", "both", "--json", "--save", kept, "--table", "msrvtt"
     )
     assert code == 0, err
     found = json.loads(out)
@@ -107,7 +107,7 @@ def test_the_command_measures_over_grpc_and_keeps_its_scores(
 
 def test_the_table_stands_beside_published_rows(server, indexed: list, captions: CaptionSet, tmp_path: Path) -> None:
     path = write(tmp_path / "test.jsonl", captions, strip=".mp4")
-    code, out, err = run(path, "--server", server.grpc_address, "--id-suffix", ".mp4", "--table", "lsmdc")
+    code, out, err = run(path, "--server", server.address, "--id-suffix", ".mp4", "--table", "lsmdc")
     assert code == 0, err
     rows = {line.split("  ")[0]: line for line in out.splitlines()}
     assert {"X-Pool", "CLIP4Clip", "measured"} <= rows.keys()
@@ -157,7 +157,7 @@ def test_a_video_indexed_anew_meanwhile_stops_it(client: Client, indexed: list, 
 
 def test_missing_videos_are_listed(server, indexed: list, captions: CaptionSet, tmp_path: Path) -> None:
     path = write(tmp_path / "test.jsonl", captions, strip=".mp4")
-    code, out, err = run(path, "--server", server.grpc_address)
+    code, out, err = run(path, "--server", server.address)
     assert code == 1
     assert out == ""
     assert f"{len(captions.videos)} of {len(captions.videos)} videos are not in the gallery" in err
@@ -184,7 +184,7 @@ def test_the_manifest_that_was_indexed_is_a_file_of_captions(clips: list) -> Non
 
 def test_the_pages_first_example(server, indexed: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FRAMESIFT_SERVER", server.grpc_address)
+    monkeypatch.setenv("FRAMESIFT_SERVER", server.address)
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     lines = page.partition("```console\n")[2].partition("```")[0].splitlines()
     corpus, *others = [shlex.split(line.removeprefix("$ ")) for line in lines]

@@ -61,7 +61,7 @@ def served(
     chosen = clips[:VIDEOS]
     queries = [clip.captions[0] for clip in chosen[: QUERIES - 1]] + [LONG]
     paths = {clip.video.name: clip.video for clip in chosen}
-    with running(bundle, folder / "gallery") as server, Client(server.grpc_address) as client:
+    with running(bundle, folder / "gallery") as server, Client(server.address) as client:
         for path in paths.values():
             last = client.index(path)
         client.wait_searchable(last)

@@ -46,9 +46,9 @@ from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
+from framesift.serving.front.deployment import public_models
+from framesift.serving.front.describing import config
 from framesift.serving.gallery.environment import gallery_from_env
-from framesift.serving.repository.config import render
-from framesift.serving.repository.plan import plan
 from framesift.serving.search.ranking import GraphRanker
 from framesift.serving.search.snapshot import Snapshot
 
@@ -84,7 +84,7 @@ class ToyServer(GRPCInferenceServiceServicer):
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
-        self.configs = {served.name: render(served) for served in plan(manifest)}
+        self.configs = {name: config(public).config for name, public in public_models(manifest).items()}
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
         self.busy_answers = 0

@@ -159,7 +159,7 @@ def test_scores_are_joined_whatever_a_request_may_hold(client: Any, server: Any)
         del server.requests[:]
         # What the server tells is read once a client, so the limit is set where it was kept.
         _forget(client)
-        server.configs["scorer"].parameters["framesift.max_rows"].string_value = str(most)
+        server.configs["score_text"].parameters["framesift.max_rows"].string_value = str(most)
         parts = client.score(texts, records)
         np.testing.assert_array_equal(parts.scores, whole.scores)
         np.testing.assert_array_equal(parts.attention, whole.attention)

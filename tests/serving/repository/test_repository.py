@@ -46,13 +46,12 @@ for path in sorted(Path(sys.argv[3]).glob("*/1/model.py")):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     names.append(module.TritonPythonModel.__name__)
-    if path.parts[-3] == "tokenizer":
-        tokenizer = module.TritonPythonModel()
-        tokenizer.setup({}, path.parent)
+    if path.parts[-3] == "video_decoder":
+        decoder = module.TritonPythonModel()
+        decoder.setup({}, path.parent)
         import numpy as np
-        text = np.frombuffer(b"a red circle", np.uint8)[None]
-        (answer,) = tokenizer.run([{"text": text, "text_length": np.array([[12]], np.int32)}])
-        assert answer["token_ids"].shape == (1, 16), answer
+        (answer,) = decoder.run([{"video": np.frombuffer(b"no video", np.uint8)[None]}])
+        assert "unknown or unsupported format" in str(answer), answer
 assert "torch" not in sys.modules
 print(*names)
 """
@@ -113,7 +112,7 @@ def test_a_video_without_noise_needs_no_id_to_be_encoded() -> None:
 
 def test_only_a_scorer_that_weighs_frames_tells_attention() -> None:
     for name, told in (("reference", True), ("noisy", True), ("fixed", False), ("slow", False)):
-        for served in ("scorer", "score_text", "gallery_search", "search"):
+        for served in ("scorer", "score_ids", "gallery_search", "search_ids"):
             assert ("attention" in {port.name for port in _named(name)[served].outputs}) is told, (name, served)
 
 
@@ -140,7 +139,7 @@ def test_a_scoring_request_has_as_many_pairs_as_memory_allows() -> None:
     assert max_pairs(large) == (512 << 20) // (4 * 26 * 13 * 512)
     (scorer,) = (served for served in plan(large) if served.name == "scorer")
     assert render(scorer).parameters["framesift.max_rows"].string_value == str(max_pairs(large))
-    assert _named("slow")["search"].max_batch < _named("fixed")["search"].max_batch
+    assert _named("slow")["search_ids"].max_batch < _named("fixed")["search_ids"].max_batch
 
 
 def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
@@ -155,7 +154,7 @@ def test_what_no_later_step_reads_is_not_asked_for() -> None:
     text = graphs["text_encoder"]
     graphs["text_encoder"] = replace(text, outputs=(*text.outputs, TensorSpec("first_stage", "float32", ("batch", 8))))
     found = {served.name: render(served) for served in plan(replace(SLOW, graphs=graphs))}
-    for ensemble, asked in (("score_text", False), ("search", True)):
+    for ensemble, asked in (("score_ids", False), ("search_ids", True)):
         (step,) = (s for s in found[ensemble].ensemble_scheduling.step if s.model_name == "text_encoder")
         assert ("first_stage" in step.output_map) is asked
 
@@ -166,20 +165,16 @@ def test_frames_travel_as_bytes() -> None:
             assert all(port.dtype == "uint8" for port in (*served.inputs, *served.outputs) if port.name == "frames")
 
 
-def test_queues_of_videos_are_bounded_and_searches_are_counted() -> None:
+def test_queues_of_videos_are_bounded_and_those_of_searches_are_not() -> None:
     models = {served.name: served for served in PLAN if isinstance(served, Model)}
     for name in ("video_decoder", "video_encoder", "gallery_index"):
         policy = render(models[name]).dynamic_batching.default_queue_policy
         assert (policy.max_queue_size, policy.default_timeout_microseconds) == (16, 60_000_000)
-    # A bounded queue would make the server fetch batches late; admission control bounds these.
-    for name in ("tokenizer", "text_encoder", "gallery_search"):
+    # A bounded queue would make the server fetch batches late; the door bounds these.
+    for name in ("text_encoder", "gallery_search"):
         config = render(models[name])
         assert config.HasField("dynamic_batching")
         assert not config.dynamic_batching.HasField("default_queue_policy")
-    assert int(render(models["tokenizer"]).parameters["framesift.in_flight"].string_value) > 0
-    for name, counted in (("search", True), ("score_text", False)):
-        (ensemble,) = (render(served) for served in PLAN if served.name == name)
-        assert ("admission_stamp" in ensemble.ensemble_scheduling.step[0].output_map) is counted
 
 
 def test_indexing_stands_back() -> None:
@@ -200,21 +195,21 @@ def test_the_embedded_server_batches_texts_of_all_lengths() -> None:
 def test_differences_are_found(tmp_path: Path) -> None:
     write(tmp_path, reference_manifest())
     assert differences(tmp_path, reference_manifest()) == []
-    config = tmp_path / "search/config.pbtxt"
+    config = tmp_path / "search_ids/config.pbtxt"
     config.write_text(config.read_text().replace("max_batch_size: 32", "max_batch_size: 8"))
-    (tmp_path / "tokenizer/1/model.py").write_text("")
+    (tmp_path / "video_decoder/1/model.py").write_text("")
     (tmp_path / "scorer/config.pbtxt").unlink()
     (tmp_path / "stranger").mkdir()
     assert sorted(differences(tmp_path, reference_manifest())) == [
         "scorer/config.pbtxt is missing",
-        "search/config.pbtxt differs",
+        "search_ids/config.pbtxt differs",
         "stranger is not in the plan",
-        "tokenizer/1/model.py differs",
+        "video_decoder/1/model.py differs",
     ]
     # Another order of fields or other white space is the same configuration.
     write(tmp_path, reference_manifest())
     config.write_text("# a comment\n" + config.read_text().replace("  ", "      "))
-    assert "search/config.pbtxt differs" not in differences(tmp_path, reference_manifest())
+    assert "search_ids/config.pbtxt differs" not in differences(tmp_path, reference_manifest())
 
 
 def _files(root: Path) -> set[str]:
@@ -240,7 +235,7 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
         cwd=tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["GalleryIndex", "GalleryLookup", "GallerySearch", "TokenizerBackend", "VideoDecoder"]
+    assert run.stdout.split() == ["GalleryIndex", "GalleryLookup", "GallerySearch", "VideoDecoder"]
     requirements = (tmp_path / "c/requirements.txt").read_text()
     assert "lancedb" in requirements
     assert "pytriton" not in requirements

@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 from framesift.export.bundle.errors import FramesiftError, InvalidRequest, from_wire
 from framesift.serving.server.embedded import EmbeddedServer
 
+from ..behind import opened
+
 pytestmark = pytest.mark.server
 
 MODELS = Path(__file__).parent / "models"
@@ -44,7 +46,9 @@ def save(repository: Path, name: str, node: onnx.NodeProto, ports: Sequence, con
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[EmbeddedServer, grpc.InferenceServerClient]]:
     repository = tmp_path_factory.mktemp("repository")
     shutil.copytree(MODELS / "arithmetic", repository / "arithmetic")
     save(
@@ -71,14 +75,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]
         """input { name: "index" data_type: TYPE_INT64 dims: -1 }
         output { name: "y" data_type: TYPE_FP32 dims: -1 }""",
     )
-    with EmbeddedServer(repository) as server:
-        yield server
+    with opened(tmp_path_factory.mktemp("socket"), repository) as both:
+        yield both
 
 
 @pytest.fixture
-def client(served: EmbeddedServer) -> Iterator[grpc.InferenceServerClient]:
-    with grpc.InferenceServerClient(served.grpc_address) as opened:
-        yield opened
+def client(running: tuple[EmbeddedServer, grpc.InferenceServerClient]) -> grpc.InferenceServerClient:
+    return running[1]
 
 
 def tensor(name: str, values: np.ndarray) -> grpc.InferInput:
@@ -150,14 +153,14 @@ def test_a_bad_request_does_not_touch_those_it_was_batched_with(client: grpc.Inf
 
 
 def test_a_defect_gets_a_short_message_and_a_trace_in_the_log(
-    served: EmbeddedServer, client: grpc.InferenceServerClient
+    running: tuple[EmbeddedServer, grpc.InferenceServerClient], client: grpc.InferenceServerClient
 ) -> None:
     told, _ = error_of(client, "arithmetic", x=row(FAILS))
     assert type(told) is FramesiftError
     assert str(told).startswith("internal error in arithmetic: ValueError: first line of a long story")
     assert len(told.wire()) <= 512
     assert "second line" not in told.wire()
-    log = served.log_path.read_text()
+    log = running[0].log_path.read_text()
     assert "Traceback (most recent call last):" in log
     assert "second line" in log
     assert ask(client, "arithmetic", x=row(1)).as_numpy("double")[0, 0] == 2

@@ -14,12 +14,13 @@ import tritonclient.grpc as grpc
 
 from framesift.export.bundle.errors import FramesiftError, InvalidVideo
 from framesift.serving.client.sync import Client
+from framesift.serving.server import processes
 from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.server
 
 # On a machine with nothing else to do. The gallery's store alone takes two seconds to import.
-BACK_WITHIN_S = {"tokenizer": 3, "text_encoder": 3, "gallery_search": 5}
+BACK_WITHIN_S = {"text_encoder": 3, "gallery_search": 5}
 
 
 def model_processes(server: EmbeddedServer, model: str) -> list[int]:
@@ -66,7 +67,7 @@ def test_a_killed_process_is_soon_back(model: str, server, client: Client, index
 
 def test_a_stopped_process_is_replaced(server, client: Client, indexed: list) -> None:
     # The session's server takes four seconds of silence for a hang.
-    pid = stub(server, "tokenizer")
+    pid = stub(server, "text_encoder")
     os.kill(pid, signal.SIGSTOP)
     assert seconds_until_it_answers(client, indexed[0].captions[0]) <= 12
     assert not Path(f"/proc/{pid}").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -81,53 +82,53 @@ def status(url: str, body: bytes | None = None, headers: dict[str, str] | None =
         return error.code
 
 
-def test_http_answers_health_and_metrics_but_not_inference(server) -> None:
-    assert status(f"http://{server.http_address}/v2/health/ready") == 200
-    assert status(f"http://{server.metrics_address}/metrics") == 200
-    infer = f"http://{server.http_address}/v2/models/tokenizer/infer"
+def test_http_answers_health_and_metrics_alone(server) -> None:
+    assert status(f"http://{server.address}/v2/health/live") == 200
+    assert status(f"http://{server.address}/v2/health/ready") == 200
+    assert status(f"http://{server.address}/v2/models/search/ready") == 200
+    assert status(f"http://{server.address}/metrics") == 200
     body = b'{"inputs": [{"name": "text", "shape": [1, 1], "datatype": "UINT8", "data": [97]}]}'
-    assert status(infer, body) == 403
-    assert status(f"http://{server.http_address}/v2/repository/index", b"{}") == 403
-    assert status(f"http://{server.http_address}/v2/systemsharedmemory/status") == 403
-    assert status(f"http://{server.http_address}/v2/repository/index", b"{}", {"admin-key": server.admin_key}) == 200
+    for path in (
+        "/v2/models/search/infer",
+        "/v2/models/text_encoder/infer",
+        "/v2/repository/index",
+        "/v2/repository/models/search/load",
+        "/v2/systemsharedmemory/region/x/register",
+    ):
+        assert status(f"http://{server.address}{path}", body) == 405
+        assert status(f"http://{server.address}{path}") == 404
+    assert status(f"http://{server.address}/v2/models/text_encoder/ready") == 404
 
 
-def test_grpc_refuses_the_guarded_calls_without_the_key(server) -> None:
-    key = {"triton-grpc-protocol-admin-key": server.admin_key}
-    with grpc.InferenceServerClient(server.grpc_address) as client:
+def test_grpc_has_no_calls_that_change_the_server(server) -> None:
+    with grpc.InferenceServerClient(server.address) as client:
         for call in (
             client.get_model_repository_index,
-            lambda **k: client.load_model("tokenizer", **k),
+            lambda: client.load_model("search"),
+            lambda: client.unload_model("search"),
+            lambda: client.register_system_shared_memory("region", "/framesift", 64),
             client.get_system_shared_memory_status,
+            client.get_cuda_shared_memory_status,
             client.get_log_settings,
             client.get_trace_settings,
         ):
-            with pytest.raises(grpc.InferenceServerException, match="restricted"):
+            with pytest.raises(grpc.InferenceServerException, match="there is no method") as caught:
                 call()
-        assert client.get_model_repository_index(headers=key)
+            assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
 
 
-def test_no_reachable_model_writes_bytes(server) -> None:
-    """One classification request on a BYTES output ends this server, so none may exist."""
-    with grpc.InferenceServerClient(server.grpc_address) as client:
-        key = {"triton-grpc-protocol-admin-key": server.admin_key}
-        models = [m["name"] for m in client.get_model_repository_index(headers=key, as_json=True)["models"]]
-        assert len(models) == 13
-        for model in models:
+def test_steps_can_not_be_called_and_no_model_writes_bytes(server) -> None:
+    """One classification request on a BYTES output would end Triton server, so none may exist."""
+    steps = {process.model for process in processes.model_processes(server.pid)} - {"gallery_lookup"}
+    assert len(steps) == 6
+    with grpc.InferenceServerClient(server.address) as client:
+        for model in (*steps, "search_ids", "score_ids"):
+            for call in (client.get_model_metadata, client.get_model_config, client.is_model_ready):
+                with pytest.raises(grpc.InferenceServerException, match="there is no model"):
+                    call(model)
+        for model in ("index_video", "encode_video", "encode_frames", "gallery_lookup", "search", "score_text"):
             outputs = client.get_model_metadata(model, as_json=True)["outputs"]
             assert all(output["datatype"] != "BYTES" for output in outputs), model
-
-
-def test_no_list_of_processes_shows_the_admin_key(server) -> None:
-    """Whoever had it could make the server run code of theirs, as the server's user."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            arguments = path.read_bytes()
-        except OSError:
-            continue
-        assert server.admin_key.encode() not in arguments, path
-    with grpc.InferenceServerClient(server.grpc_address) as client:
-        assert client.get_model_repository_index(headers={"triton-grpc-protocol-admin-key": server.admin_key})
 
 
 def _own_memory(pid: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -18,7 +20,9 @@ from framesift.export.bundle.store import Bundle
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.repository.deploy import deploy
 from framesift.serving.serve import running
+from framesift.serving.server.door import Reach
 from framesift.serving.server.embedded import EmbeddedServer
+from framesift.serving.server.processes import model_processes
 
 pytestmark = pytest.mark.server
 
@@ -28,7 +32,7 @@ def repository(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
     """A Python model and a graph of the model repository: they start quicker than all, and several may run at once."""
     path = deploy(bundle, tmp_path_factory.mktemp("deployment") / "demo", "embedded")
     for model in path.iterdir():
-        if model.name not in {"tokenizer", "text_encoder"}:
+        if model.name not in {"video_decoder", "text_encoder"}:
             shutil.rmtree(model)
     return path
 
@@ -67,28 +71,41 @@ def test_stop_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
     assert gone(prefix, 0.1)
 
 
-def test_two_servers_at_once_and_a_taken_port(repository: Path, server) -> None:
+def test_two_servers_at_once_and_a_taken_port(repository: Path, server, bundle: Bundle) -> None:
     with EmbeddedServer(repository) as second:
-        assert second.grpc_address != server.grpc_address
-        taken = int(server.grpc_address.rpartition(":")[2])
+        assert second.triton_socket != server.triton_socket
+        taken = int(server.address.rpartition(":")[2])
         with pytest.raises(ServerStartError, match="is another server running there"):
-            EmbeddedServer(repository, grpc_port=taken).start()
+            EmbeddedServer(repository, deployment=bundle.root, reach=Reach(port=taken)).start()
         assert second.alive
     assert server.alive
 
 
-def test_it_listens_on_the_loopback_alone(server) -> None:
-    ports = {int(a.rpartition(":")[2]) for a in (server.grpc_address, server.http_address, server.metrics_address)}
-    listening = {}
+def listening(pid: int) -> set[str]:
+    """Addresses and ports, as the kernel prints them, on which a process listens."""
+    inodes = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(entry))
+    found = set()
     for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]:
-            local, state = line.split()[1], line.split()[3]
-            address, port = local.split(":")
-            if state == "0A" and int(port, 16) in ports:
-                listening[int(port, 16)] = address
-    # 127.0.0.1 as the kernel prints it, alone or as an IPv6 address.
-    assert set(listening) == ports
-    assert set(listening.values()) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                found.add(fields[1])
+    return found
+
+
+def test_the_door_listens_on_one_port_of_the_loopback_and_nothing_else_listens(server) -> None:
+    port = int(server.address.rpartition(":")[2])
+    assert listening(server.door_pid) == {f"0100007F:{port:04X}"}
+    assert listening(server.pid) == set()
+    assert all(listening(process.pid) == set() for process in model_processes(server.pid))
+    assert stat.S_IMODE(server.triton_socket.parent.stat().st_mode) == 0o700
+    assert stat.S_ISSOCK(server.triton_socket.stat().st_mode)
+    shared = list(Path("/dev/shm").glob(f"{server.shared_memory_prefix}*"))
+    assert shared
+    assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in shared} == {0}
 
 
 def test_a_model_that_does_not_load_is_named(repository: Path, tmp_path: Path) -> None:
@@ -113,12 +130,9 @@ def test_a_gallery_of_another_model_is_refused_before_the_start(bundle: Bundle, 
 
 
 def test_serve_stops_on_ctrl_c_with_status_0(bundle: Bundle, tmp_path: Path) -> None:
-    ports = []
-    for _ in range(3):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(str(probe.getsockname()[1]))
-    options = ["--port", ports[0], "--http-port", ports[1], "--metrics-port", ports[2]]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     command = [
         sys.executable,
         "-m",
@@ -127,7 +141,8 @@ def test_serve_stops_on_ctrl_c_with_status_0(bundle: Bundle, tmp_path: Path) -> 
         str(bundle.root),
         "--gallery",
         str(tmp_path / "g"),
-        *options,
+        "--port",
+        port,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=tmp_path)
     assert process.stdout is not None
@@ -136,7 +151,7 @@ def test_serve_stops_on_ctrl_c_with_status_0(bundle: Bundle, tmp_path: Path) -> 
         seen.append(line)
         if "Ctrl-C" in line:
             break
-    assert f"gRPC 127.0.0.1:{ports[0]}" in "".join(seen)
+    assert f"gRPC 127.0.0.1:{port}" in "".join(seen)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0, rest

@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from framesift.export.bundle.errors import ServerError, ServerStartError
 from framesift.serving.server.addresses import choose
+from framesift.serving.server.admin import Admin
 from framesift.serving.server.cleanup import SHARED_MEMORY, server_processes
+from framesift.serving.server.door import Reach
 from framesift.serving.server.embedded import EmbeddedServer
 from framesift.serving.server.processes import arguments, model_processes
 from framesift.serving.server.watchdog import Restarts
@@ -29,10 +32,12 @@ import sys, time
 import numpy as np
 import tritonclient.grpc as grpc
 from framesift.serving.server.embedded import EmbeddedServer
-server = EmbeddedServer(sys.argv[1]).start()
+socket = sys.argv[2]
+arguments = ["--allow-grpc=true", f"--grpc-address=unix:{socket}", "--grpc-port=1"]
+server = EmbeddedServer(sys.argv[1], extra_args=arguments).start()
 tensor = grpc.InferInput("x", [1], "FP32")
 tensor.set_data_from_numpy(np.array([3600], np.float32))
-client = grpc.InferenceServerClient(server.grpc_address)
+client = grpc.InferenceServerClient(f"unix:{socket}:1")
 client.async_infer("sleeper", [tensor], lambda result, error: None)
 time.sleep(0.5)
 print(server.pid, server.shared_memory_prefix, server.log_path.parent, flush=True)
@@ -59,6 +64,13 @@ def gone(mark: str, within_s: float) -> bool:
     return not left(mark)
 
 
+def until(condition: Callable[[], bool], limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def refusal(start: Callable[[], object]) -> str:
     with pytest.raises(ServerStartError) as caught:
         start()
@@ -80,35 +92,42 @@ def test_a_repository_must_be_there_and_hold_models(tmp_path: Path) -> None:
 
 def test_hosts_and_ports_that_can_not_be_listened_on_are_refused(tmp_path: Path) -> None:
     repository = repository_of(tmp_path, "plain")
+
+    def refused(**options: Any) -> str:
+        server = EmbeddedServer(repository, deployment=tmp_path, reach=Reach(**options))
+        told = refusal(server.start)
+        assert not server.log_path.parent.exists()
+        return told
+
     # An address of the documentation's, which no machine has.
-    assert "can't listen on 192.0.2.1" in refusal(EmbeddedServer(repository, host="192.0.2.1").start)
+    assert "can't listen on 192.0.2.1" in refused(host="192.0.2.1")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        server = EmbeddedServer(repository, http_port=port)
-        assert f"127.0.0.1:{port}" in refusal(server.start)
-        assert not server.log_path.parent.exists()
-    assert "three different ports" in refusal(EmbeddedServer(repository, grpc_port=20001, http_port=20001).start)
+        assert f"127.0.0.1:{port}" in refused(port=port)
 
 
-def test_free_ports_are_below_those_of_outgoing_connections() -> None:
+def test_a_folder_whose_sockets_would_have_too_long_a_path_is_refused(tmp_path: Path) -> None:
+    assert "more than 107 bytes" in refusal(lambda: EmbeddedServer(tmp_path, run_dir=tmp_path / ("long" * 30)))
+
+
+def test_a_free_port_is_below_those_of_outgoing_connections() -> None:
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    addresses = choose("127.0.0.1", (None, 20002, None))
-    assert addresses.http == 20002
-    assert len({addresses.grpc, addresses.http, addresses.metrics}) == 3
-    assert max(addresses.grpc, addresses.metrics) < first_outgoing
+    assert choose("127.0.0.1", 20002) == 20002
+    assert choose("127.0.0.1", None) < first_outgoing
 
 
-def test_restarts_become_rarer_and_then_are_forgiven() -> None:
+def test_a_model_that_had_been_serving_comes_back_at_once_and_one_that_fails_later_and_later() -> None:
     restarts = Restarts()
-    assert restarts.due(1000.0), "the first is never put off"
-    for count, pause in ((1, 1), (2, 2), (3, 4), (9, 60), (50, 60)):
-        restarts.count, restarts.ended = count, 1000.0
+    for _ in range(10):
+        assert restarts.due(1000.0), "each time that it had been serving"
+        restarts.ended = 1000.0
+    for failed, pause in ((1, 1), (2, 2), (3, 4), (9, 60), (50, 60)):
+        restarts.failed, restarts.ended = failed, 1000.0
         assert not restarts.due(1000.0 + pause - 0.1)
         assert restarts.due(1000.0 + pause + 0.1)
-    assert restarts.due(1000.0 + 121)
-    assert restarts.count == 0
+    restarts.failed = 0
     restarts.running = True
     assert not restarts.due(5000.0)
 
@@ -173,13 +192,33 @@ def test_the_thread_that_started_it_may_end_and_a_forked_child_may_stay(tmp_path
 
 
 @pytest.mark.server
-def test_waiting_for_a_server_that_dies_raises(tmp_path: Path) -> None:
+def test_a_server_that_is_killed_is_started_again_each_time_at_once(tmp_path: Path) -> None:
+    with EmbeddedServer(repository_of(tmp_path, "plain", "sleeper"), first=["plain"]) as server:
+        for _ in range(3):
+            killed = server.pid
+            os.kill(killed, signal.SIGKILL)
+            until(lambda killed=killed: server.pid not in (killed, 0))
+            until(Admin(server.triton_socket).ready)
+            # What it does not load first it loads later, and what the one before left is gone.
+            until(lambda: not Admin(server.triton_socket).unloaded())
+            assert {process.model for process in model_processes(server.pid)} == {"plain", "sleeper"}
+        assert server.alive
+        mark = server.shared_memory_prefix
+        shared = {path.name.removeprefix(mark).split("-")[0] for path in SHARED_MEMORY.glob(f"{mark}*")}
+        assert shared == {"owner", "4"}
+    assert gone(server.shared_memory_prefix, 0)
+
+
+@pytest.mark.server
+def test_waiting_for_a_run_whose_keeper_dies_raises(tmp_path: Path) -> None:
     with EmbeddedServer(repository_of(tmp_path, "plain")) as server:
-        os.kill(server.pid, signal.SIGKILL)
-        with pytest.raises(ServerError, match=r"ended by itself \(status 137\)"):
+        triton = server.pid
+        os.kill(int(Path(f"/proc/{triton}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        with pytest.raises(ServerError, match=r"ended by itself \(status -9\)"):
             server.wait()
         assert not server.alive
-    assert gone(server.shared_memory_prefix, 0)
+        until(lambda: not arguments(triton))
+    assert gone(server.shared_memory_prefix, 5)
 
 
 @pytest.mark.server
@@ -209,7 +248,11 @@ def test_a_killed_keeper_takes_the_server_along_and_the_next_start_sweeps_up(tmp
 
 def launch(repository: Path) -> tuple[subprocess.Popen, int, str, str]:
     """A launcher of its own; returns it, the server's process id, the run's mark and its folder."""
-    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(repository)], stdout=subprocess.PIPE, text=True)
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(repository), str(repository.parent / "g")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert launcher.stdout is not None
     pid, mark, folder = launcher.stdout.readline().split()
     assert left(mark)

@@ -16,6 +16,8 @@ import tritonclient.grpc as grpc
 from framesift.serving.server.embedded import EmbeddedServer
 from framesift.serving.server.processes import arguments, model_processes
 
+from ..behind import opened
+
 pytestmark = pytest.mark.server
 
 MODELS = Path(__file__).parent / "models"
@@ -28,20 +30,25 @@ def busy() -> float:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[EmbeddedServer, grpc.InferenceServerClient]]:
     repository = tmp_path_factory.mktemp("repository")
     for name in ("sleeper", "greedy", "plain", "fragile"):
         shutil.copytree(MODELS / name, repository / name)
-    with EmbeddedServer(repository, hang_after_s=HANG_AFTER_S, start_deadline_s=20) as server:
-        yield server
-        # A server one of whose processes was killed in the middle of a request takes ten seconds to stop.
-        os.kill(server.pid, signal.SIGKILL)
+    socket = tmp_path_factory.mktemp("socket")
+    with opened(socket, repository, hang_after_s=HANG_AFTER_S, start_deadline_s=60) as both:
+        yield both
 
 
 @pytest.fixture
-def client(watched: EmbeddedServer) -> Iterator[grpc.InferenceServerClient]:
-    with grpc.InferenceServerClient(watched.grpc_address) as opened:
-        yield opened
+def watched(running: tuple[EmbeddedServer, grpc.InferenceServerClient]) -> EmbeddedServer:
+    return running[0]
+
+
+@pytest.fixture
+def client(running: tuple[EmbeddedServer, grpc.InferenceServerClient]) -> grpc.InferenceServerClient:
+    return running[1]
 
 
 def ask(client: grpc.InferenceServerClient, model: str, value: float = 0, timeout_s: float = 5) -> float:
@@ -163,14 +170,13 @@ def test_a_model_that_does_not_load_is_tried_less_and_less_and_comes_back(
 
 
 def test_an_unloaded_model_stays_unloaded(watched: EmbeddedServer, client: grpc.InferenceServerClient) -> None:
-    key = {"triton-grpc-protocol-admin-key": watched.admin_key}
-    client.unload_model("greedy", headers=key)
+    client.unload_model("greedy")
     seconds_until(lambda: not pids(watched, "greedy"), 30)
     written = len(watched.log_path.read_text())
     time.sleep(1.5)
     assert not pids(watched, "greedy")
     assert "a process of greedy has died" not in watched.log_path.read_text()[written:]
-    client.load_model("greedy", headers=key)
+    client.load_model("greedy")
     assert ask(client, "greedy") == 0
 
 
@@ -179,7 +185,7 @@ def test_a_new_version_is_watched_instead_of_the_old(
 ) -> None:
     models = watched.repository / "greedy"
     shutil.copytree(models / "1", models / "2")
-    client.load_model("greedy", headers={"triton-grpc-protocol-admin-key": watched.admin_key})
+    client.load_model("greedy")
     seconds_until(lambda: [p.version for p in model_processes(watched.pid) if p.model == "greedy"] == ["2"], 30)
     written = len(watched.log_path.read_text())
     time.sleep(1.5)

@@ -1,0 +1,51 @@
+"""Who a caller is, by what its request says."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from ...export.bundle.errors import AccessDenied
+from .status import Code, Refusal
+from .tokens import Caller, Tokens
+
+_LOOK_S = 0.5
+# Where there is no address: on a unix socket.
+_LOCAL = "local"
+
+
+class Access:
+    """Tells callers.
+
+    Args:
+        tokens: the file of tokens; without one, callers are told by their addresses and may do everything.
+
+    Raises:
+        InvalidRequest: the tokens can't be read.
+    """
+
+    def __init__(self, tokens: Path | None) -> None:
+        self._tokens = None if tokens is None else Tokens(tokens)
+
+    def caller(self, peer: str, authorization: bytes | None, free: bool = False) -> Caller:
+        """Who sent a request.
+
+        Args:
+            peer: the client's address.
+            free: what was asked for is everybody's.
+
+        Raises:
+            Refusal: it needs a token, and has none that is known.
+        """
+        if self._tokens is None or free:
+            return Caller(peer or _LOCAL)
+        if (caller := self._tokens.caller(authorization)) is None:
+            why = "needs a token" if authorization is None else "does not know this token"
+            raise Refusal(Code.UNAUTHENTICATED, AccessDenied(f"the server {why}: set FRAMESIFT_TOKEN").wire())
+        return caller
+
+    async def follow(self) -> None:
+        """Read the tokens again whenever their file has changed."""
+        while self._tokens is not None:
+            self._tokens.refresh()
+            await asyncio.sleep(_LOOK_S)

@@ -1,0 +1,82 @@
+"""The public models of a bundle's deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.models import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    GALLERY_LOOKUP,
+    INDEX_VIDEO,
+    MAX_ROWS,
+    SCORE_IDS,
+    SCORE_TEXT,
+    SEARCH,
+    SEARCH_IDS,
+)
+from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS
+from ...export.bundle.spec import TensorSpec
+from ..repository.plan import max_pairs, plan
+from ..repository.served import Ensemble, Served
+from .public import Public, ports
+from .tokens import INDEX
+from .tokens import SEARCH as SEARCH_ROLE
+
+_ROLES = {
+    INDEX_VIDEO: frozenset({INDEX}),
+    ENCODE_VIDEO: frozenset({INDEX}),
+    ENCODE_FRAMES: frozenset({INDEX}),
+    GALLERY_LOOKUP: frozenset({INDEX, SEARCH_ROLE}),
+    SEARCH: frozenset({SEARCH_ROLE}),
+    SCORE_TEXT: frozenset({SEARCH_ROLE}),
+}
+# What a text is to a client; the served models read its token ids.
+_QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
+
+
+def public_models(manifest: Manifest) -> dict[str, Public]:
+    """What clients may call, by name: the steps of ensembles are none of it."""
+    served = {model.name: model for model in plan(manifest)}
+    found = [_as_served(served[name]) for name in _ROLES if name in served]
+    found += [
+        _in_words(SEARCH, served[SEARCH_IDS]),
+        _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
+    ]
+    return {public.name: public for public in found}
+
+
+def _as_served(served: Served) -> Public:
+    batched = served.max_batch > 0
+    return Public(
+        served.name,
+        served.max_batch,
+        ports(served.inputs, batched=batched),
+        ports(served.outputs, batched=batched),
+        _ROLES[served.name],
+        served.name,
+        _steps(served),
+    )
+
+
+def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = None) -> Public:
+    """A model whose texts the door encodes. Without a batch, its token ids have the number of texts in front."""
+    ids = next(spec for spec in served.inputs if spec.name == TOKEN_IDS)
+    batched = served.max_batch > 0
+    query = _QUERY if batched else tuple(spec.batched(str(ids.dims[0])) for spec in _QUERY)
+    others = (spec for spec in served.inputs if spec.name != TOKEN_IDS)
+    return Public(
+        name,
+        served.max_batch,
+        ports((*query, *others), batched=batched),
+        ports(served.outputs, batched=batched),
+        _ROLES[name],
+        served.name,
+        _steps(served),
+        parameters or {},
+    )
+
+
+def _steps(served: Served) -> tuple[str, ...]:
+    return tuple(step.name for step in served.steps) if isinstance(served, Ensemble) else (served.name,)

@@ -1,0 +1,125 @@
+"""Everything behind one address, put together from the settings."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ... import __version__
+from ...export.bundle.errors import ServerUnavailable
+from ...export.bundle.models import SEARCH, VIDEO_DECODER
+from ...export.bundle.scorers import scorer_of
+from ...export.bundle.store import read_manifest
+from ...export.bundle.text.tokenizers import load_tokenizer
+from ..repository.plan import plan
+from ..repository.served import Model
+from .access import Access
+from .admission import Admission
+from .arena import Arena
+from .asgi import Receive, Scope, Send
+from .background import Background
+from .call import Call, is_grpc
+from .deployment import public_models
+from .health import Health
+from .inference import Inference
+from .jobs import Jobs
+from .observing import Observing
+from .plain import Plain
+from .public import LARGEST_TENSORS
+from .service import OPEN, STREAM, Service
+from .settings import Settings
+from .status import ClientGone, Code, told
+from .streams import Stream
+from .supervision import DRAINED, Supervision
+from .texts import Encoder
+from .upstream import Upstream
+
+# Calls that are open at once: each takes memory even while it only waits.
+MAX_CALLS = 2048
+# A slot beyond the tensors' own bytes: they begin at round places.
+_SLACK = 1 << 20
+_DRAIN_LOOK_S = 0.05
+
+
+class Door:
+    """The front door of one run; make it within its event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        manifest = read_manifest(settings.deployment)
+        models = {model.name: model for model in plan(manifest) if isinstance(model, Model)}
+        publics = public_models(manifest)
+        self._drained = settings.state / DRAINED
+        self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
+        self._upstream, self._metrics = Upstream(settings.triton), Upstream(settings.triton_metrics)
+        # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
+        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, LARGEST_TENSORS + _SLACK)
+        self._inference = Inference(
+            publics[SEARCH],
+            scorer_of(manifest).texts_in_flight,
+            VIDEO_DECODER,
+            self._upstream,
+            Encoder(load_tokenizer(manifest.tokenizer, settings.deployment)),
+            self._arena,
+        )
+        self._health = Health(publics[SEARCH], self._inference.probe, self._upstream, self._supervision)
+        self._inference.answered = self._health.answered
+        self._jobs = Jobs(publics, self._arena)
+        self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)
+        self._observing = Observing(self._inference, self._health, self._supervision, self._metrics)
+        self._plain = Plain(publics, self._health, self._observing, self._access)
+        self._calls = Admission(MAX_CALLS)
+        self._background = Background()
+
+    def start(self) -> None:
+        """Begin to look after what is behind it."""
+        self._drained.unlink(missing_ok=True)
+        self._health.start()
+        self._background.start(self._drain())
+        self._background.start(self._access.follow())
+
+    async def stop(self) -> None:
+        """Give up what is left."""
+        for part in (self._background, self._health, self._inference):
+            await part.stop()
+        self._upstream.close()
+        self._metrics.close()
+        self._arena.close()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if is_grpc(scope):
+            await self._call(Call(scope, receive, send))
+        else:
+            await self._plain.answer(scope, send)
+
+    async def _call(self, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        started, code, entered = loop.time(), Code.OK, ""
+        try:
+            caller = self._access.caller(call.peer, call.metadata.get(b"authorization"), call.path in OPEN)
+            if not self._calls.enter(caller.name):
+                raise ServerUnavailable(f"the server has {self._calls.rows} open calls already: try again")
+            entered = caller.name
+            if self._supervision.stopping:
+                raise ServerUnavailable("the server is being stopped")
+            if call.path == STREAM:
+                await Stream(call, caller, self._jobs, self._inference).run()
+                await call.finish()
+            else:
+                await call.answer(await self._service.answer(call, caller))
+        except ClientGone:
+            code = Code.CANCELLED
+        except Exception as error:
+            code, message = told(error)
+            await call.finish(code, message)
+        finally:
+            if entered:
+                self._calls.leave(entered)
+            method = self._service.method(call.path)
+            self._observing.calls.add(method, code.name)
+            self._observing.seconds.observe(loop.time() - started, method)
+
+    async def _drain(self) -> None:
+        """Tell the keeper, once the run is to end, that nothing is left to be answered."""
+        while not self._supervision.stopping or self._inference.texts or self._inference.requests:
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        self._drained.touch()

@@ -1,0 +1,181 @@
+"""Envoy, which speaks HTTP and TLS and holds the application in its process: its configuration and command line.
+
+Written here and not by pyvoy's launcher, which would open Envoy's admin interface: whoever reaches that can stop the
+door. Only what stands here listens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...export.bundle.errors import ServerStartError
+
+APPLICATION = "framesift.serving.front.application:app"
+_TYPES = "type.googleapis.com/envoy.extensions"
+MAX_CONNECTIONS = 4096
+# Streams of one connection, and what Envoy holds of each and of all together before the application has read it.
+_STREAMS = 256
+_STREAM_WINDOW = 1 << 20
+_CONNECTION_WINDOW = 4 << 20
+_BUFFER = 1 << 20
+_HEADERS_KB = 32
+# A request's headers, all of a request, and the longest silence: a video may wait until others were decoded.
+_HEADERS_S = 10
+_REQUEST_S = 600
+_IDLE_S = 900
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The door's certificate and key, and the authority whose clients it lets in, if only those."""
+
+    certificate: Path
+    key: Path
+    clients: Path | None = None
+
+
+def configuration(host: str, port: int, tls: Tls | None = None) -> dict[str, Any]:
+    """Envoy's configuration: one listener, and nothing beside it.
+
+    Args:
+        host: IPv4 address to listen on.
+    """
+    chain: dict[str, Any] = {
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}]
+    }
+    if tls is not None:
+        chain["transport_socket"] = _transport(tls)
+    # pyvoy runs an application of its own, with an event loop, for every listener: there can be no second one.
+    listener = {
+        "name": "door",
+        "address": {"socket_address": {"address": host, "port_value": port}},
+        # Another process of the same user could listen on the same port beside it, unseen.
+        "enable_reuse_port": False,
+        "per_connection_buffer_limit_bytes": _BUFFER,
+        "filter_chains": [chain],
+    }
+    return {
+        "static_resources": {"listeners": [listener]},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": f"{_TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": MAX_CONNECTIONS,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def _connection_manager() -> dict[str, Any]:
+    return {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "door",
+        "generate_request_id": False,
+        # The peer is whoever connects, not whom its headers name.
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        "max_request_headers_kb": _HEADERS_KB,
+        "request_headers_timeout": f"{_HEADERS_S}s",
+        "request_timeout": f"{_REQUEST_S}s",
+        "stream_idle_timeout": f"{_IDLE_S}s",
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "http2_protocol_options": {
+            "max_concurrent_streams": _STREAMS,
+            "initial_stream_window_size": _STREAM_WINDOW,
+            "initial_connection_window_size": _CONNECTION_WINDOW,
+        },
+        "route_config": {"virtual_hosts": [{"name": "door", "domains": ["*"]}]},
+        "http_filters": [
+            {
+                "name": "pyvoy",
+                "typed_config": {
+                    "@type": f"{_TYPES}.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                    "dynamic_module_config": {"module": {"local": {"filename": str(_module())}}},
+                    "filter_name": "pyvoy",
+                    "terminal_filter": True,
+                    "filter_config": {
+                        "@type": "type.googleapis.com/google.protobuf.StringValue",
+                        "value": json.dumps(
+                            {
+                                "app": APPLICATION,
+                                "interface": "asgi",
+                                "root_path": "",
+                                "worker_threads": 1,
+                                "lifespan": True,
+                                "loop": "uvloop",
+                            }
+                        ),
+                    },
+                },
+            }
+        ],
+    }
+
+
+def _transport(tls: Tls) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [
+            {"certificate_chain": {"filename": str(tls.certificate)}, "private_key": {"filename": str(tls.key)}}
+        ],
+    }
+    if tls.clients is not None:
+        context["validation_context"] = {"trusted_ca": {"filename": str(tls.clients)}}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": context,
+            "require_client_certificate": tls.clients is not None,
+        },
+    }
+
+
+def command(configuration: Path, mark: str) -> list[str]:
+    """What starts Envoy: one worker, because the application has one event loop.
+
+    Args:
+        mark: stands in its command line, so that it is known as a process of the run.
+    """
+    options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--service-node", mark]
+    return [str(_installed("envoy") / "_bin" / "envoy"), "--config-path", str(configuration), *options]
+
+
+def environment(library: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """What the interpreter in Envoy's process needs.
+
+    Args:
+        library: libpython, which the module does not bring.
+        paths: where it looks for modules, beside the standard library.
+    """
+    return {
+        "LD_PRELOAD": str(library),
+        "PYTHONHOME": f"{sys.base_prefix}:{sys.base_exec_prefix}",
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+    }
+
+
+def _module() -> Path:
+    spec = find_spec("pyvoy._pyvoy") if find_spec("pyvoy") else None
+    if spec is None or spec.origin is None:
+        raise ServerStartError("no pyvoy is installed here: pip install 'framesift[server]'")
+    return Path(spec.origin)
+
+
+def _installed(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ServerStartError(f"no {package} is installed here: pip install 'framesift[server]'")
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,94 @@
+"""The outer fields of a protobuf message, read as they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from ...export.bundle.errors import InvalidRequest
+from .messages import SMALL_BYTES, Messages
+
+_LENGTH_DELIMITED = 2
+_LONGEST_VARINT = 10
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that begins: its number, the bytes of its value, and the tag and length as they were read."""
+
+    number: int
+    size: int
+    header: bytes
+
+
+class Fields:
+    """Reads a message that has fields of bytes, texts and messages alone, as a ModelInferRequest has.
+
+    Args:
+        messages: from which a message of ``size`` bytes was begun.
+
+    Raises:
+        InvalidRequest: from every method, where the message is no such message.
+    """
+
+    def __init__(self, messages: Messages, size: int) -> None:
+        self._messages, self._missing = messages, size
+        self._part = b""
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes of the message that were not read yet."""
+        return self._missing + len(self._part) - self._at
+
+    async def next(self) -> Field | None:
+        """The next field; its value is to be read before the next. None at the end."""
+        if not self.left:
+            return None
+        header = bytearray()
+        tag = await self._varint(header)
+        if tag % 8 != _LENGTH_DELIMITED:
+            raise InvalidRequest(f"the message has a field of the wire type {tag % 8}, a ModelInferRequest has none")
+        size = await self._varint(header)
+        if size > self.left:
+            raise InvalidRequest("the message has a field that is longer than the message")
+        return Field(tag // 8, size, bytes(header))
+
+    async def whole(self, field: Field) -> bytes:
+        """A field's value, of at most ``SMALL_BYTES``."""
+        if field.size > SMALL_BYTES:
+            raise InvalidRequest(f"a field has {field.size} bytes, the limit is {SMALL_BYTES}")
+        value = bytearray()
+        async for part in self.parts(field):
+            value += part
+        return bytes(value)
+
+    async def parts(self, field: Field) -> AsyncIterator[memoryview]:
+        """A field's value, in parts as they arrive."""
+        missing = field.size
+        while missing:
+            await self._fill()
+            part = memoryview(self._part)[self._at : self._at + missing]
+            self._at += len(part)
+            missing -= len(part)
+            yield part
+
+    async def _varint(self, header: bytearray) -> int:
+        value = 0
+        for shift in range(0, 7 * _LONGEST_VARINT, 7):
+            if not self.left:
+                raise InvalidRequest("the message ends within a field")
+            await self._fill()
+            byte = self._part[self._at]
+            self._at += 1
+            header.append(byte)
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise InvalidRequest("the message holds a number without an end")
+
+    async def _fill(self) -> None:
+        if self._at == len(self._part):
+            self._part = await self._messages.some(self._missing)
+            self._missing -= len(self._part)
+            self._at = 0

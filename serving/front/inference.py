@@ -1,0 +1,187 @@
+"""Answering requests for inference: searches together, everything else one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2 as pb
+
+from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from ...export.bundle.models import TEXT_BATCH
+from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
+from .admission import Admission
+from .arena import REGION, Arena
+from .background import Background
+from .batches import Batches
+from .fair_queue import Entry
+from .jobs import Job
+from .metrics import Counter, Histogram
+from .public import VERSION, Public
+from .texts import Encoder, read_texts, read_top
+from .upstream import Output, RegionUnknown, Tensor, Upstream
+from .waiting import Client
+
+# Requests for anything but a search that are in the house at once; and of those that decode a video, the ones upstream:
+# enough to keep every step busy. The others wait here, where waiting costs nothing.
+MAX_REQUESTS = 128
+_CLIPS_UPSTREAM = 8
+_BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+class Inference:
+    """Runs jobs.
+
+    Attributes:
+        answered: called whenever a search was answered.
+
+    Args:
+        search: the model whose requests go together.
+        texts: the most texts of searches in the house at once.
+        decoder: the step of which few requests may be upstream.
+    """
+
+    def __init__(
+        self, search: Public, texts: int, decoder: str, upstream: Upstream, encoder: Encoder, arena: Arena
+    ) -> None:
+        self._search, self._decoder = search, decoder
+        self._upstream, self._encoder, self._arena = upstream, encoder, arena
+        self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
+        self._clips = asyncio.Semaphore(_CLIPS_UPSTREAM)
+        self._background = Background()
+        self.answered: Callable[[], None] = lambda: None
+        self.refused = Counter(
+            "framesift_refused_total", "Requests refused because there was too much to do", ["model"]
+        )
+        self.batch_rows = Histogram("framesift_batch_rows", "Texts of one request to the search models", _BATCHES)
+        self.batches = Batches(
+            self._send,
+            search.max_batch,
+            ended=lambda entry: self._texts.leave(entry.caller, entry.rows),
+            observe=self.batch_rows.observe,
+        )
+
+    @property
+    def texts(self) -> int:
+        """Texts of searches that were let in and have not ended."""
+        return self._texts.rows
+
+    @property
+    def requests(self) -> int:
+        """Requests for anything else that were let in and have not ended."""
+        return self._requests.rows
+
+    async def run(self, job: Job, client: Client) -> bytes:
+        """The ModelInferResponse to a job, whose memory is given back.
+
+        Raises:
+            FramesiftError: the job's own fault, or that the server has too much to do.
+            ClientGone: the client has left.
+        """
+        if job.public is self._search:
+            async with job.held:
+                return _answer(job, await self._found(job, client))
+        return _answer(job, await self._forwarded(job, client))
+
+    async def probe(self) -> None:
+        """Search once, beside everybody's queue.
+
+        Raises:
+            FramesiftError: searches are not answered.
+        """
+        await self._send(await self._encoder.encode(["a"]), 1)
+
+    async def stop(self) -> None:
+        """Give up what is upstream."""
+        await self.batches.stop()
+        await self._background.stop()
+
+    async def _found(self, job: Job, client: Client) -> Sequence[Output]:
+        raw = {tensor.name: tensor.raw for tensor in job.tensors}
+        texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
+        if not self._texts.enter(client.caller, len(texts)):
+            self.refused.add(job.public.name)
+            raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
+        try:
+            ids = await self._encoder.encode(texts)
+        except BaseException:
+            self._texts.leave(client.caller, len(texts))
+            raise
+        loop = asyncio.get_running_loop()
+        entry = Entry(client.caller, ids, top, loop.time(), loop.create_future())
+        self.batches.put(entry)
+        return await client.wait(entry.answer)
+
+    async def _send(self, ids: npt.NDArray[np.int64], top: int) -> list[Output]:
+        tensors = [_ids(ids), Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids))]
+        outputs = await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs))
+        self.answered()
+        return outputs
+
+    async def _forwarded(self, job: Job, client: Client) -> Sequence[Output]:
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(job.held)
+            if not self._requests.enter(client.caller):
+                self.refused.add(job.public.name)
+                raise ServerUnavailable(f"the server has {self._requests.rows} requests to answer already: try again")
+            held.callback(self._requests.leave, client.caller)
+            tensors = await self._encoded(job)
+            answer: asyncio.Future[list[Output]] = asyncio.get_running_loop().create_future()
+            self._background.start(self._forward(job, tensors, answer, held.pop_all()))
+        return await client.wait(answer)
+
+    async def _forward(
+        self, job: Job, tensors: Sequence[Tensor], answer: asyncio.Future[list[Output]], held: AsyncExitStack
+    ) -> None:
+        """Have a job answered. It runs to its end once it is sent, and is dropped before where nobody waits."""
+        async with held:
+            if self._decoder in job.public.steps:
+                await held.enter_async_context(self._clips)
+            if answer.done():
+                return
+            try:
+                outputs = await self._infer(job, tensors)
+            except Exception as error:
+                if not answer.done():
+                    answer.set_exception(error)
+            else:
+                if not answer.done():
+                    answer.set_result(outputs)
+
+    async def _infer(self, job: Job, tensors: Sequence[Tensor]) -> list[Output]:
+        try:
+            return await self._upstream.infer(job.public.upstream, tensors, job.asked.outputs)
+        except RegionUnknown:
+            # The first large request since the server was started.
+            await self._upstream.register(REGION, self._arena.key, self._arena.size)
+            return await self._upstream.infer(job.public.upstream, tensors, job.asked.outputs)
+
+    async def _encoded(self, job: Job) -> list[Tensor]:
+        """A job's tensors, with token ids in the place of texts."""
+        if TEXT not in job.public.inputs:
+            return job.tensors
+        raw = {tensor.name: tensor.raw for tensor in job.tensors if tensor.name in (TEXT, TEXT_LENGTH)}
+        texts = read_texts(raw, job.asked.shape(TEXT))
+        if not 1 <= len(texts) <= TEXT_BATCH:
+            raise InvalidRequest(
+                f"{job.public.name} takes 1 to {TEXT_BATCH} texts, {len(texts) or 'an empty tensor'} was sent"
+            )
+        return [_ids(await self._encoder.encode(texts)), *(tensor for tensor in job.tensors if tensor.name not in raw)]
+
+
+def _ids(ids: npt.NDArray[np.int64]) -> Tensor:
+    return Tensor(TOKEN_IDS, "INT64", ids.shape, ids.tobytes())
+
+
+def _answer(job: Job, outputs: Sequence[Output]) -> bytes:
+    answer = pb.ModelInferResponse(model_name=job.public.name, model_version=VERSION, id=job.asked.id)
+    found = {output.name: output for output in outputs}
+    for name in job.asked.outputs:
+        answer.outputs.add(name=name, datatype=found[name].datatype, shape=found[name].shape)
+        answer.raw_output_contents.append(bytes(found[name].raw))
+    encoded: bytes = answer.SerializeToString()
+    return encoded

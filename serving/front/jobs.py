@@ -1,0 +1,102 @@
+"""Requests for inference, received and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2 as pb
+
+from ...export.bundle.errors import InvalidRequest
+from .arena import Arena, Slot
+from .fields import Fields
+from .messages import SMALL_BYTES, Messages, Prefix
+from .public import LARGEST_TENSORS, Public
+from .requests import Asked, read_request, read_tensors
+from .status import Code, Refusal
+from .tokens import Caller
+from .uploads import LARGEST_HEAD, receive
+from .upstream import Tensor
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request that fits its model; ``held`` is the shared memory of its tensors, to be closed when it is answered."""
+
+    public: Public
+    asked: Asked
+    tensors: list[Tensor]
+    held: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+class Jobs:
+    """Reads requests.
+
+    Args:
+        publics: what may be called, by name.
+        arena: where large tensors go.
+    """
+
+    def __init__(self, publics: Mapping[str, Public], arena: Arena) -> None:
+        self._publics, self._arena = publics, arena
+
+    async def receive(self, messages: Messages, prefix: Prefix, caller: Caller) -> Job:
+        """The request in the message that was begun.
+
+        Raises:
+            InvalidRequest: it doesn't fit its model.
+            Refusal: there is no such model, or it is too large.
+            AccessDenied: the caller may not call it.
+            ServerUnavailable: there is no room for its tensors.
+        """
+        if prefix.size <= SMALL_BYTES:
+            return self._small(await messages.whole(prefix), caller)
+        largest = LARGEST_TENSORS + LARGEST_HEAD
+        if prefix.size > largest or prefix.compressed:
+            raise Refusal(
+                Code.RESOURCE_EXHAUSTED,
+                f"the message has {prefix.size} bytes, the limit is {SMALL_BYTES if prefix.compressed else largest}",
+            )
+        async with AsyncExitStack() as stack:
+            found: list[Public] = []
+
+            def read(request: Any) -> Asked:
+                found.append(self._allowed(request.model_name, caller))
+                return read_request(request, found[0])
+
+            async def slot() -> Slot:
+                return await stack.enter_async_context(self._arena.slot())
+
+            asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
+            return Job(found[0], asked, tensors, stack.pop_all())
+
+    def public(self, name: str) -> Public:
+        """The model of that name.
+
+        Raises:
+            Refusal: there is none, or it is one of the server's own steps.
+        """
+        if name not in self._publics:
+            raise Refusal(
+                Code.NOT_FOUND,
+                f"there is no model {name[:60]!r} to be called here; there are {', '.join(self._publics)}",
+            )
+        return self._publics[name]
+
+    def _allowed(self, name: str, caller: Caller) -> Public:
+        public = self.public(name)
+        caller.check(public.roles, f"call {name}")
+        return public
+
+    def _small(self, message: bytes, caller: Caller) -> Job:
+        try:
+            request = pb.ModelInferRequest.FromString(message)
+        except DecodeError as error:
+            raise InvalidRequest("the message is no ModelInferRequest") from error
+        public = self._allowed(request.model_name, caller)
+        asked = read_request(request, public)
+        tensors = zip(asked.inputs, read_tensors(request, asked), strict=True)
+        return Job(public, asked, [Tensor(found.name, found.datatype, found.shape, raw) for found, raw in tensors])

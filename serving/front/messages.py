@@ -1,0 +1,112 @@
+"""The gRPC messages in one request's body, read as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import zlib
+from dataclasses import dataclass
+
+from .asgi import Receive
+from .status import ClientGone, Code, Refusal
+
+# The longest search: 32 texts of 64 KiB, and what names them. What is larger is never put together in memory.
+SMALL_BYTES = (2 << 20) + (64 << 10)
+# The longest pause within a message: who is slower holds a slot or memory for nothing.
+_PATIENCE_S = 30.0
+_PREFIX = struct.Struct(">BI")
+_WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What announces a message: whether it is compressed, and how many bytes follow."""
+
+    compressed: bool
+    size: int
+
+
+class Messages:
+    """Reads a request's body. Every message is begun, then read ``whole`` or in parts with ``some``.
+
+    Args:
+        encoding: the request's ``grpc-encoding``, empty where it has none.
+
+    Raises:
+        ClientGone: from every method, where the client leaves.
+        Refusal: from every method, where the body is not as gRPC says.
+    """
+
+    def __init__(self, receive: Receive, encoding: bytes = b"") -> None:
+        self._receive, self._encoding = receive, encoding
+        self._buffer = b""
+        self._more = True
+
+    async def begin(self) -> Prefix | None:
+        """The next message's prefix; None if there is none."""
+        while len(self._buffer) < _PREFIX.size and self._more:
+            await self._fill(_PATIENCE_S if self._buffer else None)
+        if not self._buffer:
+            return None
+        if len(self._buffer) < _PREFIX.size:
+            raise Refusal(Code.INVALID_ARGUMENT, "the request ends within a message's prefix")
+        flag, size = _PREFIX.unpack_from(self._buffer)
+        if flag > 1:
+            raise Refusal(Code.INVALID_ARGUMENT, f"a message begins with {flag}, which gRPC does not know")
+        self._buffer = self._buffer[_PREFIX.size :]
+        return Prefix(bool(flag), size)
+
+    async def whole(self, prefix: Prefix) -> bytes:
+        """A message of at most ``SMALL_BYTES``, inflated where it is compressed."""
+        if prefix.size > SMALL_BYTES:
+            raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {SMALL_BYTES}")
+        message = await self.some(prefix.size) if prefix.size else b""
+        if len(message) < prefix.size:
+            parts = bytearray(message)
+            while missing := prefix.size - len(parts):
+                parts += await self.some(missing)
+            message = bytes(parts)
+        return self._inflated(message) if prefix.compressed else message
+
+    async def some(self, most: int) -> bytes:
+        """What has arrived of the present message, at least one byte and at most ``most``."""
+        while not self._buffer:
+            if not self._more:
+                raise Refusal(Code.INVALID_ARGUMENT, "the request ends within a message")
+            await self._fill(_PATIENCE_S)
+        part, self._buffer = self._buffer[:most], self._buffer[most:]
+        return part
+
+    async def end(self) -> None:
+        """Refuse a further message: a unary call has one."""
+        if await self.begin() is not None:
+            raise Refusal(Code.INVALID_ARGUMENT, "the call takes one message, and more were sent")
+
+    async def _fill(self, patience_s: float | None) -> None:
+        if patience_s is None:
+            event = await self._receive()
+        else:
+            # Not ``wait_for``: servers do not expect that ``receive`` is cancelled.
+            receiving = asyncio.ensure_future(self._receive())
+            if not (await asyncio.wait([receiving], timeout=patience_s))[0]:
+                raise Refusal(Code.INVALID_ARGUMENT, f"nothing more of the message came within {patience_s:g} s")
+            event = receiving.result()
+        if event["type"] != "http.request":
+            raise ClientGone
+        body: bytes = event.get("body", b"")
+        self._buffer = self._buffer + body if self._buffer else body
+        self._more = bool(event.get("more_body", False))
+
+    def _inflated(self, message: bytes) -> bytes:
+        if self._encoding not in _WINDOW_BITS:
+            raise Refusal(Code.UNIMPLEMENTED, "messages may be compressed with gzip or deflate")
+        inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        try:
+            inflated = inflater.decompress(message, SMALL_BYTES)
+        except zlib.error as error:
+            raise Refusal(Code.INVALID_ARGUMENT, f"a message can't be inflated: {error}") from error
+        if not inflater.eof:
+            raise Refusal(
+                Code.RESOURCE_EXHAUSTED, f"a compressed message may hold {SMALL_BYTES} bytes: send it uncompressed"
+            )
+        return inflated

@@ -1,0 +1,62 @@
+"""What anybody may call: the models of a deployment as clients see them, and which served model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...export.bundle.spec import TensorSpec
+from .contents import DATATYPES
+
+VERSION = "1"
+BATCH = "batch size"
+# A video of 256 MiB, or as much of video records, and what is said of them.
+LARGEST_TENSORS = 260 << 20
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output on the wire; ``dims`` have the batch in front, and names where they vary."""
+
+    datatype: str
+    dims: tuple[int | str, ...]
+    itemsize: int
+
+    @property
+    def shape(self) -> list[int]:
+        """``dims`` with -1 where they vary."""
+        return [-1 if isinstance(dim, str) else dim for dim in self.dims]
+
+
+@dataclass(frozen=True)
+class Public:
+    """A model that clients may call.
+
+    Attributes:
+        max_batch: the most rows of one request; 0 where it has no batch.
+        roles: those that may call it.
+        upstream: the served model that answers.
+        steps: the models whose processes have to run for that.
+        parameters: what its configuration tells clients.
+    """
+
+    name: str
+    max_batch: int
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    roles: frozenset[str]
+    upstream: str
+    steps: tuple[str, ...]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def ports(specs: Iterable[TensorSpec], *, batched: bool) -> dict[str, Port]:
+    """The ports of tensors, whose dims leave out the batch where they are ``batched``."""
+    return {
+        spec.name: Port(
+            DATATYPES[spec.dtype], (BATCH, *spec.dims) if batched else spec.dims, np.dtype(spec.dtype).itemsize
+        )
+        for spec in specs
+    }

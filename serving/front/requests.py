@@ -1,0 +1,163 @@
+"""What a ModelInfer request asks for, checked before any model sees it.
+
+Triton server multiplies the sizes of a shape in 64 bits and believes what it is told, so everything here is compared in
+Python's integers: names, types, numbers of dimensions, signs, and products against bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...export.bundle.errors import InvalidRequest
+from .contents import raw_contents
+from .public import LARGEST_TENSORS, VERSION, Port, Public
+
+# A stream's client may ask for a last, empty answer, which only models that answer more than once send.
+_FINAL_RESPONSE = "triton_enable_empty_final_response"
+_LARGEST_SIZE = 1 << 31
+_LONGEST_ID = 256
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input that a request announces; ``size`` is its bytes."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for: its inputs in its own order, and the outputs it wants."""
+
+    id: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of one input."""
+        return next(found.shape for found in self.inputs if found.name == name)
+
+
+def read_request(request: Any, public: Public) -> Asked:
+    """Check all of a request but its tensors' bytes.
+
+    Args:
+        request: a ModelInferRequest.
+        public: the model that it names.
+
+    Raises:
+        InvalidRequest: it doesn't fit the model; the message says where.
+    """
+    if request.model_version not in ("", VERSION):
+        raise InvalidRequest(f"{public.name} has the version {VERSION}, not {_shown(request.model_version)}")
+    if len(request.id) > _LONGEST_ID:
+        raise InvalidRequest(f"the request's id has {len(request.id)} characters, the limit is {_LONGEST_ID}")
+    if request.parameters:
+        _check_parameters(request.parameters.keys() - {_FINAL_RESPONSE}, "a request")
+    sizes: dict[str, int] = {}
+    inputs: dict[str, Input] = {}
+    for tensor in request.inputs:
+        port = public.inputs.get(tensor.name)
+        if port is None:
+            raise InvalidRequest(f"{public.name} has no input {_shown(tensor.name)}; it has {', '.join(public.inputs)}")
+        if tensor.name in inputs:
+            raise InvalidRequest(f"the input {tensor.name} comes twice")
+        inputs[tensor.name] = _input(tensor, port, public, sizes)
+    if len(inputs) < len(public.inputs):
+        raise InvalidRequest(
+            f"{public.name} needs the inputs {', '.join(sorted(public.inputs.keys() - inputs.keys()))}"
+        )
+    total = sum(found.size for found in inputs.values())
+    if total > LARGEST_TENSORS:
+        raise InvalidRequest(f"the request's tensors have {total} bytes, the limit is {LARGEST_TENSORS}")
+    return Asked(request.id, tuple(inputs.values()), _outputs(request.outputs, public))
+
+
+def read_tensors(request: Any, asked: Asked) -> list[bytes]:
+    """The bytes of every input, in order, from either of the forms in which a request may hold them.
+
+    Raises:
+        InvalidRequest: bytes that are not as many as a shape says, or both forms at once.
+    """
+    if request.raw_input_contents:
+        if any(tensor.HasField("contents") for tensor in request.inputs):
+            raise InvalidRequest("send tensors either as raw_input_contents or as contents, not as both")
+        tensors = list(request.raw_input_contents)
+    else:
+        tensors = [raw_contents(tensor) for tensor in request.inputs]
+    check_sizes([len(raw) for raw in tensors], asked.inputs)
+    return tensors
+
+
+def check_sizes(sizes: Sequence[int], inputs: Sequence[Input]) -> None:
+    """Compare the bytes sent with those of the shapes announced.
+
+    Raises:
+        InvalidRequest: they differ.
+    """
+    if len(sizes) != len(inputs):
+        raise InvalidRequest(f"the request has {len(inputs)} inputs and the bytes of {len(sizes)}")
+    for size, wanted in zip(sizes, inputs, strict=True):
+        if size != wanted.size:
+            raise InvalidRequest(
+                f"{wanted.name} has the shape {list(wanted.shape)} of {wanted.datatype}, {wanted.size} bytes, and "
+                f"{size} were sent"
+            )
+
+
+def _input(tensor: Any, port: Port, public: Public, sizes: dict[str, int]) -> Input:
+    if tensor.parameters:
+        _check_parameters(tensor.parameters.keys(), f"the input {tensor.name}")
+    if tensor.datatype != port.datatype:
+        raise InvalidRequest(
+            f"{tensor.name} has the data-type {_shown(tensor.datatype)}, {public.name} takes {port.datatype}"
+        )
+    shape = tuple(tensor.shape)
+    if len(shape) != len(port.dims):
+        raise InvalidRequest(_misfit(tensor.name, shape, port, public))
+    for size, dim in zip(shape, port.dims, strict=True):
+        # Sizes of one name are one size, in every input.
+        wanted = sizes.setdefault(dim, size) if isinstance(dim, str) else dim
+        if size != wanted or not 0 <= size <= _LARGEST_SIZE:
+            raise InvalidRequest(_misfit(tensor.name, shape, port, public))
+    if public.max_batch and not 1 <= shape[0] <= public.max_batch:
+        raise InvalidRequest(
+            f"{public.name} takes a batch of 1 to {public.max_batch} rows, {tensor.name} has {shape[0]}"
+        )
+    return Input(tensor.name, tensor.datatype, shape, math.prod(shape) * port.itemsize)
+
+
+def _outputs(asked: Sequence[Any], public: Public) -> tuple[str, ...]:
+    if not asked:
+        return tuple(public.outputs)
+    names = [output.name for output in asked]
+    for output in asked:
+        if output.name not in public.outputs:
+            raise InvalidRequest(
+                f"{public.name} has no output {_shown(output.name)}; it has {', '.join(public.outputs)}"
+            )
+        if output.parameters:
+            _check_parameters(output.parameters.keys(), f"the output {output.name}")
+    if len(set(names)) < len(names):
+        raise InvalidRequest("an output is asked for twice")
+    return tuple(names)
+
+
+def _check_parameters(keys: Any, where: str) -> None:
+    if found := sorted(keys):
+        raise InvalidRequest(f"{where} takes no parameter {_shown(found[0])}")
+
+
+def _misfit(name: str, shape: tuple[int, ...], port: Port, public: Public) -> str:
+    wanted = ", ".join(map(str, port.dims))
+    return f"{name} has the shape {list(shape)}, {public.name} takes [{wanted}]"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:56] + " ...")

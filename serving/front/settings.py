@@ -1,0 +1,45 @@
+"""What the door is told when it is started: a file in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# Environment variable with the path of the settings.
+VARIABLE = "FRAMESIFT_DOOR"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The door's settings.
+
+    Attributes:
+        deployment: folder with the bundle's manifest and vocabulary.
+        triton: Triton server's socket for HTTP.
+        triton_metrics: its socket for metrics.
+        state: folder in which the keeper and the watchdog say what runs.
+        arena: name of the shared memory for large tensors.
+        tokens: the file of tokens; without one everybody may call.
+    """
+
+    deployment: Path
+    triton: Path
+    triton_metrics: Path
+    state: Path
+    arena: str
+    tokens: Path | None = None
+
+    def write(self, path: Path) -> None:
+        """Write them for this user alone."""
+        path.touch(0o600)
+        told = {key: None if value is None else str(value) for key, value in asdict(self).items()}
+        path.write_text(json.dumps(told), encoding="utf-8")
+
+    @staticmethod
+    def read(path: Path) -> Settings:
+        """Read them."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        arena, tokens = values.pop("arena"), values.pop("tokens")
+        paths = {key: Path(value) for key, value in values.items()}
+        return Settings(arena=arena, tokens=None if tokens is None else Path(tokens), **paths)

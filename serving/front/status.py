@@ -1,0 +1,66 @@
+"""gRPC's status codes, and which of them tells a client of an error."""
+
+from __future__ import annotations
+
+import logging
+from enum import IntEnum
+
+from ...export.bundle.errors import AccessDenied, DeadlineExceeded, FramesiftError, InvalidInput, ServerUnavailable
+
+_LOG = logging.getLogger(__name__)
+
+
+class Code(IntEnum):
+    """The codes that the door answers with."""
+
+    OK = 0
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
+
+
+class Refusal(Exception):
+    """A call that the protocol itself refuses: no such method or model, too large, not allowed."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Restarting(Exception):
+    """Triton server, or one of its models' processes, has ended and is being started again."""
+
+
+class ClientGone(Exception):
+    """The client has left: nobody waits for an answer."""
+
+
+def told(error: Exception) -> tuple[Code, str]:
+    """The code and the message by which a client learns of ``error``; what nobody expected goes to the log."""
+    if isinstance(error, Refusal):
+        return error.code, str(error)
+    if isinstance(error, Restarting):
+        error = ServerUnavailable(f"{error}: try again in a moment")
+    if isinstance(error, FramesiftError):
+        return _code(error), error.wire()
+    _LOG.error("internal error in the front door", exc_info=error)
+    return Code.INTERNAL, FramesiftError(f"internal error in the front door: {type(error).__name__}").wire()
+
+
+def _code(error: FramesiftError) -> Code:
+    if isinstance(error, InvalidInput):
+        return Code.INVALID_ARGUMENT
+    if isinstance(error, ServerUnavailable):
+        return Code.UNAVAILABLE
+    if isinstance(error, DeadlineExceeded):
+        return Code.DEADLINE_EXCEEDED
+    if isinstance(error, AccessDenied):
+        return Code.PERMISSION_DENIED
+    return Code.INTERNAL

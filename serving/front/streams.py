@@ -1,0 +1,101 @@
+"""ModelStreamInfer: many requests in one call, answered in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from tritonclient.grpc import service_pb2 as pb
+
+from .call import Call
+from .inference import Inference
+from .jobs import Job, Jobs
+from .messages import SMALL_BYTES, Prefix
+from .status import ClientGone, told
+from .tokens import Caller
+from .waiting import Client
+
+# Requests of one stream in the house at once; the next is read when the first of them is answered.
+_OPEN = 8
+
+
+class Stream:
+    """One call of ModelStreamInfer."""
+
+    def __init__(self, call: Call, caller: Caller, jobs: Jobs, inference: Inference) -> None:
+        self._call, self._caller, self._jobs, self._inference = call, caller, jobs, inference
+        self._deadline = call.deadline()
+        self._room = asyncio.Semaphore(_OPEN)
+        self._answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+        self._waiting: set[Client] = set()
+
+    async def run(self) -> None:
+        """Answer until the client has sent its last request, or leaves.
+
+        Raises:
+            ClientGone: it left.
+            Exception: what it sends can't be read any further.
+        """
+        loop = asyncio.get_running_loop()
+        writer = loop.create_task(self._write())
+        try:
+            while (prefix := await self._call.messages.begin()) is not None:
+                await self._room.acquire()
+                self._answers.put_nowait(loop.create_task(await self._begun(prefix)))
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            self._answers.put_nowait(None)
+            await writer
+
+    async def _begun(self, prefix: Prefix) -> Coroutine[Any, Any, bytes]:
+        """Receive a request; what is returned answers it."""
+        try:
+            job = await self._jobs.receive(self._call.messages, prefix, self._caller)
+        except ClientGone:
+            raise
+        except Exception as error:
+            # A small message was read to its end, so others may follow it.
+            if prefix.size > SMALL_BYTES:
+                raise
+            return _failed(error)
+        return self._answered(job)
+
+    async def _answered(self, job: Job) -> bytes:
+        client = Client(self._caller.name, self._deadline)
+        self._waiting.add(client)
+        try:
+            return await self._inference.run(job, client)
+        finally:
+            self._waiting.discard(client)
+
+    async def _write(self) -> None:
+        """Send answers in their order; once the client has left, only wait for them."""
+        gone = False
+        while (task := await self._answers.get()) is not None:
+            answer = pb.ModelStreamInferResponse()
+            try:
+                answer.infer_response.ParseFromString(await task)
+                answer.infer_response.parameters["triton_final_response"].bool_param = True
+            except ClientGone:
+                gone = True
+            except Exception as error:
+                answer.error_message = told(error)[1]
+            if not gone:
+                try:
+                    await self._call.say(answer.SerializeToString())
+                except ClientGone:
+                    gone = True
+                    self._give_up()
+            self._room.release()
+
+    def _give_up(self) -> None:
+        """Nobody waits any more: what was not sent is dropped. Servers don't expect that ``send`` is cancelled."""
+        for client in list(self._waiting):
+            client.leave()
+
+
+async def _failed(error: Exception) -> bytes:
+    raise error

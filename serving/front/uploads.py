@@ -1,0 +1,81 @@
+"""Large requests: their outer fields read as they arrive, and their tensors written into shared memory.
+
+A ModelInferRequest is a sequence of fields, each a tag, a length and so many bytes. Tensors are the last of them in
+every message that a protobuf library writes, so all else is known, and checked, before the first byte of a tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2 as pb
+
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.ports import TEXT, TEXT_LENGTH
+from .arena import REGION, Slot
+from .fields import Field, Fields
+from .requests import Asked, Input, check_sizes
+from .upstream import Tensor
+
+# All of a request but its tensors: names, types and shapes.
+LARGEST_HEAD = 64 << 10
+# Tensors up to this size travel with the request.
+_IN_REQUEST = 64 << 10
+_TENSORS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
+
+
+async def receive(
+    fields: Fields, read: Callable[[Any], Asked], take_slot: Callable[[], Awaitable[Slot]]
+) -> tuple[Asked, list[Tensor]]:
+    """A large request, and its tensors in the order of its inputs.
+
+    Args:
+        read: checks all of a request but its tensors.
+        take_slot: waits for a place in shared memory; called at most once, when the first tensor needs it.
+
+    Raises:
+        InvalidRequest: it doesn't fit its model, or is not as protobuf writes it.
+        ServerUnavailable: the machine's shared memory is full.
+    """
+    head = bytearray()
+    asked: Asked | None = None
+    slot: Slot | None = None
+    tensors: list[Tensor] = []
+    while (field := await fields.next()) is not None:
+        if field.number != _TENSORS:
+            if asked is not None:
+                raise InvalidRequest("a large request has its tensors last")
+            if len(head) + field.size > LARGEST_HEAD:
+                raise InvalidRequest("a large request sends its tensors as raw_input_contents")
+            head += field.header + await fields.whole(field)
+            continue
+        if asked is None:
+            asked = read(_parsed(bytes(head)))
+        if len(tensors) == len(asked.inputs):
+            raise InvalidRequest(f"the request has {len(tensors)} inputs and the bytes of more")
+        wanted = asked.inputs[len(tensors)]
+        check_sizes([field.size], [wanted])
+        if field.size <= _IN_REQUEST or wanted.name in (TEXT, TEXT_LENGTH):
+            tensors.append(Tensor(wanted.name, wanted.datatype, wanted.shape, await fields.whole(field)))
+        else:
+            slot = slot or await take_slot()
+            tensors.append(await _stored(fields, field, wanted, slot))
+    if asked is None or len(tensors) != len(asked.inputs):
+        raise InvalidRequest(f"the request has the bytes of {len(tensors)} of its inputs")
+    return asked, tensors
+
+
+async def _stored(fields: Fields, field: Field, wanted: Input, slot: Slot) -> Tensor:
+    offset = slot.begin()
+    async for part in fields.parts(field):
+        slot.write(part)
+    return Tensor(wanted.name, wanted.datatype, wanted.shape, region=REGION, offset=offset, size=field.size)
+
+
+def _parsed(head: bytes) -> Any:
+    try:
+        return pb.ModelInferRequest.FromString(head)
+    except DecodeError as error:
+        raise InvalidRequest("the message is no ModelInferRequest") from error

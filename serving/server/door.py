@@ -1,0 +1,94 @@
+"""The front door's process: its files in the run's folder, and how it is started."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...export.bundle.errors import ServerStartError
+from ..front import envoy
+from ..front.settings import VARIABLE, Settings
+from ..front.tokens import read_tokens
+from .child import Program
+from .run_folder import RunFolder, libpython
+
+NAME = "door"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where clients reach a run, and who may.
+
+    Attributes:
+        host: IPv4 address to listen on.
+        port: a free one is chosen without it.
+        tokens: file of the tokens that callers need; without one everybody may call.
+        insecure: listen beyond this machine without tokens or TLS.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    tls: envoy.Tls | None = None
+    tokens: Path | None = None
+    insecure: bool = False
+
+    def check(self, host: str) -> None:
+        """Whether so much may be open to others; ``host`` is the address that is listened on.
+
+        Raises:
+            ServerStartError: others could call without tokens, or read what is sent.
+            InvalidRequest: the tokens can't be read.
+        """
+        for path in (self.tls.certificate, self.tls.key, self.tls.clients) if self.tls else ():
+            if path is not None and not os.access(path, os.R_OK):
+                raise ServerStartError(f"{path} can't be read: the door needs it for TLS")
+        if self.tokens is not None:
+            read_tokens(self.tokens)
+        known = self.tokens is not None or (self.tls is not None and self.tls.clients is not None)
+        if not ipaddress.ip_address(host).is_loopback and not self.insecure and (self.tls is None or not known):
+            raise ServerStartError(
+                f"listening on {host} would let others call, and read what is sent: give tokens (--tokens) and a "
+                "certificate with its key (--tls-cert, --tls-key), or say --insecure"
+            )
+
+
+def door_program(
+    deployment: Path,
+    reach: Reach,
+    host: str,
+    port: int,
+    folder: RunFolder,
+    mark: str,
+    environment: Mapping[str, str],
+) -> Program:
+    """Write the door's settings and Envoy's configuration, and tell how to start it.
+
+    Args:
+        deployment: folder with the bundle's manifest and vocabulary.
+        host: the address that the one of ``reach`` stands for.
+        environment: of the run's processes.
+
+    Raises:
+        ServerStartError: Envoy or pyvoy is not installed.
+    """
+    settings, configuration = folder.root / "door.json", folder.root / "envoy.json"
+    Settings(
+        deployment=deployment.resolve(),
+        triton=folder.triton,
+        triton_metrics=folder.triton_metrics,
+        state=folder.root,
+        arena=f"{mark}arena",
+        tokens=None if reach.tokens is None else reach.tokens.resolve(),
+    ).write(settings)
+    configuration.write_text(json.dumps(envoy.configuration(host, port, reach.tls)), encoding="utf-8")
+    command = envoy.command(configuration, mark)
+    modules = [folder.backends / "python", *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))]
+    interpreter = envoy.environment(Path(str(libpython())), modules)
+    return Program(
+        NAME, command, command, {**environment, **interpreter, VARIABLE: str(settings)}, (), f"{host}:{port}"
+    )

@@ -1,0 +1,36 @@
+"""A door without a Triton server behind it: it starts within a second, and who may call shows without any model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from framesift.serving.server import preflight
+from framesift.serving.server.addresses import choose, reachable
+from framesift.serving.server.cleanup import new_mark
+from framesift.serving.server.door import Reach, door_program
+from framesift.serving.server.kept import Kept
+from framesift.serving.server.run_folder import RunFolder
+
+
+@contextmanager
+def standing(deployment: Path, folder: Path, reach: Reach | None = None) -> Iterator[tuple[str, RunFolder]]:
+    """A door of ``deployment`` in ``folder``; its address, and the folder of its run."""
+    reach, run, mark = reach or Reach(), RunFolder(folder), new_mark()
+    run.build(preflight.server_files())
+    port = choose(reach.host, reach.port)
+    environment = run.environment({})
+    program = door_program(deployment, reach, reach.host, port, run, mark, environment)
+    kept = Kept([program], run, mark, environment, temporary=False)
+    try:
+        deadline = time.monotonic() + 60
+        while not reachable(reach.host, port):
+            assert kept.alive, run.log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        kept.all_answer()
+        yield f"{reach.host}:{port}", run
+    finally:
+        kept.end()

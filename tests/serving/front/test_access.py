@@ -1,0 +1,278 @@
+"""Who may call: tokens and their roles, TLS, and what is never shown."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from click.testing import CliRunner
+
+from framesift import Client, Credentials
+from framesift.__main__ import main
+from framesift.export.bundle.errors import AccessDenied, InvalidRequest, ServerStartError, ServerUnavailable
+from framesift.export.bundle.store import Bundle
+from framesift.serving.front.envoy import Tls
+from framesift.serving.front.tokens import Caller, Tokens, new_token, read_tokens
+from framesift.serving.server.door import Reach
+
+from .alone import standing
+from .requests_of import request, search
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+def test_a_token_is_made_once_and_kept_as_a_hash(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text("# who may\n\n")
+    token = new_token(path, "dashboard", ["search"])
+    other = new_token(path, "nightly", ["search", "index"])
+    assert token not in path.read_text()
+    tokens = Tokens(path)
+    assert tokens.caller(b"Bearer " + token.encode()) == Caller("dashboard", frozenset({"search"}))
+    assert tokens.caller(b"bearer " + other.encode()) == Caller("nightly", frozenset({"search", "index"}))
+    for wrong in (None, b"", b"Bearer", b"Bearer ", token.encode(), b"Basic " + token.encode(), b"Bearer fs_wrong"):
+        assert tokens.caller(wrong) is None
+    with pytest.raises(InvalidRequest, match="has a token of nightly already"):
+        new_token(path, "nightly", ["admin"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dashboard search", "line 1 of .* is no name, roles and sha256"),
+        ("dashboard find sha256:" + "0" * 64, "the role 'find' is unknown"),
+        ("-- search sha256:" + "0" * 64, "is no name for a caller"),
+        ("dashboard search sha256:" + "g" * 64, "line 1"),
+    ],
+)
+def test_a_file_that_holds_no_tokens_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(text)
+    with pytest.raises(InvalidRequest, match=said):
+        read_tokens(tmp_path / "tokens")
+    with pytest.raises(InvalidRequest, match="can't be read"):
+        read_tokens(tmp_path / "absent")
+
+
+def test_a_change_is_read_and_one_that_can_not_be_leaves_things_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    first = b"Bearer " + new_token(path, "first", ["search"]).encode()
+    tokens = Tokens(path)
+    second = b"Bearer " + new_token(path, "second", ["search"]).encode()
+    tokens.refresh()
+    assert tokens.caller(second)
+    path.write_text("nonsense")
+    tokens.refresh()
+    assert tokens.caller(first)
+    path.unlink()
+    tokens.refresh()
+    assert tokens.caller(first)
+    path.write_text("")
+    tokens.refresh()
+    assert not tokens.caller(first)
+
+
+def test_roles_say_what_a_caller_may() -> None:
+    Caller("a", frozenset({"search"})).check(frozenset({"search"}), "search")
+    Caller("a", frozenset({"admin"})).check(frozenset({"search"}), "search")
+    with pytest.raises(
+        AccessDenied, match="the token of a may not call index_video: that takes the role admin or index"
+    ):
+        Caller("a", frozenset({"search"})).check(frozenset({"index"}), "call index_video")
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    path = tmp_path_factory.mktemp("tokens") / "tokens"
+    made = {role: new_token(path, f"the-{role}", [role]) for role in ("search", "index", "admin")}
+    return {**made, "file": str(path)}
+
+
+@pytest.fixture(scope="module")
+def guarded(bundle: Bundle, tokens: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
+    with standing(bundle.root, tmp_path_factory.mktemp("run"), Reach(tokens=Path(tokens["file"]))) as both:
+        yield both
+
+
+def refusal(address: str, token: str | None, model: str) -> tuple[str, str]:
+    """How a call of a model ends that nobody can answer."""
+    metadata = [] if token is None else [("authorization", f"Bearer {token}")]
+    message = request(model, search()).SerializeToString()
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(INFER)(message, metadata=metadata, timeout=2)
+    return caught.value.code().name, caught.value.details()
+
+
+def test_a_model_is_called_with_a_token_of_its_role(guarded: tuple, tokens: dict[str, str]) -> None:
+    address, _ = guarded
+    assert refusal(address, None, "search") == (
+        "UNAUTHENTICATED",
+        "[access] the server needs a token: set FRAMESIFT_TOKEN",
+    )
+    assert refusal(address, "fs_guessed", "search")[0] == "UNAUTHENTICATED"
+    assert refusal(address, tokens["index"], "search")[0] == "PERMISSION_DENIED"
+    assert refusal(address, tokens["search"], "index_video")[0] == "PERMISSION_DENIED"
+    # Whoever may is told that nobody answers, or what is wrong with the request.
+    for role in ("search", "admin"):
+        assert refusal(address, tokens[role], "search")[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+    for role in ("index", "admin"):
+        assert refusal(address, tokens[role], "index_video")[0] == "INVALID_ARGUMENT"
+
+
+def test_clients_show_their_token_and_are_told_what_they_may_not(
+    guarded: tuple, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address, _ = guarded
+    with Client(address, timeout_s=5) as client, pytest.raises(AccessDenied, match="needs a token"):
+        client.search("a query")
+    with (
+        Client(address, credentials=Credentials(tokens["search"])) as client,
+        pytest.raises(AccessDenied, match="the-search may not"),
+    ):
+        client.index(b"no video", id="x")
+    (tmp_path / "token").write_text(tokens["index"] + "\n")
+    monkeypatch.setenv("FRAMESIFT_TOKEN_FILE", str(tmp_path / "token"))
+    with Client(address, timeout_s=5) as client, pytest.raises(AccessDenied, match="the-index may not"):
+        client.search("a query")
+    monkeypatch.setenv("FRAMESIFT_TOKEN", tokens["search"])
+    with Client(address, timeout_s=1, retry=False) as client, pytest.raises(Exception, match=r"try again|within 1 s"):
+        client.search("a query")
+    assert tokens["search"] not in repr(Credentials(tokens["search"]))
+
+
+def http(address: str, path: str, token: str | None = None) -> int:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"http://{address}{path}", headers=headers)) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_probers_need_no_token_and_metrics_do(guarded: tuple, tokens: dict[str, str]) -> None:
+    address, _ = guarded
+    assert http(address, "/v2/health/live") == 200
+    # There is no server behind this door.
+    assert http(address, "/v2/health/ready") == 400
+    assert http(address, "/metrics") == 401
+    assert http(address, "/metrics", tokens["search"]) == 200
+    with Client(address) as client:
+        assert not client.ready()
+
+
+def test_a_token_that_is_withdrawn_is_soon_refused(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    token = new_token(path, "short-lived", ["search"])
+    with standing(bundle.root, tmp_path / "run", Reach(tokens=path)) as (address, run):
+        assert http(address, "/metrics", token) == 200
+        path.write_text("")
+        deadline = time.monotonic() + 10
+        while http(address, "/metrics", token) == 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert token not in run.log.read_text()
+
+
+def test_no_token_is_logged_or_shown(guarded: tuple, tokens: dict[str, str]) -> None:
+    _, run = guarded
+    for path in (run.log, *run.root.glob("*.json")):
+        for role in ("search", "index", "admin"):
+            assert tokens[role] not in path.read_text()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            shown = path.read_bytes()
+        except OSError:
+            continue
+        assert not any(tokens[role].encode() in shown for role in ("search", "index", "admin"))
+
+
+def openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, and certificates of it for a server on this machine and for a client."""
+    folder = tmp_path_factory.mktemp("keys")
+    ca = folder / "ca"
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj"]
+    openssl(*new, "/CN=authority", "-x509", "-days", "2", "-keyout", f"{ca}.key", "-out", f"{ca}.crt")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    for name in ("server", "client"):
+        made = folder / name
+        openssl(*new, f"/CN={name}", "-keyout", f"{made}.key", "-out", f"{made}.csr")
+        signed = ["x509", "-req", "-in", f"{made}.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial"]
+        openssl(*signed, "-days", "2", "-extfile", str(folder / "names"), "-out", f"{made}.crt")
+    return folder
+
+
+def live(address: str, credentials: Credentials) -> bool:
+    """Whether a call reaches the door."""
+    with Client(address, timeout_s=5, credentials=credentials, retry=False) as client:
+        try:
+            client.lookup([])
+        except ServerUnavailable as error:
+            return "no server answers" not in str(error)
+    raise AssertionError("nobody is there to answer")
+
+
+@pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mutual"])
+def test_connections_are_encrypted(mutual: bool, bundle: Bundle, keys: Path, tmp_path: Path) -> None:
+    tls = Tls(keys / "server.crt", keys / "server.key", keys / "ca.crt" if mutual else None)
+    own = Credentials(ca=keys / "ca.crt", certificate=keys / "client.crt", key=keys / "client.key")
+    with standing(bundle.root, tmp_path / "run", Reach(tls=tls)) as (address, _):
+        assert live(address, own)
+        assert live(address, Credentials(ca=keys / "ca.crt")) is not mutual
+        # Neither in the clear, nor to whoever does not know the authority.
+        assert not live(address, Credentials())
+        assert not live(address, Credentials(ca=keys / "client.crt"))
+
+
+def test_nothing_is_open_to_others_without_tokens_and_tls(keys: Path, tokens: dict[str, str], tmp_path: Path) -> None:
+    file = Path(tokens["file"])
+    tls = Tls(keys / "server.crt", keys / "server.key")
+    for reach in (Reach(), Reach(tokens=file), Reach(tls=tls)):
+        reach.check("127.0.0.1")
+        with pytest.raises(ServerStartError, match="--insecure"):
+            reach.check("0.0.0.0")
+    for reach in (
+        Reach(tokens=file, tls=tls),
+        Reach(tls=Tls(keys / "server.crt", keys / "server.key", keys / "ca.crt")),
+        Reach(insecure=True),
+    ):
+        reach.check("0.0.0.0")
+    with pytest.raises(ServerStartError, match="can't be read: the door needs it for TLS"):
+        Reach(tls=Tls(tmp_path / "absent", keys / "server.key")).check("127.0.0.1")
+
+
+def test_the_command_makes_a_token_and_serve_wants_whole_options(tmp_path: Path, bundle: Bundle, keys: Path) -> None:
+    made = CliRunner().invoke(main, ["token", "dashboard", "--role", "search", "--tokens", str(tmp_path / "tokens")])
+    assert made.exit_code == 0, made.output
+    token = made.stdout.strip()
+    assert Tokens(tmp_path / "tokens").caller(f"Bearer {token}".encode()) == Caller("dashboard", frozenset({"search"}))
+    assert os.stat(tmp_path / "tokens").st_mode & 0o077 == 0
+    serve = ["serve", str(bundle.root), "--gallery", str(tmp_path / "gallery")]
+    half = CliRunner().invoke(main, [*serve, "--tls-cert", str(keys / "server.crt")])
+    assert "TLS needs --tls-cert and --tls-key" in half.output
+    open_ = CliRunner().invoke(main, [*serve, "--host", "0.0.0.0"])
+    assert "would let others call" in open_.output
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"token": ""}, "the token is empty"),
+        ({"token": "fs_\n"}, "characters that no token has"),
+        ({"certificate": "client.crt"}, "needs its key"),
+        ({"ca": "/absent"}, "/absent can't be read"),
+    ],
+)
+def test_credentials_that_can_not_be_are_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        Credentials(**given)

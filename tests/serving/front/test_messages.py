@@ -1,0 +1,191 @@
+"""gRPC's messages out of a body in parts, and large requests into shared memory as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import random
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+
+from framesift.export.bundle.errors import InvalidRequest
+from framesift.serving.front.arena import Arena
+from framesift.serving.front.deployment import public_models
+from framesift.serving.front.jobs import Job, Jobs
+from framesift.serving.front.messages import SMALL_BYTES, Messages
+from framesift.serving.front.status import ClientGone, Code, Refusal
+from framesift.serving.front.tokens import Caller
+from framesift.serving.repository.render import reference_manifest
+
+from .requests_of import body, framed, request, search
+
+PUBLIC = public_models(reference_manifest())
+NAME = f"framesift-test-{os.getpid()}"
+SLOT = 8 << 20
+
+
+@pytest.fixture
+def arena() -> Iterator[Arena]:
+    arena = Arena(NAME, 2, SLOT)
+    yield arena
+    arena.close()
+    Path("/dev/shm", NAME).unlink()
+
+
+async def read_all(messages: Messages) -> list[bytes]:
+    found = []
+    while (prefix := await messages.begin()) is not None:
+        found.append(await messages.whole(prefix))
+    return found
+
+
+def cut(whole: bytes, random_: random.Random, parts: int) -> list[bytes]:
+    """``whole`` in so many parts, some of them empty."""
+    edges = sorted(random_.randint(0, len(whole)) for _ in range(parts - 1))
+    return [whole[start:end] for start, end in zip([0, *edges], [*edges, len(whole)], strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_messages_are_the_same_however_they_arrive(seed: int) -> None:
+    random_ = random.Random(seed)
+    sent = [random_.randbytes(random_.choice((0, 1, 7, 300, 70_000))) for _ in range(5)]
+    parts = cut(framed(*sent), random_, random_.choice((1, 3, 40)))
+    assert asyncio.run(read_all(Messages(body(parts)))) == sent
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "said"),
+    [
+        (b"\0\0", Code.INVALID_ARGUMENT, "within a message's prefix"),
+        (framed(b"whole")[:-1], Code.INVALID_ARGUMENT, "within a message"),
+        (b"\2" + framed(b"x")[1:], Code.INVALID_ARGUMENT, "begins with 2"),
+        (b"\0\xff\xff\xff\xff", Code.RESOURCE_EXHAUSTED, "4294967295 bytes"),
+        (b"\1" + framed(b"not deflated")[1:], Code.UNIMPLEMENTED, "gzip or deflate"),
+    ],
+)
+def test_a_body_that_is_not_as_grpc_says_is_refused(raw: bytes, code: Code, said: str) -> None:
+    with pytest.raises(Refusal, match=said) as caught:
+        asyncio.run(read_all(Messages(body([raw]))))
+    assert caught.value.code is code
+
+
+def test_a_client_that_leaves_ends_the_reading() -> None:
+    with pytest.raises(ClientGone):
+        asyncio.run(read_all(Messages(body([framed(b"half of it")[:8]], leaves=True))))
+
+
+@pytest.mark.parametrize(("encoding", "deflate"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
+def test_messages_are_inflated_up_to_the_limit(encoding: bytes, deflate) -> None:
+    def compressed(raw: bytes) -> list[bytes]:
+        return [b"\1" + framed(deflate(raw))[1:]]
+
+    assert asyncio.run(read_all(Messages(body(compressed(b"a" * 100_000)), encoding))) == [b"a" * 100_000]
+    with pytest.raises(Refusal, match="send it uncompressed"):
+        asyncio.run(read_all(Messages(body(compressed(bytes(SMALL_BYTES + 1))), encoding)))
+    with pytest.raises(Refusal, match="can't be inflated"):
+        asyncio.run(read_all(Messages(body([b"\1" + framed(b"junk")[1:]]), encoding)))
+
+
+async def receive(raw: bytes, parts: list[bytes], arena: Arena) -> tuple[Job, bytes]:
+    """The job that a body holds, and the bytes of its first input that lies in shared memory."""
+    messages = Messages(body(parts))
+    prefix = await messages.begin()
+    assert prefix is not None
+    job = await Jobs(PUBLIC, arena).receive(messages, prefix, Caller("test"))
+    async with job.held:
+        stored = next((tensor for tensor in job.tensors if tensor.region), None)
+        if stored is None:
+            return job, b""
+        with Path("/dev/shm", NAME).open("rb") as file:
+            file.seek(stored.offset)
+            return job, file.read(stored.size)
+
+
+def large(size: int = 5 << 20) -> pb.ModelInferRequest:
+    """A video that is too large to be put together in memory."""
+    video = np.frombuffer(random.Random(size).randbytes(size), np.uint8)[None]
+    return request("encode_video", {"video": video}, id="a name")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_large_request_is_the_same_however_it_arrives(seed: int, arena: Arena) -> None:
+    random_ = random.Random(seed)
+    whole = large()
+    raw = framed(whole.SerializeToString())
+    job, stored = asyncio.run(receive(raw, cut(raw, random_, random_.choice((1, 4, 300))), arena))
+    assert stored == whole.raw_input_contents[0]
+    assert (job.public.name, job.asked.id, job.asked.shape("video")) == ("encode_video", "a name", (1, len(stored)))
+
+
+def test_small_tensors_travel_with_a_large_request(arena: Arena) -> None:
+    port = PUBLIC["score_text"].inputs
+    arrays = {
+        "text": search()["text"],
+        "text_length": search()["text_length"],
+        "frame_vectors": np.ones((200, *port["frame_vectors"].shape[1:]), np.float32),
+        "gram_table": np.ones((200, *port["gram_table"].shape[1:]), np.float32),
+    }
+    raw = framed(request("score_text", arrays).SerializeToString())
+    assert len(raw) > SMALL_BYTES
+    job, stored = asyncio.run(receive(raw, [raw], arena))
+    assert stored == arrays["frame_vectors"].tobytes()
+    assert [bool(tensor.region) for tensor in job.tensors] == [False, False, True, True]
+    assert job.tensors[0].raw == arrays["text"].tobytes()
+
+
+def resident(name: str) -> int:
+    return Path("/dev/shm", name).stat().st_blocks * 512
+
+
+def test_a_slot_gives_its_memory_back(arena: Arena) -> None:
+    raw = framed(large().SerializeToString())
+    for _ in range(3):
+        asyncio.run(receive(raw, [raw], arena))
+    assert resident(NAME) == 0
+
+
+def test_a_request_that_ends_early_gives_its_slot_back(arena: Arena) -> None:
+    raw = framed(large().SerializeToString())
+    for _ in range(5):
+        with pytest.raises(Refusal, match="within a message"):
+            asyncio.run(receive(raw, [raw[: 3 << 20]], arena))
+    assert resident(NAME) == 0
+
+
+def late_name(whole: pb.ModelInferRequest) -> bytes:
+    """The tensors before all else, which no library writes."""
+    tensors = pb.ModelInferRequest(raw_input_contents=whole.raw_input_contents).SerializeToString()
+    whole.ClearField("raw_input_contents")
+    return tensors + whole.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda whole: late_name(whole), "there is no model ''"),
+        (lambda whole: whole.SerializeToString() + b"\x2a\x01x", "has its tensors last"),
+        (lambda whole: b"\x08\x01" + whole.SerializeToString(), "wire type 0"),
+        (lambda whole: b"\xff" * (6 << 20), "number without an end"),
+    ],
+    ids=["order", "trailing", "varint", "junk"],
+)
+def test_a_large_message_that_is_no_request_is_refused(change, said: str, arena: Arena) -> None:
+    raw = framed(change(large()))
+    with pytest.raises((InvalidRequest, Refusal), match=said):
+        asyncio.run(receive(raw, [raw], arena))
+    assert resident(NAME) == 0
+
+
+def test_a_length_that_is_not_that_of_the_shape_is_refused_before_it_is_stored(arena: Arena) -> None:
+    whole = large()
+    whole.inputs[0].shape[1] += 1
+    raw = framed(whole.SerializeToString())
+    with pytest.raises(InvalidRequest, match="bytes, and 5242880 were sent"):
+        # The tensor itself never arrives.
+        asyncio.run(receive(raw, [raw[:4096]], arena))

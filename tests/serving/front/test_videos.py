@@ -1,0 +1,80 @@
+"""A large video passes through the door without being held by it."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framesift.export.bundle.errors import InvalidVideo
+from framesift.serving.client.sync import Client
+
+pytestmark = pytest.mark.server
+SIZE = 128 << 20
+
+
+def padded(video: bytes) -> bytes:
+    """The same MP4 with a box that is skipped."""
+    return video + SIZE.to_bytes(4, "big") + b"free" + bytes(SIZE - 8)
+
+
+def kib(pid: int, field: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def arena(server) -> int:
+    """The bytes of shared memory that large requests fill at present."""
+    return Path(f"/dev/shm/{server.shared_memory_prefix}arena").stat().st_blocks * 512
+
+
+def test_a_large_video_adds_little_to_the_door_and_nothing_to_triton_server(
+    server, client: Client, indexed: list
+) -> None:
+    small = indexed[0].video.read_bytes()
+    whole = padded(small)
+    want = client.encode_video(small)
+    forget_peak(server.door_pid)
+    door, triton = kib(server.door_pid, "VmRSS"), kib(server.pid, "RssAnon")
+    for _ in range(2):
+        found = client.encode_video(whole, timeout_s=120)
+    assert (kib(server.door_pid, "VmHWM") - door) >> 10 < 64
+    assert (kib(server.pid, "RssAnon") - triton) >> 10 < 32
+    for name, tensor in want.tensors.items():
+        np.testing.assert_allclose(found.tensors[name], tensor, atol=1e-5)
+    assert arena(server) == 0
+
+
+def test_more_large_videos_than_there_is_room_for_wait_for_it(server, client: Client, indexed: list) -> None:
+    videos = [bytes([number]) * (4 << 20) for number in range(12)]
+
+    def refused(video: bytes) -> bool:
+        with pytest.raises(InvalidVideo, match="unknown or unsupported format"):
+            client.encode_video(video, timeout_s=120)
+        return True
+
+    with ThreadPoolExecutor(len(videos)) as pool:
+        assert all(pool.map(refused, videos))
+    deadline = time.monotonic() + 5
+    while arena(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_who_breaks_a_large_upload_off_gives_its_room_back(server, client: Client, indexed: list) -> None:
+    whole = padded(indexed[0].video.read_bytes())
+    for _ in range(6):
+        with pytest.raises(Exception, match=r"within|cancel"):
+            client.encode_video(whole, timeout_s=0.05)
+    assert client.encode_video(whole, timeout_s=120).tensors
+    deadline = time.monotonic() + 20
+    while arena(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
