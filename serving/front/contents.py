@@ -28,17 +28,25 @@ _FIELDS = {
 _DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
 
 
+def field_of(tensor: Any) -> str:
+    """The field of an InferInputTensor's ``contents`` that holds its type.
+
+    Raises:
+        InvalidRequest: a type that has none.
+    """
+    found = _FIELDS.get(tensor.datatype)
+    if found is None:
+        raise InvalidRequest(f"{tensor.name} is {tensor.datatype}, which has no typed contents: send its bytes")
+    return found
+
+
 def raw_contents(tensor: Any) -> bytes:
     """The bytes of an InferInputTensor's ``contents``.
 
     Raises:
         InvalidRequest: a type that has no typed field, values in a field of another type, or beyond the type's range.
     """
-    wanted = _FIELDS.get(tensor.datatype)
-    if wanted is None:
-        raise InvalidRequest(
-            f"{tensor.name} is {tensor.datatype}, which has no typed contents: send raw_input_contents"
-        )
+    wanted = field_of(tensor)
     for field, values in tensor.contents.ListFields():
         if field.name != wanted and values:
             raise InvalidRequest(f"{tensor.name} is {tensor.datatype}, so its values belong into {wanted}")

@@ -1,64 +1,62 @@
-"""What the public models are, as KServe v2 tells it."""
+"""What the public models are, as KServe v2 tells it: in JSON's form, which both HTTP and gRPC are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf import json_format
-from tritonclient.grpc import model_config_pb2 as config_pb
-from tritonclient.grpc import service_pb2 as pb
-
 from .public import VERSION, Port, Public
 from .upstream import Upstream
 
 PLATFORM = "framesift"
-_EXTENSIONS = ("model_configuration", "parameters", "statistics")
+_EXTENSIONS = ["binary_tensor_data", "model_configuration", "parameters", "statistics"]
 # In a configuration the type of a tensor has this in front.
 _TYPE = "TYPE_"
 
 
-def server_metadata(version: str) -> Any:
-    """The ServerMetadataResponse of framesift's ``version``."""
-    return pb.ServerMetadataResponse(name=PLATFORM, version=version, extensions=_EXTENSIONS)
+def server_metadata(version: str) -> dict[str, Any]:
+    """What there is to know of framesift's ``version``."""
+    return {"name": PLATFORM, "version": version, "extensions": _EXTENSIONS}
 
 
-def metadata(public: Public) -> Any:
-    """A model's ModelMetadataResponse."""
-    answer = pb.ModelMetadataResponse(name=public.name, versions=[VERSION], platform=PLATFORM)
-    for told, found in ((answer.inputs, public.inputs), (answer.outputs, public.outputs)):
-        for name, port in found.items():
-            told.add(name=name, datatype=port.datatype, shape=port.shape)
-    return answer
+def metadata(public: Public) -> dict[str, Any]:
+    """A model's inputs and outputs."""
+    return {
+        "name": public.name,
+        "versions": [VERSION],
+        "platform": PLATFORM,
+        "inputs": [_tensor(name, port) for name, port in public.inputs.items()],
+        "outputs": [_tensor(name, port) for name, port in public.outputs.items()],
+    }
 
 
-def config(public: Public) -> Any:
-    """A model's ModelConfigResponse. Its steps are left out: nobody may call them."""
-    answer = config_pb.ModelConfig(name=public.name, backend=PLATFORM, max_batch_size=public.max_batch)
+def config(public: Public) -> dict[str, Any]:
+    """A model's configuration. Its steps are left out: nobody may call them."""
     batch = 1 if public.max_batch else 0
-    for told, found in ((answer.input, public.inputs), (answer.output, public.outputs)):
-        for name, port in found.items():
-            told.add(name=name, data_type=_data_type(port), dims=port.shape[batch:])
-    for key, value in public.parameters.items():
-        answer.parameters[key].string_value = value
-    return pb.ModelConfigResponse(config=answer)
+    return {
+        "name": public.name,
+        "backend": PLATFORM,
+        "max_batch_size": public.max_batch,
+        "input": [_configured(name, port, batch) for name, port in public.inputs.items()],
+        "output": [_configured(name, port, batch) for name, port in public.outputs.items()],
+        "parameters": {key: {"string_value": value} for key, value in public.parameters.items()},
+    }
 
 
-async def statistics(public: Public | None, publics: Iterable[Public], upstream: Upstream) -> Any:
-    """The ModelStatisticsResponse of one model or of all, steps too: Triton server's, under their public names.
+async def statistics(public: Public | None, publics: Iterable[Public], upstream: Upstream) -> dict[str, Any]:
+    """The statistics of one model or of all, steps too: Triton server's, under their public names.
 
     Raises:
         Restarting: it is not there at present.
     """
     names = {each.upstream: each.name for each in publics}
     found = await upstream.get(f"/v2/models{'' if public is None else f'/{public.upstream}'}/stats")
-    answer = pb.ModelStatisticsResponse()
-    for row in found["model_stats"]:
-        stats = answer.model_stats.add()
-        json_format.ParseDict(row, stats, ignore_unknown_fields=True)
-        stats.name = names.get(stats.name, stats.name)
-    return answer
+    return {"model_stats": [{**row, "name": names.get(row["name"], row["name"])} for row in found["model_stats"]]}
 
 
-def _data_type(port: Port) -> Any:
-    return config_pb.DataType.Value(_TYPE + port.datatype)
+def _tensor(name: str, port: Port) -> dict[str, Any]:
+    return {"name": name, "datatype": port.datatype, "shape": port.shape}
+
+
+def _configured(name: str, port: Port, batch: int) -> dict[str, Any]:
+    return {"name": name, "data_type": _TYPE + port.datatype, "dims": port.shape[batch:]}

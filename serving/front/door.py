@@ -25,6 +25,7 @@ from .jobs import Jobs
 from .observing import Observing
 from .plain import Plain
 from .public import LARGEST_TENSORS
+from .rest import Rest
 from .service import OPEN, STREAM, Service
 from .settings import Settings
 from .status import ClientGone, Code, told
@@ -65,7 +66,9 @@ class Door:
         self._jobs = Jobs(publics, self._arena)
         self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)
         self._observing = Observing(self._inference, self._health, self._supervision, self._metrics)
-        self._plain = Plain(publics, self._health, self._observing, self._access)
+        count = self._observing.calls.add
+        rest = Rest(publics, self._access, self._jobs, self._inference, self._upstream, __version__, count)
+        self._plain = Plain(publics, self._health, self._observing, self._access, rest)
         self._calls = Admission(MAX_CALLS)
         self._background = Background()
 
@@ -89,7 +92,7 @@ class Door:
         if is_grpc(scope):
             await self._call(Call(scope, receive, send))
         else:
-            await self._plain.answer(scope, send)
+            await self._plain.answer(scope, receive, send)
 
     async def _call(self, call: Call) -> None:
         loop = asyncio.get_running_loop()

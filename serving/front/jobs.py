@@ -53,7 +53,7 @@ class Jobs:
             ServerUnavailable: there is no room for its tensors.
         """
         if prefix.size <= SMALL_BYTES:
-            return self._small(await messages.whole(prefix), caller)
+            return self.read(_parsed(await messages.whole(prefix)), caller)
         largest = LARGEST_TENSORS + LARGEST_HEAD
         if prefix.size > largest or prefix.compressed:
             raise Refusal(
@@ -91,12 +91,22 @@ class Jobs:
         caller.check(public.roles, f"call {name}")
         return public
 
-    def _small(self, message: bytes, caller: Caller) -> Job:
-        try:
-            request = pb.ModelInferRequest.FromString(message)
-        except DecodeError as error:
-            raise InvalidRequest("the message is no ModelInferRequest") from error
+    def read(self, request: Any, caller: Caller) -> Job:
+        """The job of a ModelInferRequest that is in memory.
+
+        Raises:
+            InvalidRequest: it doesn't fit its model.
+            Refusal: there is no such model.
+            AccessDenied: the caller may not call it.
+        """
         public = self._allowed(request.model_name, caller)
         asked = read_request(request, public)
         tensors = zip(asked.inputs, read_tensors(request, asked), strict=True)
         return Job(public, asked, [Tensor(found.name, found.datatype, found.shape, raw) for found, raw in tensors])
+
+
+def _parsed(message: bytes) -> Any:
+    try:
+        return pb.ModelInferRequest.FromString(message)
+    except DecodeError as error:
+        raise InvalidRequest("the message is no ModelInferRequest") from error

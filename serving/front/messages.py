@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 import zlib
 from dataclasses import dataclass
 
 from .asgi import Receive
-from .status import ClientGone, Code, Refusal
+from .body import PATIENCE_S, next_part
+from .status import Code, Refusal
 
 # The longest search: 32 texts of 64 KiB, and what names them. What is larger is never put together in memory.
 SMALL_BYTES = (2 << 20) + (64 << 10)
-# The longest pause within a message: who is slower holds a slot or memory for nothing.
-_PATIENCE_S = 30.0
 _PREFIX = struct.Struct(">BI")
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 
@@ -45,7 +43,7 @@ class Messages:
     async def begin(self) -> Prefix | None:
         """The next message's prefix; None if there is none."""
         while len(self._buffer) < _PREFIX.size and self._more:
-            await self._fill(_PATIENCE_S if self._buffer else None)
+            await self._fill(PATIENCE_S if self._buffer else None)
         if not self._buffer:
             return None
         if len(self._buffer) < _PREFIX.size:
@@ -73,7 +71,7 @@ class Messages:
         while not self._buffer:
             if not self._more:
                 raise Refusal(Code.INVALID_ARGUMENT, "the request ends within a message")
-            await self._fill(_PATIENCE_S)
+            await self._fill(PATIENCE_S)
         part, self._buffer = self._buffer[:most], self._buffer[most:]
         return part
 
@@ -83,19 +81,8 @@ class Messages:
             raise Refusal(Code.INVALID_ARGUMENT, "the call takes one message, and more were sent")
 
     async def _fill(self, patience_s: float | None) -> None:
-        if patience_s is None:
-            event = await self._receive()
-        else:
-            # Not ``wait_for``: servers do not expect that ``receive`` is cancelled.
-            receiving = asyncio.ensure_future(self._receive())
-            if not (await asyncio.wait([receiving], timeout=patience_s))[0]:
-                raise Refusal(Code.INVALID_ARGUMENT, f"nothing more of the message came within {patience_s:g} s")
-            event = receiving.result()
-        if event["type"] != "http.request":
-            raise ClientGone
-        body: bytes = event.get("body", b"")
-        self._buffer = self._buffer + body if self._buffer else body
-        self._more = bool(event.get("more_body", False))
+        part, self._more = await next_part(self._receive, patience_s)
+        self._buffer = self._buffer + part if self._buffer else part
 
     def _inflated(self, message: bytes) -> bytes:
         if self._encoding not in _WINDOW_BITS:

@@ -1,44 +1,55 @@
-"""What the door answers over plain HTTP: health, and metrics for Prometheus."""
+"""What the door answers over plain HTTP: health, metrics for Prometheus, and KServe v2."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .access import Access
-from .asgi import Scope, Send
+from .asgi import Receive, Scope, Send
 from .call import peer
 from .health import Health
 from .observing import Observing
 from .public import Public
+from .rest import Rest
 from .status import Refusal
 
 _MODEL_READY = re.compile(r"/v2/models/([^/]+)(?:/versions/1)?/ready")
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _NOT_ALLOWED = 200, 400, 401, 404, 405
-_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _NOT_ALLOWED, _BUSY = 200, 400, 401, 404, 405, 503
+_TEXT, _JSON, _BYTES = b"text/plain; version=0.0.4; charset=utf-8", b"application/json", b"application/octet-stream"
+_HEAD_BYTES = b"inference-header-content-length"
 
 
 class Plain:
-    """Answers GET requests."""
+    """Answers HTTP requests that are no gRPC."""
 
-    def __init__(self, publics: Mapping[str, Public], health: Health, observing: Observing, access: Access) -> None:
-        self._publics, self._health, self._observing, self._access = publics, health, observing, access
+    def __init__(
+        self, publics: Mapping[str, Public], health: Health, observing: Observing, access: Access, rest: Rest
+    ) -> None:
+        self._publics, self._health, self._observing = publics, health, observing
+        self._access, self._rest = access, rest
 
-    async def answer(self, scope: Scope, send: Send) -> None:
-        """Answer one request."""
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Raises:
+            ClientGone: the client has left.
+        """
+        path: str = scope["path"]
+        if path == "/v2" or (path.startswith("/v2/") and not path.startswith("/v2/health/") and not _ready(path)):
+            status, (head, tensors) = await self._rest.answer(scope, receive)
+            await _send(scope, send, status, head, tensors)
+            return
         try:
             status, text = await self._answer(scope)
         except Refusal as refusal:
             status, text = _UNAUTHORIZED, f"{refusal}\n"
-        body = text.encode()
-        headers = [(b"content-type", _TEXT), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await _send(scope, send, status, text.encode(), (), _TEXT)
 
     async def _answer(self, scope: Scope) -> tuple[int, str]:
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD"):
-            return _NOT_ALLOWED, "health and metrics are read with GET; inference is answered over gRPC\n"
+            return _NOT_ALLOWED, "health and metrics are read with GET\n"
         if path == "/v2/health/live":
             return _OK, ""
         if path == "/v2/health/ready":
@@ -46,7 +57,24 @@ class Plain:
         if path == "/metrics":
             self._access.caller(peer(scope), dict(scope["headers"]).get(b"authorization"))
             return _OK, await self._observing.text()
-        if (found := _MODEL_READY.fullmatch(path)) is not None and found[1] in self._publics:
+        if (found := _ready(path)) is not None and found[1] in self._publics:
             ready = await self._health.model_ready(self._publics[found[1]])
             return (_OK, "") if ready else (_BAD_REQUEST, f"{found[1]} can't be called at present\n")
-        return _NOT_FOUND, "there are /v2/health/live, /v2/health/ready and /metrics, and gRPC\n"
+        return _NOT_FOUND, "there are /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC\n"
+
+
+def _ready(path: str) -> re.Match[str] | None:
+    return _MODEL_READY.fullmatch(path)
+
+
+async def _send(
+    scope: Scope, send: Send, status: int, head: bytes, tensors: Sequence[bytes], kind: bytes = _JSON
+) -> None:
+    body = b"".join((head, *tensors))
+    headers = [(b"content-type", _BYTES if tensors else kind), (b"content-length", b"%d" % len(body))]
+    if tensors:
+        headers.append((_HEAD_BYTES, b"%d" % len(head)))
+    if status == _BUSY:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

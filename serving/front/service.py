@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
@@ -98,18 +99,21 @@ class Service:
         return _encoded(pb.ModelReadyResponse(ready=await self._health.model_ready(public)))
 
     async def _server_metadata(self, call: Call, caller: Caller) -> bytes:
-        return _encoded(describing.server_metadata(self._version))
+        return _told(describing.server_metadata(self._version), pb.ServerMetadataResponse())
 
     async def _metadata(self, call: Call, caller: Caller) -> bytes:
-        return _encoded(describing.metadata(self._named(await _message(call, pb.ModelMetadataRequest))))
+        public = self._named(await _message(call, pb.ModelMetadataRequest))
+        return _told(describing.metadata(public), pb.ModelMetadataResponse())
 
     async def _config(self, call: Call, caller: Caller) -> bytes:
-        return _encoded(describing.config(self._named(await _message(call, pb.ModelConfigRequest))))
+        public = self._named(await _message(call, pb.ModelConfigRequest))
+        return _told({"config": describing.config(public)}, pb.ModelConfigResponse())
 
     async def _statistics(self, call: Call, caller: Caller) -> bytes:
         request = await _message(call, pb.ModelStatisticsRequest)
         public = self._named(request) if request.name else None
-        return _encoded(await describing.statistics(public, self._publics.values(), self._upstream))
+        found = await describing.statistics(public, self._publics.values(), self._upstream)
+        return _told(found, pb.ModelStatisticsResponse())
 
     async def _check(self, call: Call, caller: Caller) -> bytes:
         prefix = await call.messages.begin()
@@ -136,6 +140,10 @@ async def _message(call: Call, kind: Any) -> Any:
         return kind.FromString(await call.messages.whole(prefix) if prefix else b"")
     except DecodeError as error:
         raise InvalidRequest(f"the message is no {kind.DESCRIPTOR.name}") from error
+
+
+def _told(values: dict[str, Any], message: Any) -> bytes:
+    return _encoded(json_format.ParseDict(values, message, ignore_unknown_fields=True))
 
 
 def _encoded(message: Any) -> bytes:

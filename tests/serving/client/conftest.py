@@ -16,6 +16,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+from google.protobuf import json_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import (
@@ -84,7 +85,10 @@ class ToyServer(GRPCInferenceServiceServicer):
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
-        self.configs = {name: config(public).config for name, public in public_models(manifest).items()}
+        self.configs = {
+            name: json_format.ParseDict(config(public), model_config_pb2.ModelConfig())
+            for name, public in public_models(manifest).items()
+        }
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
         self.busy_answers = 0

@@ -1,0 +1,132 @@
+"""KServe v2 over HTTP: what models are, and inference."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tritonclient.grpc import service_pb2 as pb
+
+from ...export.bundle.errors import InvalidRequest
+from . import body, describing, json_requests
+from .access import Access
+from .asgi import Receive, Scope
+from .call import peer
+from .inference import Inference
+from .jobs import Jobs
+from .messages import SMALL_BYTES
+from .public import VERSION, Public
+from .status import Code, Refusal, told
+from .tokens import Caller
+from .upstream import Upstream
+from .waiting import Client
+
+_PATH = re.compile(
+    r"/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>config|stats|infer))?)?"
+)
+_ALL = "/v2/models/stats"
+_HEAD_BYTES = b"inference-header-content-length"
+# What a client is told of each of the door's codes.
+_STATUS = {
+    Code.OK: 200,
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.NOT_FOUND: 404,
+    Code.UNIMPLEMENTED: 405,
+    Code.RESOURCE_EXHAUSTED: 413,
+    Code.CANCELLED: 499,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DEADLINE_EXCEEDED: 504,
+}
+
+Answer = tuple[bytes, Sequence[bytes]]
+
+
+class Rest:
+    """Answers requests below /v2, errors as JSON too.
+
+    Args:
+        version: framesift's.
+        count: called with a method's name and a code, as gRPC has them.
+    """
+
+    def __init__(
+        self,
+        publics: Mapping[str, Public],
+        access: Access,
+        jobs: Jobs,
+        inference: Inference,
+        upstream: Upstream,
+        version: str,
+        count: Callable[[str, str], None],
+    ) -> None:
+        self._publics, self._access, self._jobs, self._inference = publics, access, jobs, inference
+        self._upstream, self._version, self._count = upstream, version, count
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[int, Answer]:
+        """The status, the JSON, and the tensors that follow it."""
+        headers = dict(scope["headers"])
+        code, method = Code.OK, "unknown"
+        try:
+            found = _PATH.fullmatch(scope["path"])
+            if found is None:
+                raise Refusal(Code.NOT_FOUND, f"there is nothing at {scope['path'][:100]}")
+            caller = self._access.caller(peer(scope), headers.get(b"authorization"))
+            if found["what"] == "infer":
+                method = "ModelInfer"
+                answer = await self._infer(scope, headers, receive, found["model"], found["version"] or "", caller)
+            else:
+                if scope["method"] not in ("GET", "HEAD"):
+                    raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
+                method, values = await self._told(scope["path"], found)
+                answer = json.dumps(values).encode(), ()
+        except Exception as error:
+            code, message = told(error)
+            answer = json.dumps({"error": message}).encode(), ()
+        self._count(method, code.name)
+        return _STATUS[code], answer
+
+    async def _told(self, path: str, found: re.Match[str]) -> tuple[str, dict[str, Any]]:
+        if found["model"] is None:
+            return "ServerMetadata", describing.server_metadata(self._version)
+        if path == _ALL:
+            return "ModelStatistics", await describing.statistics(None, self._publics.values(), self._upstream)
+        public = self._named(found["model"], found["version"] or "")
+        if found["what"] == "config":
+            return "ModelConfig", describing.config(public)
+        if found["what"] == "stats":
+            found_ = await describing.statistics(public, self._publics.values(), self._upstream)
+            return "ModelStatistics", found_
+        return "ModelMetadata", describing.metadata(public)
+
+    async def _infer(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, model: str, version: str, caller: Caller
+    ) -> Answer:
+        if scope["method"] != "POST":
+            raise Refusal(Code.UNIMPLEMENTED, "inference is asked for with POST")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise InvalidRequest("send the request without a content-encoding")
+        public = self._named(model, version)
+        raw = await body.whole(receive, SMALL_BYTES)
+        request, form = json_requests.read_request(public.name, version, raw, _head_bytes(headers))
+        job = self._jobs.read(request, caller)
+        response = await self._inference.run(job, Client(caller.name, receive=receive))
+        return json_requests.answer(pb.ModelInferResponse.FromString(response), form)
+
+    def _named(self, name: str, version: str) -> Public:
+        public = self._jobs.public(name)
+        if version not in ("", VERSION):
+            raise InvalidRequest(f"{public.name} has the version {VERSION} alone")
+        return public
+
+
+def _head_bytes(headers: Mapping[bytes, bytes]) -> int | None:
+    if (told := headers.get(_HEAD_BYTES)) is None:
+        return None
+    if not told.isdigit() or len(told) > len(str(SMALL_BYTES)):
+        raise InvalidRequest("Inference-Header-Content-Length is no number of bytes")
+    return int(told)
