@@ -124,7 +124,7 @@ def _streams(path: Path, clip: Path, count: int) -> bytes:
 def test_many_streams_of_large_frames_are_refused(
     watched: Watched, write_clip: Write, tmp_path: Path, suffix: str, count: int
 ) -> None:
-    clip = write_clip(1, size=(4096, 2304), options={"preset": "ultrafast"})
+    clip = write_clip(1, size=(4096, 2304), suffix=suffix, options={"preset": "ultrafast", "crf": "51"})
     raw = _streams(tmp_path / f"streams{suffix}", clip, count)
     with watched.bounds(), pytest.raises(InvalidVideo, match=f"{count} video streams, the limit is 16"):
         watched.sandbox.decode(raw, PROFILE)

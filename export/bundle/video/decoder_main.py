@@ -41,7 +41,7 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(channel,), daemon=True).start()
     try:
         worker = _Worker(VideoLimits(**json.loads(sys.argv[3])), result)
-        channel.send(b"ready")
+        channel.send(str(worker.held).encode())
         while True:
             message, files, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
             if not message:
@@ -53,12 +53,14 @@ def main() -> None:
 
 
 class _Worker:
+    """What decodes. ``held`` is what the process holds while it is idle, in bytes."""
+
     def __init__(self, limits: VideoLimits, result: int) -> None:
         self._limits, self._result = limits, result
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
         self._idle = _status("VmData")
-        self._held = _status("VmRSS")
+        self.held = _status("VmRSS")
         most = self._idle + limits.max_memory
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         # If the machine runs out of memory, this process is the one to end.
@@ -87,7 +89,7 @@ class _Worker:
 
     def _cause(self, error: InvalidVideo) -> str:
         """What an error says; or that memory ran out, which much of FFmpeg reports as damage to the file."""
-        if _status("VmHWM") - self._held < _FULL * self._limits.max_memory:
+        if _status("VmHWM") - self.held < _FULL * self._limits.max_memory:
             return str(error)
         try:
             self._limits.refuse_memory()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -56,8 +57,10 @@ class DecoderProcess:
     def __init__(self, limits: VideoLimits) -> None:
         self._limits = limits
         self.reusable = True
-        self._ready = False
-        self._held = 0
+        self._idle: int | None = None
+        # A new process inherits the peak of the one that starts it, so that below that nothing is known of its own.
+        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        self._peak = 0
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._result = os.memfd_create("framesift-frames")
         passed = (theirs.fileno(), self._result)
@@ -83,14 +86,15 @@ class DecoderProcess:
         Raises:
             ServerStartError: it doesn't.
         """
-        if self._ready:
+        if self._idle is not None:
             return
-        if not self._readable(_START_S) or not self._channel.recv(MESSAGE_BYTES):
+        told = self._channel.recv(MESSAGE_BYTES) if self._readable(_START_S) else b""
+        if not told:
             self._end()
             raise ServerStartError(
                 f"the decoder's process did not start ({self._process.returncode}): see the log for its reason"
             )
-        self._ready = True
+        self._idle = int(told)
 
     def close(self) -> None:
         """End it."""
@@ -138,25 +142,30 @@ class DecoderProcess:
 
     def _explain_end(self) -> NoReturn:
         """Tell why the process ended over a video."""
-        status, usage = self._end()
+        status = self._end()
         if status == -signal.SIGXCPU:
             self._limits.refuse_work("the video has kept the decoder at work without an end", 2 * self._limits.max_work)
         # Few parts of FFmpeg are written with a refusal of memory in mind.
-        if status in (OUT_OF_MEMORY, -signal.SIGKILL) or usage > _NEARLY * self._limits.max_memory:
+        if status in (OUT_OF_MEMORY, -signal.SIGKILL) or self._nearly_full():
             self._limits.refuse_memory()
         name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
         raise InvalidVideo(f"the video crashed its decoder ({name}): it is damaged, or made to do that; leave it out")
 
-    def _end(self) -> tuple[int, int]:
-        """End the process; returns its exit status, and the most bytes that it ever held."""
+    def _nearly_full(self) -> bool:
+        """Whether the process, at its end, is known to have held nearly all that it may."""
+        taken = self._peak - (self._idle or 0)
+        return self._peak > self._inherited and taken > _NEARLY * self._limits.max_memory
+
+    def _end(self) -> int:
+        """End the process; returns its exit status."""
         self.reusable = False
         if self._process.returncode is None:
             # Popen.kill would collect the status itself, without the usage.
             os.kill(self.pid, signal.SIGKILL)
             _, status, usage = os.wait4(self.pid, 0)
             self._process.returncode = os.waitstatus_to_exitcode(status)
-            self._held = usage.ru_maxrss << 10
-        return self._process.returncode, self._held
+            self._peak = usage.ru_maxrss << 10
+        return self._process.returncode
 
     def _readable(self, seconds: float) -> bool:
         channel = select.poll()
