@@ -33,7 +33,7 @@ class VideoDecoder(Backend):
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Read how the model samples and resizes, what its video encoder reads, and the limits of a video."""
-        self.sandbox = Sandbox(VideoLimits.from_parameters(self.parameters))
+        self.sandbox = Sandbox(VideoLimits.from_environment())
         self.sandbox.start()
         manifest = read_manifest(folder)
         self.profile = manifest.frames

@@ -15,7 +15,7 @@ from framesift.export.bundle.errors import InvalidRequest, InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video import work as work_module
 from framesift.export.bundle.video.decode import decode
-from framesift.export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
+from framesift.export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from framesift.export.bundle.video.work import Work
 
 Write = Callable[..., Path]
@@ -43,6 +43,7 @@ def test_limits_are_set_by_name() -> None:
         ("work=-1", "work needs a positive number"),
         ("work=nan", "work needs a positive number"),
         ("bytes=1T", "bytes needs a positive number"),
+        ("bytes=2G", "bytes is at most 2139095040: no request holds more"),
         ("bytes=99999999999999999999", "bytes needs a positive number"),
     ],
 )
@@ -51,12 +52,12 @@ def test_wrong_setting_is_refused(setting: str, fault: str) -> None:
         DEFAULT_LIMITS.with_settings([setting])
 
 
-def test_limits_travel_as_parameters_of_a_model() -> None:
+def test_limits_travel_in_the_environment() -> None:
     limits = DEFAULT_LIMITS.with_settings(["work=7.5", "bytes=3M", "streams=2"])
-    assert VideoLimits.from_parameters({**limits.parameters(), "framesift.nice": "10"}) == limits
-    assert VideoLimits.from_parameters({}) == DEFAULT_LIMITS
+    assert VideoLimits.from_environment({VARIABLE: limits.settings(), "HOME": "/"}) == limits
+    assert VideoLimits.from_environment({VARIABLE: ""}) == VideoLimits.from_environment({}) == DEFAULT_LIMITS
     with pytest.raises(InvalidRequest, match="'colour' is unknown"):
-        VideoLimits.from_parameters({"framesift.video_limit.colour": "3"})
+        VideoLimits.from_environment({VARIABLE: "work=7 colour=3"})
 
 
 def _streams(folder: Path, clip: Path, count: int) -> Path:

@@ -1,12 +1,13 @@
 """What a video may cost: limits that keep one upload from taking a server's memory, or hours of its time.
 
 All of them stand here. A server's are set with ``framesift serve --video-limit NAME=VALUE``, where NAME is a field of
-``VideoLimits`` without ``max_``; every refusal names the one to raise.
+``VideoLimits`` without ``max_``, or by the variable below; every refusal names the one to raise.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,10 +15,10 @@ from typing import Any, NoReturn
 
 from ..checks import check_video_bytes
 from ..errors import InvalidRequest, InvalidVideo
-from ..limits import MAX_VIDEO_BYTES
+from ..limits import MAX_REQUEST_BYTES, MAX_VIDEO_BYTES
 
-# Of a model's configuration: each limit stands in a parameter of this name and the limit's.
-PARAMETER = "framesift.video_limit."
+# Environment variable of the processes that serve: settings as ``with_settings`` takes them, with blanks between.
+VARIABLE = "FRAMESIFT_VIDEO_LIMITS"
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _VALUE = re.compile(r"(\d+(?:\.\d+)?)([KMG]?)")
 
@@ -53,24 +54,26 @@ class VideoLimits:
         """These limits with some of them changed, each written ``NAME=VALUE``; K, M and G stand for powers of 1024.
 
         Raises:
-            InvalidRequest: an unknown name, or a value that is no positive number.
+            InvalidRequest: an unknown name, a value that is no positive number, or more bytes than a request holds.
         """
         changed: dict[str, Any] = dict(map(_setting, settings))
-        return replace(self, **changed)
+        limits = replace(self, **changed)
+        if limits.max_bytes > MAX_REQUEST_BYTES:
+            raise InvalidRequest(f"the video limit bytes is at most {MAX_REQUEST_BYTES}: no request holds more")
+        return limits
 
-    def parameters(self) -> dict[str, str]:
-        """These limits as parameters of a model's configuration."""
-        return {PARAMETER + _name(field): str(value) for field, value in asdict(self).items()}
+    def settings(self) -> str:
+        """These limits as ``from_environment`` reads them."""
+        return " ".join(f"{_name(field)}={value}" for field, value in asdict(self).items())
 
     @staticmethod
-    def from_parameters(parameters: Mapping[str, str]) -> VideoLimits:
-        """What ``parameters`` wrote; the default of each limit that is not there.
+    def from_environment(environment: Mapping[str, str] = os.environ) -> VideoLimits:
+        """What the variable ``VARIABLE`` says; the default of each limit that it doesn't name.
 
         Raises:
             InvalidRequest: as ``with_settings``.
         """
-        given = {key.removeprefix(PARAMETER): value for key, value in parameters.items() if key.startswith(PARAMETER)}
-        return VideoLimits().with_settings(f"{name}={value}" for name, value in given.items())
+        return VideoLimits().with_settings(environment.get(VARIABLE, "").split())
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file of more than ``max_bytes``."""
