@@ -42,12 +42,13 @@ class _Commands(click.Group):
         except (FramesiftError, OSError) as error:
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            missing = (error.name or "").partition(".")[0]
+            extra = EXTRAS.get(missing)
             if extra is None:
                 raise
             place = ", in an environment of its own: it holds numpy at 1.26" if extra == "server" else ""
             raise click.ClickException(
-                f"this command needs {error.name}, which is not installed: pip install 'framesift[{extra}]'{place}"
+                f"this command needs {missing}, which is not installed: pip install 'framesift[{extra}]'{place}"
             ) from error
 
 

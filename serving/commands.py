@@ -7,6 +7,7 @@ from typing import get_args
 
 import click
 
+from ..export.bundle.errors import InvalidRequest
 from .front.tokens import ROLES
 from .repository.targets import Target
 
@@ -26,6 +27,13 @@ _PORT = click.IntRange(1, 65535)
 @click.option("--tls-key", type=_FILE, help="Its private key.")
 @click.option("--tls-clients", type=_FILE, help="Only clients whose certificate this authority signed may connect.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without tokens or TLS.")
+@click.option(
+    "--video-limit",
+    "video_limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a limit of videos, such as work=120 or bytes=1G: every refusal names its limit.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's log.")
 def serve_command(
     bundle: Path,
@@ -37,6 +45,7 @@ def serve_command(
     tls_key: Path | None,
     tls_clients: Path | None,
     insecure: bool,
+    video_limits: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Serve BUNDLE on an embedded Triton server, until Ctrl-C.
@@ -51,6 +60,7 @@ def serve_command(
       framesift serve bundles/demo --gallery galleries/demo --host 0.0.0.0 \\
           --tokens tokens --tls-cert server.crt --tls-key server.key
     """
+    from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
     from .serve import serve
     from .server.door import Reach
@@ -58,7 +68,11 @@ def serve_command(
     if (tls_cert is None) != (tls_key is None) or (tls_clients is not None and tls_cert is None):
         raise click.UsageError("TLS needs --tls-cert and --tls-key, and --tls-clients needs both")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key, tls_clients)
-    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), verbose=verbose)
+    try:
+        limits = VideoLimits.from_environment().with_settings(video_limits)
+    except InvalidRequest as error:
+        raise click.UsageError(str(error)) from error
+    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), limits, verbose=verbose)
 
 
 @click.command("token")

@@ -17,6 +17,7 @@ import click
 from ..export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
 from ..export.bundle.ports import TEXT_ENCODER
 from ..export.bundle.store import Bundle
+from ..export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from .gallery.store import Gallery
 from .repository.deploy import DOOR, deploy
 from .server.door import Reach
@@ -32,9 +33,14 @@ def running(
     gallery: Path,
     reach: Reach | None = None,
     *,
-    hang_after_s: float = 120.0,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    hang_after_s: float | None = None,
 ) -> Iterator[EmbeddedServer]:
     """Serve ``bundle`` on an embedded Triton server while the block runs, on a free port of this machine by default.
+
+    Args:
+        limits: the largest video that is decoded.
+        hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
 
     Raises:
         GalleryMismatch: the gallery was written by another model.
@@ -52,8 +58,8 @@ def running(
             deployment=folder / "deployment" / DOOR,
             reach=reach,
             first=_SEARCH_MODELS,
-            env={GALLERY_VARIABLE: str(gallery.absolute())},
-            hang_after_s=hang_after_s,
+            env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
+            hang_after_s=max(120.0, 2 * limits.max_work) if hang_after_s is None else hang_after_s,
         )
         with server:
             yield server
@@ -61,7 +67,7 @@ def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(bundle: Path, gallery: Path, reach: Reach, *, verbose: bool) -> None:
+def serve(bundle: Path, gallery: Path, reach: Reach, limits: VideoLimits, *, verbose: bool) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
 
     Raises:
@@ -73,7 +79,7 @@ def serve(bundle: Path, gallery: Path, reach: Reach, *, verbose: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
-    with running(opened, gallery, reach) as server:
+    with running(opened, gallery, reach, limits=limits) as server:
         http = f"{'https' if reach.tls else 'http'}://{server.address}"
         click.echo(f"ready   gRPC {server.address}")
         click.echo(f"        health {http}/v2/health/ready")

@@ -127,7 +127,10 @@ def check_video_bytes(size: int, limit: int = MAX_VIDEO_BYTES) -> None:
         InvalidVideo: ``size`` bytes are more.
     """
     if size > limit:
-        raise InvalidVideo(f"the video has {size} bytes, the limit is {limit}")
+        raise InvalidVideo(
+            f"the video has {size} bytes, the limit is {limit}: cut or compress it, or raise the limit: "
+            f"framesift serve --video-limit bytes={size}"
+        )
 
 
 def dump_metadata(value: Mapping[str, Any]) -> str:

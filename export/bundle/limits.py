@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MAX_VIDEO_BYTES = 256 << 20
+# What a gRPC message can hold, less room for all that isn't the video.
+MAX_REQUEST_BYTES = (1 << 31) - (8 << 20)
 MAX_ID_BYTES = 1024
 MAX_SOURCE_BYTES = 4096
 MAX_METADATA_BYTES = 64 * 1024

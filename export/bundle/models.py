@@ -26,6 +26,8 @@ SCORE_IDS = "score_ids"
 NICE = "framesift.nice"
 # Parameter of the scorer, for the embedded server's ONNX models and for clients: the most pairs of one request.
 MAX_ROWS = "framesift.max_rows"
+# Parameter that the front door tells clients: the most bytes of a video.
+MAX_VIDEO = "framesift.max_video"
 
 # Environment of the models' processes: set in the embedded server's, and the folder of their gallery.
 EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
 from ..bundle.errors import InvalidVideo
 from ..bundle.manifest import FrameProfile
-from ..bundle.video.decode import decode
 from ..bundle.video.resizing import Pixels
+from ..bundle.video.sandbox import Sandbox
 from .manifest import Clip
 
 
@@ -67,9 +67,8 @@ def _decode_all(
     frames = np.lib.format.open_memmap(part, mode="w+", dtype=profile.dtype, shape=shape)
     faults: dict[str, str] = {}
     try:
-        with ProcessPoolExecutor(os.cpu_count() or 1, get_context("spawn")) as pool:
-            jobs = ((clip.video, profile) for clip in clips)
-            for i, result in enumerate(pool.map(_decode_one, jobs, chunksize=16)):
+        with _Decoders(profile) as decoders:
+            for i, result in enumerate(decoders.decode([clip.video for clip in clips])):
                 if isinstance(result, str):
                     faults[str(i)] = f"{clips[i].video}: {result}"
                 else:
@@ -82,11 +81,38 @@ def _decode_all(
         part.unlink(missing_ok=True)
 
 
-def _decode_one(job: tuple[Path, FrameProfile]) -> Pixels | str:
-    try:
-        return decode(*job).frames
-    except InvalidVideo as error:
-        return str(error)
+class _Decoders:
+    """As many sandboxes as there are processors, each with a thread that waits for it."""
+
+    def __init__(self, profile: FrameProfile) -> None:
+        self._profile = profile
+        count = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
+        self._sandboxes = [Sandbox() for _ in range(count)]
+        self._idle: SimpleQueue[Sandbox] = SimpleQueue()
+        for sandbox in self._sandboxes:
+            self._idle.put(sandbox)
+
+    def __enter__(self) -> _Decoders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        for sandbox in self._sandboxes:
+            sandbox.close()
+
+    def decode(self, paths: Sequence[Path]) -> Iterator[Pixels | str]:
+        """The frames of each video in turn, or the reason why it has none."""
+        return self._threads.map(self._one, paths)
+
+    def _one(self, path: Path) -> Pixels | str:
+        sandbox = self._idle.get()
+        try:
+            return sandbox.decode(path, self._profile).frames
+        except InvalidVideo as error:
+            return str(error)
+        finally:
+            self._idle.put(sandbox)
 
 
 def _key(clips: Sequence[Clip], profile: FrameProfile) -> str:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from ..bundle.errors import InvalidInput, InvalidVideo
 from ..bundle.ports import FRAMES, MASK, NOISE, TOKEN_IDS, VIDEO_ENCODER
 from ..bundle.store import Bundle
-from ..bundle.video.decode import decode
 from ..bundle.video.noise import selector_noise
+from ..bundle.video.sandbox import Sandbox
 from ..corpus.generate import MANIFEST, write_corpus
 from ..corpus.manifest import read_manifest
 from ..evaluation.captions import load_captions
@@ -68,25 +68,22 @@ def calibration_inputs(
         pairs, origin = _users(videos, captions, limit), f"{captions.name}"
     tokenizer = bundle.tokenizer()
     clips, texts = [], []
-    for path, caption in pairs:
-        try:
-            clips.append(video_feeds(bundle, path))
-        except InvalidVideo as error:
-            report(f"{path} is left out: {error}")
-            continue
-        texts.append({TOKEN_IDS: tokenizer.encode([caption])})
+    with Sandbox() as sandbox:
+        for path, caption in pairs:
+            try:
+                clips.append(_video_feeds(bundle, sandbox, path))
+            except InvalidVideo as error:
+                report(f"{path} is left out: {error}")
+                continue
+            texts.append({TOKEN_IDS: tokenizer.encode([caption])})
     if not clips:
         raise InvalidInput(f"not one of {len(pairs)} videos can be decoded")
     return CalibrationSet(tuple(clips), tuple(texts), origin)
 
 
-def video_feeds(bundle: Bundle, path: Path) -> Feeds:
-    """A video as the bundle's video encoder reads it: a batch of one, with mask and noise where there are such inputs.
-
-    Raises:
-        InvalidVideo: it can't be decoded.
-    """
-    clip = decode(path, bundle.manifest.frames)
+def _video_feeds(bundle: Bundle, sandbox: Sandbox, path: Path) -> Feeds:
+    """A video as the bundle's video encoder reads it: a batch of one, with mask and noise where it has such inputs."""
+    clip = sandbox.decode(path, bundle.manifest.frames)
     ports = {port.name: port for port in bundle.manifest.graphs[VIDEO_ENCODER].inputs}
     feeds: dict[str, NDArray[Any]] = {FRAMES: clip.frames[None]}
     if MASK in ports:

@@ -74,9 +74,9 @@ class _Awaiting:
                 raise ClientError(CLOSED) from error
             raise
 
-    async def read(self, video: Video) -> Upload:
+    async def read(self, video: Video, largest: int) -> Upload:
         self._connect()
-        return await asyncio.to_thread(read_video, video)
+        return await asyncio.to_thread(read_video, video, largest)
 
     async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
         turn = asyncio.Semaphore(_PARTS)

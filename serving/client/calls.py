@@ -16,12 +16,13 @@ from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import DeadlineExceeded, InvalidRequest, ServerError, ServerUnavailable
-from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, SCORE_TEXT, SEARCH
+from ...export.bundle.limits import MAX_VIDEO_BYTES
+from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, INDEX_VIDEO, SCORE_TEXT, SEARCH
 from . import wire
 from .connection import check_seconds, passing, translate, waits
 from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .signature import Signature, signature
-from .uploads import Upload, Video
+from .uploads import Upload, Video, is_large
 
 _POLL_S = 0.1
 
@@ -39,7 +40,7 @@ class Transport(Protocol):
             ClientError: the client is closed, or belongs to another event loop.
         """
 
-    async def read(self, video: Video) -> Upload:
+    async def read(self, video: Video, largest: int) -> Upload:
         """As ``uploads.read_video``."""
 
     async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
@@ -98,12 +99,12 @@ class Calls:
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
-        upload = await self._transport.read(video)
+        upload = await self._upload(video, INDEX_VIDEO, timeout_s)
         return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
 
     async def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """As ``Client.encode_video``."""
-        upload = await self._transport.read(video)
+        upload = await self._upload(video, ENCODE_VIDEO, timeout_s)
         takes = await self._signature(ENCODE_VIDEO, timeout_s)
         return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
 
@@ -188,6 +189,11 @@ class Calls:
             else:
                 return self._readable(call.read, answer)
             await self._transport.sleep(wait)
+
+    async def _upload(self, video: Video, model: str, timeout_s: float | None) -> Upload:
+        # Only servers that were told so accept more than others.
+        largest = wire.largest_video(await self._config(model, timeout_s)) if is_large(video) else MAX_VIDEO_BYTES
+        return await self._transport.read(video, largest)
 
     async def _signature(self, model: str, timeout_s: float | None) -> Signature:
         if model not in self._signatures:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ...export.bundle.errors import DeadlineExceeded, InvalidInput, ServerUnavailable
 from .discover import NamedVideo
 from .sync import Client
-from .uploads import read_video
+from .uploads import digest_of
 
 # Seconds to wait before each new try while the server is overloaded or restarting.
 RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -49,7 +49,7 @@ def index_files(
 
     def work(file: NamedVideo) -> Outcome:
         try:
-            if file.id in known and read_video(file.path).digest == known[file.id]:
+            if file.id in known and digest_of(file.path) == known[file.id]:
                 return Outcome(file, "skipped")
             _index(client, file, (metadata or {}).get(file.id), retry_after_s)
         except (InvalidInput, DeadlineExceeded) as error:

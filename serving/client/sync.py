@@ -194,8 +194,8 @@ class _Blocking:
                 raise ClientError(CLOSED) from error
             raise
 
-    async def read(self, video: Video) -> Upload:
-        return read_video(video)
+    async def read(self, video: Video, largest: int) -> Upload:
+        return read_video(video, largest)
 
     async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
         return [await run(item) for item in items]

@@ -14,13 +14,14 @@ from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
-from ...export.bundle.limits import MAX_IDS, MAX_PAIRS
+from ...export.bundle.limits import MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,
     GALLERY_LOOKUP,
     INDEX_VIDEO,
     MAX_ROWS,
+    MAX_VIDEO,
     SCORE_TEXT,
     SEARCH,
     VIDEO_BATCH,
@@ -183,6 +184,12 @@ def pairs_per_call(config: Any) -> int:
     """The most pairs of one scoring request, from the server's configuration of the scorer."""
     rows = config.parameters[MAX_ROWS].string_value if MAX_ROWS in config.parameters else ""
     return int(rows) if rows.isdigit() and int(rows) else MAX_PAIRS
+
+
+def largest_video(config: Any) -> int:
+    """The most bytes of a video, from the server's configuration of a model that takes one."""
+    size = config.parameters[MAX_VIDEO].string_value if MAX_VIDEO in config.parameters else ""
+    return int(size) if size.isdigit() else MAX_VIDEO_BYTES
 
 
 def record_inputs(takes: Signature) -> Signature:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
@@ -11,16 +12,18 @@ from ...export.bundle.models import (
     GALLERY_LOOKUP,
     INDEX_VIDEO,
     MAX_ROWS,
+    MAX_VIDEO,
     SCORE_IDS,
     SCORE_TEXT,
     SEARCH,
     SEARCH_IDS,
 )
-from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS
+from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
 from ...export.bundle.spec import TensorSpec
+from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
 from ..repository.served import Ensemble, Served
-from .public import Public, ports
+from .public import BESIDE_VIDEO, Public, ports
 from .tokens import INDEX
 from .tokens import SEARCH as SEARCH_ROLE
 
@@ -36,10 +39,11 @@ _ROLES = {
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 
 
-def public_models(manifest: Manifest) -> dict[str, Public]:
+def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS) -> dict[str, Public]:
     """What clients may call, by name: the steps of ensembles are none of it."""
     served = {model.name: model for model in plan(manifest)}
     found = [_as_served(served[name]) for name in _ROLES if name in served]
+    found = [_of_videos(public, limits) if VIDEO in public.inputs else public for public in found]
     found += [
         _in_words(SEARCH, served[SEARCH_IDS]),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
@@ -58,6 +62,11 @@ def _as_served(served: Served) -> Public:
         served.name,
         _steps(served),
     )
+
+
+def _of_videos(public: Public, limits: VideoLimits) -> Public:
+    told = {MAX_VIDEO: str(limits.max_bytes)}
+    return replace(public, parameters=told, largest=limits.max_bytes + BESIDE_VIDEO)
 
 
 def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = None) -> Public:

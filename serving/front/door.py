@@ -10,6 +10,7 @@ from ...export.bundle.models import SEARCH, VIDEO_DECODER
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import read_manifest
 from ...export.bundle.text.tokenizers import load_tokenizer
+from ...export.bundle.video.limits import VideoLimits
 from ..repository.plan import plan
 from ..repository.served import Model
 from .access import Access
@@ -24,7 +25,6 @@ from .inference import Inference
 from .jobs import Jobs
 from .observing import Observing
 from .plain import Plain
-from .public import LARGEST_TENSORS
 from .rest import Rest
 from .service import OPEN, STREAM, Service
 from .settings import Settings
@@ -47,12 +47,13 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         manifest = read_manifest(settings.deployment)
         models = {model.name: model for model in plan(manifest) if isinstance(model, Model)}
-        publics = public_models(manifest)
+        publics = public_models(manifest, VideoLimits.from_environment())
         self._drained = settings.state / DRAINED
         self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
         self._upstream, self._metrics = Upstream(settings.triton), Upstream(settings.triton_metrics)
+        largest = max(public.largest for public in publics.values())
         # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
-        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, LARGEST_TENSORS + _SLACK)
+        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, largest + _SLACK)
         self._inference = Inference(
             publics[SEARCH],
             scorer_of(manifest).texts_in_flight,

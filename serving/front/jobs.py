@@ -14,7 +14,7 @@ from ...export.bundle.errors import InvalidRequest
 from .arena import Arena, Slot
 from .fields import Fields
 from .messages import SMALL_BYTES, Messages, Prefix
-from .public import LARGEST_TENSORS, Public
+from .public import Public
 from .requests import Asked, read_request, read_tensors
 from .status import Code, Refusal
 from .tokens import Caller
@@ -42,6 +42,7 @@ class Jobs:
 
     def __init__(self, publics: Mapping[str, Public], arena: Arena) -> None:
         self._publics, self._arena = publics, arena
+        self._largest = LARGEST_HEAD + max(public.largest for public in publics.values())
 
     async def receive(self, messages: Messages, prefix: Prefix, caller: Caller) -> Job:
         """The request in the message that was begun.
@@ -54,12 +55,9 @@ class Jobs:
         """
         if prefix.size <= SMALL_BYTES:
             return self.read(_parsed(await messages.whole(prefix)), caller)
-        largest = LARGEST_TENSORS + LARGEST_HEAD
-        if prefix.size > largest or prefix.compressed:
-            raise Refusal(
-                Code.RESOURCE_EXHAUSTED,
-                f"the message has {prefix.size} bytes, the limit is {SMALL_BYTES if prefix.compressed else largest}",
-            )
+        if prefix.size > self._largest or prefix.compressed:
+            limit = SMALL_BYTES if prefix.compressed else self._largest
+            raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {limit}")
         async with AsyncExitStack() as stack:
             found: list[Public] = []
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.spec import TensorSpec
 from .contents import DATATYPES
 
 VERSION = "1"
 BATCH = "batch size"
+# What is said of a video, in one request with it.
+BESIDE_VIDEO = 4 << 20
 # A video of 256 MiB, or as much of video records, and what is said of them.
-LARGEST_TENSORS = 260 << 20
+LARGEST_TENSORS = MAX_VIDEO_BYTES + BESIDE_VIDEO
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Public:
         upstream: the served model that answers.
         steps: the models whose processes have to run for that.
         parameters: what its configuration tells clients.
+        largest: bytes of all tensors of one request.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Public:
     upstream: str
     steps: tuple[str, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
+    largest: int = LARGEST_TENSORS
 
 
 def ports(specs: Iterable[TensorSpec], *, batched: bool) -> dict[str, Port]:

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...export.bundle.checks import check_video_bytes
 from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.models import MAX_VIDEO
+from ...export.bundle.ports import VIDEO
 from .contents import raw_contents
-from .public import LARGEST_TENSORS, VERSION, Port, Public
+from .public import VERSION, Port, Public
 
 # A stream's client may ask for a last, empty answer, which only models that answer more than once send.
 _FINAL_RESPONSE = "triton_enable_empty_final_response"
@@ -53,6 +56,7 @@ def read_request(request: Any, public: Public) -> Asked:
 
     Raises:
         InvalidRequest: it doesn't fit the model; the message says where.
+        InvalidVideo: a video that is too large.
     """
     if request.model_version not in ("", VERSION):
         raise InvalidRequest(f"{public.name} has the version {VERSION}, not {_shown(request.model_version)}")
@@ -74,8 +78,10 @@ def read_request(request: Any, public: Public) -> Asked:
             f"{public.name} needs the inputs {', '.join(sorted(public.inputs.keys() - inputs.keys()))}"
         )
     total = sum(found.size for found in inputs.values())
-    if total > LARGEST_TENSORS:
-        raise InvalidRequest(f"the request's tensors have {total} bytes, the limit is {LARGEST_TENSORS}")
+    if VIDEO in inputs and MAX_VIDEO in public.parameters:
+        check_video_bytes(inputs[VIDEO].size, int(public.parameters[MAX_VIDEO]))
+    if total > public.largest:
+        raise InvalidRequest(f"the request's tensors have {total} bytes, the limit is {public.largest}")
     return Asked(request.id, tuple(inputs.values()), _outputs(request.outputs, public))
 
 

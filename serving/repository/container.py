@@ -82,6 +82,6 @@ docker build --tag framesift-{system} .
 gpus=(--gpus "${{GPUS:-all}}")
 [ "${{GPUS:-all}}" != none ] || gpus=()
 exec docker run --rm --shm-size=1g "${{gpus[@]}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
-    --env "FRAMESIFT_CONFIG=${{FRAMESIFT_CONFIG:-}}" \\
+    --env "FRAMESIFT_CONFIG=${{FRAMESIFT_CONFIG:-}}" --env "FRAMESIFT_VIDEO_LIMITS=${{FRAMESIFT_VIDEO_LIMITS:-}}" \\
     --publish 127.0.0.1:8001:8001 --publish 127.0.0.1:8002:8002 framesift-{system}
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+
+from framesift.export.bundle.video.sandbox import Sandbox
+
+from .watching import Watched
 
 MILLISECONDS = Fraction(1, 1000)
 
@@ -55,3 +61,54 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def write_jpeg2000(tmp_path: Path) -> Callable[..., Path]:
+    """Write the same picture of noise many times over, which takes long to decode, and return the file's path."""
+
+    def write(size: tuple[int, int], count: int, suffix: str = ".mkv") -> Path:
+        noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        encoder = av.CodecContext.create("jpeg2000", "w")
+        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "rgb24", Fraction(1, 25)
+        data = b"".join(
+            bytes(packet)
+            for frame in (av.VideoFrame.from_ndarray(noise, format="rgb24"), None)
+            for packet in encoder.encode(frame)
+        )
+        path = tmp_path / f"noise{suffix}"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("jpeg2000", rate=25)
+            stream.width, stream.height, stream.pix_fmt = *size, "rgb24"
+            for number in range(count):
+                packet = av.Packet(data)
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                packet.pts = packet.dts = number
+                packet.is_keyframe = True
+                out.mux(packet)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    with Sandbox() as sandbox:
+        found = Watched(sandbox)
+        yield found
+        found.stop()
+
+
+@pytest.fixture
+def ffmpeg() -> Callable[..., np.ndarray]:
+    """Every frame of a file as the installed ``ffmpeg`` shows it: RGB, uint8 [N, H, W, 3], of a given size."""
+    command = shutil.which("ffmpeg")
+    if command is None:
+        pytest.skip("ffmpeg is not installed")
+
+    def shown(path: Path, width: int, height: int) -> np.ndarray:
+        options = ["-v", "error", "-i", str(path), "-vsync", "0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        run = subprocess.run([command, *options], capture_output=True, check=True)
+        return np.frombuffer(run.stdout, np.uint8).reshape(-1, height, width, 3)
+
+    return shown

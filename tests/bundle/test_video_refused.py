@@ -40,7 +40,7 @@ def _refused(source: bytes | Path, fault: str, limits: VideoLimits | None = None
         (bytes(4000), "unknown or unsupported format"),
         (np.random.default_rng(0).bytes(4000), "unknown or unsupported format"),
         (b"\x1a\x45\xdf\xa3\x01" + b"\xff" * 6 + bytes(60), "unknown or unsupported format"),
-        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"trak") * (1 << 19), "300000 boxes"),
+        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"trak") * (1 << 20), "1000000 boxes"),
     ],
     ids=["empty", "text", "zeros", "noise", "endless header", "endless boxes"],
 )
@@ -132,7 +132,7 @@ def test_damaged_video_is_refused_without_a_word_from_ffmpeg(
         (VideoLimits(max_aspect=1), "64x48, the limit is an aspect ratio of 1:1"),
         (VideoLimits(max_seconds=2.3), "2 s, the limit is 2 s"),
         (VideoLimits(max_packets=59), "the limit is 59"),
-        (VideoLimits(max_decoded_pixels=40 * 64 * 48), r"\d\d frames of 64x48 would have to be decoded"),
+        (VideoLimits(max_work=1e-4), "the video has taken 0 s of work, the limit is 0.0001 s"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
@@ -142,7 +142,7 @@ def test_video_over_a_limit_is_refused(write_clip: Write, suffix: str, limits: V
     _refused(path, fault, limits)
 
 
-@pytest.mark.parametrize("size", [(4160, 2304), (8200, 64), (4000, 32)])
+@pytest.mark.parametrize("size", [(8192, 4352), (8200, 64), (4000, 32)])
 def test_small_file_of_huge_frames_is_refused_at_once(write_clip: Write, size: tuple[int, int]) -> None:
     raw = write_clip(1, size=size, options={"preset": "ultrafast"}).read_bytes()
     started = time.process_time()

@@ -12,7 +12,8 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.video.decode import DecodedVideo, decode
+from framesift.export.bundle.video.decode import decode
+from framesift.export.bundle.video.decoded_video import DecodedVideo
 from framesift.export.bundle.video.profile import resize_crop, sample
 from framesift.export.bundle.video.resizing import RESIZES
 from framesift.export.bundle.video.sampling import SAMPLERS

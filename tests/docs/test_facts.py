@@ -11,6 +11,8 @@ from framesift.export.bundle import limits as bounds
 from framesift.export.bundle.models import SCORE_IDS, SEARCH_IDS
 from framesift.export.bundle.scorers import CROSS_ENCODER, DOT, SCORERS
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
+from framesift.export.bundle.video.limits import VideoLimits
+from framesift.export.bundle.video.work import PACE
 from framesift.serving.client.discover import VIDEO_SUFFIXES
 from framesift.serving.front.deployment import public_models
 from framesift.serving.front.door import MAX_CALLS
@@ -54,12 +56,6 @@ def test_the_served_models_are_those_of_the_plan() -> None:
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        (
-            "video file",
-            f"{VIDEO.max_bytes >> 20} MiB, {VIDEO.max_seconds / 3600:.0f} hours, {VIDEO.max_packets:,} packets",
-        ),
-        ("frame", f"{VIDEO.max_side:,} pixels a side, 4096 x 2304 pixels, aspect ratio {VIDEO.max_aspect}:1"),
-        ("decoding of one video", f"{VIDEO.max_decoded_pixels // 10**9} billion pixels"),
         ("text", f"{bounds.MAX_TEXT_BYTES >> 10} KiB"),
         ("hits of a search", f"{bounds.MAX_TOP:,}"),
         ("id", f"{bounds.MAX_ID_BYTES:,} bytes"),
@@ -77,7 +73,17 @@ def test_the_served_models_are_those_of_the_plan() -> None:
 )
 def test_limits(what: str, told: str) -> None:
     assert rows(section(OPERATIONS, "Limits"))[what].startswith(told)
-    assert VIDEO.max_pixels == 4096 * 2304
+
+
+def test_limits_of_videos() -> None:
+    table = rows(section(OPERATIONS, "Videos"))
+    names = VIDEO.settings().split()
+    settings = [f"{name}={table[name].partition(' | ')[0]}" for name, _, _ in (one.partition("=") for one in names)]
+    assert len(table) == len(settings) + 1
+    assert VideoLimits(*range(1, len(settings) + 1)).with_settings(settings) == VIDEO
+    assert f"8192 x {VIDEO.max_pixels // 8192}" in table["pixels"]
+    assert f"at most {bounds.MAX_REQUEST_BYTES >> 20}M" in table["bytes"]
+    assert f"less than {PACE / 1e6:.0f} megapixels" in table["work"]
 
 
 def test_suffixes_of_videos() -> None:

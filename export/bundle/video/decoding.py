@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import av
-import numpy as np
-from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
-from .limits import VideoLimits
+from .access_units import is_intra
 from .packet_index import FrameTable, PacketIndex
+from .packets import VideoPacket
 from .resizing import Pixels
+from .work import Work
 
 Take = Callable[[VideoFrame], Pixels]
 
@@ -29,12 +28,7 @@ class Decoded:
 
 
 def decode_chosen(
-    context: VideoCodecContext,
-    index: PacketIndex,
-    table: FrameTable,
-    chosen: Iterable[int],
-    take: Take,
-    limits: VideoLimits,
+    context: VideoCodecContext, index: PacketIndex, table: FrameTable, chosen: Iterable[int], take: Take, work: Work
 ) -> dict[int, Pixels] | None:
     """Decode frames by their places in the order of presentation, starting at the nearest entry before each.
 
@@ -44,23 +38,30 @@ def decode_chosen(
         The pictures by place, or None where the decoder's frames are not what the packets promised.
 
     Raises:
-        InvalidVideo: over ``limits``.
+        InvalidVideo: more work than the limit.
     """
     runs = _runs(table, sorted(set(chosen)))
-    limits.check_work(sum(run.last - run.entry + 1 for run in runs), context.width, context.height)
+    work.plan(sum(_length(table, run) for run in runs) * _pixels(context))
+    # Two fields may come as two packets; but each picture of these codecs is whole.
+    whole = is_intra(context.codec.canonical_name)
     pictures: dict[int, Pixels] = {}
     for run in runs:
         wanted = {int(table.pts[place]): place for place in run.places}
-        needed = {int(table.positions[place]) for place in run.places}
+        start = int(table.entry_pts[table.entries.searchsorted(run.entry)])
         context.flush_buffers()
-        for packet in _feed(index, table, run.entry, needed):
+        for packet in _feed(index, table, run):
             try:
                 frames = context.decode(packet)
+            except MemoryError:
+                raise
             except av.FFmpegError:
-                return None
+                # What leads an entry may refer to what comes before it.
+                if packet is None or packet.pts is None or packet.pts >= start:
+                    return None
+                continue
+            work.spend(_pixels(context))
             for frame in frames:
-                if frame.interlaced_frame:
-                    # Its two fields may have come as two packets.
+                if frame.interlaced_frame and not whole:
                     return None
                 place = wanted.pop(frame.pts, None) if frame.pts is not None else None
                 if place is not None:
@@ -73,28 +74,42 @@ def decode_chosen(
 
 
 def decode_all(
-    context: VideoCodecContext, index: PacketIndex, chosen: Iterable[int], take: Take, limits: VideoLimits
+    context: VideoCodecContext, index: PacketIndex, chosen: Iterable[int], take: Take, work: Work
 ) -> Decoded:
     """Decode a stream from start to end, skipping packets that can't be decoded, and keep the chosen frames.
 
     Raises:
-        InvalidVideo: over ``limits``.
+        InvalidVideo: more work than the limit.
     """
-    limits.check_work(len(index.packets), context.width, context.height)
+    work.plan(index.packets.count * _pixels(context))
     wanted = set(chosen)
     decoded = Decoded()
     context.flush_buffers()
-    for packet in (*index.packets, None):
+    for packet in _all(index):
         try:
             frames = context.decode(packet)
+        except MemoryError:
+            raise
         except av.FFmpegError:
             decoded.errors += 1
             continue
+        finally:
+            work.spend(_pixels(context))
         for frame in frames:
             if len(decoded.times) in wanted:
                 decoded.pictures[len(decoded.times)] = take(frame)
             decoded.times.append(frame.pts)
     return decoded
+
+
+def _pixels(context: VideoCodecContext) -> int:
+    return max(1, context.width * context.height)
+
+
+def _all(index: PacketIndex) -> Iterator[VideoPacket | None]:
+    for _, packet in index.packets.since(0):
+        yield packet
+    yield None
 
 
 @dataclass
@@ -108,9 +123,9 @@ def _runs(table: FrameTable, chosen: Sequence[int]) -> list[_Run]:
     """The stretches of packets to decode: a chosen frame opens a new one only if that skips packets."""
     runs: list[_Run] = []
     for place in chosen:
-        position = int(table.positions[place])
-        entry = int(table.entries[np.searchsorted(table.entries, position, side="right") - 1])
+        position, entry = int(table.positions[place]), table.entry(place)
         if runs and entry <= runs[-1].last + 1:
+            runs[-1].entry = min(runs[-1].entry, entry)
             runs[-1].last = max(runs[-1].last, position)
             runs[-1].places.append(place)
         else:
@@ -118,9 +133,16 @@ def _runs(table: FrameTable, chosen: Sequence[int]) -> list[_Run]:
     return runs
 
 
-def _feed(index: PacketIndex, table: FrameTable, entry: int, needed: set[int]) -> Iterator[Packet[VideoStream] | None]:
-    """The packets from an entry on, without those that can be left out; None, the end, after the last."""
-    for position in range(entry, len(index.packets)):
+def _length(table: FrameTable, run: _Run) -> int:
+    """How many packets of a run are decoded."""
+    needed = {int(table.positions[place]) for place in run.places}
+    return sum(not table.disposable[position] or position in needed for position in range(run.entry, run.last + 1))
+
+
+def _feed(index: PacketIndex, table: FrameTable, run: _Run) -> Iterator[VideoPacket | None]:
+    """The packets from a run's entry on, without those that can be left out; None, the end, after the last."""
+    needed = {int(table.positions[place]) for place in run.places}
+    for position, packet in index.packets.since(run.entry):
         if position in needed or not table.disposable[position]:
-            yield index.packets[position]
+            yield packet
     yield None

@@ -1,83 +1,113 @@
-"""The packets of a video stream: how many frames they show, when, and where decoding can start."""
+"""What a stream's packets tell before anything is decoded: how many frames, when, and where decoding can start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.packet import Packet
-from av.video.stream import VideoStream
 
 from ..errors import InvalidVideo
-from . import access_units
+from .access_units import AccessUnit, Reader, is_intra, reader
+from .clock import NO_TIME, Int64s, steady
 from .container import VideoFile
-from .limits import VideoLimits
+from .packets import Packets
 
-_TRUSTED_CONTAINERS = ("mov", "matroska")
+_TRUSTED_CONTAINERS = ("mov", "matroska", "flv", "mpegts")
+
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class FrameTable:
     """Where each frame is, in the order in which they are shown; for streams with one picture per packet.
 
-    ``positions`` int64 [N] are places in the list of packets and ``pts`` int64 [N] the frames' times, ascending.
-    ``entries`` int64 [E] are the places where decoding can start and gives the frames that it gives from the start; the
-    first is 0. ``disposable`` bool [packets]: no other frame refers to it.
+    Attributes:
+        positions: int64 [N], places among the packets.
+        pts: int64 [N], the frames' times, ascending.
+        entries: int64 [E], the places at which decoding can start, ascending.
+        entry_pts: int64 [E], the times from which frames are right where decoding starts there.
+        disposable: bool [packets], no other frame refers to it.
     """
 
-    positions: npt.NDArray[np.int64]
-    pts: npt.NDArray[np.int64]
-    entries: npt.NDArray[np.int64]
-    disposable: npt.NDArray[np.bool_]
+    positions: Int64s
+    pts: Int64s
+    entries: Int64s
+    entry_pts: Int64s
+    disposable: Bools
+
+    def entry(self, frame: int) -> int:
+        """The last place at which decoding can start to give a frame, by the frame's number."""
+        position, time = self.positions[frame], self.pts[frame]
+        place = int(np.searchsorted(self.entries, position, side="right")) - 1
+        while place and self.entry_pts[place] > time:
+            place -= 1
+        return int(self.entries[place])
 
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """A stream's packets in the order of decoding.
+    """A stream's packets.
 
-    ``shown`` is how many frames they show if each holds one; ``table`` is None where that is not sure.
+    Attributes:
+        shown: how many frames they show if each holds one.
+        announced: how many frames the file says it has: more than ``shown`` if it is truncated.
+        span: from the first time to the last, in units of the stream's time base; None where times are missing.
+        last_step: how long the last packet lasts, 0 where that isn't known.
+        table: None where what they show is not sure.
     """
 
-    packets: Sequence[Packet[VideoStream]]
+    packets: Packets
     shown: int
+    announced: int
+    span: int | None
+    last_step: int
     table: FrameTable | None
 
 
-def read_index(video: VideoFile, limits: VideoLimits) -> tuple[PacketIndex, int]:
+def read_index(video: VideoFile) -> PacketIndex:
     """Read a stream's packets without decoding them.
 
-    Returns:
-        The index of what is there, and how many frames the file announces: more than that if it is truncated.
-
     Raises:
-        InvalidVideo: more packets than ``limits.max_packets``, more bytes than ``limits.max_bytes``, or none.
+        InvalidVideo: no frames, or more packets or bytes than the limits allow.
     """
-    packets: list[Packet[VideoStream]] = []
-    size = 0
-    cut = video.truncated
-    try:
-        for packet in video.container.demux(video.stream):
-            # A stream ends with an empty packet, but an AVI also has one for each frame it leaves out, and to
-            # a decoder an empty packet is the end.
-            if packet.size:
-                packets.append(packet)
-                limits.check_packets(len(packets))
-                # A sample table may name the same bytes again and again.
-                size += packet.size
-                limits.check_bytes(size)
-    except av.FFmpegError:
-        cut = True
-    if packets and packets[-1].is_corrupt:
-        packets.pop()
-        cut = True
-    shown = sum(not packet.is_discard for packet in packets)
-    if shown == 0 and not cut:
+    read = _reader(video)
+    packets, notes = Packets(video), _Notes()
+    damaged, last_step = False, 0
+    for packet in packets.read():
+        damaged, last_step = packet.is_corrupt, packet.duration or 0
+        if read is not None and (damaged or packet.has_sidedata("new_extradata")):
+            read = None
+        notes.add(packet.pts, packet.dts, packet.is_discard, None if read is None else read(packet))
+    if damaged:
+        packets.drop_last()
+    times = notes.times(packets.count, video.stream.time_base or Fraction(1, 1000), video.container.format.name)
+    packets.retime(times)
+    discarded = notes.flags(packets.count, _DISCARDED)
+    shown = int(np.sum(~discarded))
+    if shown == 0 and not packets.cut:
         raise InvalidVideo("the file's video stream has no frames")
-    announced = _announced(video, shown) if cut else shown
-    return PacketIndex(packets, shown, _table(video, packets)), announced
+    announced = _announced(video, shown) if packets.cut else shown
+    table = None
+    if read is not None:
+        table = notes.table(times, video.context.codec.canonical_name, video.context.extradata or b"")
+    if table is not None:
+        # What FFmpeg drops at the start is missing from both.
+        announced, shown = announced - shown + len(table.pts), len(table.pts)
+    seen = times[~discarded]
+    known = len(seen) > 0 and np.min(seen) != NO_TIME
+    span = int(np.max(seen) - np.min(seen)) if known else None
+    return PacketIndex(packets, shown, announced, span, last_step, table)
+
+
+def _reader(video: VideoFile) -> Reader | None:
+    name, codec = video.container.format.name.split(",")[0], video.context.codec.canonical_name
+    if name not in _TRUSTED_CONTAINERS and not (name == "avi" and is_intra(codec)):
+        return None
+    return reader(codec, video.context.extradata)
 
 
 def _announced(video: VideoFile, readable: int) -> int:
@@ -94,40 +124,82 @@ def _announced(video: VideoFile, readable: int) -> int:
     return max(readable, listed, round(seconds * float(stream.average_rate or 0)))
 
 
-def _table(video: VideoFile, packets: Sequence[Packet[VideoStream]]) -> FrameTable | None:
-    context = video.stream.codec_context
-    read = access_units.reader(context.codec.canonical_name, context.extradata)
-    trusted = video.container.format.name.split(",")[0] in _TRUSTED_CONTAINERS
-    if read is None or not trusted:
-        return None
-    if not packets or any(packet.is_corrupt or packet.has_sidedata("new_extradata") for packet in packets):
-        return None
-    if any(packet.pts is None for packet in packets if not packet.is_discard):
-        return None
-    units = [read(packet) for packet in packets]
-    if not units[0].fresh or any(unit.resets and not unit.fresh for unit in units):
-        return None
-    shown = np.array([place for place, packet in enumerate(packets) if not packet.is_discard], dtype=np.int64)
-    pts = np.array([packets[place].pts for place in shown], dtype=np.int64)
-    order = np.argsort(pts)
-    if np.any(np.diff(pts[order]) == 0):
-        return None
-    fresh = np.array([place for place, unit in enumerate(units) if unit.fresh], dtype=np.int64)
-    return FrameTable(
-        positions=shown[order],
-        pts=pts[order],
-        entries=fresh[_separates(fresh, shown, pts)],
-        disposable=np.array([unit.disposable for unit in units]),
-    )
+_DISCARDED, _ENTRY, _START, _DISPOSABLE, _LEADING, _SEVERED, _LAST = (1 << bit for bit in range(7))
 
 
-def _separates(
-    places: npt.NDArray[np.int64], shown: npt.NDArray[np.int64], pts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """For each place among the packets, whether all frames decoded before it are shown before all others."""
-    ends = np.iinfo(np.int64)
-    before = np.maximum.accumulate(np.concatenate([[ends.min], pts]))
-    after = np.minimum.accumulate(np.concatenate([pts, [ends.max]])[::-1])[::-1]
-    first = np.searchsorted(shown, places)
-    separates: npt.NDArray[np.bool_] = before[first] < after[first]
-    return separates
+class _Notes:
+    """What is kept of every packet: a million of them must not take a server's memory."""
+
+    def __init__(self) -> None:
+        self._pts, self._dts, self._flags = array("q"), array("q"), bytearray()
+        self._sets: dict[int, AccessUnit] = {}
+
+    def add(self, pts: int | None, dts: int | None, discarded: bool, unit: AccessUnit | None) -> None:
+        flags = _DISCARDED if discarded else 0
+        if unit is not None:
+            flags |= (
+                _ENTRY * unit.entry
+                | _START * unit.start
+                | _DISPOSABLE * unit.disposable
+                | _LEADING * unit.leading
+                | _SEVERED * unit.severed
+                | _LAST * unit.last
+            )
+            if unit.sets:
+                self._sets[len(self._flags)] = unit
+        self._pts.append(NO_TIME if pts is None else pts)
+        self._dts.append(NO_TIME if dts is None else dts)
+        self._flags.append(flags)
+
+    def times(self, count: int, base: Fraction, container: str) -> Int64s:
+        """When the first ``count`` packets are shown, or decoded where only that is known."""
+        pts, dts = (np.array(times, np.int64)[:count] for times in (self._pts, self._dts))
+        return steady(np.where(pts == NO_TIME, dts, pts), dts, base, container)
+
+    def flags(self, count: int, flag: int) -> Bools:
+        flagged: Bools = np.frombuffer(self._flags, np.uint8)[:count] & flag != 0
+        return flagged
+
+    def table(self, times: Int64s, codec: str, extradata: bytes) -> FrameTable | None:
+        """The frames of the packets with these times; None if it isn't sure which are shown, or in which order."""
+        count, entry = len(times), self.flags(len(times), _ENTRY)
+        starts = np.flatnonzero(self.flags(count, _START))
+        if len(starts) == 0 or not entry[starts[0]] or np.any(self.flags(count, _LAST)[:-1]):
+            return None
+        first = int(starts[0])
+        orphaned = times < times[first] if codec == "h264" else self._severed(count, first)
+        shown = np.flatnonzero(~self.flags(count, _DISCARDED) & ~orphaned & (np.arange(count) >= first))
+        pts = times[shown]
+        order = np.argsort(pts)
+        if len(shown) == 0 or pts[order[0]] == NO_TIME or np.any(np.diff(pts[order]) == 0):
+            return None
+        entries = np.flatnonzero(entry & self._self_contained(count, first, extradata))
+        return FrameTable(shown[order], pts[order], entries, times[entries], self.flags(count, _DISPOSABLE))
+
+    def _severed(self, count: int, first: int) -> Bools:
+        """Pictures that lead an entry and refer to what isn't there: FFmpeg drops them."""
+        severed = np.zeros(count, np.bool_)
+        drop = True
+        for place, flags in enumerate(self._flags[first:count], first):
+            if flags & _ENTRY:
+                drop = place == first or bool(flags & _SEVERED)
+            elif flags & _LEADING:
+                severed[place] = drop
+        return severed
+
+    def _self_contained(self, count: int, first: int, extradata: bytes) -> Bools:
+        """Whether a decoder that starts at a packet has the parameter sets that it would have had by then.
+
+        Sets that come with a packet may differ from those in front; a packet that brings all of its own is as good.
+        """
+        good = np.arange(count) >= first
+        known = set[bytes]()
+        for place, unit in self._sets.items():
+            fresh = [one for one in unit.sets if one not in known and one not in extradata]
+            known.update(fresh)
+            if fresh and first < place:
+                good[place:] = False
+        for place, unit in self._sets.items():
+            if unit.complete and first < place < count:
+                good[place] = True
+        return good

@@ -19,6 +19,7 @@ Resize = Callable[[Image8, int], Pixels]
 
 _CUBIC = -0.75
 _ONE = 1 << 11
+_BAND_PIXELS = 1 << 22
 
 
 def pil_bicubic(image: Image8, size: int) -> Image8:
@@ -28,7 +29,7 @@ def pil_bicubic(image: Image8, size: int) -> Image8:
     """
     height, width = _truncated_size(image, size)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    resized = Image.fromarray(_narrowed(image, width)).resize((width, height), Image.Resampling.BICUBIC)
     cropped = np.asarray(resized.crop((left, top, left + size, top + size)))
     return np.ascontiguousarray(cropped.transpose(2, 0, 1))
 
@@ -94,6 +95,21 @@ def _truncated_size(image: Image8, size: int) -> tuple[int, int]:
     """Height and width with the short side at ``size`` and the long one rounded down, as torchvision does."""
     height, width = image.shape[:2]
     return (int(size * height / width), size) if width <= height else (size, int(size * width / height))
+
+
+def _narrowed(image: Image8, width: int) -> Image8:
+    """An image resized to ``width`` where it is large, band by band; Pillow resizes across first in any case.
+
+    Pillow takes four bytes a pixel, which for a picture of 8K is more memory than all else.
+    """
+    rows = max(1, _BAND_PIXELS // image.shape[1])
+    if len(image) <= rows:
+        return image
+    narrow = np.empty((len(image), width, 3), np.uint8)
+    for first in range(0, len(image), rows):
+        band = image[first : first + rows]
+        narrow[first : first + rows] = Image.fromarray(band).resize((width, len(band)), Image.Resampling.BICUBIC)
+    return narrow
 
 
 def _planes(lines: npt.NDArray[np.generic], columns: npt.NDArray[np.int64]) -> npt.NDArray[np.generic]:

@@ -1,0 +1,129 @@
+"""The process in which a sandbox decodes, seen from inside: what it may take, and one video after another."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import socket
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import InvalidVideo
+from ..manifest import FrameProfile
+from .decode import decode
+from .decoder_process import MESSAGE_BYTES, OUT_OF_MEMORY
+from .limits import VideoLimits
+from .work import Work
+
+# Open files beside the video: FFmpeg opens none.
+_FILES = 64
+# What a process may still hold of the last video when it is given the next one.
+_LEFT_BYTES = 64 << 20
+# From this share of its memory on, a video that can't be decoded is one that needs more.
+_FULL = 0.9
+_STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def main() -> None:
+    """Decode the videos that come over the channel; what is needed is in the arguments."""
+    channel, result = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+    threading.Thread(target=_end_with, args=(channel,), daemon=True).start()
+    try:
+        worker = _Worker(VideoLimits(**json.loads(sys.argv[3])), result)
+        channel.send(str(worker.held).encode())
+        while True:
+            message, files, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
+            if not message:
+                break
+            channel.send(json.dumps(worker.answer(FrameProfile(**json.loads(message)), files[0])).encode())
+    except MemoryError:
+        # Whatever would tidy up now might want memory too.
+        os._exit(OUT_OF_MEMORY)
+
+
+class _Worker:
+    """What decodes. ``held`` is what the process holds while it is idle, in bytes."""
+
+    def __init__(self, limits: VideoLimits, result: int) -> None:
+        self._limits, self._result = limits, result
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
+        self._idle = _status("VmData")
+        self.held = _status("VmRSS")
+        most = self._idle + limits.max_memory
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        # If the machine runs out of memory, this process is the one to end.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+        self._until = 0
+
+    def answer(self, profile: FrameProfile, file: int) -> dict[str, Any]:
+        """Decode one video into the shared result; returns what else there is to tell."""
+        with contextlib.suppress(OSError):
+            _PEAK.write_text("5", encoding="ascii")
+        try:
+            with open(file, "rb", buffering=0) as source:
+                video = decode(source, profile, self._limits, Work(self._limits, self._renew))
+            arrays: tuple[npt.NDArray[Any], ...] = video.frames, video.timestamps, video.mask
+            place = 0
+            for array in arrays:
+                place += os.pwritev(self._result, [array.data], place)
+            return {"duration": video.duration, "frame_count": video.frame_count, "reusable": self._tidy()}
+        except InvalidVideo as error:
+            return {"refused": self._cause(error), "reusable": self._tidy()}
+        except MemoryError:
+            raise
+        except Exception:
+            return {"defect": traceback.format_exc(), "reusable": False}
+
+    def _cause(self, error: InvalidVideo) -> str:
+        """What an error says; or that memory ran out, which much of FFmpeg reports as damage to the file."""
+        if _status("VmHWM") - self.held < _FULL * self._limits.max_memory:
+            return str(error)
+        try:
+            self._limits.refuse_memory()
+        except InvalidVideo as cause:
+            return str(cause)
+
+    def _renew(self, seconds: float) -> None:
+        """Let the kernel end this process unless it gives account of itself in time."""
+        until = int(time.process_time() + max(0.0, seconds)) + 2
+        if until != self._until:
+            self._until = until
+            resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+
+    def _tidy(self) -> bool:
+        """Give back what the last video took; returns whether that worked."""
+        if _status("VmData") - self._idle > _LEFT_BYTES // 4:
+            gc.collect()
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)
+        return _status("VmData") - self._idle < _LEFT_BYTES
+
+
+def _status(name: str) -> int:
+    """A figure of this process in bytes, as the kernel gives it."""
+    for line in _STATUS.read_text(encoding="ascii").splitlines():
+        key, _, value = line.partition(":")
+        if key == name:
+            return int(value.split()[0]) << 10
+    raise AssertionError(f"the kernel doesn't tell {name}")
+
+
+def _end_with(channel: socket.socket) -> None:
+    """End this process when the one that started it ends."""
+    watch = select.poll()
+    watch.register(channel, 0)
+    watch.poll()
+    os._exit(0)

@@ -1,0 +1,198 @@
+"""The process in which a sandbox decodes, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidVideo, ServerStartError, ServerUnavailable
+from ..manifest import FrameProfile
+from .decoded_video import DecodedVideo
+from .limits import VideoLimits
+from .source import readable
+
+Content = bytes | memoryview | npt.NDArray[np.uint8] | Path
+"""A video file's content, or its path."""
+
+MESSAGE_BYTES = 1 << 16
+OUT_OF_MEMORY = 77
+# How much longer than its processor time a video may take by the clock, on a machine that has other things to do.
+_PATIENCE = 1.5
+_START_S = 120.0
+# From this share of its memory on, a crash is put down to the want of more.
+_NEARLY = 0.75
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # The memory of large pictures goes back to the system at once, where the next video's may be of another size.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+}
+_MAIN = "from framesift.export.bundle.video.decoder_main import main; main()"
+
+
+class DecoderProcess:
+    """One process that decodes.
+
+    Attributes:
+        pid: its number.
+        reusable: whether it can be given another video.
+    """
+
+    def __init__(self, limits: VideoLimits) -> None:
+        self._limits = limits
+        self.reusable = True
+        self._idle: int | None = None
+        # A new process inherits the peak of the one that starts it, so that below that nothing is known of its own.
+        self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        self._peak = 0
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._result = os.memfd_create("framesift-frames")
+        passed = (theirs.fileno(), self._result)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, *map(str, passed), json.dumps(asdict(limits))],
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # Modules beside whatever is worked on are none of its business.
+            cwd="/",
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                **_ENVIRONMENT,
+            },
+        )
+        self.pid = self._process.pid
+        theirs.close()
+
+    def wait(self) -> None:
+        """Wait until it has started.
+
+        Raises:
+            ServerStartError: it doesn't.
+        """
+        if self._idle is not None:
+            return
+        told = self._channel.recv(MESSAGE_BYTES) if self._readable(_START_S) else b""
+        if not told:
+            self._end()
+            raise ServerStartError(
+                f"the decoder's process did not start ({self._process.returncode}): see the log for its reason"
+            )
+        self._idle = int(told)
+
+    def close(self) -> None:
+        """End it."""
+        self._end()
+        self._channel.close()
+        if self._result >= 0:
+            os.close(self._result)
+        self._result = -1
+
+    def decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
+        """Decode one video; see ``sandbox.Sandbox.decode``."""
+        with _shared(source) as file:
+            self._limits.check_bytes(os.fstat(file.fileno()).st_size)
+            self.wait()
+            frames, times, mask = _layout(profile)
+            os.ftruncate(self._result, frames.nbytes + times.nbytes + mask.nbytes)
+            socket.send_fds(self._channel, [json.dumps(asdict(profile)).encode()], [file.fileno()])
+            reply = self._reply()
+        self.reusable = reply["reusable"]
+        if "refused" in reply:
+            raise InvalidVideo(reply["refused"])
+        if "defect" in reply:
+            raise RuntimeError(reply["defect"])
+        place = 0
+        for array in (frames, times, mask):
+            place += os.preadv(self._result, [array.data], place)
+        return DecodedVideo(frames, mask, times, float(reply["duration"]), int(reply["frame_count"]))
+
+    def _reply(self) -> dict[str, Any]:
+        started, before = time.monotonic(), self._processor_time()
+        if not self._readable(_PATIENCE * self._limits.max_work):
+            spent = self._processor_time() - before
+            self._end()
+            if spent < self._limits.max_work / 2:
+                raise ServerUnavailable(
+                    f"this machine is too busy: in {time.monotonic() - started:.0f} s the decoder got {spent:.0f} s of "
+                    "processor time; try again later"
+                )
+            self._limits.refuse_work(f"the video has taken {spent:.0f} s of work without an end", 2 * spent)
+        message = self._channel.recv(MESSAGE_BYTES)
+        if not message:
+            self._explain_end()
+        reply: dict[str, Any] = json.loads(message)
+        return reply
+
+    def _explain_end(self) -> NoReturn:
+        """Tell why the process ended over a video."""
+        status = self._end()
+        if status == -signal.SIGXCPU:
+            self._limits.refuse_work("the video has kept the decoder at work without an end", 2 * self._limits.max_work)
+        # Few parts of FFmpeg are written with a refusal of memory in mind.
+        if status in (OUT_OF_MEMORY, -signal.SIGKILL) or self._nearly_full():
+            self._limits.refuse_memory()
+        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        raise InvalidVideo(f"the video crashed its decoder ({name}): it is damaged, or made to do that; leave it out")
+
+    def _nearly_full(self) -> bool:
+        """Whether the process, at its end, is known to have held nearly all that it may."""
+        taken = self._peak - (self._idle or 0)
+        return self._peak > self._inherited and taken > _NEARLY * self._limits.max_memory
+
+    def _end(self) -> int:
+        """End the process; returns its exit status."""
+        self.reusable = False
+        if self._process.returncode is None:
+            # Popen.kill would collect the status itself, without the usage.
+            os.kill(self.pid, signal.SIGKILL)
+            _, status, usage = os.wait4(self.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            self._peak = usage.ru_maxrss << 10
+        return self._process.returncode
+
+    def _readable(self, seconds: float) -> bool:
+        channel = select.poll()
+        channel.register(self._channel, select.POLLIN)
+        return bool(channel.poll(1000 * seconds))
+
+    def _processor_time(self) -> float:
+        """Seconds of processor time of the process so far."""
+        fields = Path("/proc", str(self.pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _layout(profile: FrameProfile) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Room for a clip's frames, times and mask, in the order in which they are passed on."""
+    shape = (profile.count, 3, profile.size, profile.size)
+    return np.empty(shape, profile.dtype), np.empty(profile.count, np.float64), np.empty(profile.count, np.float32)
+
+
+@contextmanager
+def _shared(source: Content) -> Iterator[BinaryIO]:
+    """A video as a file that another process can read: the file itself, or its content in memory."""
+    if isinstance(source, Path):
+        with readable(source) as file:
+            yield file
+        return
+    with open(os.memfd_create("framesift-video"), "wb", buffering=0) as file:
+        content = np.frombuffer(source, np.uint8).data
+        while content:
+            content = content[file.write(content) :]
+        yield file

@@ -1,0 +1,73 @@
+"""A sandbox, and what its processes take."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from framesift.export.bundle.video.sandbox import Sandbox
+
+MOST_BYTES, MOST_SECONDS = 512 << 20, 15.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Watched:
+    """Looks a hundred times a second at what the process of a sandbox has taken.
+
+    Attributes:
+        peak: the most bytes that it held at any time, above what the idle one holds.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.peak = 0
+        self._seconds: dict[int, float] = {}
+        sandbox.start()
+        self._idle = self._held(sandbox.pid)
+        self._stopped = threading.Event()
+        self._watch = threading.Thread(target=self._look)
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+        self._watch.join()
+
+    @contextmanager
+    def bounds(self) -> Iterator[None]:
+        """Checks that the block takes no more memory, and no more seconds of a processor, than any video may."""
+        first = self.sandbox.pid
+        before = self._spent(first)
+        try:
+            yield
+        finally:
+            # A process that ended was looked at a hundredth of a second before.
+            spent = max(self._seconds.get(first or 0, 0.0), self._spent(first)) - before
+            assert spent < MOST_SECONDS
+            assert self.peak < MOST_BYTES
+
+    def _look(self) -> None:
+        while not self._stopped.wait(0.01):
+            pid = self.sandbox.pid
+            self.peak = max(self.peak, self._held(pid) - self._idle)
+            if pid is not None:
+                self._seconds[pid] = max(self._seconds.get(pid, 0.0), self._spent(pid))
+
+    @staticmethod
+    def _held(pid: int | None) -> int:
+        try:
+            lines = Path("/proc", str(pid), "status").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return 0
+        return max((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM")), default=0)
+
+    @staticmethod
+    def _spent(pid: int | None) -> float:
+        try:
+            fields = Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS
