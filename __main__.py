@@ -27,6 +27,7 @@ EXTRAS = {
     **dict.fromkeys(("matplotlib", "psutil"), "bench"),
     **dict.fromkeys(("aiohttp", "anyio", "faiss", "fastapi", "pydantic", "transformers", "uvicorn"), "baselines"),
     "tensorrt": "gpu",
+    "opentelemetry": "server,tracing",
 }
 
 

@@ -34,6 +34,23 @@ _PORT = click.IntRange(1, 65535)
     metavar="NAME=VALUE",
     help="Change a limit of videos, such as work=120 or bytes=1G: every refusal names its limit.",
 )
+@click.option("--access-log", type=_FILE_OUT, help="Append a line of JSON for every call; - is the standard output.")
+@click.option("--log-texts", is_flag=True, help="Have the access log hold the texts that were searched for.")
+@click.option(
+    "--trace-endpoint",
+    envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+    show_envvar=True,
+    metavar="URL",
+    default="",
+    help="Send traces to this collector, by OTLP over HTTP.",
+)
+@click.option(
+    "--trace-ratio",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="The share of requests to trace where clients have no trace; where they have one, it says.",
+)
 @click.option("--verbose", is_flag=True, help="Show the server's log.")
 def serve_command(
     bundle: Path,
@@ -46,6 +63,10 @@ def serve_command(
     tls_clients: Path | None,
     insecure: bool,
     video_limits: tuple[str, ...],
+    access_log: Path | None,
+    log_texts: bool,
+    trace_endpoint: str,
+    trace_ratio: float,
     verbose: bool,
 ) -> None:
     """Serve BUNDLE on an embedded Triton server, until Ctrl-C.
@@ -62,6 +83,7 @@ def serve_command(
     """
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
+    from .front.telemetry import Telemetry
     from .serve import serve
     from .server.door import Reach
 
@@ -72,7 +94,8 @@ def serve_command(
         limits = VideoLimits.from_environment().with_settings(video_limits)
     except InvalidRequest as error:
         raise click.UsageError(str(error)) from error
-    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), limits, verbose=verbose)
+    telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
+    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), limits, telemetry, verbose=verbose)
 
 
 @click.command("token")

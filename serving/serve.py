@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,11 +20,15 @@ from ..export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
 from ..export.bundle.ports import TEXT_ENCODER
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
+from .front.telemetry import NOTHING, Telemetry
 from .gallery.store import Gallery
 from .repository.deploy import DOOR, deploy
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
 
+# The access log's file that stands for the standard output.
+STDOUT = Path("-")
+_LAST_LINES_S = 5.0
 # What a Triton server that is started again loads first.
 _SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
 
@@ -34,6 +40,7 @@ def running(
     reach: Reach | None = None,
     *,
     limits: VideoLimits = DEFAULT_LIMITS,
+    telemetry: Telemetry = NOTHING,
     hang_after_s: float | None = None,
 ) -> Iterator[EmbeddedServer]:
     """Serve ``bundle`` on an embedded Triton server while the block runs, on a free port of this machine by default.
@@ -57,6 +64,7 @@ def running(
             run_dir=folder / "run",
             deployment=folder / "deployment" / DOOR,
             reach=reach,
+            telemetry=telemetry,
             first=_SEARCH_MODELS,
             env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
             hang_after_s=max(120.0, 2 * limits.max_work) if hang_after_s is None else hang_after_s,
@@ -67,8 +75,12 @@ def running(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(bundle: Path, gallery: Path, reach: Reach, limits: VideoLimits, *, verbose: bool) -> None:
+def serve(
+    bundle: Path, gallery: Path, reach: Reach, limits: VideoLimits, telemetry: Telemetry, *, verbose: bool
+) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
+
+    An access log at ``STDOUT`` goes to the standard output, and what is told to the user to the standard error.
 
     Raises:
         BundleError, GalleryMismatch, ServerStartError: before anything listens.
@@ -79,21 +91,45 @@ def serve(bundle: Path, gallery: Path, reach: Reach, limits: VideoLimits, *, ver
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stopping.set())
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
-    with running(opened, gallery, reach, limits=limits) as server:
+    aside = telemetry.access_log == STDOUT
+    with _printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
         http = f"{'https' if reach.tls else 'http'}://{server.address}"
-        click.echo(f"ready   gRPC {server.address}")
-        click.echo(f"        health {http}/v2/health/ready")
-        click.echo(f"        metrics {http}/metrics")
+        click.echo(f"ready   gRPC {server.address}", err=aside)
+        click.echo(f"        health {http}/v2/health/ready", err=aside)
+        click.echo(f"        metrics {http}/metrics", err=aside)
         if reach.insecure:
             click.echo("        --insecure: whoever reaches this address may call, and read what is sent", err=True)
-        click.echo(f"        gallery {gallery}, log {server.log_path}")
-        click.echo("        Ctrl-C stops it")
+        click.echo(f"        gallery {gallery}, log {server.log_path}", err=aside)
+        click.echo("        Ctrl-C stops it", err=aside)
         with _followed(server.log_path) if verbose else contextlib.nullcontext():
             while server.alive and not stopping.wait(0.2):
                 pass
         if not stopping.is_set():
             server.wait()
         click.echo("stopping: requests under way are finished first", err=True)
+
+
+@contextlib.contextmanager
+def _printed(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """Have an access log for the standard output written into a pipe with a name, and pass it on from there."""
+    if telemetry.access_log != STDOUT:
+        yield telemetry
+        return
+    with tempfile.TemporaryDirectory(prefix="framesift-") as folder:
+        pipe = Path(folder, "access-log")
+        os.mkfifo(pipe, 0o600)
+        # The door may be started again: until the end somebody holds the pipe open.
+        held = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
+        passing_on = subprocess.Popen(["cat", str(pipe)], start_new_session=True)
+        try:
+            yield replace(telemetry, access_log=pipe)
+        finally:
+            os.close(held)
+            try:
+                passing_on.wait(_LAST_LINES_S)
+            except subprocess.TimeoutExpired:
+                passing_on.kill()
+                passing_on.wait()
 
 
 @contextlib.contextmanager

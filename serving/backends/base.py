@@ -49,6 +49,10 @@ class Backend(ABC):
         An exception fails all of them; outputs that are not as configured fail their request.
         """
 
+    def gauges(self) -> Mapping[str, float]:
+        """Numbers of the model's state that are metrics, by their names in ``gauges``; asked for once a second."""
+        return {}
+
     def initialize(self, args: Mapping[str, str]) -> None:
         """Called by the server once a process."""
         import triton_python_backend_utils as server
@@ -63,7 +67,7 @@ class Backend(ABC):
             # Threads that the model makes from here on inherit it.
             os.nice(int(self.parameters.get(NICE, "0")))
             self.setup(config, Path(args["model_repository"], args["model_version"]))
-            self._exchange = Exchange(server, self.name, config)
+            self._exchange = Exchange(server, self.name, config, self.gauges)
         except Exception as error:
             fault = error if isinstance(error, FramesiftError) else defect(self.name, error)
             raise server.TritonModelException(fault.wire()) from error

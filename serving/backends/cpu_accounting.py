@@ -13,12 +13,10 @@ _DESCRIPTIONS = {
     COMPUTE: "Processor time of a model's own work, without the exchange of tensors with the server",
     PROCESS: "Processor time of a model's process, all threads together",
 }
-# A report takes the server two exchanges with this process.
-_REPORT_S = 1.0
 
 
 class CpuAccounting:
-    """Counts processor seconds of this process and reports them once a second, while there are requests.
+    """Counts processor seconds of this process.
 
     Args:
         server: the module ``triton_python_backend_utils``.
@@ -34,7 +32,6 @@ class CpuAccounting:
         self._metrics = {metric: family.Metric(labels={"model": name}) for metric, family in self._families.items()}
         self._reported = dict.fromkeys(_DESCRIPTIONS, 0.0)
         self._compute_s = 0.0
-        self._last = 0.0
 
     @contextlib.contextmanager
     def computing(self) -> Iterator[None]:
@@ -46,11 +43,7 @@ class CpuAccounting:
             self._compute_s += time.process_time() - before
 
     def report(self) -> None:
-        """Report to the server, unless that was done a moment ago."""
-        now = time.monotonic()
-        if now - self._last < _REPORT_S:
-            return
-        self._last = now
+        """Tell the server of those that have passed since the last time."""
         for metric, total in ((COMPUTE, self._compute_s), (PROCESS, time.process_time())):
             self._metrics[metric].increment(total - self._reported[metric])
             self._reported[metric] = total

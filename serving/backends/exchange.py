@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from ...export.bundle.errors import FramesiftError, InvalidInput, ServerUnavailable
 from .configured import configured
 from .cpu_accounting import CpuAccounting
+from .gauges import Gauges
 from .heartbeat import Heartbeat
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -20,6 +22,8 @@ Run = Callable[[Sequence[Mapping[str, np.ndarray[Any, Any]]]], Sequence[Arrays |
 # gRPC carries a message in its metadata, of which a client accepts 8 KiB; a character may take twelve bytes there.
 _LONGEST_MESSAGE = 600
 _LONGEST_BUG = 512
+# A report of metrics takes the server two exchanges with this process for each, so it is made while there are requests.
+_REPORT_S = 1.0
 
 
 class Exchange:
@@ -29,13 +33,17 @@ class Exchange:
         server: the module ``triton_python_backend_utils``, which exists in a model's process alone.
         name: the model's name.
         config: the model's configuration.
+        gauges: what the model tells of its state, by the metrics' names.
     """
 
-    def __init__(self, server: Any, name: str, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, server: Any, name: str, config: Mapping[str, Any], gauges: Callable[[], Mapping[str, float]]
+    ) -> None:
         self._server, self._name = server, name
         self._outputs = configured(config, "output")
         self._heartbeat = Heartbeat()
-        self._accounting = CpuAccounting(server, name)
+        self._accounting, self._gauges = CpuAccounting(server, name), Gauges(server, name, gauges)
+        self._reported = 0.0
 
     def execute(self, requests: Sequence[Any], run: Run) -> list[Any]:
         """The responses to ``requests``, in their order; one that can't be read or run does not touch the others."""
@@ -45,8 +53,15 @@ class Exchange:
             answers = iter(self._answers(good, run) if good else ())
             results = [next(answers) if isinstance(found, dict) else found for found in read]
             responses = [self._response(*pair) for pair in zip(requests, results, strict=True)]
-            self._accounting.report()
+            self._report()
         return responses
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported >= _REPORT_S:
+            self._reported = now
+            self._accounting.report()
+            self._gauges.report()
 
     def _read(self, request: Any) -> Arrays | FramesiftError:
         try:

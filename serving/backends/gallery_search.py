@@ -29,6 +29,7 @@ from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
 from ..search.snapshot import Snapshot, View
 from .base import Arrays, Backend
+from .gauges import GALLERY_VERSION, GALLERY_VIDEOS
 
 
 class GallerySearch(Backend):
@@ -64,6 +65,11 @@ class GallerySearch(Backend):
         ranked = iter(self.ranker.rank(view, text, row_tops))
         answers = iter([answer(view, [next(ranked) for _ in range(count)]) for count in counts])
         return [next(answers) if isinstance(top, int) else top for top in tops]
+
+    def gauges(self) -> dict[str, float]:
+        """The gallery that is searched."""
+        view = self.snapshot.view
+        return {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
 
     def finalize(self) -> None:
         """Stop following the gallery."""

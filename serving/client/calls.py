@@ -22,6 +22,7 @@ from . import wire
 from .connection import check_seconds, passing, translate, waits
 from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
 from .signature import Signature, signature
+from .trace_context import with_trace
 from .uploads import Upload, Video, is_large
 
 _POLL_S = 0.1
@@ -137,10 +138,10 @@ class Calls:
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """As ``Client.ready``."""
-        timeout = self._timeout(timeout_s)
+        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
         try:
             ready = await self._transport.send(
-                lambda server: server.is_server_ready(headers=self._headers, client_timeout=timeout)
+                lambda server: server.is_server_ready(headers=headers, client_timeout=timeout)
             )
         except InferenceServerException:
             return False
@@ -174,13 +175,13 @@ class Calls:
         return await self._transport.run_all(lambda call: self._run(call, timeout_s), calls)
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
-        timeout = self._timeout(timeout_s)
+        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
         # Only searches: to send a video again and again would make things worse.
         again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
         while True:
             try:
                 answer = await self._transport.send(
-                    lambda server: server.infer(call.model, call.inputs, headers=self._headers, client_timeout=timeout)
+                    lambda server: server.infer(call.model, call.inputs, headers=headers, client_timeout=timeout)
                 )
             except InferenceServerException as error:
                 wait = next(again, None) if passing(error) else None
@@ -207,10 +208,10 @@ class Calls:
         return self._configs[model]
 
     async def _ask(self, method: str, model: str, timeout_s: float | None) -> Any:
-        timeout = self._timeout(timeout_s)
+        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
         try:
             return await self._transport.send(
-                lambda server: getattr(server, method)(model, headers=self._headers, client_timeout=timeout)
+                lambda server: getattr(server, method)(model, headers=headers, client_timeout=timeout)
             )
         except InferenceServerException as error:
             raise translate(error, self.address, timeout) from error

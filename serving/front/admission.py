@@ -10,17 +10,20 @@ from collections import Counter
 
 # Requests with many rows find room for so many of their size.
 _OF_ONE_SIZE = 4
+# However many callers there are, and however little each of them has: so many times the limit, or so many rows.
+_TIMES, _ROWS = 8, 256
 
 
 class Admission:
     """Lets work in while fewer than ``limit`` rows are inside.
 
     Who is let in last may exceed the limit. While others are inside, nobody holds more than half of it; and whoever
-    holds less than an equal part is let in even when the others fill it.
+    holds less than an equal part is let in even when the others fill it, unless those are very many.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._together = max(_TIMES * limit, _ROWS)
         self.rows = 0
         self._by_caller: Counter[str] = Counter()
 
@@ -30,7 +33,8 @@ class Admission:
         own = self._by_caller[caller]
         if own < self.rows:
             callers = len(self._by_caller) + (own == 0)
-            let_in = own < limit // callers or (self.rows < limit and own < limit // 2)
+            equal = own < limit // callers and self.rows < self._together
+            let_in = equal or (self.rows < limit and own < limit // 2)
         else:
             let_in = self.rows < limit
         if let_in:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ SLOTS = 2
 _TRY_S = 0.02
 _HOLD_S = 5.0
 
-Send = Callable[[npt.NDArray[np.int64], int], Awaitable[list[Output]]]
+Send = Callable[[npt.NDArray[np.int64], int, Sequence[Entry]], Awaitable[list[Output]]]
 Outcome = list[Output] | FramesiftError | Restarting
 
 
@@ -34,7 +35,7 @@ class Batches:
     was not sent when its client left is dropped.
 
     Args:
-        send: searches for token ids int64 [B, W] and a number of hits.
+        send: searches for token ids int64 [B, W] and a number of hits, on behalf of some entries.
         most: the most rows of one request.
         ended: called once for every entry, when its work has ended.
         observe: called with the rows of every request.
@@ -104,8 +105,9 @@ class Batches:
     async def _together(self, entries: list[Entry]) -> None:
         outcomes = await self._outcomes(entries)
         self._upstream.difference_update(entries)
-        held = []
+        held, answered = [], time.monotonic()
         for entry, outcome in zip(entries, outcomes, strict=True):
+            entry.answered = answered
             if entry.answer.done():
                 self._end(entry)
             elif isinstance(outcome, Restarting):
@@ -125,9 +127,12 @@ class Batches:
         """The answer or the error of every entry. Of a batch that fails, each is tried alone, once."""
         ids = entries[0].ids if len(entries) == 1 else np.concatenate([entry.ids for entry in entries])
         error: FramesiftError | Restarting
+        sent = time.monotonic()
+        for entry in entries:
+            entry.sent, entry.batch_rows = sent, len(ids)
         try:
             self._observe(len(ids))
-            return rows_of(await self._send(ids, entries[0].top), [entry.rows for entry in entries])
+            return rows_of(await self._send(ids, entries[0].top, entries), [entry.rows for entry in entries])
         except (FramesiftError, Restarting) as found:
             error = found
         except Exception as found:
@@ -141,6 +146,9 @@ class Batches:
         """Keep searches for a server that is being started: they change nothing, so they may be sent again."""
         now = asyncio.get_running_loop().time()
         self._gone_since = now if self._gone_since is None else self._gone_since
+        # What ended a process would take the same neighbours along again.
+        for entry in entries:
+            entry.alone = True
         self._queue.put_back(entries)
         for entry in self._queue:
             if not entry.answer.done() and now - max(entry.since, self._gone_since) > _HOLD_S:

@@ -7,7 +7,7 @@ import asyncio
 from .asgi import Receive
 from .status import ClientGone, Code, Refusal
 
-# The longest pause within a message: who is slower holds a slot or memory for nothing.
+# The longest pause within a message, and before its end: who is slower holds a slot or memory for nothing.
 PATIENCE_S = 30.0
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from .asgi import Event, Receive, Scope, Send
 from .messages import Messages
+from .record import Record
 from .status import ClientGone, Code, Refusal
 
 _CONTENT_TYPE = b"application/grpc"
@@ -33,16 +34,18 @@ class Call:
         metadata: the request's headers.
         peer: the client's address, without its port.
         messages: what the client sends.
+        record: what is told of it in the end.
 
     Raises:
         ClientGone: from every method that sends, where the client has left.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, record: Record) -> None:
         self.path: str = scope["path"]
-        self.metadata: dict[bytes, bytes] = dict(scope["headers"])
+        self.metadata = headers
         self.peer = peer(scope)
         self.messages = Messages(receive, self.metadata.get(b"grpc-encoding", b""))
+        self.record = record
         self.receive = receive
         self._send = send
         self._started = False
@@ -63,6 +66,7 @@ class Call:
 
     async def answer(self, message: bytes) -> None:
         """Send the one message of a unary call's answer, and end it."""
+        self.record.sent = len(message)
         await self._emit(_START)
         await self._emit({"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message})
         await self._emit(_OK)

@@ -13,6 +13,8 @@ from typing import cast
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LARGEST_HEAD = 64 << 10
+# Connections at once: more requests than the door lets in wait for Triton server, and its descriptors are few.
+_MOST = 256
 
 
 class Unreachable(Exception):
@@ -92,23 +94,38 @@ class Connections:
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._idle: list[_Connection] = []
+        self._room = asyncio.Semaphore(_MOST)
 
     async def request(
-        self, method: str, path: str, head: bytes = b"", tensors: Sequence[bytes] = (), *, inference: bool = False
+        self,
+        method: str,
+        path: str,
+        head: bytes = b"",
+        tensors: Sequence[bytes] = (),
+        *,
+        inference: bool = False,
+        headers: str = "",
     ) -> Reply:
         """Send a request and wait for its answer.
 
         Args:
             head: the JSON of the body; ``tensors`` follow it.
             inference: say where the JSON ends.
+            headers: lines of further headers.
 
         Raises:
             Unreachable: there is no answer.
         """
+        async with self._room:
+            return await self._exchange(method, path, head, tensors, inference=inference, headers=headers)
+
+    async def _exchange(
+        self, method: str, path: str, head: bytes, tensors: Sequence[bytes], *, inference: bool, headers: str
+    ) -> Reply:
         connection = await self._connection()
         size = len(head) + sum(map(len, tensors))
         marked = f"Inference-Header-Content-Length: {len(head)}\r\n" if inference else ""
-        start = f"{method} {path} HTTP/1.1\r\nHost: triton\r\n{marked}Content-Length: {size}\r\n\r\n"
+        start = f"{method} {path} HTTP/1.1\r\nHost: triton\r\n{headers}{marked}Content-Length: {size}\r\n\r\n"
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         connection.reply = reply
         assert connection.transport is not None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from ... import __version__
-from ...export.bundle.errors import ServerUnavailable
 from ...export.bundle.models import SEARCH, VIDEO_DECODER
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import read_manifest
@@ -14,28 +14,29 @@ from ...export.bundle.video.limits import VideoLimits
 from ..repository.plan import plan
 from ..repository.served import Model
 from .access import Access
-from .admission import Admission
+from .access_log import AccessLog
 from .arena import Arena
 from .asgi import Receive, Scope, Send
 from .background import Background
 from .call import Call, is_grpc
 from .deployment import public_models
+from .gate import Gate
 from .health import Health
 from .inference import Inference
 from .jobs import Jobs
 from .observing import Observing
 from .plain import Plain
+from .records import Records
 from .rest import Rest
 from .service import OPEN, STREAM, Service
 from .settings import Settings
-from .status import ClientGone, Code, told
+from .status import ClientGone, told
 from .streams import Stream
 from .supervision import DRAINED, Supervision
 from .texts import Encoder
+from .tracing import Tracing, otlp
 from .upstream import Upstream
 
-# Calls that are open at once: each takes memory even while it only waits.
-MAX_CALLS = 2048
 # A slot beyond the tensors' own bytes: they begin at round places.
 _SLACK = 1 << 20
 _DRAIN_LOOK_S = 0.05
@@ -54,6 +55,10 @@ class Door:
         largest = max(public.largest for public in publics.values())
         # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
         self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, largest + _SLACK)
+        told = settings.telemetry
+        tracing = Tracing(otlp(told.traces), told.trace_ratio) if told.traces else None
+        log = None if told.access_log is None else AccessLog(told.access_log, texts=told.log_texts)
+        self._records = Records(log, tracing)
         self._inference = Inference(
             publics[SEARCH],
             scorer_of(manifest).texts_in_flight,
@@ -61,16 +66,18 @@ class Door:
             self._upstream,
             Encoder(load_tokenizer(manifest.tokenizer, settings.deployment)),
             self._arena,
+            tracing,
         )
         self._health = Health(publics[SEARCH], self._inference.probe, self._upstream, self._supervision)
         self._inference.answered = self._health.answered
         self._jobs = Jobs(publics, self._arena)
         self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)
-        self._observing = Observing(self._inference, self._health, self._supervision, self._metrics)
-        count = self._observing.calls.add
-        rest = Rest(publics, self._access, self._jobs, self._inference, self._upstream, __version__, count)
-        self._plain = Plain(publics, self._health, self._observing, self._access, rest)
-        self._calls = Admission(MAX_CALLS)
+        self._observing = Observing(self._records, self._inference, self._health, self._supervision, self._metrics)
+        self._gate = Gate(self._supervision)
+        rest = Rest(
+            publics, self._access, self._gate, self._jobs, self._inference, self._upstream, __version__, self._records
+        )
+        self._plain = Plain(publics, self._health, self._observing, self._access, self._gate, rest)
         self._background = Background()
 
     def start(self) -> None:
@@ -79,6 +86,7 @@ class Door:
         self._health.start()
         self._background.start(self._drain())
         self._background.start(self._access.follow())
+        self._background.start(self._arena.forget_old())
 
     async def stop(self) -> None:
         """Give up what is left."""
@@ -87,43 +95,40 @@ class Door:
         self._upstream.close()
         self._metrics.close()
         self._arena.close()
+        self._records.close()
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         if is_grpc(scope):
-            await self._call(Call(scope, receive, send))
+            headers = dict(scope["headers"])
+            record = self._records.begin(self._service.method(scope["path"]), headers)
+            call = Call(scope, headers, receive, send, record)
+            with nullcontext() if call.path == STREAM else self._gate.answering():
+                await self._call(call)
         else:
-            await self._plain.answer(scope, receive, send)
+            with self._gate.answering():
+                await self._plain.answer(scope, receive, send)
 
     async def _call(self, call: Call) -> None:
-        loop = asyncio.get_running_loop()
-        started, code, entered = loop.time(), Code.OK, ""
         try:
             caller = self._access.caller(call.peer, call.metadata.get(b"authorization"), call.path in OPEN)
-            if not self._calls.enter(caller.name):
-                raise ServerUnavailable(f"the server has {self._calls.rows} open calls already: try again")
-            entered = caller.name
-            if self._supervision.stopping:
-                raise ServerUnavailable("the server is being stopped")
-            if call.path == STREAM:
-                await Stream(call, caller, self._jobs, self._inference).run()
-                await call.finish()
-            else:
-                await call.answer(await self._service.answer(call, caller))
-        except ClientGone:
-            code = Code.CANCELLED
+            call.record.caller = caller.name
+            with self._gate.inside(caller.name):
+                if call.path == STREAM:
+                    await Stream(call, caller, self._jobs, self._inference, self._records).run()
+                    await call.finish()
+                else:
+                    await call.answer(await self._service.answer(call, caller))
+        except ClientGone as error:
+            call.record.fail(error)
         except Exception as error:
-            code, message = told(error)
-            await call.finish(code, message)
+            call.record.fail(error)
+            await call.finish(*told(error))
         finally:
-            if entered:
-                self._calls.leave(entered)
-            method = self._service.method(call.path)
-            self._observing.calls.add(method, code.name)
-            self._observing.seconds.observe(loop.time() - started, method)
+            self._records.end_call(call.record)
 
     async def _drain(self) -> None:
         """Tell the keeper, once the run is to end, that nothing is left to be answered."""
-        while not self._supervision.stopping or self._inference.texts or self._inference.requests:
+        while not self._supervision.stopping or self._inference.unfinished or self._gate.unanswered:
             await asyncio.sleep(_DRAIN_LOOK_S)
         self._drained.touch()

@@ -30,6 +30,9 @@ _HEADERS_KB = 32
 _HEADERS_S = 10
 _REQUEST_S = 600
 _IDLE_S = 900
+# A connection without a request, and one that has not finished its TLS handshake.
+_SILENT_S = 60
+_HANDSHAKE_S = 10
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def configuration(host: str, port: int, tls: Tls | None = None) -> dict[str, Any
         host: IPv4 address to listen on.
     """
     chain: dict[str, Any] = {
-        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}]
+        "transport_socket_connect_timeout": f"{_HANDSHAKE_S}s",
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}],
     }
     if tls is not None:
         chain["transport_socket"] = _transport(tls)
@@ -89,6 +93,8 @@ def _connection_manager() -> dict[str, Any]:
         "request_headers_timeout": f"{_HEADERS_S}s",
         "request_timeout": f"{_REQUEST_S}s",
         "stream_idle_timeout": f"{_IDLE_S}s",
+        # Connections are counted, so none stays that asks for nothing; clients connect again by themselves.
+        "common_http_protocol_options": {"idle_timeout": f"{_SILENT_S}s"},
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "http2_protocol_options": {
             "max_concurrent_streams": _STREAMS,
@@ -97,6 +103,22 @@ def _connection_manager() -> dict[str, Any]:
         },
         "route_config": {"virtual_hosts": [{"name": "door", "domains": ["*"]}]},
         "http_filters": [
+            # No path here has an escape, and the module can't read all that such ones may hold.
+            {
+                "name": "envoy.filters.http.rbac",
+                "typed_config": {
+                    "@type": f"{_TYPES}.filters.http.rbac.v3.RBAC",
+                    "rules": {
+                        "action": "DENY",
+                        "policies": {
+                            "escapes": {
+                                "permissions": [{"url_path": {"path": {"safe_regex": {"regex": ".*%.*"}}}}],
+                                "principals": [{"any": True}],
+                            }
+                        },
+                    },
+                },
+            },
             {
                 "name": "pyvoy",
                 "typed_config": {
@@ -118,7 +140,7 @@ def _connection_manager() -> dict[str, Any]:
                         ),
                     },
                 },
-            }
+            },
         ],
     }
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .upstream import Output
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 # The rows by which a caller's credit grows in each round.
 _QUANTUM = 4
@@ -25,6 +29,11 @@ class Entry:
         ids: token ids int64 [B, W].
         since: when it was let in, by the event loop's clock.
         answer: the outputs of its rows; whoever stops waiting cancels it.
+        queued, sent, answered: when it was queued, last sent and answered, by ``time.monotonic``; 0 before.
+        batch_rows: rows of the request with which it was last sent.
+        alone: it goes with no others.
+        span: of its request, while that is traced.
+        shared: another request's trace has the span of the request with which it was last sent.
     """
 
     caller: str
@@ -32,6 +41,13 @@ class Entry:
     top: int
     since: float
     answer: asyncio.Future[list[Output]]
+    queued: float = field(default_factory=time.monotonic)
+    sent: float = 0.0
+    answered: float = 0.0
+    batch_rows: int = 0
+    span: Span | None = None
+    shared: bool = False
+    alone: bool = False
 
     @property
     def rows(self) -> int:
@@ -41,7 +57,7 @@ class Entry:
     @property
     def key(self) -> tuple[Any, ...]:
         """What the rows of one upstream request have in common."""
-        return self.top, self.ids.shape[1]
+        return (self.top, self.ids.shape[1], id(self)) if self.alone else (self.top, self.ids.shape[1])
 
 
 @dataclass

@@ -16,13 +16,15 @@ from .upstream import Upstream
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S = 0.25
+# A server that hangs says nothing, which is no yes.
+_ANSWER_S = 1.0
 # Without an answer to anybody for so long, the door searches itself; and so long it waits for that.
 _QUIET_S = 1.0
 _PATIENCE_S = 5.0
 
 
 class Health:
-    """Looks four times a second.
+    """Looks every quarter of a second, after a second at most where Triton server is silent.
 
     Args:
         search: the model by which the server is judged.
@@ -46,19 +48,24 @@ class Health:
 
     async def model_ready(self, public: Public) -> bool:
         """Whether a model can be called: it is loaded, and its processes run."""
-        return self._whole(public.steps) and await self._upstream.ready(public.upstream)
+        return self._whole(public.steps) and await self._says_ready(public.upstream)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, and to show that the event loop turns."""
+        self._background.start(self._beat())
         self._background.start(self._watch())
 
     async def stop(self) -> None:
         """Stop looking."""
         await self._background.stop()
 
-    async def _watch(self) -> None:
+    async def _beat(self) -> None:
         while True:
             self._heartbeat.stamp()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _watch(self) -> None:
+        while True:
             try:
                 ready = await self._look()
             except Exception:
@@ -72,7 +79,7 @@ class Health:
     async def _look(self) -> bool:
         if self._supervision.stopping or not self._whole(self._search.steps):
             return False
-        if not await self._upstream.ready():
+        if not await self._says_ready():
             return False
         silent_s = asyncio.get_running_loop().time() - self._answered
         if silent_s > _QUIET_S and self._probing is None:
@@ -89,6 +96,12 @@ class Health:
             pass
         finally:
             self._probing = None
+
+    async def _says_ready(self, model: str | None = None) -> bool:
+        try:
+            return await asyncio.wait_for(self._upstream.ready(model), _ANSWER_S)
+        except TimeoutError:
+            return False
 
     def _whole(self, steps: Sequence[str]) -> bool:
         return not self._supervision.short & set(steps)

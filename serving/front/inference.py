@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +16,28 @@ from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 from ...export.bundle.models import TEXT_BATCH
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
 from .admission import Admission
-from .arena import REGION, Arena
+from .arena import Arena
 from .background import Background
 from .batches import Batches
 from .fair_queue import Entry
 from .jobs import Job
-from .metrics import Counter, Histogram
+from .metrics import Histogram
 from .public import VERSION, Public
+from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
 from .texts import Encoder, read_texts, read_top
+from .tracing import Tracing
 from .upstream import Output, RegionUnknown, Tensor, Upstream
 from .waiting import Client
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 # Requests for anything but a search that are in the house at once; and of those that decode a video, the ones upstream:
 # enough to keep every step busy. The others wait here, where waiting costs nothing.
 MAX_REQUESTS = 128
 _CLIPS_UPSTREAM = 8
 _BATCHES = (1, 2, 4, 8, 16, 32)
+_UNTRACED = nullcontext("")
 
 
 class Inference:
@@ -43,20 +50,26 @@ class Inference:
         search: the model whose requests go together.
         texts: the most texts of searches in the house at once.
         decoder: the step of which few requests may be upstream.
+        tracing: where spans go, if anywhere.
     """
 
     def __init__(
-        self, search: Public, texts: int, decoder: str, upstream: Upstream, encoder: Encoder, arena: Arena
+        self,
+        search: Public,
+        texts: int,
+        decoder: str,
+        upstream: Upstream,
+        encoder: Encoder,
+        arena: Arena,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._search, self._decoder = search, decoder
         self._upstream, self._encoder, self._arena = upstream, encoder, arena
         self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
         self._clips = asyncio.Semaphore(_CLIPS_UPSTREAM)
         self._background = Background()
         self.answered: Callable[[], None] = lambda: None
-        self.refused = Counter(
-            "framesift_refused_total", "Requests refused because there was too much to do", ["model"]
-        )
         self.batch_rows = Histogram("framesift_batch_rows", "Texts of one request to the search models", _BATCHES)
         self.batches = Batches(
             self._send,
@@ -75,8 +88,13 @@ class Inference:
         """Requests for anything else that were let in and have not ended."""
         return self._requests.rows
 
-    async def run(self, job: Job, client: Client) -> bytes:
-        """The ModelInferResponse to a job, whose memory is given back.
+    @property
+    def unfinished(self) -> bool:
+        """Whether anything that was let in has not ended."""
+        return bool(self.texts or self.requests)
+
+    async def run(self, job: Job, client: Client, record: Record) -> bytes:
+        """The ModelInferResponse to a job, whose memory is given back; ``record`` is told of the stages.
 
         Raises:
             FramesiftError: the job's own fault, or that the server has too much to do.
@@ -84,8 +102,8 @@ class Inference:
         """
         if job.public is self._search:
             async with job.held:
-                return _answer(job, await self._found(job, client))
-        return _answer(job, await self._forwarded(job, client))
+                return _answer(job, await self._found(job, client, record))
+        return _answer(job, await self._forwarded(job, client, record))
 
     async def probe(self) -> None:
         """Search once, beside everybody's queue.
@@ -93,18 +111,19 @@ class Inference:
         Raises:
             FramesiftError: searches are not answered.
         """
-        await self._send(await self._encoder.encode(["a"]), 1)
+        await self._send(await self._encoder.encode(["a"]), 1, ())
 
     async def stop(self) -> None:
         """Give up what is upstream."""
         await self.batches.stop()
         await self._background.stop()
 
-    async def _found(self, job: Job, client: Client) -> Sequence[Output]:
+    async def _found(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
+        began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors}
         texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
+        record.texts = texts
         if not self._texts.enter(client.caller, len(texts)):
-            self.refused.add(job.public.name)
             raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
         try:
             ids = await self._encoder.encode(texts)
@@ -112,65 +131,93 @@ class Inference:
             self._texts.leave(client.caller, len(texts))
             raise
         loop = asyncio.get_running_loop()
-        entry = Entry(client.caller, ids, top, loop.time(), loop.create_future())
+        entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
+        entry.span = record.span
         self.batches.put(entry)
-        return await client.wait(entry.answer)
+        try:
+            return await client.wait(entry.answer)
+        finally:
+            sent = record.stage(QUEUE, entry.queued, entry.sent or None)
+            if entry.sent:
+                record.batch_rows, record.shared = entry.batch_rows, entry.shared
+                record.stage(UPSTREAM, sent, entry.answered or None)
 
-    async def _send(self, ids: npt.NDArray[np.int64], top: int) -> list[Output]:
+    async def _send(self, ids: npt.NDArray[np.int64], top: int, entries: Sequence[Entry]) -> list[Output]:
         tensors = [_ids(ids), Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids))]
-        outputs = await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs))
+        spans = [entry.span for entry in entries if entry.span is not None]
+        for entry in entries if spans else ():
+            entry.shared = entry.span is not spans[0]
+        with self._sent(self._search.upstream, spans, len(ids)) as headers:
+            outputs = await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs), headers)
         self.answered()
         return outputs
 
-    async def _forwarded(self, job: Job, client: Client) -> Sequence[Output]:
+    async def _forwarded(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
         async with AsyncExitStack() as held:
             await held.enter_async_context(job.held)
             if not self._requests.enter(client.caller):
-                self.refused.add(job.public.name)
                 raise ServerUnavailable(f"the server has {self._requests.rows} requests to answer already: try again")
             held.callback(self._requests.leave, client.caller)
-            tensors = await self._encoded(job)
+            tensors = await self._encoded(job, record)
             answer: asyncio.Future[list[Output]] = asyncio.get_running_loop().create_future()
-            self._background.start(self._forward(job, tensors, answer, held.pop_all()))
+            self._background.start(self._forward(job, tensors, answer, held.pop_all(), record))
         return await client.wait(answer)
 
     async def _forward(
-        self, job: Job, tensors: Sequence[Tensor], answer: asyncio.Future[list[Output]], held: AsyncExitStack
+        self,
+        job: Job,
+        tensors: Sequence[Tensor],
+        answer: asyncio.Future[list[Output]],
+        held: AsyncExitStack,
+        record: Record,
     ) -> None:
         """Have a job answered. It runs to its end once it is sent, and is dropped before where nobody waits."""
         async with held:
+            queued = now()
             if self._decoder in job.public.steps:
                 await held.enter_async_context(self._clips)
             if answer.done():
                 return
+            sent = record.stage(QUEUE, queued)
             try:
-                outputs = await self._infer(job, tensors)
+                outputs = await self._infer(job, tensors, record)
             except Exception as error:
+                record.stage(UPSTREAM, sent)
                 if not answer.done():
                     answer.set_exception(error)
             else:
+                record.stage(UPSTREAM, sent)
                 if not answer.done():
                     answer.set_result(outputs)
 
-    async def _infer(self, job: Job, tensors: Sequence[Tensor]) -> list[Output]:
-        try:
-            return await self._upstream.infer(job.public.upstream, tensors, job.asked.outputs)
-        except RegionUnknown:
-            # The first large request since the server was started.
-            await self._upstream.register(REGION, self._arena.key, self._arena.size)
-            return await self._upstream.infer(job.public.upstream, tensors, job.asked.outputs)
+    async def _infer(self, job: Job, tensors: Sequence[Tensor], record: Record) -> list[Output]:
+        model, outputs = job.public.upstream, job.asked.outputs
+        with self._sent(model, () if record.span is None else (record.span,)) as headers:
+            try:
+                return await self._upstream.infer(model, tensors, outputs, headers)
+            except RegionUnknown:
+                # The first large request since the server was started.
+                await self._upstream.register(self._arena.region, self._arena.key, self._arena.size)
+                return await self._upstream.infer(model, tensors, outputs, headers)
 
-    async def _encoded(self, job: Job) -> list[Tensor]:
+    def _sent(self, model: str, spans: Sequence[Span], rows: int = 1) -> AbstractContextManager[str]:
+        """The headers that carry the traces of some requests to Triton server, while their answer is awaited."""
+        return _UNTRACED if self._tracing is None or not spans else self._tracing.send(model, spans, rows)
+
+    async def _encoded(self, job: Job, record: Record) -> list[Tensor]:
         """A job's tensors, with token ids in the place of texts."""
         if TEXT not in job.public.inputs:
             return job.tensors
+        began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors if tensor.name in (TEXT, TEXT_LENGTH)}
-        texts = read_texts(raw, job.asked.shape(TEXT))
+        texts = record.texts = read_texts(raw, job.asked.shape(TEXT))
         if not 1 <= len(texts) <= TEXT_BATCH:
             raise InvalidRequest(
                 f"{job.public.name} takes 1 to {TEXT_BATCH} texts, {len(texts) or 'an empty tensor'} was sent"
             )
-        return [_ids(await self._encoder.encode(texts)), *(tensor for tensor in job.tensors if tensor.name not in raw)]
+        ids = await self._encoder.encode(texts)
+        record.stage(TOKENISE, began)
+        return [_ids(ids), *(tensor for tensor in job.tensors if tensor.name not in raw)]
 
 
 def _ids(ids: npt.NDArray[np.int64]) -> Tensor:

@@ -14,7 +14,8 @@ from ...export.bundle.errors import InvalidRequest
 from .arena import Arena, Slot
 from .fields import Fields
 from .messages import SMALL_BYTES, Messages, Prefix
-from .public import Public
+from .public import VERSION, Public
+from .record import RECEIVE, Record
 from .requests import Asked, read_request, read_tensors
 from .status import Code, Refusal
 from .tokens import Caller
@@ -44,8 +45,8 @@ class Jobs:
         self._publics, self._arena = publics, arena
         self._largest = LARGEST_HEAD + max(public.largest for public in publics.values())
 
-    async def receive(self, messages: Messages, prefix: Prefix, caller: Caller) -> Job:
-        """The request in the message that was begun.
+    async def receive(self, messages: Messages, prefix: Prefix, caller: Caller, record: Record) -> Job:
+        """The request in the message that was begun; ``record`` is told what it is.
 
         Raises:
             InvalidRequest: it doesn't fit its model.
@@ -53,8 +54,9 @@ class Jobs:
             AccessDenied: the caller may not call it.
             ServerUnavailable: there is no room for its tensors.
         """
+        record.received = prefix.size
         if prefix.size <= SMALL_BYTES:
-            return self.read(_parsed(await messages.whole(prefix)), caller)
+            return self.read(_parsed(await messages.whole(prefix)), caller, record)
         if prefix.size > self._largest or prefix.compressed:
             limit = SMALL_BYTES if prefix.compressed else self._largest
             raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {limit}")
@@ -62,45 +64,61 @@ class Jobs:
             found: list[Public] = []
 
             def read(request: Any) -> Asked:
-                found.append(self._allowed(request.model_name, caller))
+                found.append(self._of(request, caller, record))
                 return read_request(request, found[0])
 
             async def slot() -> Slot:
-                return await stack.enter_async_context(self._arena.slot())
+                return await stack.enter_async_context(self._arena.slot(caller.name))
 
             asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
+            record.stage(RECEIVE, record.began)
             return Job(found[0], asked, tensors, stack.pop_all())
 
-    def public(self, name: str) -> Public:
+    def public(self, name: str, version: str = "") -> Public:
         """The model of that name.
 
         Raises:
             Refusal: there is none, or it is one of the server's own steps.
+            InvalidRequest: it has no such version.
         """
         if name not in self._publics:
             raise Refusal(
                 Code.NOT_FOUND,
                 f"there is no model {name[:60]!r} to be called here; there are {', '.join(self._publics)}",
             )
+        if version not in ("", VERSION):
+            raise InvalidRequest(f"{name} has the version {VERSION}, not {version[:60]!r}")
         return self._publics[name]
 
-    def _allowed(self, name: str, caller: Caller) -> Public:
-        public = self.public(name)
+    def allowed(self, name: str, version: str, caller: Caller) -> Public:
+        """The model of that name, if the caller may call it.
+
+        Raises:
+            AccessDenied: it may not.
+            Refusal, InvalidRequest: as ``public``.
+        """
+        public = self.public(name, version)
         caller.check(public.roles, f"call {name}")
         return public
 
-    def read(self, request: Any, caller: Caller) -> Job:
-        """The job of a ModelInferRequest that is in memory.
+    def _of(self, request: Any, caller: Caller, record: Record) -> Public:
+        record.model = self.public(request.model_name).name
+        return self.allowed(request.model_name, request.model_version, caller)
+
+    def read(self, request: Any, caller: Caller, record: Record) -> Job:
+        """The job of a ModelInferRequest that is in memory; ``record`` is told what it is.
 
         Raises:
             InvalidRequest: it doesn't fit its model.
             Refusal: there is no such model.
             AccessDenied: the caller may not call it.
         """
-        public = self._allowed(request.model_name, caller)
+        public = self._of(request, caller, record)
         asked = read_request(request, public)
-        tensors = zip(asked.inputs, read_tensors(request, asked), strict=True)
-        return Job(public, asked, [Tensor(found.name, found.datatype, found.shape, raw) for found, raw in tensors])
+        raws = zip(asked.inputs, read_tensors(request, asked), strict=True)
+        tensors = [Tensor(found.name, found.datatype, found.shape, raw) for found, raw in raws]
+        record.stage(RECEIVE, record.began)
+        return Job(public, asked, tensors)
 
 
 def _parsed(message: bytes) -> Any:

@@ -17,6 +17,8 @@ from ...export.bundle.errors import InvalidRequest
 from .contents import DATATYPES, field_of, raw_contents
 
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
+# So much JSON costs the event loop a few hundredths of a second; tensors behind it cost nothing.
+LARGEST_JSON = 256 << 10
 _DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
 
 
@@ -43,7 +45,10 @@ def read_request(model: str, version: str, body: bytes, head_bytes: int | None) 
     """
     if head_bytes is not None and not 0 <= head_bytes <= len(body):
         raise InvalidRequest(f"the JSON is said to have {head_bytes} bytes, and the request has {len(body)}")
-    told = _object(_json(body if head_bytes is None else body[:head_bytes]), "the request")
+    head = body if head_bytes is None else body[:head_bytes]
+    if len(head) > LARGEST_JSON:
+        raise InvalidRequest(f"the JSON has {len(head)} bytes, the limit is {LARGEST_JSON}: send tensors behind it")
+    told = _object(_json(head), "the request")
     tail = memoryview(b"" if head_bytes is None else body)[head_bytes or 0 :]
     request = pb.ModelInferRequest(model_name=model, model_version=version)
     try:
@@ -69,6 +74,9 @@ def answer(response: Any, form: Form) -> tuple[bytes, Sequence[bytes]]:
     """A ModelInferResponse as JSON, and the tensors that follow it."""
     tensors: list[bytes] = []
     outputs = []
+    named = zip(response.outputs, response.raw_output_contents, strict=True)
+    if sum(len(raw) for output, raw in named if not form.binary(output.name)) > LARGEST_JSON:
+        raise InvalidRequest(f"the answer has more than {LARGEST_JSON} bytes of numbers: ask for {_BINARY} outputs")
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         told: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
         if form.binary(output.name):
@@ -97,7 +105,7 @@ def _add_input(request: Any, values: dict[str, Any], tail: memoryview) -> memory
         raise InvalidRequest(f"{tensor.name[:60]!r} needs either data or {_SIZE}")
     if data is None:
         if type(size) is not int or not 0 <= size <= len(tail):
-            raise InvalidRequest(f"{tensor.name[:60]!r} has {_SIZE} {size!r}, and {len(tail)} bytes are left")
+            raise InvalidRequest(f"{tensor.name[:60]!r} has another {_SIZE} than it may, as {len(tail)} bytes are left")
         request.raw_input_contents.append(bytes(tail[:size]))
         return tail[size:]
     getattr(tensor.contents, field_of(tensor)).extend(_flat(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import zlib
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from .status import Code, Refusal
 
 # The longest search: 32 texts of 64 KiB, and what names them. What is larger is never put together in memory.
 SMALL_BYTES = (2 << 20) + (64 << 10)
+# Bytes a second below which a message takes too long, however evenly it drips.
+_SLOWEST = 128 << 10
 _PREFIX = struct.Struct(">BI")
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 
@@ -39,11 +42,16 @@ class Messages:
         self._receive, self._encoding = receive, encoding
         self._buffer = b""
         self._more = True
+        self._until = float("inf")
 
     async def begin(self) -> Prefix | None:
         """The next message's prefix; None if there is none."""
+        self._until = float("inf")
         while len(self._buffer) < _PREFIX.size and self._more:
             await self._fill(PATIENCE_S if self._buffer else None)
+        return self._begun()
+
+    def _begun(self) -> Prefix | None:
         if not self._buffer:
             return None
         if len(self._buffer) < _PREFIX.size:
@@ -52,6 +60,7 @@ class Messages:
         if flag > 1:
             raise Refusal(Code.INVALID_ARGUMENT, f"a message begins with {flag}, which gRPC does not know")
         self._buffer = self._buffer[_PREFIX.size :]
+        self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / _SLOWEST
         return Prefix(bool(flag), size)
 
     async def whole(self, prefix: Prefix) -> bytes:
@@ -77,10 +86,15 @@ class Messages:
 
     async def end(self) -> None:
         """Refuse a further message: a unary call has one."""
-        if await self.begin() is not None:
+        self._until = asyncio.get_running_loop().time() + PATIENCE_S
+        while len(self._buffer) < _PREFIX.size and self._more:
+            await self._fill(PATIENCE_S)
+        if self._begun() is not None:
             raise Refusal(Code.INVALID_ARGUMENT, "the call takes one message, and more were sent")
 
     async def _fill(self, patience_s: float | None) -> None:
+        if patience_s is not None:
+            patience_s = max(0.0, min(patience_s, self._until - asyncio.get_running_loop().time()))
         part, self._more = await next_part(self._receive, patience_s)
         self._buffer = self._buffer + part if self._buffer else part
 

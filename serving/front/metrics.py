@@ -55,7 +55,9 @@ class Histogram:
 
     def observe(self, value: float, *labels: str) -> None:
         """Count a value."""
-        found = self._values.setdefault(labels, _Distribution.of(self._bounds))
+        found = self._values.get(labels)
+        if found is None:
+            found = self._values[labels] = _Distribution.of(self._bounds)
         found.counts[bisect_left(self._bounds, value)] += 1
         found.sum += value
 

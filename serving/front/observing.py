@@ -1,4 +1,4 @@
-"""The door's metrics, with Triton server's."""
+"""What the run tells of itself: metrics, Triton server's among them."""
 
 from __future__ import annotations
 
@@ -6,29 +6,25 @@ from collections.abc import Sequence
 
 from .health import Health
 from .inference import Inference
-from .metrics import Counter, Gauge, Histogram, Metric, exposition
+from .metrics import Counter, Gauge, Metric, exposition
+from .records import Records
 from .supervision import Supervision
 from .upstream import Upstream
 
-_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-
 
 class Observing:
-    """Counts calls, and tells all metrics of the run.
+    """Tells all metrics of the run.
 
     Args:
         triton: Triton server's socket for metrics.
     """
 
-    def __init__(self, inference: Inference, health: Health, supervision: Supervision, triton: Upstream) -> None:
-        self._supervision, self._triton = supervision, triton
-        self.calls = Counter("framesift_calls_total", "gRPC calls by method and status", ("method", "code"))
-        self.seconds = Histogram("framesift_call_seconds", "Seconds of a gRPC call", _SECONDS, ("method",))
+    def __init__(
+        self, records: Records, inference: Inference, health: Health, supervision: Supervision, triton: Upstream
+    ) -> None:
+        self._records, self._supervision, self._triton = records, supervision, triton
         batches = inference.batches
         self._own: Sequence[Metric] = (
-            self.calls,
-            self.seconds,
-            inference.refused,
             inference.batch_rows,
             Gauge("framesift_texts_admitted", "Texts of searches that have not ended", lambda: inference.texts),
             Gauge("framesift_texts_waiting", "Texts of searches that wait to be sent", lambda: batches.waiting),
@@ -44,4 +40,4 @@ class Observing:
         restarts = Counter("framesift_restarts_total", "How often a process was started again", ("process",))
         for process, count in self._supervision.restarts.items():
             restarts.add(process, by=count)
-        return await self._triton.text("/metrics") + exposition((*self._own, restarts))
+        return await self._triton.text("/metrics") + exposition((*self._records.metrics, *self._own, restarts))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from ...export.bundle.errors import ServerUnavailable
 from .access import Access
 from .asgi import Receive, Scope, Send
 from .call import peer
+from .gate import Gate
 from .health import Health
 from .observing import Observing
 from .public import Public
 from .rest import Rest
-from .status import Refusal
+from .status import Code, Refusal
 
 _MODEL_READY = re.compile(r"/v2/models/([^/]+)(?:/versions/1)?/ready")
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _NOT_ALLOWED, _BUSY = 200, 400, 401, 404, 405, 503
@@ -24,10 +26,16 @@ class Plain:
     """Answers HTTP requests that are no gRPC."""
 
     def __init__(
-        self, publics: Mapping[str, Public], health: Health, observing: Observing, access: Access, rest: Rest
+        self,
+        publics: Mapping[str, Public],
+        health: Health,
+        observing: Observing,
+        access: Access,
+        gate: Gate,
+        rest: Rest,
     ) -> None:
         self._publics, self._health, self._observing = publics, health, observing
-        self._access, self._rest = access, rest
+        self._access, self._gate, self._rest = access, gate, rest
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -42,8 +50,9 @@ class Plain:
             return
         try:
             status, text = await self._answer(scope)
-        except Refusal as refusal:
-            status, text = _UNAUTHORIZED, f"{refusal}\n"
+        except (Refusal, ServerUnavailable) as refusal:
+            known = isinstance(refusal, Refusal) and refusal.code is Code.UNAUTHENTICATED
+            status, text = _UNAUTHORIZED if known else _BUSY, f"{refusal}\n"
         await _send(scope, send, status, text.encode(), (), _TEXT)
 
     async def _answer(self, scope: Scope) -> tuple[int, str]:
@@ -54,13 +63,15 @@ class Plain:
             return _OK, ""
         if path == "/v2/health/ready":
             return (_OK, "") if self._health.ready else (_BAD_REQUEST, "searches are not answered at present\n")
-        if path == "/metrics":
-            self._access.caller(peer(scope), dict(scope["headers"]).get(b"authorization"))
-            return _OK, await self._observing.text()
-        if (found := _ready(path)) is not None and found[1] in self._publics:
+        found = _ready(path)
+        if path != "/metrics" and (found is None or found[1] not in self._publics):
+            return _NOT_FOUND, "there are /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC\n"
+        caller = self._access.caller(peer(scope), dict(scope["headers"]).get(b"authorization"))
+        with self._gate.inside(caller.name):
+            if found is None:
+                return _OK, await self._observing.text()
             ready = await self._health.model_ready(self._publics[found[1]])
             return (_OK, "") if ready else (_BAD_REQUEST, f"{found[1]} can't be called at present\n")
-        return _NOT_FOUND, "there are /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC\n"
 
 
 def _ready(path: str) -> re.Match[str] | None:

@@ -16,7 +16,7 @@ from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.models import MAX_VIDEO
 from ...export.bundle.ports import VIDEO
 from .contents import raw_contents
-from .public import VERSION, Port, Public
+from .public import Port, Public
 
 # A stream's client may ask for a last, empty answer, which only models that answer more than once send.
 _FINAL_RESPONSE = "triton_enable_empty_final_response"
@@ -58,8 +58,6 @@ def read_request(request: Any, public: Public) -> Asked:
         InvalidRequest: it doesn't fit the model; the message says where.
         InvalidVideo: a video that is too large.
     """
-    if request.model_version not in ("", VERSION):
-        raise InvalidRequest(f"{public.name} has the version {VERSION}, not {_shown(request.model_version)}")
     if len(request.id) > _LONGEST_ID:
         raise InvalidRequest(f"the request's id has {len(request.id)} characters, the limit is {_LONGEST_ID}")
     if request.parameters:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
@@ -14,11 +14,14 @@ from . import body, describing, json_requests
 from .access import Access
 from .asgi import Receive, Scope
 from .call import peer
+from .gate import Gate
 from .inference import Inference
 from .jobs import Jobs
 from .messages import SMALL_BYTES
-from .public import VERSION, Public
-from .status import Code, Refusal, told
+from .public import Public
+from .record import Record
+from .records import Records
+from .status import ClientGone, Code, Refusal, told
 from .tokens import Caller
 from .upstream import Upstream
 from .waiting import Client
@@ -51,51 +54,65 @@ class Rest:
 
     Args:
         version: framesift's.
-        count: called with a method's name and a code, as gRPC has them.
     """
 
     def __init__(
         self,
         publics: Mapping[str, Public],
         access: Access,
+        gate: Gate,
         jobs: Jobs,
         inference: Inference,
         upstream: Upstream,
         version: str,
-        count: Callable[[str, str], None],
+        records: Records,
     ) -> None:
-        self._publics, self._access, self._jobs, self._inference = publics, access, jobs, inference
-        self._upstream, self._version, self._count = upstream, version, count
+        self._publics, self._access, self._gate, self._jobs = publics, access, gate, jobs
+        self._inference = inference
+        self._upstream, self._version, self._records = upstream, version, records
 
     async def answer(self, scope: Scope, receive: Receive) -> tuple[int, Answer]:
-        """The status, the JSON, and the tensors that follow it."""
+        """The status, the JSON, and the tensors that follow it.
+
+        Raises:
+            ClientGone: the client has left.
+        """
         headers = dict(scope["headers"])
-        code, method = Code.OK, "unknown"
+        # Methods and codes have the names that gRPC gives them.
+        record = self._records.begin("unknown", headers)
         try:
             found = _PATH.fullmatch(scope["path"])
             if found is None:
                 raise Refusal(Code.NOT_FOUND, f"there is nothing at {scope['path'][:100]}")
             caller = self._access.caller(peer(scope), headers.get(b"authorization"))
-            if found["what"] == "infer":
-                method = "ModelInfer"
-                answer = await self._infer(scope, headers, receive, found["model"], found["version"] or "", caller)
-            else:
-                if scope["method"] not in ("GET", "HEAD"):
-                    raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
-                method, values = await self._told(scope["path"], found)
-                answer = json.dumps(values).encode(), ()
+            record.caller = caller.name
+            with self._gate.inside(caller.name):
+                if found["what"] == "infer":
+                    record.method = "ModelInfer"
+                    named = found["model"], found["version"] or ""
+                    answer = await self._infer(scope, headers, receive, named, caller, record)
+                else:
+                    if scope["method"] not in ("GET", "HEAD"):
+                        raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
+                    record.method, values = await self._told(scope["path"], found)
+                    answer = json.dumps(values).encode(), ()
+        except ClientGone as error:
+            record.fail(error)
+            self._records.end_call(record)
+            raise
         except Exception as error:
-            code, message = told(error)
-            answer = json.dumps({"error": message}).encode(), ()
-        self._count(method, code.name)
-        return _STATUS[code], answer
+            record.fail(error)
+            answer = json.dumps({"error": told(error)[1]}).encode(), ()
+        record.sent = sum(map(len, (answer[0], *answer[1])))
+        self._records.end_call(record)
+        return _STATUS[record.code], answer
 
     async def _told(self, path: str, found: re.Match[str]) -> tuple[str, dict[str, Any]]:
         if found["model"] is None:
             return "ServerMetadata", describing.server_metadata(self._version)
         if path == _ALL:
             return "ModelStatistics", await describing.statistics(None, self._publics.values(), self._upstream)
-        public = self._named(found["model"], found["version"] or "")
+        public = self._jobs.public(found["model"], found["version"] or "")
         if found["what"] == "config":
             return "ModelConfig", describing.config(public)
         if found["what"] == "stats":
@@ -104,24 +121,25 @@ class Rest:
         return "ModelMetadata", describing.metadata(public)
 
     async def _infer(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, model: str, version: str, caller: Caller
+        self,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        named: tuple[str, str],
+        caller: Caller,
+        record: Record,
     ) -> Answer:
         if scope["method"] != "POST":
             raise Refusal(Code.UNIMPLEMENTED, "inference is asked for with POST")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidRequest("send the request without a content-encoding")
-        public = self._named(model, version)
+        self._jobs.allowed(*named, caller)
         raw = await body.whole(receive, SMALL_BYTES)
-        request, form = json_requests.read_request(public.name, version, raw, _head_bytes(headers))
-        job = self._jobs.read(request, caller)
-        response = await self._inference.run(job, Client(caller.name, receive=receive))
+        record.received = len(raw)
+        request, form = json_requests.read_request(*named, raw, _head_bytes(headers))
+        job = self._jobs.read(request, caller, record)
+        response = await self._inference.run(job, Client(caller.name, receive=receive), record)
         return json_requests.answer(pb.ModelInferResponse.FromString(response), form)
-
-    def _named(self, name: str, version: str) -> Public:
-        public = self._jobs.public(name)
-        if version not in ("", VERSION):
-            raise InvalidRequest(f"{public.name} has the version {VERSION} alone")
-        return public
 
 
 def _head_bytes(headers: Mapping[bytes, bytes]) -> int | None:

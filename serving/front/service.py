@@ -15,7 +15,7 @@ from .call import Call
 from .health import Health
 from .inference import Inference
 from .jobs import Jobs
-from .public import VERSION, Public
+from .public import Public
 from .status import Code, Refusal
 from .tokens import Caller
 from .upstream import Upstream
@@ -77,16 +77,17 @@ class Service:
         return await method(call, caller)
 
     async def _infer(self, call: Call, caller: Caller) -> bytes:
+        client = Client(caller.name, call.deadline(), call.receive)
         prefix = await call.messages.begin()
         if prefix is None:
             raise Refusal(Code.INVALID_ARGUMENT, "the call has no message")
-        job = await self._jobs.receive(call.messages, prefix, caller)
+        job = await self._jobs.receive(call.messages, prefix, caller, call.record)
         try:
             await call.messages.end()
         except BaseException:
             await job.held.aclose()
             raise
-        return await self._inference.run(job, Client(caller.name, call.deadline(), call.receive))
+        return await self._inference.run(job, client, call.record)
 
     async def _live(self, call: Call, caller: Caller) -> bytes:
         return _encoded(pb.ServerLiveResponse(live=True))
@@ -128,10 +129,7 @@ class Service:
         return _SERVING if ready else _NOT_SERVING
 
     def _named(self, request: Any) -> Public:
-        public = self._jobs.public(request.name)
-        if request.version not in ("", VERSION):
-            raise InvalidRequest(f"{public.name} has the version {VERSION} alone")
-        return public
+        return self._jobs.public(request.name, request.version)
 
 
 async def _message(call: Call, kind: Any) -> Any:

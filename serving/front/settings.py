@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from .telemetry import NOTHING, Telemetry
 
 # Environment variable with the path of the settings.
 VARIABLE = "FRAMESIFT_DOOR"
@@ -21,6 +24,7 @@ class Settings:
         state: folder in which the keeper and the watchdog say what runs.
         arena: name of the shared memory for large tensors.
         tokens: the file of tokens; without one everybody may call.
+        telemetry: what is told of calls.
     """
 
     deployment: Path
@@ -29,17 +33,25 @@ class Settings:
     state: Path
     arena: str
     tokens: Path | None = None
+    telemetry: Telemetry = NOTHING
 
     def write(self, path: Path) -> None:
         """Write them for this user alone."""
         path.touch(0o600)
-        told = {key: None if value is None else str(value) for key, value in asdict(self).items()}
-        path.write_text(json.dumps(told), encoding="utf-8")
+        path.write_text(json.dumps(asdict(self), default=str), encoding="utf-8")
 
     @staticmethod
     def read(path: Path) -> Settings:
         """Read them."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        arena, tokens = values.pop("arena"), values.pop("tokens")
+        arena, tokens, told = (values.pop(key) for key in ("arena", "tokens", "telemetry"))
         paths = {key: Path(value) for key, value in values.items()}
-        return Settings(arena=arena, tokens=None if tokens is None else Path(tokens), **paths)
+        return Settings(arena=arena, tokens=_path(tokens), telemetry=_telemetry(told), **paths)
+
+
+def _telemetry(values: dict[str, Any]) -> Telemetry:
+    return Telemetry(**{**values, "access_log": _path(values["access_log"])})
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)

@@ -42,6 +42,30 @@ class ClientGone(Exception):
     """The client has left: nobody waits for an answer."""
 
 
+_CODES = (
+    (InvalidInput, Code.INVALID_ARGUMENT),
+    (ServerUnavailable, Code.UNAVAILABLE),
+    (Restarting, Code.UNAVAILABLE),
+    (DeadlineExceeded, Code.DEADLINE_EXCEEDED),
+    (AccessDenied, Code.PERMISSION_DENIED),
+    (ClientGone, Code.CANCELLED),
+)
+_CAUSES = {
+    Code.INVALID_ARGUMENT: "invalid",
+    Code.NOT_FOUND: "unknown",
+    Code.UNIMPLEMENTED: "unknown",
+    Code.RESOURCE_EXHAUSTED: "size",
+    Code.UNAUTHENTICATED: "token",
+    Code.UNAVAILABLE: "stopping",
+}
+_KINDS = (
+    (InvalidInput, "invalid"),
+    (ServerUnavailable, "load"),
+    (Restarting, "restarting"),
+    (AccessDenied, "role"),
+)
+
+
 def told(error: Exception) -> tuple[Code, str]:
     """The code and the message by which a client learns of ``error``; what nobody expected goes to the log."""
     if isinstance(error, Refusal):
@@ -49,18 +73,20 @@ def told(error: Exception) -> tuple[Code, str]:
     if isinstance(error, Restarting):
         error = ServerUnavailable(f"{error}: try again in a moment")
     if isinstance(error, FramesiftError):
-        return _code(error), error.wire()
+        return code(error), error.wire()
     _LOG.error("internal error in the front door", exc_info=error)
     return Code.INTERNAL, FramesiftError(f"internal error in the front door: {type(error).__name__}").wire()
 
 
-def _code(error: FramesiftError) -> Code:
-    if isinstance(error, InvalidInput):
-        return Code.INVALID_ARGUMENT
-    if isinstance(error, ServerUnavailable):
-        return Code.UNAVAILABLE
-    if isinstance(error, DeadlineExceeded):
-        return Code.DEADLINE_EXCEEDED
-    if isinstance(error, AccessDenied):
-        return Code.PERMISSION_DENIED
-    return Code.INTERNAL
+def code(error: Exception) -> Code:
+    """The code of ``told``, and CANCELLED where nobody waits to be told."""
+    if isinstance(error, Refusal):
+        return error.code
+    return next((found for kind, found in _CODES if isinstance(error, kind)), Code.INTERNAL)
+
+
+def cause(error: Exception) -> str:
+    """Why a request was refused, in a word; empty where it was no refusal: it failed, or its client ran out of time."""
+    if isinstance(error, Refusal):
+        return _CAUSES[error.code]
+    return next((word for kind, word in _KINDS if isinstance(error, kind)), "")

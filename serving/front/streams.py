@@ -12,6 +12,8 @@ from .call import Call
 from .inference import Inference
 from .jobs import Job, Jobs
 from .messages import SMALL_BYTES, Prefix
+from .record import Record
+from .records import Records
 from .status import ClientGone, told
 from .tokens import Caller
 from .waiting import Client
@@ -23,8 +25,9 @@ _OPEN = 8
 class Stream:
     """One call of ModelStreamInfer."""
 
-    def __init__(self, call: Call, caller: Caller, jobs: Jobs, inference: Inference) -> None:
+    def __init__(self, call: Call, caller: Caller, jobs: Jobs, inference: Inference, records: Records) -> None:
         self._call, self._caller, self._jobs, self._inference = call, caller, jobs, inference
+        self._records = records
         self._deadline = call.deadline()
         self._room = asyncio.Semaphore(_OPEN)
         self._answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
@@ -52,23 +55,33 @@ class Stream:
 
     async def _begun(self, prefix: Prefix) -> Coroutine[Any, Any, bytes]:
         """Receive a request; what is returned answers it."""
+        record = self._records.begin_within(self._call.record)
         try:
-            job = await self._jobs.receive(self._call.messages, prefix, self._caller)
+            job = await self._jobs.receive(self._call.messages, prefix, self._caller, record)
         except ClientGone:
             raise
         except Exception as error:
+            record.fail(error)
+            self._records.end(record)
             # A small message was read to its end, so others may follow it.
             if prefix.size > SMALL_BYTES:
                 raise
             return _failed(error)
-        return self._answered(job)
+        return self._answered(job, record)
 
-    async def _answered(self, job: Job) -> bytes:
+    async def _answered(self, job: Job, record: Record) -> bytes:
         client = Client(self._caller.name, self._deadline)
         self._waiting.add(client)
         try:
-            return await self._inference.run(job, client)
+            answer = await self._inference.run(job, client, record)
+            record.sent = len(answer)
+        except Exception as error:
+            record.fail(error)
+            raise
+        else:
+            return answer
         finally:
+            self._records.end(record)
             self._waiting.discard(client)
 
     async def _write(self) -> None:

@@ -30,7 +30,7 @@ class Supervision:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._read: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     @property
     def short(self) -> set[str]:
@@ -55,7 +55,8 @@ class Supervision:
     def _values(self, name: str) -> dict[str, Any]:
         path = self._folder / name
         with contextlib.suppress(OSError, ValueError):
-            stamp = path.stat().st_mtime_ns
+            stat = path.stat()
+            stamp = stat.st_mtime_ns, stat.st_ino
             if name not in self._read or self._read[name][0] != stamp:
                 self._read[name] = stamp, json.loads(path.read_text(encoding="utf-8"))
-        return self._read.get(name, (0, {}))[1]
+        return self._read.get(name, ((0, 0), {}))[1]

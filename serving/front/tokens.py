@@ -63,6 +63,7 @@ class Tokens:
         self._path = path
         self._stamp = _stamp(path)
         self._callers = read_tokens(path)
+        self._fault = ""
 
     def refresh(self) -> None:
         """Look whether the file has changed."""
@@ -72,8 +73,11 @@ class Tokens:
                 self._stamp = stamp
                 self._callers = read_tokens(self._path)
                 _LOG.warning("%d tokens were read", len(self._callers))
+            self._fault = ""
         except InvalidRequest as error:
-            _LOG.error("the tokens are left as they were: %s", error)
+            if str(error) != self._fault:
+                _LOG.error("the tokens are left as they were: %s", error)
+            self._fault = str(error)
 
     def caller(self, authorization: bytes | None) -> Caller | None:
         """Who sent a request with this header; None if that is not known."""

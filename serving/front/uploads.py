@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import TEXT, TEXT_LENGTH
-from .arena import REGION, Slot
+from .arena import Slot
 from .fields import Field, Fields
 from .requests import Asked, Input, check_sizes
 from .upstream import Tensor
@@ -71,7 +71,7 @@ async def _stored(fields: Fields, field: Field, wanted: Input, slot: Slot) -> Te
     offset = slot.begin()
     async for part in fields.parts(field):
         slot.write(part)
-    return Tensor(wanted.name, wanted.datatype, wanted.shape, region=REGION, offset=offset, size=field.size)
+    return Tensor(wanted.name, wanted.datatype, wanted.shape, region=slot.region, offset=offset, size=field.size)
 
 
 def _parsed(head: bytes) -> Any:

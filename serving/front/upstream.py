@@ -16,7 +16,7 @@ _OK = 200
 _INVALID = 400
 _BUSY = 503
 # What Triton server says until the watchdog has started a model's process again, and while it loads a model.
-_RESTARTING = ("is not healthy", "is not ready", "unknown model", "not found")
+_RESTARTING = ("is not healthy", "is not ready", "unknown model")
 _OVERLOADED = ("exceeds maximum queue size", "timeout expired")
 REGION_UNKNOWN = "unable to find shared memory region"
 
@@ -61,8 +61,13 @@ class Upstream:
     def __init__(self, socket: Path) -> None:
         self._connections = Connections(socket)
 
-    async def infer(self, model: str, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Output]:
+    async def infer(
+        self, model: str, tensors: Sequence[Tensor], outputs: Sequence[str], headers: str = ""
+    ) -> list[Output]:
         """Run a model.
+
+        Args:
+            headers: lines of further headers.
 
         Raises:
             Restarting: the server or one of the model's processes is not there at present.
@@ -71,7 +76,9 @@ class Upstream:
         """
         head = {"inputs": [_described(tensor) for tensor in tensors], "outputs": [_wanted(name) for name in outputs]}
         raw = [tensor.raw for tensor in tensors if not tensor.region]
-        reply = await self._request("POST", f"/v2/models/{model}/infer", json.dumps(head).encode(), raw, inference=True)
+        reply = await self._request(
+            "POST", f"/v2/models/{model}/infer", json.dumps(head).encode(), raw, inference=True, headers=headers
+        )
         if reply.status != _OK:
             raise _failure(reply)
         return _outputs(reply)

@@ -11,8 +11,9 @@ from .background import Background
 from .status import ClientGone
 
 # A request that has waited for so long begins to look whether its client is still there. A server may tell at once that
-# a request has ended and later that its client has left, so it is asked again and again.
+# a request has ended and later that its client has left, so it is asked again and again, less and less often.
 _LOOK_S = 0.02
+_SELDOM_S = 0.25
 
 Answer = TypeVar("Answer")
 _WATCHES = Background()
@@ -76,7 +77,9 @@ class Client:
         """Ends by itself soon after the answer: servers do not expect that ``receive`` is cancelled."""
         assert self._receive is not None
         assert self._answer is not None
+        pause_s = _LOOK_S
         while not self._answer.done():
             if (await self._receive())["type"] == "http.disconnect":
                 self.leave()
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(_SELDOM_S, 1.5 * pause_s)

@@ -31,6 +31,16 @@ class Admin:
             return False
         return True
 
+    def live(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            self._call("GET", "/v2/health/live", timeout_s=2.0)
+        except ServerUnavailable:
+            return False
+        except ServerError:
+            return True
+        return True
+
     def instances(self, model: str, version: str) -> int:
         """How many processes should run this version of a model; 0 if it is not loaded.
 

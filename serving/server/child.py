@@ -67,26 +67,39 @@ class Child:
         return self._process.pid if self._process is not None else 0
 
     @property
+    def leaves_memory(self) -> bool:
+        """Whether each of its starts has shared memory of its own, which is left behind where it is killed."""
+        return any(LAUNCH in word for word in self._program.command)
+
+    @property
     def status(self) -> int | None:
         """How the process ended, as a shell tells it; None while it runs."""
         status = self._process.poll() if self._process is not None else 0
         return status if status is None or status >= 0 else 128 - status
 
     def start(self) -> None:
-        """Start the process. Call it from the main thread: the kernel ends the child with the thread that forked it."""
-        for path in self._program.stale:
-            Path(path).unlink(missing_ok=True)
+        """Start the process. Call it from the main thread: the kernel ends the child with the thread that forked it.
+
+        Raises:
+            OSError: the machine has no room for it; that counts as one that ended.
+        """
         command = self._program.again if self.starts else self._program.command
         self.starts += 1
         self._answered = False
-        self._process = subprocess.Popen(
-            [word.replace(LAUNCH, str(self.starts)) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            env=dict(self._program.environment),
-            preexec_fn=_die_with(os.getpid()),
-        )
+        try:
+            for path in self._program.stale:
+                Path(path).unlink(missing_ok=True)
+            self._process = subprocess.Popen(
+                [word.replace(LAUNCH, str(self.starts)) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                env=dict(self._program.environment),
+                preexec_fn=_die_with(os.getpid()),
+            )
+        except OSError:
+            self.ended()
+            raise
 
     def look(self) -> None:
         """See whether a process that was started answers by now."""

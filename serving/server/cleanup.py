@@ -15,6 +15,7 @@ import re
 import secrets
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from .processes import model_processes, server_processes
@@ -80,6 +81,17 @@ def remove_orphans(mark: str) -> None:
     for path in SHARED_MEMORY.glob(f"{mark}*"):
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def collect_strays(own: Collection[int]) -> None:
+    """Collect ended processes that became this one's children when their parents were killed.
+
+    Args:
+        own: the children whose ends somebody else wants to see.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid not in own:
+            os.waitpid(ended.si_pid, 0)
 
 
 def sweep() -> list[str]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from .run_folder import RunFolder
 
 _EXIT_S = 5
+# Of the requests without a trace, one in so many would begin one: none.
+_NEVER = 2_000_000_000
 
 
 def server_command(
@@ -50,3 +52,21 @@ def server_command(
         f"--backend-config=python,shm-region-prefix-name={memory}",
         *extra,
     ]
+
+
+def trace_arguments(url: str) -> list[str]:
+    """What has the server make spans of every step of the requests that come with a trace, and of no others.
+
+    Args:
+        url: of the collector's traces. The server is told of no certificates: with ``https`` there are no such spans.
+    """
+    if not url.startswith("http://"):
+        return []
+    settings = (
+        "mode=opentelemetry",
+        "level=TIMESTAMPS",
+        f"rate={_NEVER}",
+        f"opentelemetry,url={url}",
+        "opentelemetry,resource=service.name=framesift-triton",
+    )
+    return [f"--trace-config={setting}" for setting in settings]

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...export.bundle.errors import ServerStartError
 from ..front import envoy
 from ..front.settings import VARIABLE, Settings
+from ..front.telemetry import NOTHING, Telemetry
 from ..front.tokens import read_tokens
 from .child import Program
 from .run_folder import RunFolder, libpython
@@ -65,6 +66,7 @@ def door_program(
     folder: RunFolder,
     mark: str,
     environment: Mapping[str, str],
+    telemetry: Telemetry = NOTHING,
 ) -> Program:
     """Write the door's settings and Envoy's configuration, and tell how to start it.
 
@@ -72,6 +74,7 @@ def door_program(
         deployment: folder with the bundle's manifest and vocabulary.
         host: the address that the one of ``reach`` stands for.
         environment: of the run's processes.
+        telemetry: what is told of calls.
 
     Raises:
         ServerStartError: Envoy or pyvoy is not installed.
@@ -84,11 +87,15 @@ def door_program(
         state=folder.root,
         arena=f"{mark}arena",
         tokens=None if reach.tokens is None else reach.tokens.resolve(),
+        telemetry=telemetry.absolute(),
     ).write(settings)
     configuration.write_text(json.dumps(envoy.configuration(host, port, reach.tls)), encoding="utf-8")
+    # The collector's certificate, what it asks its clients for, and what else OpenTelemetry reads.
+    spoken = {"OTEL_SERVICE_NAME": "framesift"} if telemetry.traces else {}
+    spoken.update({key: value for key, value in os.environ.items() if key.startswith("OTEL_") and telemetry.traces})
     command = envoy.command(configuration, mark)
     modules = [folder.backends / "python", *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))]
     interpreter = envoy.environment(Path(str(libpython())), modules)
     return Program(
-        NAME, command, command, {**environment, **interpreter, VARIABLE: str(settings)}, (), f"{host}:{port}"
+        NAME, command, command, {**environment, **spoken, **interpreter, VARIABLE: str(settings)}, (), f"{host}:{port}"
     )

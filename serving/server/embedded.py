@@ -13,12 +13,13 @@ from types import TracebackType
 
 from ...export.bundle.errors import ServerError, ServerStartError
 from ..front.supervision import MODELS, Supervision
+from ..front.telemetry import NOTHING, Telemetry
 from . import preflight
 from .addresses import choose, client_host, reachable, resolve
 from .admin import Admin
 from .child import LAUNCH, Program
 from .cleanup import launch_mark, new_mark, sweep
-from .command import server_command
+from .command import server_command, trace_arguments
 from .door import NAME as DOOR
 from .door import Reach, door_program
 from .kept import Kept
@@ -50,6 +51,7 @@ class EmbeddedServer:
         deployment: folder with the bundle's manifest and vocabulary, for the door; without it there is none, and
             ``triton_socket`` is all there is to call.
         reach: where clients reach the door, and who may.
+        telemetry: what the door tells of calls.
         first: models that a Triton server that is started again loads before all others.
         env: further environment variables for the models.
         start_deadline_s: how long all models together may take to load; by default two minutes and a second for every
@@ -68,6 +70,7 @@ class EmbeddedServer:
         run_dir: str | os.PathLike[str] | None = None,
         deployment: str | os.PathLike[str] | None = None,
         reach: Reach | None = None,
+        telemetry: Telemetry = NOTHING,
         first: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         start_deadline_s: float | None = None,
@@ -85,6 +88,7 @@ class EmbeddedServer:
         preflight.check_socket(self._folder.triton_metrics)
         self._deployment = None if deployment is None else Path(deployment)
         self._reach, self._host, self._port = reach or Reach(), "", 0
+        self._telemetry = telemetry
         self._first, self._env, self._extra = list(first), dict(env or {}), list(extra_args)
         self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
         self._kept: Kept | None = None
@@ -136,6 +140,7 @@ class EmbeddedServer:
         if self._deployment is not None:
             self._host = resolve(self._reach.host)
             self._reach.check(self._host)
+            self._telemetry.check()
             choose(self._host, self._reach.port)
         sweep()
         try:
@@ -193,7 +198,7 @@ class EmbeddedServer:
                 self.repository,
                 load=load,
                 memory=launch_mark(self.shared_memory_prefix, LAUNCH),
-                extra=self._extra,
+                extra=[*trace_arguments(self._telemetry.traces), *self._extra],
             )
             for load in ((), self._first)
         )
@@ -201,10 +206,8 @@ class EmbeddedServer:
         programs = [Program(_TRITON, first, again, environment, sockets, sockets[0])]
         if self._deployment is not None:
             self._port = choose(self._host, self._reach.port)
-            mark, reach = self.shared_memory_prefix, self._reach
-            programs.append(
-                door_program(self._deployment, reach, self._host, self._port, self._folder, mark, environment)
-            )
+            place = self._host, self._port, self._folder, self.shared_memory_prefix
+            programs.append(door_program(self._deployment, self._reach, *place, environment, self._telemetry))
         return programs
 
     def _admin(self) -> Admin:

@@ -14,6 +14,7 @@ launcher with threads of its own could not use it.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -27,7 +28,7 @@ from typing import Any
 
 from ..front.supervision import DRAINED, PROCESSES, write_state
 from .child import IGNORED, Child, Program
-from .cleanup import claim, launch_mark, remove, remove_orphans
+from .cleanup import claim, collect_strays, launch_mark, remove, remove_orphans
 
 SPECIFICATION = "keeper.json"
 # What the launcher writes once everything answers; anything else, and the end of the input, ends the run.
@@ -65,9 +66,13 @@ class Keeper:
             if ended and not self._serving:
                 status = ended[0].status or 1
                 break
-            self._revive(ended)
-            for child in self._children:
-                child.look()
+            try:
+                self._revive(ended)
+                for child in self._children:
+                    child.look()
+            except OSError as error:
+                # A full disk or table of processes passes; the keeper's own end would be the end of everything.
+                self._say(f"a process could not be started again, and is tried again: {error}")
         self._stop()
         return status
 
@@ -92,7 +97,9 @@ class Keeper:
         for child in ended:
             self._say(f"{child.name} has ended (status {child.status}) and is started again")
             child.ended()
-            remove_orphans(launch_mark(self._mark, child.starts))
+            if child.leaves_memory:
+                remove_orphans(launch_mark(self._mark, child.starts))
+        collect_strays({child.pid for child in self._children})
         started = [child for child in self._children if child.due]
         for child in started:
             child.start()
@@ -116,10 +123,12 @@ class Keeper:
     def _tell(self, *, stopping: bool = False) -> None:
         pids = {child.name: child.pid for child in self._children}
         starts = {child.name: child.starts for child in self._children}
-        write_state(self._folder / PROCESSES, {"pids": pids, "starts": starts, "stopping": stopping})
+        with contextlib.suppress(OSError):
+            write_state(self._folder / PROCESSES, {"pids": pids, "starts": starts, "stopping": stopping})
 
     def _say(self, line: str) -> None:
-        print(f"framesift keeper: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"framesift keeper: {line}", file=sys.stderr, flush=True)
 
 
 def main(mark: str, run: str, launcher: str) -> int:

@@ -38,6 +38,9 @@ _HANG_CONFIRMED_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 # The door's event loop turns many times a second.
 _DOOR_HANG_S = 15.0
+# Triton server answers about its health while it loads models and while all of them are busy.
+_SILENT_S = 30.0
+_ASK_S = 1.0
 
 
 @dataclass
@@ -96,6 +99,7 @@ class Watchdog:
         self._restarts: dict[Path, Restarts] = {}
         self._counts: Counter[str] = Counter()
         self._told: dict[str, Any] = {}
+        self._asked = self._heard = time.monotonic()
 
     def start(self) -> None:
         """Begin to watch; every model must be ready."""
@@ -121,6 +125,7 @@ class Watchdog:
         make_private(self._mark)
         self._kill_hung(now)
         if self._server_runs():
+            self._kill_silent(now)
             self._look_at_models(now)
         self._tell()
 
@@ -130,6 +135,7 @@ class Watchdog:
         if server != self._server:
             self._server, self._loading = server, True
             self._known, self._looked = [], float("-inf")
+            self._heard = time.monotonic()
             for each in (self._expected, self._suspected, self._restarts):
                 each.clear()
         if self._loading and self._admin.ready():
@@ -137,20 +143,41 @@ class Watchdog:
             threading.Thread(target=self._load_others, args=(server,), name="load", daemon=True).start()
         return not self._loading and bool(arguments(server))
 
+    def _kill_silent(self, now: float) -> None:
+        """End a Triton server that has said nothing for long: the keeper starts another."""
+        if now - self._asked < _ASK_S:
+            return
+        self._asked = now
+        if self._admin.live():
+            self._heard = time.monotonic()
+        elif now - self._heard > _SILENT_S:
+            self._say(f"Triton server has not answered for {_SILENT_S:g} s: killing it")
+            self._heard = time.monotonic()
+            _kill(self._server)
+
     def _load_others(self, server: int) -> None:
         """Load every model that is not, in a thread of its own."""
         pause_s = 1.0
         while server == self._server_now() and not self._stopped.is_set():
             try:
                 missing = self._admin.unloaded()
-                for name in missing:
-                    self._admin.load(name, self._load_deadline_s)
-                if not missing:
-                    return
+                failed = [name for name in missing if not self._loaded(name)]
             except ServerError as error:
                 self._say(f"not all models are loaded yet: {_first(error)}")
-                self._stopped.wait(pause_s)
-                pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+                failed = ["all"]
+            if not failed:
+                return
+            self._stopped.wait(pause_s)
+            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+    def _loaded(self, model: str) -> bool:
+        try:
+            self._admin.load(model, self._load_deadline_s)
+        except ServerError as error:
+            # It keeps none of the others away.
+            self._say(f"{model} is not loaded yet: {_first(error)}")
+            return False
+        return True
 
     def _look_at_models(self, now: float) -> None:
         dead = any(not arguments(process.pid) for process in self._known)

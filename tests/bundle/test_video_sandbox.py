@@ -206,6 +206,20 @@ def test_process_that_ends_over_a_video_is_replaced(
         assert sandbox.decode(write_clip(20), PROFILE).frame_count == 20
 
 
+def test_process_that_ends_while_it_is_idle_is_replaced(write_clip: Write) -> None:
+    path = write_clip(10)
+    with Sandbox() as sandbox:
+        wanted = sandbox.decode(path, PROFILE)
+        for _ in range(2):
+            pid = sandbox.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
+            np.testing.assert_array_equal(sandbox.decode(path, PROFILE).frames, wanted.frames)
+            assert sandbox.pid != pid
+
+
 def test_process_that_gets_no_processor_is_no_fault_of_the_video(write_clip: Write, endless: Path) -> None:
     with Sandbox(VideoLimits(max_work=2)) as sandbox:
         with (

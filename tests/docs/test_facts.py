@@ -15,8 +15,8 @@ from framesift.export.bundle.video.limits import VideoLimits
 from framesift.export.bundle.video.work import PACE
 from framesift.serving.client.discover import VIDEO_SUFFIXES
 from framesift.serving.front.deployment import public_models
-from framesift.serving.front.door import MAX_CALLS
 from framesift.serving.front.envoy import MAX_CONNECTIONS
+from framesift.serving.front.gate import MAX_CALLS
 from framesift.serving.front.inference import MAX_REQUESTS
 from framesift.serving.front.public import LARGEST_TENSORS
 from framesift.serving.repository.plan import plan

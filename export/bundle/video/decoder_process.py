@@ -46,6 +46,10 @@ _ENVIRONMENT = {
 _MAIN = "from framesift.export.bundle.video.decoder_main import main; main()"
 
 
+class ProcessGone(Exception):
+    """The process had ended before it was given the video."""
+
+
 class DecoderProcess:
     """One process that decodes.
 
@@ -105,13 +109,21 @@ class DecoderProcess:
         self._result = -1
 
     def decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
-        """Decode one video; see ``sandbox.Sandbox.decode``."""
+        """Decode one video; see ``sandbox.Sandbox.decode``.
+
+        Raises:
+            ProcessGone: something else had ended the process; another can decode the video.
+        """
         with _shared(source) as file:
             self._limits.check_bytes(os.fstat(file.fileno()).st_size)
             self.wait()
             frames, times, mask = _layout(profile)
             os.ftruncate(self._result, frames.nbytes + times.nbytes + mask.nbytes)
-            socket.send_fds(self._channel, [json.dumps(asdict(profile)).encode()], [file.fileno()])
+            try:
+                socket.send_fds(self._channel, [json.dumps(asdict(profile)).encode()], [file.fileno()])
+            except OSError as error:
+                self._end()
+                raise ProcessGone from error
             reply = self._reply()
         self.reusable = reply["reusable"]
         if "refused" in reply:

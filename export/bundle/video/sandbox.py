@@ -7,10 +7,12 @@ ends it when it spends processor time without giving account of it; another then
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
+from ..errors import ServerUnavailable
 from ..manifest import FrameProfile
 from .decoded_video import DecodedVideo
-from .decoder_process import Content, DecoderProcess
+from .decoder_process import Content, DecoderProcess, ProcessGone
 from .limits import DEFAULT_LIMITS, VideoLimits
 from .profile import check_profile
 
@@ -67,14 +69,23 @@ class Sandbox:
         """
         check_profile(profile)
         with self._lock:
-            process = self._started()
+            with suppress(ProcessGone):
+                return self._decode(source, profile)
+            # A machine that wants for memory ends idle decoders first.
             try:
-                return process.decode(source, profile)
-            finally:
-                if not process.reusable:
-                    process.close()
-                    # It gets ready while nobody waits for it yet.
-                    self._process = DecoderProcess(self.limits)
+                return self._decode(source, profile)
+            except ProcessGone as error:
+                raise ServerUnavailable("this machine ends the decoder again and again: try again later") from error
+
+    def _decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
+        process = self._started()
+        try:
+            return process.decode(source, profile)
+        finally:
+            if not process.reusable:
+                process.close()
+                # It gets ready while nobody waits for it yet.
+                self._process = DecoderProcess(self.limits)
 
     def _started(self) -> DecoderProcess:
         if self._process is None:

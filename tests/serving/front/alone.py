@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from framesift.serving.front.telemetry import NOTHING, Telemetry
 from framesift.serving.server import preflight
 from framesift.serving.server.addresses import choose, reachable
 from framesift.serving.server.cleanup import new_mark
@@ -16,13 +17,15 @@ from framesift.serving.server.run_folder import RunFolder
 
 
 @contextmanager
-def standing(deployment: Path, folder: Path, reach: Reach | None = None) -> Iterator[tuple[str, RunFolder]]:
+def standing(
+    deployment: Path, folder: Path, reach: Reach | None = None, telemetry: Telemetry = NOTHING
+) -> Iterator[tuple[str, RunFolder]]:
     """A door of ``deployment`` in ``folder``; its address, and the folder of its run."""
     reach, run, mark = reach or Reach(), RunFolder(folder), new_mark()
     run.build(preflight.server_files())
     port = choose(reach.host, reach.port)
     environment = run.environment({})
-    program = door_program(deployment, reach, reach.host, port, run, mark, environment)
+    program = door_program(deployment, reach, reach.host, port, run, mark, environment, telemetry)
     kept = Kept([program], run, mark, environment, temporary=False)
     try:
         deadline = time.monotonic() + 60

@@ -118,6 +118,13 @@ def test_a_model_is_called_with_a_token_of_its_role(guarded: tuple, tokens: dict
     assert refusal(address, "fs_guessed", "search")[0] == "UNAUTHENTICATED"
     assert refusal(address, tokens["index"], "search")[0] == "PERMISSION_DENIED"
     assert refusal(address, tokens["search"], "index_video")[0] == "PERMISSION_DENIED"
+    # Over HTTP the same is known before anything of the body is read.
+    for token, status in ((None, 401), ("fs_guessed", 401), (tokens["index"], 403)):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        asked = urllib.request.Request(f"http://{address}/v2/models/search/infer", b"no JSON", headers)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(asked, timeout=5)
+        assert caught.value.code == status
     # Whoever may is told that nobody answers, or what is wrong with the request.
     for role in ("search", "admin"):
         assert refusal(address, tokens[role], "search")[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")

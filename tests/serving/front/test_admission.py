@@ -48,6 +48,11 @@ def test_a_caller_that_fills_the_house_keeps_nobody_out() -> None:
     assert enter(admission, "many", *[1] * 64).count(True) == 24
 
 
+def test_very_many_callers_have_a_limit_together() -> None:
+    admission = Admission(48)
+    assert [admission.enter(f"caller {number}", 1) for number in range(1000)].count(True) <= 8 * 48
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_counted_is_what_is_inside(seed: int) -> None:
     random_ = random.Random(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ class Upstream:
         self.open = asyncio.Event()
         self.fails: Callable[[list[int]], Exception | None] = lambda rows: None
 
-    async def send(self, ids: np.ndarray, top: int) -> list[Output]:
+    async def send(self, ids: np.ndarray, top: int, entries: Sequence[Entry]) -> list[Output]:
         rows = ids[:, 0].tolist()
         self.requests.append(rows)
         await self.open.wait()
@@ -186,7 +186,7 @@ def test_an_answer_with_other_rows_is_no_answer() -> None:
     async def run() -> None:
         bench = Bench()
 
-        async def send(ids: np.ndarray, top: int) -> list[Output]:
+        async def send(ids: np.ndarray, top: int, entries: Sequence[Entry]) -> list[Output]:
             return [Output("scores", "FP32", (3, 1), memoryview(bytes(12)))]
 
         bench.batches._send = send

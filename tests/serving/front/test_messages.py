@@ -19,6 +19,7 @@ from framesift.serving.front.arena import Arena
 from framesift.serving.front.deployment import public_models
 from framesift.serving.front.jobs import Job, Jobs
 from framesift.serving.front.messages import SMALL_BYTES, Messages
+from framesift.serving.front.record import Record
 from framesift.serving.front.status import ClientGone, Code, Refusal
 from framesift.serving.front.tokens import Caller
 from framesift.serving.repository.render import reference_manifest
@@ -35,7 +36,7 @@ def arena() -> Iterator[Arena]:
     arena = Arena(NAME, 2, SLOT)
     yield arena
     arena.close()
-    Path("/dev/shm", NAME).unlink()
+    Path("/dev/shm", arena.region).unlink()
 
 
 async def read_all(messages: Messages) -> list[bytes]:
@@ -97,12 +98,12 @@ async def receive(raw: bytes, parts: list[bytes], arena: Arena) -> tuple[Job, by
     messages = Messages(body(parts))
     prefix = await messages.begin()
     assert prefix is not None
-    job = await Jobs(PUBLIC, arena).receive(messages, prefix, Caller("test"))
+    job = await Jobs(PUBLIC, arena).receive(messages, prefix, Caller("test"), Record("ModelInfer"))
     async with job.held:
         stored = next((tensor for tensor in job.tensors if tensor.region), None)
         if stored is None:
             return job, b""
-        with Path("/dev/shm", NAME).open("rb") as file:
+        with Path("/dev/shm", arena.region).open("rb") as file:
             file.seek(stored.offset)
             return job, file.read(stored.size)
 
@@ -147,7 +148,7 @@ def test_a_slot_gives_its_memory_back(arena: Arena) -> None:
     raw = framed(large().SerializeToString())
     for _ in range(3):
         asyncio.run(receive(raw, [raw], arena))
-    assert resident(NAME) == 0
+    assert resident(arena.region) == 0
 
 
 def test_a_request_that_ends_early_gives_its_slot_back(arena: Arena) -> None:
@@ -155,7 +156,7 @@ def test_a_request_that_ends_early_gives_its_slot_back(arena: Arena) -> None:
     for _ in range(5):
         with pytest.raises(Refusal, match="within a message"):
             asyncio.run(receive(raw, [raw[: 3 << 20]], arena))
-    assert resident(NAME) == 0
+    assert resident(arena.region) == 0
 
 
 def late_name(whole: pb.ModelInferRequest) -> bytes:
@@ -179,7 +180,7 @@ def test_a_large_message_that_is_no_request_is_refused(change, said: str, arena:
     raw = framed(change(large()))
     with pytest.raises((InvalidRequest, Refusal), match=said):
         asyncio.run(receive(raw, [raw], arena))
-    assert resident(NAME) == 0
+    assert resident(arena.region) == 0
 
 
 def test_a_length_that_is_not_that_of_the_shape_is_refused_before_it_is_stored(arena: Arena) -> None:

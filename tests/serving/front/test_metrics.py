@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import time
+import urllib.request
+
+import grpc as plain
+import pytest
+
+from framesift.export.bundle.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    InvalidQuery,
+    ServerError,
+    ServerUnavailable,
+)
+from framesift.serving.client.sync import Client
 from framesift.serving.front.metrics import Counter, Gauge, Histogram, exposition
+from framesift.serving.front.record import Record
+from framesift.serving.front.status import ClientGone, Code, Refusal, Restarting, told
+
+from .prometheus import Family, parse
+from .requests_of import request
 
 
 def test_metrics_are_told_as_prometheus_reads_them() -> None:
@@ -43,3 +62,83 @@ def test_metrics_are_told_as_prometheus_reads_them() -> None:
         "# TYPE none_total counter",
         "none_total 0",
     ]
+
+
+def test_a_page_that_prometheus_would_misread_is_noticed() -> None:
+    good = "# HELP a_total A\n# TYPE a_total counter\n"
+    assert parse(good + 'a_total{b="c\\n"} 1\n')["a_total"].value() == 1
+    for bad in ("a_total", 'a_total{b="c} 1', "b_total 1", "a_total 1\na_total 2", 'a_total{b="c",b="d"} 1', "\n"):
+        with pytest.raises(AssertionError):
+            parse(f"{good}{bad}\n")
+    with pytest.raises(AssertionError):
+        parse(good + good)
+
+
+def page(address: str) -> dict[str, Family]:
+    """The metrics of a server."""
+    with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+        return parse(answer.read().decode())
+
+
+@pytest.mark.server
+def test_the_page_of_a_server_tells_the_gallery_and_where_time_goes(server, client: Client, indexed: list) -> None:
+    # The door may have been started again since its gallery was filled.
+    client.index(indexed[0].video, id=indexed[0].video.name)
+    client.search("a red circle")
+    version = client.lookup([]).version
+    deadline = time.monotonic() + 10
+    # Models report once a second.
+    while (found := page(server.address))["framesift_gallery_version"].value() != version:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found["framesift_gallery_videos"].value(model="gallery_search") == client.lookup([]).count
+    stages = found["framesift_stage_seconds"]
+    for stage in ("receive", "tokenise", "queue", "upstream"):
+        assert stages.samples["framesift_stage_seconds_count", (("model", "search"), ("stage", stage))] >= 1
+    for stage in ("receive", "queue", "upstream"):
+        told = ("framesift_stage_seconds_sum", (("model", "index_video"), ("stage", stage)))
+        assert stages.samples[told] > 0
+    for model in ("text_encoder", "gallery_search", "video_decoder", "video_encoder", "gallery_index"):
+        assert found["framesift_compute_seconds_total"].value(model=model) > 0
+    assert found["framesift_restarts_total"].kind == "counter"
+
+
+@pytest.mark.server
+def test_refusals_are_told_by_cause(server, client: Client) -> None:
+    before = page(server.address)["framesift_refused_total"]
+    with pytest.raises(InvalidQuery):
+        client.search("&nbsp;")
+    with plain.insecure_channel(server.address) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for message in (request("nothing", {}), request("search", {})):
+            with pytest.raises(plain.RpcError):
+                infer(message.SerializeToString(), timeout=10)
+    after = page(server.address)["framesift_refused_total"]
+    assert after.value(model="search", cause="invalid") == before.value(model="search", cause="invalid") + 2
+    assert after.value(model="", cause="unknown") == before.value(model="", cause="unknown") + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (InvalidQuery("x"), Code.INVALID_ARGUMENT, "invalid"),
+        (Refusal(Code.UNAUTHENTICATED, "x"), Code.UNAUTHENTICATED, "token"),
+        (Refusal(Code.NOT_FOUND, "x"), Code.NOT_FOUND, "unknown"),
+        (Refusal(Code.UNAVAILABLE, "x"), Code.UNAVAILABLE, "stopping"),
+        (AccessDenied("x"), Code.PERMISSION_DENIED, "role"),
+        (ServerUnavailable("x"), Code.UNAVAILABLE, "load"),
+        (Restarting("x"), Code.UNAVAILABLE, "restarting"),
+        # No refusals.
+        (DeadlineExceeded("x"), Code.DEADLINE_EXCEEDED, ""),
+        (ClientGone(), Code.CANCELLED, ""),
+        (ServerError("x"), Code.INTERNAL, ""),
+        (KeyError("a bug"), Code.INTERNAL, ""),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_every_error_has_its_code_and_cause(error: Exception, code: Code, word: str) -> None:
+    record = Record("ModelInfer")
+    record.fail(error)
+    assert (record.code, record.cause) == (code, word)
+    if not isinstance(error, ClientGone):
+        assert told(error)[0] is code

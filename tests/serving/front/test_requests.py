@@ -54,7 +54,6 @@ def parameter(where: str, key: str) -> Any:
 
 
 REFUSED = {
-    "version": (lambda: request("search", search(), model_version="2"), "has the version 1, not '2'"),
     "unknown-input": (lambda: changed(colour=np.zeros((1, 1), np.int32)), "no input 'colour'; it has text"),
     "missing-input": (lambda: request("search", {"text": search()["text"]}), "needs the inputs text_length, top"),
     "input-twice": (twice, "text_length comes twice"),

@@ -110,7 +110,7 @@ def test_what_is_wrong_is_told_as_json(server) -> None:
         (infer, plain_search(), {"Inference-Header-Content-Length": "-1"}, 400, "no number"),
         (infer, plain_search(), {"Inference-Header-Content-Length": "9" * 7}, 400, "is said to have"),
         ("/v2/models/text_encoder/infer", plain_search(), {}, 404, "no model 'text_encoder'"),
-        ("/v2/models/search/versions/2/infer", plain_search(), {}, 400, "the version 1 alone"),
+        ("/v2/models/search/versions/2/infer", plain_search(), {}, 400, "has the version 1, not '2'"),
         (infer, bytes(3 << 20), {}, 413, "over gRPC"),
     ):
         code, answer = post(server, path, body, **headers)

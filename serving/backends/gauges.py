@@ -1,0 +1,38 @@
+"""What a model tells of its state, as metrics of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+GALLERY_VIDEOS = "framesift_gallery_videos"
+GALLERY_VERSION = "framesift_gallery_version"
+_DESCRIPTIONS = {
+    GALLERY_VIDEOS: "Videos of the gallery that searches read",
+    GALLERY_VERSION: "Version of the gallery that searches read",
+}
+
+
+class Gauges:
+    """Reports numbers that go up and down.
+
+    Args:
+        server: the module ``triton_python_backend_utils``.
+        name: the model's name, the metrics' label.
+        read: the numbers by the metrics' names, always of the same ones.
+    """
+
+    def __init__(self, server: Any, name: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self._read = read
+        # A metric lives as long as its family's object does.
+        self._families = {
+            metric: server.MetricFamily(name=metric, description=_DESCRIPTIONS[metric], kind=server.MetricFamily.GAUGE)
+            for metric in read()
+        }
+        self._metrics = {metric: family.Metric(labels={"model": name}) for metric, family in self._families.items()}
+        self.report()
+
+    def report(self) -> None:
+        """Tell the server how they stand."""
+        for metric, value in self._read().items():
+            self._metrics[metric].set(value)
