@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,18 +13,19 @@ from typing import Any
 from . import parity
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import Manifest
+from .bundle.manifest_checks import WEIGHTS
+from .bundle.ports import GRAPHS
 from .bundle.store import Bundle, seal, staged
 from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
+from .expected import expected
 from .graphs import ports, with_pixels
 from .onnx import OPSET, write_graphs
 from .parity_rows import demand
 from .systems.contract import System
-from .systems.inspection import Resolved, inspect
+from .systems.inspection import Inspection, Resolved, inspect
 from .systems.registry import AUTO
 from .vocabulary import tokenizer_files
-
-WEIGHTS = "weights.safetensors"
 
 
 def resolve(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Resolved:
@@ -36,11 +38,31 @@ def resolve(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AU
     Raises:
         CheckpointError: no system that is known, or options that it does not have or that contradict the weights.
     """
-    given = {**checkpoint.options, **options}
-    inspection = inspect(checkpoint.state, system, given)
+    inspection = inspect(checkpoint.state, system, checkpoint.options)
     known = {*inspection.found, *inspection.assumed}
+    if strangers := sorted(options.keys() - known):
+        _refuse_another(checkpoint, options, inspection, strangers)
     saved = {name: value for name, value in checkpoint.options.items() if name in known}
-    return inspection.resolve({**saved, **options})
+    return inspection.resolve(options, saved=saved)
+
+
+def _refuse_another(
+    checkpoint: Checkpoint, options: Mapping[str, Any], inspection: Inspection, strangers: Sequence[str]
+) -> None:
+    """Refuse an option that only another system has for which the same weights would do: it treats videos otherwise."""
+    other = inspect(checkpoint.state, AUTO, {**checkpoint.options, **options}).card
+    if other.name != inspection.card.name:
+        raise CheckpointError(
+            f"{', '.join(strangers)} is no option of {inspection.card.name}, as which the checkpoint was recognised "
+            f"({inspection.weights.why}). Leave it out, or pass --system {other.name} if the weights shall be that "
+            "system's, which resizes frames and scores otherwise"
+        )
+
+
+@contextmanager
+def silent(_: str, __: int) -> Iterator[Callable[[int], None]]:
+    """No progress bar."""
+    yield lambda steps: None
 
 
 def build_bundle(
@@ -53,8 +75,11 @@ def build_bundle(
     resize: ResizeName | None = None,
     shortlist: int | None = None,
     merges: Path | None = None,
+    key: str | None = None,
+    prefix: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda _: None,
+    bar: Callable[[str, int], AbstractContextManager[Callable[[int], None]]] = silent,
 ) -> Bundle:
     """Export a checkpoint; the bundle appears at ``out`` only if every graph agrees with eager PyTorch.
 
@@ -63,12 +88,16 @@ def build_bundle(
         system: one of ``registry.SYSTEMS``, or ``AUTO``.
         sampler, resize: by name, where they shall not be the authors'.
         shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.
+        key, prefix: where the weights lie in the file, see ``checkpoint.load``.
         report: called with a line for every step.
+        bar: makes a progress bar of a label and a number of steps, to be called with those done.
 
     Raises:
         CheckpointError, BundleError, ParityError: nothing is left behind.
     """
-    file = load(checkpoint)
+    file = load(checkpoint, key=key, prefix=prefix)
+    for note in file.notes:
+        report(note)
     resolved = resolve(file, options, system)
     model = resolved.build()
     authors = resolved.inspection.card.preprocessing.of(model)
@@ -93,8 +122,9 @@ def build_bundle(
             longest = tokenizer.context_length - 2
             report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")
         save(folder / WEIGHTS, model, resolved.options, file.merges)
-        report("writing the ONNX graphs")
-        write_graphs(model, folder)
+        report(expected(model))
+        with bar("writing the ONNX graphs", len(GRAPHS)) as done:
+            write_graphs(model, folder, done)
         chosen = {"sampler": rules.frames.sampler, "resize": rules.frames.resize}
         short = {} if usual is None else {"shortlist": shortlist or usual}
         manifest = Manifest(
@@ -108,8 +138,11 @@ def build_bundle(
             options={**resolved.options, **short},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
-        report("comparing every graph with eager float64")
-        rows = list(parity.compare_graphs(model, folder))
+        rows = []
+        with bar("comparing every graph with eager float64", parity.comparisons(model)) as done:
+            for row in parity.compare_graphs(model, folder):
+                rows.append(row)
+                done(1)
         demand(rows)
         seal(folder, replace(manifest, parity=tuple(row.as_json() for row in rows)))
     return Bundle.open(out)

@@ -5,136 +5,122 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.serialization import safe_globals
 
 from .bundle.errors import CheckpointError
+from .checkpoints.choosing import bare_names, state_of
+from .checkpoints.faults import Damaged, Forbidden
+from .checkpoints.torch_file import opened
 from .systems.state_dict_keys import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
 
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-# Authors' files hold such objects beside the weights (STAN's training log, Frozen in Time's and MMT's configuration).
-# Each is read as an inert placeholder: nothing of theirs is imported or called.
-_PLACEHOLDERS = (
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "parse_config.ConfigParser",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib._local.PosixPath",
-    "numpy.ndarray",
-    "numpy.dtype",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-)
 # CLIP's scripted archives hold sizes beside the weights.
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
+# Buffers that follow from the sizes.
+_COMPUTED = ("position_ids", "attn_mask")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights under OpenAI's tower names, float32, and what framesift saved with them.
 
-    ``merges`` is the text of the tokenizer's merges file where the model has a vocabulary of its own.
+    ``merges`` is the text of the tokenizer's merges file where the model has a vocabulary of its own; ``notes`` say for
+    a person what was taken of a file that holds more than one model.
     """
 
     state: dict[str, Tensor]
     options: dict[str, Any] = field(default_factory=dict)
     merges: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def load(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read a safetensors or torch file.
+def load(path: str | os.PathLike[str], *, key: str | None = None, prefix: str | None = None) -> Checkpoint:
+    """Read a safetensors or torch file, a TorchScript archive of OpenAI's among them. Nothing in it is run.
 
-    Wrapped files (``{"state_dict": ..., "optimizer": ...}``), ``module.`` prefixes, a bare CLIP without the ``clip.``
-    prefix, half precision and Hugging Face tower names are all brought to one form. Optimizer state is dropped.
+    Wrapped files (``{"state_dict": ..., "optimizer": ...}``), prefixes of names, a bare CLIP without the ``clip.``
+    prefix, half precision and Hugging Face tower names are all brought to one form. Optimizer state is never read.
+
+    Args:
+        key: where the state_dict lies in a torch file, if not where most authors put it; see ``choosing.state_of``.
+        prefix: what the model's names begin with, if no prefix that is known; see ``choosing.bare_names``.
 
     Raises:
-        CheckpointError: no such file, neither format, truncated, or a torch file that holds more than tensors and
-            plain containers: such a file could run code, so it is refused.
+        CheckpointError: no such file, neither format, damaged, or a torch file that holds more than tensors, plain
+            containers and objects known to be harmless: such a file could run code in other hands, so it is refused.
     """
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint at {file}")
-    notes: dict[str, str] = {}
-    if file.suffix == ".safetensors":
-        try:
-            with safe_open(file, framework="pt") as stream:
-                notes = stream.metadata() or {}
-                state = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
-            options = json.loads(notes.get(_OPTIONS, "{}"))
-        except (SafetensorError, ValueError) as error:
-            raise CheckpointError(f"{file} is not a whole safetensors file: {error}") from error
-    else:
-        state, options = _torch_state(file), {}
-    return Checkpoint(normalised(state), options, notes.get(_MERGES))
-
-
-class _Placeholder:
-    """Takes the place of an object that isn't weights, whatever it is made from, and keeps nothing."""
-
-    def __new__(cls, *args: object) -> _Placeholder:
-        return super().__new__(cls)
-
-    def __init__(self, *args: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def _torch_state(file: Path) -> dict[str, Tensor]:
     try:
-        with safe_globals([(_Placeholder, name) for name in _PLACEHOLDERS]):
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        unknown = re.search(r"GLOBAL (\S+?)(?: was not an allowed global| whose module \S+ is blocked)", str(error))
-        reason = f"it holds {unknown[1]}" if unknown else str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{file} can't be read as weights only (it is damaged, or holds objects that could run code): {reason}. "
-            "Save the bare state_dict with torch.save or safetensors and try again"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if file.suffix != ".safetensors":
+            state, notes = _torch_state(file, key, prefix)
+            return Checkpoint(normalised(state), notes=tuple(notes))
+        if key is not None:
+            raise CheckpointError("a safetensors file has no keys above its tensors: leave --key out")
+        state, header = _safetensors(file)
+        state, notes = bare_names(state, prefix)
+        return Checkpoint(normalised(state), _options(header), header.get(_MERGES), tuple(notes))
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+
+
+def _safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(file, framework="pt") as stream:
+            notes = dict(stream.metadata() or {})
+            return {key: stream.get_tensor(key) for key in stream.keys()}, notes  # noqa: SIM118
+    # Which error damage raises depends on the layer that meets it.
+    except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{file} is not a whole torch file: {reason}") from error
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            state = {k: v for k, v in loaded.items() if isinstance(k, str) and isinstance(v, Tensor)}
-            for key, value in state.items():
-                # A view of few numbers may claim a shape of any size.
-                if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-                    raise CheckpointError(f"{file}: {key} {list(value.shape)} is larger than the numbers stored for it")
-            if state:
-                return state
-            break
-        loaded = inner
-    raise CheckpointError(f"{file} holds no state_dict: there is no mapping of names to tensors in it")
+        raise CheckpointError(f"not a whole safetensors file: {reason[:200]}. Fetch or save it again") from error
+
+
+def _options(notes: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        options = json.loads(notes.get(_OPTIONS, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError("its options are not JSON: export or train it again") from error
+    if not isinstance(options, dict):
+        raise CheckpointError(f"its options are a JSON {type(options).__name__}, they must be an object")
+    return options
+
+
+def _torch_state(file: Path, key: str | None, prefix: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    try:
+        with opened(file) as torch_file:
+            described, notes = state_of(torch_file.value, key)
+            named, more = bare_names(described, prefix)
+            return torch_file.tensors(named), notes + more
+    except Forbidden as error:
+        raise CheckpointError(
+            f"it can't be read as weights only (it is damaged, or holds objects that could run code): it holds "
+            f"{ascii(str(error)[:200])[1:-1]}. Save the bare state_dict with torch.save or safetensors and try again"
+        ) from error
+    except Damaged as error:
+        raise CheckpointError(f"not a whole torch file: {error}. Fetch or save it again") from error
+    except OSError as error:
+        raise CheckpointError(f"it can't be read: {error.strerror or error}") from error
 
 
 def normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One form for every spelling of a state_dict; a normalised one comes back unchanged.
 
-    ``module.`` goes, ``gamma`` and ``beta`` become weight and bias, a bare CLIP gets the prefix ``clip.``, STAN's and
+    Known prefixes go, ``gamma`` and ``beta`` become weight and bias, a bare CLIP gets the prefix ``clip.``, STAN's and
     Hugging Face's towers get OpenAI's names, buffers of position ids go, and floating tensors become float32.
     """
-    bare = {key.removeprefix("module."): value for key, value in state.items() if key not in _NOT_WEIGHTS}
+    bare = {key: value for key, value in bare_names(state, None)[0].items() if key not in _NOT_WEIGHTS}
     named = to_openai(stan_to_hugging_face(with_clip_prefix(legacy_layer_norms(bare))))
     return {
         key: value.float() if value.is_floating_point() else value
         for key, value in named.items()
-        if not key.endswith("position_ids")
+        if not key.endswith(_COMPUTED)
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -36,9 +37,15 @@ def _options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
             raise click.BadParameter(f"{name} is given twice")
         try:
             options[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[name] = value
     return options
+
+
+@contextmanager
+def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
+    with click.progressbar(length=length, label=label, file=sys.stderr) as shown:
+        yield shown.update
 
 
 @click.command("export")
@@ -68,6 +75,8 @@ def _options(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> d
     help="Videos that a cross-encoder re-ranks for a query  [default: 100]",
 )
 @click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
+@click.option("--key", metavar="NAME", help="Where the weights lie in the file: ema, or with dots state.ema.")
+@click.option("--prefix", metavar="NAME", help="Take the tensors whose names begin so, and no others.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 def export_command(
     checkpoint: Path,
@@ -78,6 +87,8 @@ def export_command(
     resize: ResizeName | None,
     shortlist: int | None,
     merges: Path | None,
+    key: str | None,
+    prefix: str | None,
     overwrite: bool,
     **flags: int | None,
 ) -> None:
@@ -86,9 +97,10 @@ def export_command(
     The bundle holds three ONNX graphs (video encoder, text encoder, scorer), the tokenizer and a manifest. Every graph
     is compared with the eager model in float64; if one disagrees, no bundle is written.
 
-    CHECKPOINT is the authors' own file: safetensors or torch, with OpenAI's or Hugging Face's tower names, wrapped or
-    bare. Nothing in it is executed. Which system it is, and its sizes, are read off its tensors; what was found, what
-    had to be assumed, and under which name it can be set, is printed.
+    CHECKPOINT is the authors' own file: safetensors or torch, a TorchScript archive too, with OpenAI's or Hugging
+    Face's tower names, wrapped or bare. Nothing in it is executed. Which system it is, and its sizes, are read off its
+    tensors; what was found, what was given, and what had to be assumed, under which name it can be set, is printed, and
+    how much memory and time the export will take.
 
     \b
     Examples:
@@ -110,8 +122,11 @@ def export_command(
         resize=resize,
         shortlist=shortlist,
         merges=merges,
+        key=key,
+        prefix=prefix,
         overwrite=overwrite,
         report=lambda line: click.echo(line, err=True),
+        bar=_bar,
     )
     size = sum(p.stat().st_size for p in bundle.root.iterdir()) / 1e6
     click.echo(f"{bundle.root}: {size:.1f} MB, model {bundle.manifest.fingerprint[:12]}")
@@ -141,10 +156,10 @@ def check_command(bundle: Path, seed: int | None) -> None:
     opened = Bundle.open(bundle)
     system = eager_system(opened)
     rows = []
-    with click.progressbar(length=parity.comparisons(system), label="comparing", file=sys.stderr) as bar:
+    with _bar("comparing", parity.comparisons(system)) as done:
         for row in parity.compare_graphs(system, opened.root, seed=seed):
             rows.append(row)
-            bar.update(1)
+            done(1)
     click.echo(table(rows))
     if precision_of(opened.manifest) == "fp32":
         demand(rows)

@@ -7,7 +7,7 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from .systems.contract import System
 OPSET = 18
 
 
-def write_graphs(system: System, folder: Path) -> None:
+def write_graphs(system: System, folder: Path, done: Callable[[int], None] = lambda graphs: None) -> None:
     """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
 
     Batch dimensions and, where the system allows it, the text's length are dynamic. A scorer that a TensorRT plugin
-    can take over is a single node, see ``custom_node``.
+    can take over is a single node, see ``custom_node``. ``done`` is called with 1 after each graph.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
@@ -37,6 +37,7 @@ def write_graphs(system: System, folder: Path) -> None:
     modules, promised = graphs(system), ports(system)
     for name in GRAPHS:
         write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx")
+        done(1)
     if system.plugin_node is not None:
         scorer = folder / f"{SCORER}.onnx"
         custom_node.put_behind_node(scorer, system.plugin_node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .bundle.errors import ParityError
+from .bundle.errors import BundleError, ParityError
 
 # Largest RMS of the error, relative to the RMS of the reference. Float32 towers of 12 to 24 layers come out near 1e-6;
 # a wrong weight, mask or length shows as 1e-2 and more.
@@ -60,8 +61,18 @@ def demand(rows: Sequence[Row]) -> None:
 
 
 def rows_of(recorded: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """The rows that a manifest recorded."""
-    return [Row(**{key: value for key, value in row.items() if key != "ok"}) for row in recorded]
+    """The rows that a manifest recorded.
+
+    Raises:
+        BundleError: they are none.
+    """
+    try:
+        rows = [Row(**{key: value for key, value in row.items() if key != "ok"}) for row in recorded]
+        if all(isinstance(row.stage, str) and math.isfinite(row.rms_error) for row in rows):
+            return rows
+    except TypeError:
+        pass
+    raise BundleError("the manifest's comparisons with eager PyTorch can't be read: export it again")
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import click
 
 from ..export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
 from ..export.bundle.ports import TEXT_ENCODER
+from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from .front.telemetry import NOTHING, Telemetry
@@ -56,8 +56,7 @@ def running(
     # Opened here, a foreign gallery is refused before a server is started.
     with Gallery.open(gallery, bundle.manifest):
         pass
-    folder = Path(tempfile.mkdtemp(prefix="framesift-"))
-    try:
+    with scratch_folder(Path(tempfile.gettempdir()), "framesift_") as folder:
         repository = deploy(bundle, folder / "deployment", "embedded", link=True)
         server = EmbeddedServer(
             repository,
@@ -71,8 +70,6 @@ def running(
         )
         with server:
             yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(

@@ -23,7 +23,9 @@ def small_bundle(name: str, bundles: Path) -> Bundle:
     def build(out: Path) -> Bundle:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint, merges = write_checkpoint(name, Path(folder))
-            system = card.name if card.implied else AUTO
+            # Where the weights are another system's too, it has to be named.
+            named = card.implied or any(sign.given for sign in card.signs)
+            system = card.name if named else AUTO
             return build_bundle(checkpoint, out, options=options, system=system, merges=merges)
 
     return built_once(bundles / name.replace(" ", "-"), build)

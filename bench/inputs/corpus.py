@@ -24,7 +24,7 @@ from .videos import Arrays, videos
 
 Floats = NDArray[np.float32]
 
-_FORMAT = 4
+_FORMAT = 5
 _NOTE, _MEANS, _GALLERY = "corpus.json", "means.npy", "gallery"
 _QUERIES = 2000
 

@@ -19,6 +19,7 @@ from ...export.bundle.scorers import scorer_of
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import MANIFEST, Bundle, sha256
 from ...serving.gallery.rows import GalleryEntry
+from ...serving.gallery.schema import FORMAT
 from ...serving.gallery.store import Gallery
 from ...serving.search.columns import Columns
 from ...serving.search.snapshot import View
@@ -38,7 +39,7 @@ def synthetic(bundle: Bundle, size: int, cache: Path | None = None) -> Path:
     Raises:
         GalleryError: it can't be written.
     """
-    folder = (cache or cache_folder()) / f"{sha256(bundle.root / MANIFEST)[:16]}-{size}"
+    folder = (cache or cache_folder()) / f"{sha256(bundle.root / MANIFEST)[:16]}-{FORMAT}-{size}"
     if folder.is_dir():
         return folder
     part = folder.with_name(f".{folder.name}-{os.getpid()}")

@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 from .errors import InvalidInput, InvalidQuery, InvalidRequest, InvalidVideo
 from .limits import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES, MAX_TOP, MAX_VIDEO_BYTES
 
+# Unicode's categories. A zero byte would end a text on the wire, and a line break would break every table that it is
+# printed in. Of two ids that differ in what nobody sees, one can pass for the other.
+_BREAKING = {"Cc": "a control character", "Zl": "a line separator", "Zp": "a paragraph separator"}
+_UNSEEN = {**_BREAKING, "Cf": "a format character", "Cs": "half a character"}
 # Of a SHA-256.
 DIGEST_BYTES = 32
 
@@ -35,8 +39,8 @@ def check_id(value: str) -> str:
     """The id itself.
 
     Raises:
-        InvalidRequest: no text, empty, over ``MAX_ID_BYTES`` as UTF-8, with control characters, or with outer white
-            space.
+        InvalidRequest: no text, empty, over ``MAX_ID_BYTES`` as UTF-8, with characters that control or format a line
+            and aren't seen themselves, or with outer white space.
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"the id is {type(value).__name__}, it must be a text")
@@ -44,18 +48,18 @@ def check_id(value: str) -> str:
         raise InvalidRequest("the id is empty: every video needs one")
     if value != value.strip():
         raise InvalidRequest(f"the id {value!r} begins or ends with white space: strip it")
-    return _check_text(value, "id", MAX_ID_BYTES)
+    return _check_text(value, "id", MAX_ID_BYTES, _UNSEEN)
 
 
 def check_source(value: str) -> str:
     """The source itself: where the video came from, a path or an address; may be empty.
 
     Raises:
-        InvalidRequest: no text, over ``MAX_SOURCE_BYTES`` as UTF-8, or with control characters.
+        InvalidRequest: no text, over ``MAX_SOURCE_BYTES`` as UTF-8, or with control characters or line breaks.
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"the source is {type(value).__name__}, it must be a text")
-    return _check_text(value, "source", MAX_SOURCE_BYTES)
+    return _check_text(value, "source", MAX_SOURCE_BYTES, _BREAKING)
 
 
 def check_top(value: object) -> int:
@@ -169,13 +173,15 @@ def check_metadata(text: str) -> str:
     return text
 
 
-def _check_text(value: str, what: str, limit: int) -> str:
+def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str]) -> str:
     size = len(_utf8(value, what))
     if size > limit:
         raise InvalidRequest(f"the {what} has {size} bytes, the limit is {limit}: shorten it")
-    # A zero byte would end the text on the wire, and a line break would break every table it is printed in.
-    if any(unicodedata.category(character) == "Cc" for character in value):
-        raise InvalidRequest(f"the {what} {value!r} holds a control character: remove it")
+    for place, character in enumerate(value):
+        if kind := refused.get(unicodedata.category(character)):
+            raise InvalidRequest(
+                f"the {what} {value!a} holds {kind} at character {place}, U+{ord(character):04X}: remove it"
+            )
     return value
 
 

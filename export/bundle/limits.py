@@ -13,5 +13,15 @@ MAX_TEXT_BYTES = 64 * 1024
 MAX_TOP = 1000
 # Ids of one lookup: more take seconds, in which no other is answered.
 MAX_IDS = 4096
+# What a bundle may ask for: frames of a video, their side in pixels, and the bytes of all; positions of a text;
+# numbers of a vector; bytes of a tensor of a record.
+MAX_FRAMES = 1024
+MAX_SIDE = 1024
+MAX_CLIP_BYTES = 640 << 20
+MAX_POSITIONS = 4096
+MAX_WIDTH = 1 << 16
+MAX_RECORD_BYTES = 256 << 20
+# Videos of a short list.
+MAX_SHORTLIST = 100_000
 # Pairs of one scoring request; a scorer that holds much for every pair takes fewer, see ``models.MAX_ROWS``.
 MAX_PAIRS = 1 << 16

@@ -93,7 +93,7 @@ class Manifest:
 
     @staticmethod
     def from_json(text: str) -> Manifest:
-        """Read a manifest.
+        """Read a manifest. What it says is not judged here, see ``manifest_checks``.
 
         Raises:
             BundleError: not JSON, of another format, or with a field missing or unknown.
@@ -101,10 +101,12 @@ class Manifest:
         try:
             values = json.loads(text)
             found = values.pop("format")
-        except (ValueError, KeyError, AttributeError) as error:
-            raise BundleError(f"the manifest can't be read: {error}") from error
-        if found != FORMAT:
-            raise BundleError(f"the manifest has format {found}, this framesift reads format {FORMAT}: export it again")
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise BundleError(f"the manifest can't be read: {str(error)[:200]}") from error
+        if type(found) is not int or found != FORMAT:
+            raise BundleError(
+                f"the manifest has format {ascii(found)[:40]}, this framesift reads format {FORMAT}: export it again"
+            )
         try:
             tokenizer, frames = values.pop("tokenizer"), values.pop("frames")
             graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
@@ -117,8 +119,8 @@ class Manifest:
                 parity=tuple(values.pop("parity")),
                 **values,
             )
-        except (TypeError, KeyError, AttributeError) as error:
-            raise BundleError(f"the manifest is not complete: {error}") from error
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            raise BundleError(f"the manifest is not complete: {str(error)[:200]}") from error
         if set(graphs) != set(GRAPHS):
             raise BundleError(f"the manifest lists the graphs {sorted(graphs)}, expected {sorted(GRAPHS)}")
         return manifest

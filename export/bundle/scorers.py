@@ -29,9 +29,10 @@ import numpy.typing as npt
 
 from ...kernels.topk_attention.layout import LANES
 from .errors import BundleError
+from .limits import MAX_SHORTLIST
 from .manifest import Manifest
 from .models import TEXT_BATCH
-from .ports import GRAM_TABLE, SCORER, TEXT_ENCODER
+from .ports import FRAME_EMBEDDINGS, FRAME_VECTORS, GRAM_TABLE, MEAN_EMBEDDING, SCORER, TEXT_ENCODER, VIDEO_EMBEDDING
 
 # What one call of a scorer may hold, in bytes.
 BLOCK_BYTES = 128 << 20
@@ -72,6 +73,8 @@ class ScorerCard:
             there is a short list, its videos are the most.
         compared: texts and videos by which a graph is compared with the eager formula.
         calibrated: texts and videos by whose scores a lower precision is judged; None for all there are.
+        unit: of the video record's tensors [..., D], those whose vectors must have length one.
+        standard: those [1, F, D] whose vectors must have length sqrt(D), as LayerNorm leaves them.
         lanes: of the record tensors [n] whose rows lie side by side in memory, how many do.
     """
 
@@ -91,10 +94,14 @@ class ScorerCard:
     compared: tuple[int, int] = (33, 129)
     calibrated: int | None = None
     lanes: Mapping[str, int] = field(default_factory=dict)
+    unit: frozenset[str] = frozenset({MEAN_EMBEDDING})
+    standard: frozenset[str] = frozenset()
 
 
-DOT = ScorerCard("dot", lambda _: 2, "2*D")
-FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True)
+_UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
+
+DOT = ScorerCard("dot", lambda _: 2, "2*D", unit=_UNIT)
+FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, unit=_UNIT)
 TOPK_ATTENTION = ScorerCard(
     "topk_attention",
     lambda s: 11 * s.frames,
@@ -103,14 +110,16 @@ TOPK_ATTENTION = ScorerCard(
     selects=True,
     search="topk_attention",
     lanes={GRAM_TABLE: LANES},
+    standard=frozenset({FRAME_VECTORS}),
 )
 MULTI_GRAINED = ScorerCard(
     "multi_grained",
     lambda s: 5 * s.frames * s.words,
     "2*(W*F*D + W*D + F*D + D) + 2*(F*W**2 + W*F**2 + 2*W**2 + 2*F**2)",
     fixed_length=True,
+    unit=_UNIT,
 )
-TOKEN_FRAME = ScorerCard("token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True)
+TOKEN_FRAME = ScorerCard("token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, unit=_UNIT)
 # A transformer runs for every pair: milliseconds, and 0.7 MB at the sizes above.
 CROSS_ENCODER = ScorerCard(
     "cross_encoder",
@@ -165,8 +174,8 @@ def shortlist_size(manifest: Manifest) -> int | None:
     if usual is None:
         return None
     size = manifest.options.get("shortlist", usual)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise BundleError(f"the bundle's shortlist is {size!r}, it must be a number of videos")
+    if type(size) is not int or not 1 <= size <= MAX_SHORTLIST:
+        raise BundleError(f"the bundle's shortlist is {str(size)[:40]}, it must be from 1 to {MAX_SHORTLIST} videos")
     return size
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,9 +12,12 @@ from pathlib import Path
 
 from .errors import BundleError
 from .manifest import Manifest
+from .manifest_checks import check_manifest
+from .scratch import scratch_folder
 from .text.tokenizers import Tokenizer, load_tokenizer
 
 MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,19 @@ class Bundle:
         """Open a bundle and verify every file.
 
         Raises:
-            BundleError: no bundle there, or files that are missing or changed; all of them are listed.
+            BundleError: no bundle there, a manifest that is refused, or files that are missing, changed or links; all
+                of them are listed.
         """
         folder = Path(root)
-        manifest = read_manifest(folder)
+        if (folder / MANIFEST).is_symlink():
+            raise BundleError(f"{folder / MANIFEST} is a link: a bundle's files lie in its folder, copy them there")
+        manifest = check_manifest(read_manifest(folder))
         faults = []
         for name, digest in manifest.files.items():
             file = folder / name
-            if not file.is_file():
+            if file.is_symlink():
+                faults.append(f"{name} is a link, it must be a file")
+            elif not file.is_file():
                 faults.append(f"{name} is missing")
             elif sha256(file) != digest:
                 faults.append(f"{name} has changed since it was exported")
@@ -74,14 +81,18 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise BundleError(f"{folder} is not a bundle: it has no {MANIFEST} (make one with `framesift export`)")
     try:
+        if (size := path.stat().st_size) > _LARGEST_MANIFEST:
+            raise BundleError(f"{path} has {size} bytes, a manifest has at most {_LARGEST_MANIFEST}")
         return Manifest.from_json(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, OSError) as error:
         raise BundleError(f"{path} can't be read: {error}") from error
 
 
 @contextmanager
 def staged(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str = MANIFEST) -> Iterator[Path]:
     """A scratch folder that becomes ``out`` when the block ends well, and vanishes when it doesn't.
+
+    What a killed process left of another one for the same ``out`` is removed.
 
     Args:
         marker: the file by which a folder shows that it may be replaced.
@@ -94,15 +105,12 @@ def staged(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str 
         hint = "pass --overwrite to replace it" if (target / marker).is_file() else f"and has no {marker}"
         raise BundleError(f"{out} exists already: {hint}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    with scratch_folder(target.parent, f".{target.name}.framesift-") as scratch:
         yield scratch
         scratch.chmod(0o755)
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -35,16 +35,22 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
     if not file.is_file():
         raise InvalidInput(f"there is no manifest at {file}")
     clips, faults = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        # JSON may hold other characters that end a line elsewhere.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"{error.reason} at byte {error.start}" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise InvalidInput(f"{file} can't be read as UTF-8: {reason}") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             clips.append(_clip(json.loads(line), file.parent))
         except json.JSONDecodeError as error:
             faults.append(f"line {number}: not JSON: {error.msg}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, OSError, RecursionError) as error:
             reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
-            faults.append(f"line {number}: {reason}")
+            faults.append(f"line {number}: {reason[:200]}")
     if faults:
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise InvalidInput(f"{file} can't be used:\n  " + "\n  ".join(faults[:20]) + more)
@@ -53,17 +59,23 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Clip]:
     return clips
 
 
-def _clip(row: dict[str, object], folder: Path) -> Clip:
+def _clip(row: object, folder: Path) -> Clip:
+    if not isinstance(row, dict):
+        raise ValueError("it must be an object with video and captions")
     video = row["video"]
     captions = row["captions"] if "captions" in row else [row["caption"]]
     if not isinstance(video, str) or not video:
         raise ValueError("video must be a path")
     if not isinstance(captions, list) or not captions or not all(isinstance(c, str) and c.strip() for c in captions):
         raise ValueError("captions must be a list of at least one text")
+    # JSON can name halves of characters, which no text holds.
+    " ".join((video, *captions)).encode("utf-8")
     path = folder / video
     if not path.is_file():
         raise ValueError(f"there is no video at {path}")
     group = row.get("group")
+    if not isinstance(group, str | int | None):
+        raise ValueError("group must be a name")
     return Clip(path, tuple(captions), None if group is None else str(group))
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import parity
-from ..build import WEIGHTS, eager_system
-from ..bundle.errors import ParityError, PrecisionError
+from ..build import eager_system
+from ..bundle.errors import BundleError, ParityError, PrecisionError
 from ..bundle.manifest import Manifest
+from ..bundle.manifest_checks import WEIGHTS
 from ..bundle.ports import SCORER
 from ..bundle.store import Bundle, seal, sha256, staged
 from ..parity_rows import Row, rows_of
@@ -89,13 +90,32 @@ def check_float32(bundle: Bundle) -> None:
 
 
 def precision_of(manifest: Manifest) -> str:
-    """``fp32`` or, of a quantised bundle, ``int8``."""
-    return str(manifest.options.get(PRECISION, "fp32"))
+    """``fp32`` or, of a quantised bundle, ``int8``.
+
+    Raises:
+        BundleError: neither.
+    """
+    precision = manifest.options.get(PRECISION, "fp32")
+    if precision not in ("fp32", INT8):
+        raise BundleError(f"the bundle's precision is {str(precision)[:40]!r}, it must be fp32 or {INT8}")
+    return str(precision)
 
 
 def describe_int8(manifest: Manifest) -> str:
-    """What a quantised bundle is and what its gate found, for `framesift check`."""
-    made: Mapping[str, Any] = manifest.options[INT8]
+    """What a quantised bundle is and what its gate found, for `framesift check`.
+
+    Raises:
+        BundleError: the manifest doesn't say.
+    """
+    try:
+        return _described(manifest.options[INT8])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest doesn't say how the bundle was quantised: quantise it again ({error})"
+        ) from error
+
+
+def _described(made: Mapping[str, Any]) -> str:
     verdict = made["verdict"]
     floating = sum(len(stages) for stages in made["floating"].values())
     return (

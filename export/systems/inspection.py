@@ -41,14 +41,15 @@ class Inspection:
         prefixes = self.card.unused(self.found)
         return tuple(key for key in self.weights.state if key.startswith(prefixes))
 
-    def resolve(self, options: Mapping[str, Any] | None = None) -> Resolved:
-        """Decide every option: as found, as given, or else as assumed.
+    def resolve(self, options: Mapping[str, Any] | None = None, *, saved: Mapping[str, Any] | None = None) -> Resolved:
+        """Decide every option: as found, as given, as ``saved`` in the checkpoint, or else as assumed.
 
         Raises:
             CheckpointError: an option is unknown to the system, of another kind, or contradicts the weights.
         """
         # JSON has no tuples.
-        given = {name: tuple(value) if isinstance(value, list) else value for name, value in (options or {}).items()}
+        asked = {**(saved or {}), **(options or {})}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in asked.items()}
         declared = {option.name: option for option in self.card.options}
         for name, value in given.items():
             if name in self.found and value != self.found[name]:
@@ -65,7 +66,7 @@ class Inspection:
         for name, (most, why) in self.weights.most.items():
             if (value := {**kept, **self.found}.get(name, most)) > most:
                 raise self.weights.error(f"{name} is {value}, {why}")
-        return Resolved(self, kept)
+        return Resolved(self, kept, frozenset(options or ()), frozenset(saved or ()) - frozenset(options or ()))
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,14 @@ class Resolved:
     """An inspected checkpoint with all options decided.
 
     ``kept`` are those that the weights don't show, as given or as assumed: plain values, to be kept beside the weights.
-    ``inspect`` and these make the same model of its own state_dict.
+    ``inspect`` and these make the same model of its own state_dict. ``given`` names those that the caller gave, and
+    ``saved`` those that came with the weights.
     """
 
     inspection: Inspection
     kept: Mapping[str, Any]
+    given: Collection[str] = ()
+    saved: Collection[str] = ()
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -109,11 +113,23 @@ class Resolved:
         inspection = self.inspection
         weights = inspection.weights
         lines = [f"{inspection.card.name}: {weights.why}", f"  towers: {weights.towers}"]
-        lines += [f"  {name} = {_short(value)}: {weights.reasons[name]}" for name, value in weights.found.items()]
-        for name, (value, why) in inspection.assumed.items():
-            origin = "assumed" if self.kept[name] == value else "given"
-            lines.append(f"  {name} = {_short(self.kept[name])}, {origin}: {why}")
-        lines.append(f"  preprocessing, {'assumed' if authors else 'with what was given'}: {preprocessing.describe()}")
+        found = [f"{name} = {_short(value)}: {weights.reasons[name]}" for name, value in weights.found.items()]
+        as_given = [f"{name} = {_short(value)}" for name, value in self.kept.items() if name in self.given]
+        as_saved = [f"{name} = {_short(value)}" for name, value in self.kept.items() if name in self.saved]
+        assumed = [
+            f"{name} = {_short(value)}: {inspection.assumed[name][1]}"
+            for name, value in self.kept.items()
+            if name not in self.given and name not in self.saved
+        ]
+        for heading, entries in (
+            ("found in the weights", found),
+            ("as given", as_given),
+            ("as saved with the weights", as_saved),
+            ("assumed, can be given", assumed),
+        ):
+            lines += [f"  {heading}:", *(f"    {entry}" for entry in entries)] if entries else []
+        rules = "the authors', assumed" if authors else "with rules as given"
+        lines.append(f"  preprocessing, {rules}: {preprocessing.describe()}")
         if inspection.unused:
             lines.append(f"  not read by the authors' inference: {listed(inspection.unused)}")
         return "\n".join(lines)

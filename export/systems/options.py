@@ -5,12 +5,13 @@ Imports nothing heavy: the command line makes its own options of ``FLAGS``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..bundle.errors import CheckpointError
+
+_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class Option:
             raise CheckpointError(f"{self.name} is {value!r}, it must be a whole number of at least {self.least}")
         if kind is int and self.most is not None and value > self.most:
             raise CheckpointError(f"{self.name} is {value}, it must be at most {self.most}")
-        if kind is float and (type(value) not in (int, float) or not 0 < value < math.inf):
+        if kind is float and (type(value) not in (int, float) or not 0 < value < _LARGEST):
             raise CheckpointError(f"{self.name} is {value!r}, it must be a number above 0")
         if kind is str and type(value) is not str:
             raise CheckpointError(f"{self.name} is {value!r}, it must be a name")
+        if kind not in (int, float, str) and type(value) is not kind:
+            raise CheckpointError(f"{self.name} is {value!r}, it must be like {default!r}")
 
 
 # Those with a flag of their own on the command line; each system's card says what it assumes and why.

@@ -60,7 +60,7 @@ def from_checkpoint(
         kept = {key: value for key, value in loaded.options.items() if key in _OPTIONS}
         heads = {key: value for key, value in loaded.options.items() if key in ("vision_heads", "text_heads")}
         config = Dong2026Config(**{**kept, **options}, clip=replace(ClipConfig.from_state(loaded.state), **heads))
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path} can't be fine-tuned: {error}") from error
     model = Dong2026(config, dropout=dropout)
     bare = not any(key.startswith(_HEAD) for key in loaded.state)

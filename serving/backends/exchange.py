@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ _LONGEST_MESSAGE = 600
 _LONGEST_BUG = 512
 # A report of metrics takes the server two exchanges with this process for each, so it is made while there are requests.
 _REPORT_S = 1.0
+_PATH = re.compile(r"(?<![\w.~-])/+(?:[^\s/'\"<>|]+/)+([^\s/'\"<>|]*)")
 
 
 class Exchange:
@@ -96,7 +98,17 @@ class Exchange:
             code = codes.INVALID_ARG
         elif isinstance(result, ServerUnavailable):
             code = codes.UNAVAILABLE
-        return self._refusal(shorten(result.wire(), _LONGEST_MESSAGE), code)
+        return self._refusal(shorten(self._told(result), _LONGEST_MESSAGE), code)
+
+    def _told(self, error: FramesiftError) -> str:
+        """What a client learns of an error: nothing of where this server keeps its files, which its log has."""
+        wire = error.wire()
+        # It speaks of what the client sent.
+        if isinstance(error, InvalidInput):
+            return wire
+        if (told := without_paths(wire)) != wire:
+            print(f"{self._name}: {wire}", file=sys.stderr)
+        return told
 
     def _refusal(self, message: str, code: Any) -> Any:
         return self._server.InferenceResponse(error=self._server.TritonError(message, code))
@@ -121,6 +133,11 @@ def defect(name: str, error: Exception) -> FramesiftError:
     reason = str(error).partition("\n")[0]
     message = f"internal error in {name}: {type(error).__name__}: {reason}"
     return FramesiftError(shorten(message, _LONGEST_BUG - len("[error] ")))
+
+
+def without_paths(text: str) -> str:
+    """``text`` with the last part alone of every absolute path of two parts or more."""
+    return _PATH.sub(r"\1", text)
 
 
 def shorten(text: str, limit: int) -> str:

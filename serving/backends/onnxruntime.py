@@ -25,7 +25,7 @@ from ...export.bundle.sessions import session_options
 from ...export.bundle.spec import TensorSpec
 from .base import Backend
 from .configured import configured
-from .exchange import Arrays, shorten
+from .exchange import Arrays, shorten, without_paths
 
 # ONNX Runtime's names of element types, where they are not numpy's in "tensor(...)".
 _OTHER_NAMES = {"float": "float32", "double": "float64", "string": "object"}
@@ -183,4 +183,4 @@ def _text(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return shorten(str(error).partition("\n")[0], _LONGEST_REASON)
+    return shorten(without_paths(str(error).partition("\n")[0]), _LONGEST_REASON)

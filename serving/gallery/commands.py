@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
+
+from ...export.bundle.models import GALLERY_VARIABLE
+
+# Where ids are lost, nobody can name what to remove.
+_REBUILD = "Not all of them can be named: put a copy of the folder back, or index all videos into a new gallery"
 
 
 @click.group("gallery")
@@ -40,6 +47,37 @@ def info_command(folder: Path) -> None:
     }
     for name, value in facts.items():
         click.echo(f"{name:<8} {value}")
+
+
+@gallery_group.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path), envvar=GALLERY_VARIABLE)
+def verify_command(folder: Path) -> None:
+    """Compare every value in a gallery with the checksum that was written with it.
+
+    A search server does so too for what it reads, when it starts. Without FOLDER it is the one that FRAMESIFT_GALLERY
+    names. Exits with 1 where anything has changed, and says of which videos.
+
+    \b
+    Example:
+      framesift gallery verify galleries/films
+    """
+    from .store import Gallery
+    from .verify import verify
+
+    gallery = Gallery.existing(folder)
+    with click.progressbar(length=gallery.count, label="verifying", file=sys.stderr) as bar:
+        faults = verify(gallery.reader(), bar.update)
+    for fault in faults:
+        click.echo(f"{'a video whose id is lost' if fault.id is None else ascii(fault.id)}: {fault.what}")
+    if not faults:
+        click.echo(f"{gallery.count} videos, none has changed since it was written")
+        return
+    named = [shlex.quote(fault.id) for fault in faults if fault.id is not None]
+    step = f"framesift gallery remove {shlex.quote(str(folder))} {' '.join(named[:3])}{' ...' * (len(named) > 3)}"
+    raise click.ClickException(
+        f"{len(faults)} of {gallery.count} videos have changed on disk. "
+        + (f"Remove them and index their files again: {step}" if len(named) == len(faults) else _REBUILD)
+    )
 
 
 @gallery_group.command("remove")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -25,8 +26,11 @@ def exclusive(path: Path, wait_s: float) -> Iterator[None]:
         GalleryError: the file can't be opened, or the lock was not free in time.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # A link could name any file of this user's, to be opened for writing.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise GalleryError(f"the gallery can't be locked: {path} is a link, remove it") from error
         raise GalleryError(f"the gallery can't be locked: {error}") from error
     try:
         deadline = time.monotonic() + wait_s

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import DIGEST, ID
+from .checksums import CHECKSUMS, changed
 from .failures import gallery_failures
 from .schema import SEQUENCE, GallerySchema
 
@@ -27,10 +29,14 @@ class Found:
 
 
 class Reader:
-    """Reads one version of the table; not to be shared between threads."""
+    """Reads one version of the table; not to be shared between threads.
+
+    Attributes:
+        table: LanceDB's, at that version.
+    """
 
     def __init__(self, table: Any, schema: GallerySchema) -> None:
-        self._table = table
+        self.table = table
         self.schema = schema
 
     def advance(self) -> int:
@@ -40,43 +46,58 @@ class Reader:
             GalleryError: the table can't be read.
         """
         with gallery_failures("reading the gallery's version"):
-            self._table.checkout_latest()
-            return int(self._table.version)
+            self.table.checkout_latest()
+            return int(self.table.version)
 
     @property
     def count(self) -> int:
         """The number of videos."""
         with gallery_failures("counting the gallery"):
-            return int(self._table.count_rows())
+            return int(self.table.count_rows())
 
     def sequences(self) -> npt.NDArray[np.int64]:
         """The sequence number of every row, in no particular order."""
         with gallery_failures("reading the gallery"):
-            found = self._table.search().select([SEQUENCE]).to_arrow()
+            found = self.table.search().select([SEQUENCE]).to_arrow()
             return np.asarray(found.column(SEQUENCE).to_numpy())
 
     def batches(self, columns: Sequence[str], after: int) -> Iterator[pa.RecordBatch]:
         """``columns``, with id and sequence, of the rows whose sequence number is above ``after``.
 
         Raises:
-            GalleryError: the data can't be read.
+            GalleryError: the data can't be read, or has changed since it was written.
         """
         with gallery_failures("reading the gallery"):
-            query = self._table.search().select([ID, SEQUENCE, *columns])
-            yield from (query.where(f"{SEQUENCE} > {after}") if after >= 0 else query).to_batches()
+            query = self.table.search().select([ID, SEQUENCE, CHECKSUMS, *columns])
+            for batch in (query.where(f"{SEQUENCE} > {after}") if after >= 0 else query).to_batches():
+                if damaged := changed(batch, self.schema.columns, SEQUENCE):
+                    raise damage([batch.column(ID)[row].as_py() for row in damaged])
+                yield batch
 
     def find(self, ids: Sequence[str]) -> Found:
         """The digests of those ``ids`` that are there."""
         digests: dict[str, bytes] = {}
         with gallery_failures("looking up ids in the gallery"):
             for start in range(0, len(ids), _IDS_PER_FILTER):
-                query = self._table.search().where(among(ids[start : start + _IDS_PER_FILTER])).select([ID, DIGEST])
-                found = query.to_arrow()
+                query = self.table.search().where(among(ids[start : start + _IDS_PER_FILTER]))
+                found = query.select([ID, SEQUENCE, CHECKSUMS, DIGEST]).to_arrow()
+                for batch in found.to_batches():
+                    if damaged := changed(batch, self.schema.columns, SEQUENCE):
+                        raise damage([batch.column(ID)[row].as_py() for row in damaged])
                 digests.update(zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True))
-            return Found(digests, int(self._table.count_rows()), int(self._table.version))
+            return Found(digests, int(self.table.count_rows()), int(self.table.version))
 
 
 def among(ids: Sequence[str]) -> str:
     """The filter that selects rows by id; a quote inside an id is doubled, nothing else is special."""
     quoted = ("'" + id_.replace("'", "''") + "'" for id_ in ids)
     return f"{ID} IN ({', '.join(quoted)})"
+
+
+def damage(ids: Sequence[str]) -> GalleryError:
+    """The error that names videos whose data have changed on disk."""
+    shown = ", ".join(f"{id_!a:.80}" for id_ in ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
+    return GalleryError(
+        f"the gallery's data have changed on disk since they were written, of {shown}: `framesift gallery verify` "
+        "lists all that have, to be removed and indexed again"
+    )

@@ -16,7 +16,11 @@ from ...export.bundle.checks import check_digest, check_id, check_metadata, chec
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import DIGEST, DURATION, FRAME_MASK, ID, METADATA, SOURCE, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
+from .checksums import CHECKSUMS, checksums
 from .schema import INDEXED_AT, SEQUENCE, GallerySchema
+
+# Far more than rounding to half precision, or an engine in it, adds.
+_LENGTH_ERROR = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Row:
 
         Raises:
             InvalidRequest: a text that breaks the rules of ``checks``; a tensor that is missing, unknown, of another
-                shape, not finite, or beyond the dtype in which it is kept.
+                shape, not finite, beyond the dtype in which it is kept, or not of length one where it must be.
         """
         check_id(entry.id)
         check_source(entry.source)
@@ -65,6 +69,8 @@ class Row:
             )
         timestamps = _cast(entry.id, entry.timestamps, TensorSpec(TIMESTAMPS, "float32", (schema.frames,)))
         tensors = {spec.name: _record_tensor(entry.id, entry.tensors[spec.name], spec) for spec in schema.record}
+        for name, length in schema.lengths.items():
+            _check_lengths(entry.id, name, tensors[name], length)
         return Row(entry, tensors, timestamps)
 
 
@@ -83,7 +89,11 @@ def table(rows: Sequence[Row], schema: GallerySchema, first_sequence: int) -> pa
         **{spec.name: np.stack([row.tensors[spec.name] for row in rows]) for spec in schema.record},
     }
     arrow = schema.arrow()
-    return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in arrow], schema=arrow)
+    arrays = {field.name: _array(columns[field.name], field.type) for field in arrow if field.name != CHECKSUMS}
+    places = {name: place for place, name in enumerate(schema.columns)}
+    sums = checksums(arrays, places, arrays[SEQUENCE])
+    arrays[CHECKSUMS] = _array(np.stack([sums[name] for name in schema.columns], axis=1), arrow.field(CHECKSUMS).type)
+    return pa.Table.from_arrays([arrays[name] for name in arrow.names], schema=arrow)
 
 
 def column(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -118,3 +128,16 @@ def _record_tensor(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> np
     if not kept.any():
         raise InvalidRequest(f"{spec.name} of {video!r} is all zeros, which nothing can be compared with")
     return kept
+
+
+def _check_lengths(video: str, name: str, kept: npt.NDArray[Any], length: float) -> None:
+    """Refuse vectors [..., D] that are neither as long as they must be nor, as padding is, zeros."""
+    found = np.linalg.norm(kept.astype(np.float32), axis=-1) / length
+    # LayerNorm's epsilon leaves vectors that hardly vary shorter.
+    short = (found > 0) & (found < 1 - _LENGTH_ERROR) & (length == 1)
+    wrong = found[short | (found > 1 + _LENGTH_ERROR)]
+    if wrong.size:
+        raise InvalidRequest(
+            f"{name} of {video!r} has a vector {wrong.max():.4g} times as long as the scorer needs it, which is "
+            f"{length:.4g}: it is not normalised"
+        )

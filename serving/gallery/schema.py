@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,21 +13,29 @@ from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE, TIMESTAMPS, VIDEO_ENCODER
+from ...export.bundle.scorers import ScorerCard, scorer_of
 from ...export.bundle.spec import TensorSpec
+from .checksums import CHECKSUMS
 
-FORMAT = 3
+FORMAT = 4
 SEQUENCE = "sequence"
 INDEXED_AT = "indexed_at"
 
 _KEY = b"framesift"
+_FACTS = (ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT)
 
 
 @dataclass(frozen=True)
 class GallerySchema:
-    """The model a gallery belongs to: ``record`` is the video record as it is kept, ``frames`` is F."""
+    """The model a gallery belongs to: ``record`` is the video record as it is kept, ``frames`` is F.
+
+    ``lengths`` are those that the vectors of some tensors of the record must have, because the scorer doesn't divide by
+    them.
+    """
 
     system: str
     fingerprint: str
+    lengths: Mapping[str, float]
     record: tuple[TensorSpec, ...]
     frames: int
 
@@ -36,13 +45,15 @@ class GallerySchema:
 
         Raises:
             GalleryError: a record tensor whose shape is not fixed.
+            BundleError: a scorer that is not known.
         """
         encoded = [port.unbatched() for port in manifest.graphs[VIDEO_ENCODER].outputs]
         for spec in encoded:
             if -1 in spec.shape:
                 raise GalleryError(f"the record tensor {spec.name!r} has the shape {spec.dims}: it must be fixed")
         record = tuple(TensorSpec(spec.name, spec.stored, spec.dims) for spec in encoded)
-        return GallerySchema(manifest.system, manifest.fingerprint, record, manifest.frames.count)
+        lengths = _lengths(record, scorer_of(manifest))
+        return GallerySchema(manifest.system, manifest.fingerprint, lengths, record, manifest.frames.count)
 
     @staticmethod
     def read(schema: pa.Schema) -> GallerySchema:
@@ -58,9 +69,15 @@ class GallerySchema:
                     f"the gallery has format {values['format']}, this framesift reads {FORMAT}: index the videos again"
                 )
             record = tuple(TensorSpec(row["name"], row["dtype"], tuple(row["dims"])) for row in values["record"])
-            return GallerySchema(values["system"], values["fingerprint"], record, int(values["frames"]))
+            lengths = {str(name): float(length) for name, length in values["lengths"].items()}
+            return GallerySchema(values["system"], values["fingerprint"], lengths, record, int(values["frames"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GalleryError(f"the table was not made by framesift: {error!r}") from error
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that have a checksum, in their order."""
+        return (*_FACTS, *(spec.name for spec in self.record))
 
     def arrow(self) -> pa.Schema:
         """The table's columns; this schema travels in their metadata, so both are created in one commit."""
@@ -73,6 +90,7 @@ class GallerySchema:
             TIMESTAMPS: pa.list_(pa.float32(), self.frames),
             METADATA: pa.string(),
             INDEXED_AT: pa.timestamp("us", tz="UTC"),
+            CHECKSUMS: pa.list_(pa.uint32(), len(_FACTS) + len(self.record)),
         }
         if clash := facts.keys() & {spec.name for spec in self.record}:
             raise GalleryError(
@@ -83,8 +101,16 @@ class GallerySchema:
             "format": FORMAT,
             "system": self.system,
             "fingerprint": self.fingerprint,
+            "lengths": self.lengths,
             "frames": self.frames,
             "record": [{"name": spec.name, "dtype": spec.dtype, "dims": spec.dims} for spec in self.record],
         }
         fields = [pa.field(name, kind, nullable=False) for name, kind in {**facts, **tensors}.items()]
         return pa.schema(fields, metadata={_KEY: json.dumps(values)})
+
+
+def _lengths(record: Sequence[TensorSpec], scorer: ScorerCard) -> dict[str, float]:
+    unit = {spec.name: 1.0 for spec in record if spec.name in scorer.unit}
+    # With keys and values apart there are two sets, which weights have scaled.
+    standard = [spec for spec in record if spec.name in scorer.standard and spec.shape[0] == 1]
+    return unit | {spec.name: math.sqrt(spec.shape[-1]) for spec in standard}

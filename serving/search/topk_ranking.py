@@ -29,7 +29,13 @@ class TopKRanker:
         if "heads" not in options:
             raise BundleError("the manifest does not say how many heads the attention has: export the model again")
         # X-Pool keeps every frame, so its checkpoints name no K.
-        self.shape = HeadShape(frames, manifest.embed_dim, options.get("top_k", frames), options["heads"])
+        top_k, heads = options.get("top_k", frames), options["heads"]
+        try:
+            self.shape = HeadShape(frames, manifest.embed_dim, top_k, heads)
+        except (ValueError, TypeError) as error:
+            raise BundleError(
+                f"the manifest's attention can't be: {str(error)[:200]}. Export the model again"
+            ) from error
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

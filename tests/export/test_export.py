@@ -141,7 +141,7 @@ def test_a_bundle_that_fails_its_check_is_not_finished(
 ) -> None:
     # The same checkpoint has the same graphs, and to write them is what takes long.
     monkeypatch.setattr(
-        build, "write_graphs", lambda _, folder: [shutil.copy(small.graph(name), folder) for name in GRAPHS]
+        build, "write_graphs", lambda _, folder, done: [shutil.copy(small.graph(name), folder) for name in GRAPHS]
     )
     # No graph is exact to the last bit, so a limit of nothing stands for a graph that is wrong.
     monkeypatch.setattr(parity_rows, "RMS_LIMIT", 0.0)

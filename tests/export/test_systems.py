@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from framesift.export.build import resolve
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import load, normalised
 from framesift.export.systems import dgl
@@ -206,7 +207,7 @@ def test_what_was_found_and_what_was_not_is_told_with_reasons() -> None:
         "ts2net: it has TS2-Net's visual_token_selector",
         "header = seqTransf: there is transformerClip",
         "shift_layers = (1,): blocks of the vision tower whose attention lies in attn.net",
-        "top_k = 3, assumed: the number of patches chosen is not in the weights",
+        "top_k = 3: the number of patches chosen is not in the weights",
         "5 frames by second_steps, short side to 56 by pil_bicubic",
         "not read by the authors' inference: visual_prompt_encoder.conv1, text_token_selector.score_predictor",
     ):
@@ -342,3 +343,23 @@ def test_mug_stan_leaves_out_positions_without_a_token() -> None:
 def test_xclip_takes_exactly_its_own_number_of_words() -> None:
     with pytest.raises(ValueError, match="19 token positions, the weights are for exactly 20"):
         small_system("xclip").encode_text(torch.ones(1, W - 1, dtype=torch.long))
+
+
+def test_an_option_of_another_system_does_not_choose_it_unasked(tmp_path: Path) -> None:
+    """X-Pool's weights are the reference model's too, with another resize: who wants that has to say so."""
+    torch.save(small_system("xpool").state_dict(), tmp_path / "model_best.pth")
+    file = load(tmp_path / "model_best.pth")
+    with pytest.raises(CheckpointError, match=r"top_k is no option of xpool.*--system dong2026"):
+        resolve(file, {"top_k": 4, "frames": F})
+    assert resolve(file, {"top_k": 4, "frames": F}, "dong2026").inspection.card.name == "dong2026"
+    assert resolve(file, {"frames": F}).inspection.card.name == "xpool"
+
+
+def test_given_found_and_assumed_are_told_apart(tmp_path: Path) -> None:
+    torch.save(small_system("xpool").state_dict(), tmp_path / "model_best.pth")
+    # A value that is given is said to be, though it is what would have been assumed.
+    resolved = resolve(load(tmp_path / "model_best.pth"), {"frames": 12})
+    told = resolved.describe(resolved.inspection.card.preprocessing.of(resolved.build())).split("\n")
+    given, assumed = told.index("  as given:"), told.index("  assumed, can be given:")
+    assert told[given + 1 : assumed] == ["    frames = 12"]
+    assert told[assumed + 1].startswith("    heads = 1: ")

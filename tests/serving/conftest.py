@@ -25,6 +25,11 @@ SIZE = 32
 MakeEntry = Callable[..., GalleryEntry]
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The vectors [..., D], each divided by its length."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
 @pytest.fixture
 def manifest() -> Manifest:
     return toy_manifest(FRAMES, SIZE, DIM)
@@ -36,8 +41,8 @@ def make_entry() -> MakeEntry:
         random = np.random.default_rng([seed, *id_.encode()])
         values: dict[str, object] = {
             "tensors": {
-                FRAME_EMBEDDINGS: random.standard_normal((FRAMES, DIM), dtype=np.float32),
-                MEAN_EMBEDDING: random.standard_normal(DIM, dtype=np.float32),
+                FRAME_EMBEDDINGS: unit(random.standard_normal((FRAMES, DIM), dtype=np.float32)),
+                MEAN_EMBEDDING: unit(random.standard_normal(DIM, dtype=np.float32)),
             },
             "timestamps": np.arange(FRAMES, dtype=np.float32) + seed,
             "duration": 3.5,

@@ -70,8 +70,8 @@ class EngineManifest:
             graphs = {name: _graph(row) for name, row in values.pop("graphs").items()}
             limits, capabilities = EngineLimits(**values.pop("limits")), tuple(values.pop("capabilities"))
             manifest = EngineManifest(graphs=graphs, limits=limits, capabilities=capabilities, **values)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise EngineError(f"{MANIFEST} can't be read: {error!r}. Build the engines again") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise EngineError(f"{MANIFEST} can't be read: {repr(error)[:200]}. Build the engines again") from error
         if set(graphs) != set(GRAPHS):
             raise EngineError(f"{MANIFEST} lists {sorted(graphs)}, expected {sorted(GRAPHS)}: build the engines again")
         return manifest

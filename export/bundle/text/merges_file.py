@@ -14,6 +14,7 @@ from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
 # OpenAI's file lists 262,144 merges; CLIP's vocabulary of 49,408 has room for the first 48,894.
 MAX_MERGES = 48_894
 
+_LARGEST = 16 << 20
 _HEADER = "#version: 0.2"
 
 
@@ -26,11 +27,15 @@ def read_merges(path: Path) -> list[Merge]:
     """The first ``MAX_MERGES`` merges of a file; a first line that names a version is skipped.
 
     Raises:
-        BundleError: unreadable, or a line that is not two symbols known before it.
+        BundleError: unreadable, larger than any vocabulary, or a line that is not two symbols known before it.
     """
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            # Only so much is unpacked: a small file can hold gigabytes.
+            raw = stream.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise BundleError(f"the merges file {path} holds more than {_LARGEST >> 20} MiB, which no vocabulary does")
+        text = raw.decode("utf-8")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BundleError(f"the merges file {path} can't be read: {error}") from error
     lines = text.split("\n")

@@ -60,9 +60,11 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def embed(raw: bytes, *shape: int) -> npt.NDArray[np.float32]:
-    """A float32 array that is different for different bytes."""
+    """Unit vectors float32 [..., D] that are different for different bytes."""
     random = np.random.default_rng(np.frombuffer(hashlib.sha256(raw).digest(), np.uint32))
-    return random.standard_normal(shape, dtype=np.float32)
+    vectors = random.standard_normal(shape, dtype=np.float32)
+    unit: npt.NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return unit
 
 
 def score(text: npt.NDArray[Any], frames: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -45,7 +45,7 @@ def write(name, commits):
     log = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for n in range(commits):
         key = f"{name}-{n}"
-        tensors = {s.name: np.full(s.shape, 1 + n % 100, np.float32) for s in gallery.schema.record}
+        tensors = {s.name: np.full(s.shape, s.shape[-1] ** -0.5, np.float32) for s in gallery.schema.record}
         facts = tensors, np.zeros(gallery.schema.frames), 1.0, hashlib.sha256(key.encode()).digest()
         gallery.add([GalleryEntry(id_, *facts) for id_ in [key, "shared"][: 1 + (n % 3 == 0)]])
         os.write(log, f"{key}\\n".encode())
@@ -159,6 +159,15 @@ def test_a_lock_that_stays_taken_is_named(tmp_path: Path) -> None:
         pass
     with exclusive(tmp_path / ".lock", 0):
         pass
+
+
+def test_a_lock_that_is_a_link_is_refused(folder: Path, manifest: Manifest) -> None:
+    victim = folder.parent / "victim"
+    folder.mkdir()
+    (folder / ".lock").symlink_to(victim)
+    with pytest.raises(GalleryError, match=r"\.lock is a link, remove it"):
+        Gallery.open(folder, manifest)
+    assert not victim.exists()
 
 
 def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:

@@ -1,0 +1,140 @@
+"""Which of a file's tensors are the model's: what authors and their tools wrap around a state_dict, taken off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from ..bundle.errors import CheckpointError
+from .stored import StoredTensor
+
+Tensors = TypeVar("Tensors")
+
+# Under these keys lies the model, and under those an average of it or another model.
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "student")
+_BESIDE = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_averaged", "teacher")
+_DEEPEST = 8
+# torch's own wrappers say nothing; the others are attributes in which somebody's training code kept the model.
+_TORCHS = ("module.", "_orig_mod.")
+_ATTRIBUTES = ("model.", "net.", "student.")
+
+
+def state_of(value: Any, key: str | None) -> tuple[dict[str, StoredTensor], list[str]]:
+    """The mapping of names to tensors in what a torch file holds.
+
+    Args:
+        key: where it lies, as keys with dots between them; by default where most authors put it.
+
+    Returns:
+        The tensors, and a line for a person where there was a choice.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    path: list[str] = []
+    notes: list[str] = []
+    if key is not None:
+        value, path = _follow(value, key), [key]
+    for _ in range(_DEEPEST):
+        if not isinstance(value, Mapping):
+            break
+        others = [name for name in _BESIDE if isinstance(value.get(name), Mapping)]
+        inner = next((name for name in _WRAPPERS if isinstance(value.get(name), Mapping)), None)
+        state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, StoredTensor)}
+        if inner is None and (state or not others):
+            if state:
+                return _printable(state), notes
+            break
+        taken = inner if inner is not None else others[0]
+        rest = [".".join((*path, name)) for name in others if name != taken]
+        path.append(taken)
+        if others:
+            also = "".join(f"; there is also {name} (--key {name})" for name in rest)
+            notes.append(f"weights: {'.'.join(path)} was taken{also}")
+        value = value[taken]
+    raise CheckpointError(
+        f"{f'under {key} there' if key else 'it'} is no state_dict: no mapping of names to tensors"
+        + ("" if key else "; if it lies under a key of its own, say which (--key)")
+    )
+
+
+def bare_names(state: Mapping[str, Tensors], prefix: str | None) -> tuple[dict[str, Tensors], list[str]]:
+    """The model's tensors under its own names.
+
+    torch's prefixes (``module.``, ``_orig_mod.``) go wherever they are. Where most names share one of those under which
+    training code keeps a model (``model.``, ``net.``, ``student.``), those that have it are taken and the others left
+    out.
+
+    Args:
+        prefix: take the names that begin so, and no others.
+
+    Returns:
+        The tensors, and a line for a person about what was taken and left out.
+
+    Raises:
+        CheckpointError: no name begins with ``prefix``, or two are the same without what was taken off.
+    """
+    notes: list[str] = []
+    if prefix is not None:
+        under = prefix if prefix.endswith(".") else f"{prefix}."
+        taken = _under(state, under)
+        if not taken:
+            raise CheckpointError(f"no tensor's name begins with {under}; they begin with {_groups(state)}")
+        notes.append(_note(under, state))
+        state = taken
+    names = _renamed(state)
+    for _ in range(_DEEPEST if prefix is None else 0):
+        model = [name for name in names if not name.startswith(tuple(f"{beside}." for beside in _BESIDE))]
+        found = next((p for p in _ATTRIBUTES if 2 * sum(name.startswith(p) for name in model) > len(model)), None)
+        if found is None:
+            break
+        notes.append(_note(found, names))
+        names = _renamed(_under(names, found))
+    return names, notes
+
+
+def _follow(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping) and key in value:
+        return value[key]
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            known = [name for name in value if isinstance(name, str)] if isinstance(value, Mapping) else []
+            raise CheckpointError(f"there is no {key} in it; there is {_groups(known)}")
+        value = value[part]
+    return value
+
+
+def _printable(state: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    for name in state:
+        if not name.isprintable() or len(name) > 1000:
+            raise CheckpointError(f"a tensor is called {name[:40]!r}, which is no name")
+    return state
+
+
+def _under(state: Mapping[str, Tensors], prefix: str) -> dict[str, Tensors]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _renamed(state: Mapping[str, Tensors]) -> dict[str, Tensors]:
+    renamed: dict[str, Tensors] = {}
+    for name, tensor in state.items():
+        # A compiled part of a model has torch's prefix in the middle.
+        bare = name.replace("._orig_mod.", ".")
+        while bare.startswith(_TORCHS):
+            bare = bare.partition(".")[2]
+        if bare in renamed:
+            raise CheckpointError(f"two tensors are called {bare}, with and without torch's prefixes")
+        renamed[bare] = tensor
+    return renamed
+
+
+def _note(prefix: str, state: Mapping[str, object]) -> str:
+    left = [name for name in state if not name.startswith(prefix)]
+    return f"weights: the tensors under {prefix} were taken" + (f", not {_groups(left)}" if left else "")
+
+
+def _groups(names: Iterable[str]) -> str:
+    """The first parts of names, each once."""
+    groups = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    shown = ", ".join(f"{group:.40}" for group in groups[:8]) or "nothing"
+    return shown + (f" and {len(groups) - 8} more" if len(groups) > 8 else "")

@@ -1,0 +1,161 @@
+"""Rounds of damaged files against their readers. Each returns how many it tried and how many were refused.
+
+A reader may take a file that was changed where it doesn't matter; it may never raise anything but framesift's errors.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from framesift.export.build import resolve
+from framesift.export.bundle.errors import FramesiftError
+from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.manifest_checks import FILES, check_manifest
+from framesift.export.checkpoint import load, save
+from framesift.export.corpus.manifest import read_manifest
+from framesift.serving.repository.plan import plan
+from framesift.serving.repository.render import files
+
+from .damage import damaged, odd_json
+
+
+@dataclass
+class Tally:
+    """A round's promise, and how it went."""
+
+    promise: str
+    tried: int = 0
+    refused: int = 0
+
+
+class Node(nn.Module):
+    """Parameters by dotted names, which a scripted archive keeps in modules."""
+
+    def put(self, name: str, value: torch.Tensor) -> None:
+        head, _, rest = name.partition(".")
+        if not rest:
+            self.register_parameter(head, nn.Parameter(value, requires_grad=False))
+            return
+        if head not in self._modules:
+            self.add_module(head, Node())
+        self.get_submodule(head).put(rest, value)  # type: ignore[operator]
+
+
+def scripted(state: dict[str, torch.Tensor], path: Path) -> Path:
+    """A TorchScript archive of these weights, in half precision as OpenAI's are."""
+    root = Node()
+    for name, value in state.items():
+        root.put(name, value.half())
+    root.register_buffer("input_resolution", torch.tensor(32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.script(root).save(str(path))
+    return path
+
+
+def every_form(model: nn.Module, folder: Path) -> list[Path]:
+    """A model's checkpoint in every form that is read."""
+    state = model.state_dict()
+    wrapped = {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in state.items()}}
+    torch.save(wrapped, folder / "zip.pt")
+    torch.save(wrapped, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    save(folder / "tensors.safetensors", model, {"top_k": 2, "heads": 2})
+    return [
+        folder / "zip.pt",
+        folder / "legacy.pt",
+        folder / "tensors.safetensors",
+        scripted(state, folder / "script.pt"),
+    ]
+
+
+def attack_checkpoints(wholes: list[Path], folder: Path, count: int, seed: int = 0) -> Tally:
+    """Damage checkpoints, read each and take it for a model."""
+    tally, random_ = Tally("a damaged checkpoint raises one typed error"), random.Random(seed)
+    raw = {path: path.read_bytes() for path in wholes}
+    for number in range(count):
+        whole = wholes[number % len(wholes)]
+        data = raw[whole]
+        # Damage to the numbers is found by checksums; what says where they lie is smaller and breaks in more ways.
+        path = folder / f"damaged{whole.suffix}"
+        path.write_bytes(damaged(data, random_) if number % 3 else _at_the_ends(data, random_))
+        _try(tally, lambda path=path: resolve(load(path), {}).build())  # type: ignore[misc]
+    return tally
+
+
+def attack_pickles(whole: Path, folder: Path, count: int, seed: int = 0) -> Tally:
+    """Damage the pickle in a zip archive alone, so that the archive around it is whole."""
+    tally, random_ = Tally("a damaged pickle raises one typed error"), random.Random(seed)
+    with zipfile.ZipFile(whole) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    (pickled,) = (name for name in records if name.endswith("/data.pkl"))
+    path = folder / "pickled.pt"
+    for _ in range(count):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in records.items():
+                archive.writestr(name, damaged(data, random_) if name == pickled else data)
+        _try(tally, lambda: load(path))
+    return tally
+
+
+def attack_manifests(manifest: Manifest, count: int, seed: int = 0) -> Tally:
+    """Change bundles' manifests, and render the repository of those that are let in."""
+    tally, random_ = Tally("a strange manifest raises BundleError, or names nothing but its own"), random.Random(seed)
+    text = manifest.to_json()
+
+    def check() -> None:
+        let_in = check_manifest(Manifest.from_json(odd_json(text, random_)))
+        assert set(let_in.files) <= FILES
+        for served in plan(let_in):
+            assert served.name.isidentifier()
+            files(served)
+
+    for _ in range(count):
+        _try(tally, check)
+    return tally
+
+
+def attack_lists(folder: Path, count: int, seed: int = 0) -> Tally:
+    """Change lists of videos and captions, and damage their bytes."""
+    tally, random_ = Tally("a strange list of clips raises one typed error"), random.Random(seed)
+    (folder / "a.mp4").write_bytes(b"")
+    line = '{"video": "a.mp4", "captions": ["a red circle"], "group": "g"}'
+    path = folder / "clips.jsonl"
+    for number in range(count):
+        text = "\n".join([line, odd_json(line, random_), line])
+        path.write_bytes(damaged(text.encode(), random_) if number % 2 else text.encode())
+        _try(tally, lambda: read_manifest(path))
+    return tally
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _at_the_ends(data: bytes, random_: random.Random) -> bytes:
+    """Damage within the first and last kilobytes, where formats keep what says where things lie."""
+    edge = min(3000, len(data) // 2)
+    if random_.random() < 0.5:
+        return damaged(data[:edge], random_) + data[edge:]
+    return data[:-edge] + damaged(data[-edge:], random_)
+
+
+def _try(tally: Tally, read: Callable[[], object]) -> None:
+    tally.tried += 1
+    try:
+        read()
+    except FramesiftError as error:
+        tally.refused += 1
+        message = str(error)
+        assert "weights_only" not in message
+        assert "Traceback" not in message
+        message.encode("utf-8")
