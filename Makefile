@@ -97,6 +97,13 @@ wheel: $(INSTALLED) ## Build what is released, the sdist and a wheel for manylin
 constraints: $(INSTALLED) ## Pin what .venv holds now
 	$(BIN)/pip list --format=freeze --exclude-editable | grep -vE '^(framesift|pip|setuptools)=' | sed 's/+cpu$$//' > constraints.txt
 
+PYTHON_OF_CONTAINER ?= python3.12
+
+.PHONY: requirements
+requirements: $(INSTALLED) ## Pin, with hashes, what NVIDIA's container installs
+	$(BIN)/python -m framesift.serving.repository.pinning $(PYTHON_OF_CONTAINER) constraints.txt > serving/repository/requirements.new
+	mv serving/repository/requirements.new serving/repository/requirements.txt
+
 CORPUS_test := --split test --clips 500
 CORPUS_train := --split train --clips 14000 --variants 4 --seed 1
 CORPUS_stills := --split train --clips 16000 --kind stills --seed 1

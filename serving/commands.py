@@ -131,9 +131,10 @@ def repository_group() -> None:
 def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.
 
-    All targets hold the same model repository. With --target container a Dockerfile, a run.sh and framesift's own
-    modules come with it, for NVIDIA's Triton Inference Server container; with --target tensorrt also the engines, which
-    are compared with the GPU and the container's TensorRT before its server starts.
+    All targets hold the same model repository. With --target container the front door, its supervision, requirements
+    pinned by hash, a Dockerfile and a run.sh come with it, for NVIDIA's Triton Inference Server container; with
+    --target tensorrt also the engines, which are compared with the GPU and the container's TensorRT before its server
+    starts.
 
     \b
     Examples:

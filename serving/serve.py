@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ..export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
-from ..export.bundle.ports import TEXT_ENCODER
 from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.store import Bundle
-from ..export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
+from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from .front.telemetry import NOTHING, Telemetry
 from .gallery.store import Gallery
-from .repository.deploy import DOOR, deploy
+from .repository.deploy import deploy
+from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
 
 # The access log's file that stands for the standard output.
 STDOUT = Path("-")
 _LAST_LINES_S = 5.0
-# What a Triton server that is started again loads first.
-_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
 
 
 @contextlib.contextmanager
@@ -57,16 +51,15 @@ def running(
     with Gallery.open(gallery, bundle.manifest):
         pass
     with scratch_folder(Path(tempfile.gettempdir()), "framesift_") as folder:
-        repository = deploy(bundle, folder / "deployment", "embedded", link=True)
-        server = EmbeddedServer(
-            repository,
-            run_dir=folder / "run",
-            deployment=folder / "deployment" / DOOR,
-            reach=reach,
+        deploy(bundle, folder / "deployment", "embedded", link=True)
+        server = server_of(
+            folder / "deployment",
+            folder / "run",
+            gallery,
+            reach,
             telemetry=telemetry,
-            first=_SEARCH_MODELS,
-            env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
-            hang_after_s=max(120.0, 2 * limits.max_work) if hang_after_s is None else hang_after_s,
+            limits=limits,
+            hang_after_s=hang_after_s,
         )
         with server:
             yield server
@@ -84,26 +77,11 @@ def serve(
         ServerError: the server ended by itself.
     """
     opened = Bundle.open(bundle)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_event()
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
     aside = telemetry.access_log == STDOUT
     with _printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
-        http = f"{'https' if reach.tls else 'http'}://{server.address}"
-        click.echo(f"ready   gRPC {server.address}", err=aside)
-        click.echo(f"        health {http}/v2/health/ready", err=aside)
-        click.echo(f"        metrics {http}/metrics", err=aside)
-        if reach.insecure:
-            click.echo("        --insecure: whoever reaches this address may call, and read what is sent", err=True)
-        click.echo(f"        gallery {gallery}, log {server.log_path}", err=aside)
-        click.echo("        Ctrl-C stops it", err=aside)
-        with _followed(server.log_path) if verbose else contextlib.nullcontext():
-            while server.alive and not stopping.wait(0.2):
-                pass
-        if not stopping.is_set():
-            server.wait()
-        click.echo("stopping: requests under way are finished first", err=True)
+        attend(server, reach, gallery, stopping, verbose=verbose, aside=aside)
 
 
 @contextlib.contextmanager
@@ -127,13 +105,3 @@ def _printed(telemetry: Telemetry) -> Iterator[Telemetry]:
             except subprocess.TimeoutExpired:
                 passing_on.kill()
                 passing_on.wait()
-
-
-@contextlib.contextmanager
-def _followed(log: Path) -> Iterator[None]:
-    tail = subprocess.Popen(["tail", "--lines=+1", "--follow", str(log)], stdout=sys.stderr)
-    try:
-        yield
-    finally:
-        tail.terminate()
-        tail.wait()

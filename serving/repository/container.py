@@ -2,86 +2,112 @@
 
 from __future__ import annotations
 
-from importlib.metadata import requires
+from importlib.resources import files
 
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.models import GALLERY_VARIABLE
 
-# Releases from 24.11 on bring Python 3.12 and read the same repository; from 25.01 on with numpy 2 as well.
 RELEASE = "25.09"
-# The container brings its own server and numpy, and the other two only serve to embed one.
-_NOT_IN_CONTAINER = ("nvidia-pytriton", "numpy")
+# For Python 3.12: see ``pinning``.
+REQUIREMENTS = "requirements.txt"
 
 
 def container_files(manifest: Manifest, *, engines: bool = False) -> dict[str, str]:
     """Dockerfile, requirements and the scripts that start the server, by file name.
 
     Args:
-        engines: serve TensorRT engines by default.
+        engines: there are TensorRT engines, in a folder of that name.
     """
+    image = f"framesift/{manifest.system}:{manifest.fingerprint[:12]}"
     return {
-        "Dockerfile": _DOCKERFILE.format(
-            release=RELEASE,
-            gallery=GALLERY_VARIABLE,
-            engines="COPY engines /opt/framesift/engines\n" * engines,
-        ),
-        "requirements.txt": "\n".join(_requirements()) + "\n",
-        "start.sh": _START.format(config="tensorrt" if engines else ""),
-        "run.sh": _RUN.format(system=manifest.system),
+        "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines=_ENGINES * engines),
+        REQUIREMENTS: (files(__package__) / REQUIREMENTS).read_text(encoding="utf-8"),
+        "start.sh": _START,
+        "run.sh": _RUN.format(image=image),
     }
 
 
-def _requirements() -> list[str]:
-    found = []
-    for line in requires("framesift") or []:
-        requirement, _, marker = line.partition(";")
-        if 'extra == "server"' in marker and not requirement.strip().startswith(_NOT_IN_CONTAINER):
-            found.append(requirement.strip())
-    return sorted(found)
-
-
+_ENGINES = "COPY --chmod=755 engines /opt/framesift/engines\n"
 _DOCKERFILE = """\
+# Triton server 25.04 is the first release whose gRPC frontend survives calls that are cancelled while it answers them
+# (triton-inference-server/server, pull requests 7840 and 8078), and 24.11 the first with Python 3.12, for which the
+# requirements are pinned.
 ARG RELEASE={release}
 FROM nvcr.io/nvidia/tritonserver:${{RELEASE}}-py3
-COPY requirements.txt /opt/framesift/
-RUN pip install --no-cache-dir -r /opt/framesift/requirements.txt
-COPY python /opt/framesift/python
-COPY model_repository /opt/framesift/model_repository
-{engines}COPY start.sh /opt/framesift/
-ENV PYTHONPATH=/opt/framesift/python \\
+
+# An environment of its own: NVIDIA's packages stay as they are, and whatever framesift imports is pinned by its hash.
+COPY --chmod=755 requirements.txt /opt/framesift/
+RUN python3 -m venv --without-pip /opt/framesift/environment \\
+ && python3 -m pip --python /opt/framesift/environment install --no-cache-dir --only-binary=:all: --require-hashes \\
+    -r /opt/framesift/requirements.txt
+COPY --chmod=755 python /opt/framesift/python
+RUN /opt/framesift/environment/bin/python3 -m compileall -q /opt/framesift/python
+COPY --chmod=755 model_repository /opt/framesift/model_repository
+COPY --chmod=755 door /opt/framesift/door
+{engines}COPY --chmod=755 start.sh /opt/framesift/
+
+# One heap a process: with glibc's many, each burst of requests takes some more memory than the one before.
+ENV PATH=/opt/framesift/environment/bin:$PATH \\
+    PYTHONPATH=/opt/framesift/python \\
     PYTHONDONTWRITEBYTECODE=1 \\
-    {gallery}=/gallery
+    MALLOC_ARENA_MAX=1 \\
+    HOME=/tmp
+# Whoever runs it owns the gallery. Nothing else is written but /tmp, /dev/shm, and the engines that ONNX Runtime keeps.
+RUN mkdir -m 1777 /gallery /engines
 VOLUME /gallery /engines
-EXPOSE 8001 8002
+USER 1000:1000
+EXPOSE 8001
+HEALTHCHECK --interval=5s --timeout=5s --start-period=10m CMD ["python3", "-P", "-m", "framesift.serving.server.probe"]
 CMD ["/opt/framesift/start.sh"]
 """
 
 _START = """\
 #!/usr/bin/env bash
-# Runs in the container. FRAMESIFT_CONFIG chooses how the graphs run: "onnxruntime" (CUDA where there is a GPU),
-# "accelerated" (ONNX Runtime's TensorRT provider, whose engines are kept in /engines) or "tensorrt" (engines that were
-# deployed).
+# Starts Triton server and the front door, and starts again whatever dies. It runs in the container, or wherever python3
+# has the packages of requirements.txt. Settings are environment variables:
+#   FRAMESIFT_GALLERY   the gallery's folder (/gallery); made if absent
+#   FRAMESIFT_SECRETS   a folder (/secrets) with tls.crt and tls.key, and tokens or clients.crt: who may call
+#   FRAMESIFT_INSECURE  1: let everybody call, without TLS
+#   FRAMESIFT_HOST      the IPv4 address to listen on (0.0.0.0), and
+#   FRAMESIFT_PORT      the port (8001)
+#   FRAMESIFT_CONFIG    how graphs run: onnxruntime (with CUDA where there is a GPU), accelerated (ONNX Runtime's
+#                       TensorRT provider, whose engines are kept in /engines), or tensorrt (the engines deployed here)
+#   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
+#   FRAMESIFT_TRITON    where Triton server lies (/opt/tritonserver)
 set -euo pipefail
-config=${{FRAMESIFT_CONFIG:-{config}}}
-[ "$config" != onnxruntime ] || config=
-[ "$config" != tensorrt ] || python3 -m framesift.export.bundle.engines.check /opt/framesift/engines
-exec tritonserver --model-repository=/opt/framesift/model_repository ${{config:+"--model-config-name=$config"}} \\
-    --disable-auto-complete-config --exit-timeout-secs=10 \\
-    --allow-http=false --allow-metrics=true --model-control-mode=none
+here=$(dirname "$(realpath "$0")")
+export PYTHONPATH=$here/python
+exec python3 -P -m framesift.serving.server.launch "$here"
 """
 
 _RUN = """\
 #!/usr/bin/env bash
-# Builds the image and serves the {system} bundle; the gallery is kept in the folder given, ./gallery by default.
-# Ports are published on this machine alone. Without GPUS=none all GPUs are used. FRAMESIFT_CONFIG: see start.sh.
+# Builds the image and serves it:  run.sh [GALLERY [SECRETS]]
+# GALLERY, ./gallery by default, is made if absent; the container runs as the user who owns it. SECRETS is a folder with
+# tls.crt and tls.key, and tokens or clients.crt. Without it FRAMESIFT_INSECURE=1 lets everybody call who reaches the
+# port.
+# Environment variables:
+#   PUBLISH  address and port on this machine (127.0.0.1:8001)
+#   GPUS     which GPUs (all), or none
+#   SHM      shared memory (4g): four videos of 256 MiB that arrive, and as many that are decoded
+#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS: see start.sh
 set -euo pipefail
+image={image}
 gallery=$(realpath -m "${{1:-gallery}}")
+secrets=${{2:+$(realpath "$2")}}
 cd "$(dirname "$0")"
 mkdir -p "$gallery"
-docker build --tag framesift-{system} .
+user=$(stat --format %u:%g "$gallery")
+if [ "${{user%%:*}}" = 0 ]; then
+    echo "$gallery belongs to root, and the server does not run as root: chown it to whoever shall own it" >&2
+    exit 1
+fi
+docker build --tag "$image" .
 gpus=(--gpus "${{GPUS:-all}}")
 [ "${{GPUS:-all}}" != none ] || gpus=()
-exec docker run --rm --shm-size=1g "${{gpus[@]}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
-    --env "FRAMESIFT_CONFIG=${{FRAMESIFT_CONFIG:-}}" --env "FRAMESIFT_VIDEO_LIMITS=${{FRAMESIFT_VIDEO_LIMITS:-}}" \\
-    --publish 127.0.0.1:8001:8001 --publish 127.0.0.1:8002:8002 framesift-{system}
+exec docker run --rm --name framesift --stop-timeout 30 "${{gpus[@]}}" \\
+    --user "$user" --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /tmp \\
+    --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
+    ${{secrets:+--volume "$secrets:/secrets:ro"}} \\
+    --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE --env FRAMESIFT_VIDEO_LIMITS \\
+    --publish "${{PUBLISH:-127.0.0.1:8001}}:8001" "$image"
 """

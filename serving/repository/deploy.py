@@ -24,16 +24,25 @@ from .targets import Target
 REPOSITORY = "model_repository"
 # What the front door reads, beside the repository: the bundle's manifest and vocabulary.
 DOOR = "door"
-# What the Python models import, from the package's root. The compiled scorer runs under any Python; where it was not
-# built, numpy scores. Modules that need torch are imported where there is a GPU for them.
-_SERVED_PACKAGES = ("kernels", "export/bundle", "serving/gallery", "serving/search", "serving/backends")
+# What the Python models, the door and the launcher import, from the package's root. The compiled scorer runs under any
+# Python; where it was not built, numpy scores. Modules that need torch are imported where there is a GPU for them.
+_SERVED_PACKAGES = (
+    "kernels",
+    "export/bundle",
+    "serving/gallery",
+    "serving/search",
+    "serving/backends",
+    "serving/repository",
+    "serving/front",
+    "serving/server",
+)
 
 
 def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None = None, link: bool = False) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
 
-    All targets get the very same ``model_repository``; for the container, framesift's own modules, a Dockerfile and a
-    requirements file come with it, because the container has none of them. The target ``tensorrt`` is the container
+    All targets get the very same ``model_repository``; for the container, framesift's own modules, a Dockerfile, pinned
+    requirements and the script that starts both servers come with it. The target ``tensorrt`` is the container
     with engines beside the encoders' graphs, which its TensorRT backend serves.
 
     Args:

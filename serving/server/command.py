@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from .files import ServerFiles
 from .run_folder import RunFolder
 
 _EXIT_S = 5
@@ -13,7 +14,7 @@ _NEVER = 2_000_000_000
 
 
 def server_command(
-    files: Path,
+    files: ServerFiles,
     folder: RunFolder,
     repository: Path,
     *,
@@ -27,29 +28,26 @@ def server_command(
     frontend dies of calls that are cancelled.
 
     Args:
-        files: where the wheel keeps it.
+        files: the server's own.
         load: the models to load; none for all.
         memory: begins the names of its shared memory.
         extra: further arguments; they win over those given here.
     """
     return [
-        str(files / "bin/tritonserver"),
+        str(files.binary),
         f"--model-repository={repository}",
-        f"--backend-directory={folder.backends}",
-        f"--cache-directory={files / 'caches'}",
+        f"--backend-directory={files.backends or folder.backends}",
+        f"--cache-directory={files.caches}",
         "--allow-grpc=false",
         f"--http-address=unix:{folder.triton}",
         f"--metrics-address=unix:{folder.triton_metrics}",
         "--disable-auto-complete-config",
-        # Where a model has a configuration of this name, it is for the backends of this package.
-        "--model-config-name=embedded",
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in load or ("*",)),
         f"--exit-timeout-secs={_EXIT_S}",
         "--log-format=ISO8601",
-        "--allow-gpu-metrics=false",
-        "--pinned-memory-pool-byte-size=0",
         f"--backend-config=python,shm-region-prefix-name={memory}",
+        *files.options,
         *extra,
     ]
 

@@ -30,6 +30,7 @@ class Reach:
         port: a free one is chosen without it.
         tokens: file of the tokens that callers need; without one everybody may call.
         insecure: listen beyond this machine without tokens or TLS.
+        advice: what to do where that is refused.
     """
 
     host: str = "127.0.0.1"
@@ -37,6 +38,7 @@ class Reach:
     tls: envoy.Tls | None = None
     tokens: Path | None = None
     insecure: bool = False
+    advice: str = "give tokens (--tokens) and a certificate with its key (--tls-cert, --tls-key), or say --insecure"
 
     def check(self, host: str) -> None:
         """Whether so much may be open to others; ``host`` is the address that is listened on.
@@ -52,10 +54,7 @@ class Reach:
             read_tokens(self.tokens)
         known = self.tokens is not None or (self.tls is not None and self.tls.clients is not None)
         if not ipaddress.ip_address(host).is_loopback and not self.insecure and (self.tls is None or not known):
-            raise ServerStartError(
-                f"listening on {host} would let others call, and read what is sent: give tokens (--tokens) and a "
-                "certificate with its key (--tls-cert, --tls-key), or say --insecure"
-            )
+            raise ServerStartError(f"listening on {host} would let others call, and read what is sent: {self.advice}")
 
 
 def door_program(
@@ -94,7 +93,7 @@ def door_program(
     spoken = {"OTEL_SERVICE_NAME": "framesift"} if telemetry.traces else {}
     spoken.update({key: value for key, value in os.environ.items() if key.startswith("OTEL_") and telemetry.traces})
     command = envoy.command(configuration, mark)
-    modules = [folder.backends / "python", *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))]
+    modules = [folder.modules, *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))]
     interpreter = envoy.environment(Path(str(libpython())), modules)
     return Program(
         NAME, command, command, {**environment, **spoken, **interpreter, VARIABLE: str(settings)}, (), f"{host}:{port}"

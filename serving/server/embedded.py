@@ -1,4 +1,4 @@
-"""NVIDIA's Triton server out of the nvidia-pytriton wheel and its front door, as children of this process."""
+"""NVIDIA's Triton server and its front door, as children of this process."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .cleanup import launch_mark, new_mark, sweep
 from .command import server_command, trace_arguments
 from .door import NAME as DOOR
 from .door import Reach, door_program
+from .files import ServerFiles, of_wheel
 from .kept import Kept
 from .log import failure, said
 from .run_folder import RunFolder
@@ -52,6 +53,7 @@ class EmbeddedServer:
             ``triton_socket`` is all there is to call.
         reach: where clients reach the door, and who may.
         telemetry: what the door tells of calls.
+        files: the Triton server's; by default those in the wheel of nvidia-pytriton.
         first: models that a Triton server that is started again loads before all others.
         env: further environment variables for the models.
         start_deadline_s: how long all models together may take to load; by default two minutes and a second for every
@@ -71,6 +73,7 @@ class EmbeddedServer:
         deployment: str | os.PathLike[str] | None = None,
         reach: Reach | None = None,
         telemetry: Telemetry = NOTHING,
+        files: ServerFiles | None = None,
         first: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         start_deadline_s: float | None = None,
@@ -89,6 +92,7 @@ class EmbeddedServer:
         self._deployment = None if deployment is None else Path(deployment)
         self._reach, self._host, self._port = reach or Reach(), "", 0
         self._telemetry = telemetry
+        self._files = files
         self._first, self._env, self._extra = list(first), dict(env or {}), list(extra_args)
         self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
         self._kept: Kept | None = None
@@ -135,7 +139,7 @@ class EmbeddedServer:
         if self._kept is not None:
             raise ServerStartError("this server was started already: make another EmbeddedServer")
         preflight.check_machine()
-        files = preflight.server_files()
+        files = self._files or of_wheel()
         preflight.check_repository(self.repository)
         if self._deployment is not None:
             self._host = resolve(self._reach.host)
@@ -146,7 +150,7 @@ class EmbeddedServer:
         try:
             self._folder.build(files)
             environment = self._folder.environment({**_MEMORY, **self._env})
-            preflight.check_processes(self._folder.stub, environment)
+            preflight.check_processes(files.stub, environment)
             self._kept = self._started(files, environment)
         except BaseException:
             # Where the server ran, its log is worth keeping.
@@ -168,7 +172,7 @@ class EmbeddedServer:
         self._kept.all_answer()
         return self
 
-    def _started(self, files: Path, environment: Mapping[str, str]) -> Kept:
+    def _started(self, files: ServerFiles, environment: Mapping[str, str]) -> Kept:
         for attempt in itertools.count(1):
             kept = Kept(
                 self._programs(files, environment),
@@ -190,7 +194,7 @@ class EmbeddedServer:
                 self.log_path.write_bytes(b"")
         return kept
 
-    def _programs(self, files: Path, environment: Mapping[str, str]) -> list[Program]:
+    def _programs(self, files: ServerFiles, environment: Mapping[str, str]) -> list[Program]:
         first, again = (
             server_command(
                 files,

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
@@ -56,20 +55,6 @@ def check_machine() -> None:
         )
     if shutil.which("bash") is None:
         raise ServerStartError("Triton server starts the models' processes through bash, which is not installed")
-
-
-def server_files() -> Path:
-    """Where the wheel of nvidia-pytriton keeps the server.
-
-    Raises:
-        ServerStartError: it is not installed.
-    """
-    spec = find_spec("pytriton")
-    locations = list(spec.submodule_search_locations or []) if spec else []
-    files = Path(locations[0], "tritonserver") if locations else Path("absent")
-    if not (files / "bin" / "tritonserver").is_file():
-        raise ServerStartError("no Triton server is installed here: pip install 'framesift[server]'")
-    return files
 
 
 def check_path(path: Path, what: str) -> None:

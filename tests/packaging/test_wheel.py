@@ -36,6 +36,7 @@ DATA = {
     "export/bundle/text/clip_merges.txt.gz",
     "export/demo/demo.safetensors",
     "export/evaluation/published.json",
+    "serving/repository/requirements.txt",
 }
 INDEX_AND_WAIT = """
 import sys
@@ -122,14 +123,13 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(released: Path) -> None:
 @contextmanager
 def serving(commands: Path, bundle: Path, gallery: Path) -> Iterator[str]:
     """The gRPC address of `framesift serve` while the block runs."""
-    ports = [str(free_port()) for _ in range(3)]
-    options = [word for pair in zip(("--port", "--http-port", "--metrics-port"), ports, strict=True) for word in pair]
-    command = [str(commands / "framesift"), "serve", str(bundle), "--gallery", str(gallery), *options]
+    port = str(free_port())
+    command = [str(commands / "framesift"), "serve", str(bundle), "--gallery", str(gallery), "--port", port]
     with subprocess.Popen(command, cwd="/", env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline().startswith("ready"), "the server did not start"
-            yield f"127.0.0.1:{ports[0]}"
+            yield f"127.0.0.1:{port}"
         finally:
             process.terminate()
     assert process.returncode == 0

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from framesift.serving.front.telemetry import NOTHING, Telemetry
-from framesift.serving.server import preflight
 from framesift.serving.server.addresses import choose, reachable
 from framesift.serving.server.cleanup import new_mark
 from framesift.serving.server.door import Reach, door_program
+from framesift.serving.server.files import of_wheel
 from framesift.serving.server.kept import Kept
 from framesift.serving.server.run_folder import RunFolder
 
@@ -22,7 +22,7 @@ def standing(
 ) -> Iterator[tuple[str, RunFolder]]:
     """A door of ``deployment`` in ``folder``; its address, and the folder of its run."""
     reach, run, mark = reach or Reach(), RunFolder(folder), new_mark()
-    run.build(preflight.server_files())
+    run.build(of_wheel())
     port = choose(reach.host, reach.port)
     environment = run.environment({})
     program = door_program(deployment, reach, reach.host, port, run, mark, environment, telemetry)

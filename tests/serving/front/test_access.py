@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from framesift.serving.front.envoy import Tls
 from framesift.serving.front.tokens import Caller, Tokens, new_token, read_tokens
 from framesift.serving.server.door import Reach
 
+from ..certificates import certificates
 from .alone import standing
 from .requests_of import request, search
 
@@ -199,24 +199,9 @@ def test_no_token_is_logged_or_shown(guarded: tuple, tokens: dict[str, str]) -> 
         assert not any(tokens[role].encode() in shown for role in ("search", "index", "admin"))
 
 
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority, and certificates of it for a server on this machine and for a client."""
-    folder = tmp_path_factory.mktemp("keys")
-    ca = folder / "ca"
-    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj"]
-    openssl(*new, "/CN=authority", "-x509", "-days", "2", "-keyout", f"{ca}.key", "-out", f"{ca}.crt")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
-    for name in ("server", "client"):
-        made = folder / name
-        openssl(*new, f"/CN={name}", "-keyout", f"{made}.key", "-out", f"{made}.csr")
-        signed = ["x509", "-req", "-in", f"{made}.csr", "-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-CAcreateserial"]
-        openssl(*signed, "-days", "2", "-extfile", str(folder / "names"), "-out", f"{made}.crt")
-    return folder
+    return certificates(tmp_path_factory.mktemp("keys"))
 
 
 def live(address: str, credentials: Credentials) -> bool:

@@ -245,7 +245,12 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "package", ["kernels", "export/bundle", "serving/gallery", "serving/search", "serving/backends"]
+    "package",
+    [
+        "kernels",
+        "export/bundle",
+        *(f"serving/{name}" for name in ("gallery", "search", "backends", "repository", "front", "server")),
+    ],
 )
 def test_a_package_is_deployed_whole(bundle: Bundle, tmp_path: Path, package: str) -> None:
     deploy(bundle, tmp_path / "c", "container")

@@ -1,0 +1,66 @@
+"""Pins, by version and hash, what NVIDIA's container installs: ``make requirements`` runs it.
+
+    python -m framesift.serving.repository.pinning PYTHON CONSTRAINTS
+
+PYTHON is an interpreter of the container's version. Its pip resolves what the server needs to wheels of PyPI alone, at
+the versions in CONSTRAINTS, with which everything is tested.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+_INDEX, _FILES = "https://pypi.org/simple", "https://files.pythonhosted.org/"
+# The container has a Triton server of its own.
+_NOT_IN_CONTAINER = "nvidia-pytriton"
+_HEAD = """\
+# Made by `make requirements`: what the server needs on Python 3.12 and x86-64, as files of PyPI.
+# numpy stays at 1.26: the Python backend of every release reads it, and framesift is tested with it.
+"""
+
+
+def wanted() -> list[str]:
+    """The requirements of ``framesift[server]`` without its Triton server."""
+    found = []
+    for line in requires("framesift") or []:
+        requirement, _, marker = line.partition(";")
+        if ("extra ==" not in marker or 'extra == "server"' in marker) and not line.startswith(_NOT_IN_CONTAINER):
+            found.append(requirement.strip())
+    return sorted(set(found))
+
+
+def pinned(report: dict[str, Any]) -> str:
+    """The lines of a requirements file, from the report of a pip that would install them."""
+    lines = []
+    for entry in sorted(report["install"], key=lambda entry: str(entry["metadata"]["name"]).lower()):
+        source = entry["download_info"]
+        if not source["url"].startswith(_FILES):
+            raise ValueError(f"{source['url']} is no file of PyPI")
+        about, digest = entry["metadata"], source["archive_info"]["hashes"]["sha256"]
+        lines.append(f"{about['name']}=={about['version']} --hash=sha256:{digest}\n")
+    return _HEAD + "".join(lines)
+
+
+def main(python: str, constraints: str) -> None:
+    """Print the file."""
+    # No other index, and no folder of wheels, that this machine's own settings name.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PIP_") or name == "PIP_CERT"
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--only-binary=:all:"]
+        command += ["--index-url", _INDEX, "--constraint", constraints, "--report", str(report), *wanted()]
+        subprocess.run(command, env={**environment, "PIP_CONFIG_FILE": os.devnull}, check=True)
+        print(pinned(json.loads(report.read_text(encoding="utf-8"))), end="")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

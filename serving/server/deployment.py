@@ -1,0 +1,114 @@
+"""A deployment's folder to a running server, until someone ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
+from ...export.bundle.ports import TEXT_ENCODER
+from ...export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
+from ..front.telemetry import NOTHING, Telemetry
+from ..repository.deploy import DOOR, REPOSITORY
+from .door import Reach
+from .embedded import EmbeddedServer
+from .files import ServerFiles
+
+# What a Triton server that is started again loads first.
+_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
+
+
+def server_of(
+    deployment: Path,
+    run_dir: Path,
+    gallery: Path,
+    reach: Reach | None = None,
+    *,
+    telemetry: Telemetry = NOTHING,
+    repository: Path | None = None,
+    files: ServerFiles | None = None,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    hang_after_s: float | None = None,
+) -> EmbeddedServer:
+    """The server of what ``repository.deploy`` wrote, not started.
+
+    Args:
+        gallery: folder of a gallery, which must be there.
+        telemetry: what the door tells of calls.
+        repository: the models, if not the deployment's own folder of them; it must be writable.
+        limits: the largest video that is decoded.
+        hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
+
+    Raises:
+        ServerStartError: a path can't be used.
+    """
+    return EmbeddedServer(
+        repository or deployment / REPOSITORY,
+        run_dir=run_dir,
+        deployment=deployment / DOOR,
+        reach=reach,
+        telemetry=telemetry,
+        files=files,
+        first=_SEARCH_MODELS,
+        env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
+        hang_after_s=max(120.0, 2 * limits.max_work) if hang_after_s is None else hang_after_s,
+    )
+
+
+def stop_event() -> threading.Event:
+    """Is set once the process is told to end."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
+
+
+def attend(
+    server: EmbeddedServer,
+    reach: Reach,
+    gallery: Path,
+    stopping: threading.Event,
+    *,
+    verbose: bool,
+    aside: bool = False,
+) -> None:
+    """Tell the user where a server is that was started, and return once it is to end.
+
+    Args:
+        verbose: show the server's log.
+        aside: tell it on the standard error, because something else is on the standard output.
+
+    Raises:
+        ServerError: the server ended by itself.
+    """
+    http = f"{'https' if reach.tls else 'http'}://{server.address}"
+    click.echo(f"ready   gRPC {server.address}", err=aside)
+    click.echo(f"        health {http}/v2/health/ready", err=aside)
+    click.echo(f"        metrics {http}/metrics", err=aside)
+    if reach.insecure:
+        click.echo("        insecure: whoever reaches this address may call, and read what is sent", err=True)
+    click.echo(f"        gallery {gallery}, log {server.log_path}", err=aside)
+    click.echo("        Ctrl-C stops it", err=aside)
+    with _followed(server.log_path) if verbose else contextlib.nullcontext():
+        while server.alive and not stopping.wait(0.2):
+            pass
+    if not stopping.is_set():
+        server.wait()
+    click.echo("stopping: requests under way are finished first", err=True)
+
+
+@contextlib.contextmanager
+def _followed(log: Path) -> Iterator[None]:
+    tail = subprocess.Popen(["tail", "--lines=+1", "--follow", str(log)], stdout=sys.stderr)
+    try:
+        yield
+    finally:
+        tail.terminate()
+        tail.wait()

@@ -1,0 +1,96 @@
+"""What a deployment's ``start.sh`` runs: its Triton server and front door, kept running until the container ends.
+
+python3 -m framesift.serving.server.launch DEPLOYMENT
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from ...export.bundle.engines.check import CHECKED, check, library_version
+from ...export.bundle.engines.device import local_device
+from ...export.bundle.errors import FramesiftError
+from ...export.bundle.models import GALLERY_VARIABLE
+from ...export.bundle.store import read_manifest
+from ...export.bundle.video.limits import VideoLimits
+from ..gallery.store import Gallery
+from ..repository.deploy import DOOR, REPOSITORY
+from .addresses import ANY
+from .deployment import attend, server_of, stop_event
+from .files import of_image
+from .secrets import PORT, PORT_VARIABLE, SECRETS, SECRETS_VARIABLE, reach_of
+
+TRITON = "/opt/tritonserver"
+ONNXRUNTIME, TENSORRT = "onnxruntime", "tensorrt"
+_CONFIGURATIONS = (ONNXRUNTIME, "accelerated", TENSORRT)
+# Files that are larger are graphs and engines.
+_LARGE = 1 << 20
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("deployment", type=_FOLDER)
+@click.option("--gallery", envvar=GALLERY_VARIABLE, default="/gallery", type=_FOLDER)
+@click.option("--secrets", envvar=SECRETS_VARIABLE, default=SECRETS, type=_FOLDER)
+@click.option("--host", envvar="FRAMESIFT_HOST", default=ANY)
+@click.option("--port", envvar=PORT_VARIABLE, default=PORT, type=click.IntRange(1, 65535))
+@click.option("--insecure", envvar="FRAMESIFT_INSECURE", is_flag=True)
+@click.option("--config", envvar="FRAMESIFT_CONFIG", type=click.Choice(_CONFIGURATIONS))
+@click.option("--triton", envvar="FRAMESIFT_TRITON", default=TRITON, type=_FOLDER)
+def main(
+    deployment: Path,
+    gallery: Path,
+    secrets: Path,
+    host: str,
+    port: int,
+    insecure: bool,
+    config: str | None,
+    triton: Path,
+) -> None:
+    """Serve DEPLOYMENT with the Triton server of NVIDIA's image until SIGTERM."""
+    engines = deployment / CHECKED
+    config = config or (TENSORRT if engines.is_dir() else ONNXRUNTIME)
+    limits = VideoLimits.from_environment()
+    reach = reach_of(secrets, host, port, insecure=insecure)
+    files = of_image(triton, "" if config == ONNXRUNTIME else config)
+    if config == TENSORRT:
+        check(engines, local_device(), library_version())
+    stopping = stop_event()
+    manifest = read_manifest(deployment / DOOR)
+    click.echo(f"loading {manifest.system} (model {manifest.fingerprint[:12]})", err=True)
+    with Gallery.open(gallery, manifest):
+        pass
+    folder = Path(tempfile.mkdtemp(prefix="framesift-"))
+    try:
+        _mirror(deployment / REPOSITORY, folder / REPOSITORY)
+        server = server_of(
+            deployment, folder / "run", gallery, reach, repository=folder / REPOSITORY, files=files, limits=limits
+        )
+        with server:
+            attend(server, reach, gallery, stopping, verbose=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _mirror(repository: Path, out: Path) -> None:
+    """A repository that can be written: a model is loaded again once its folder's time has changed."""
+
+    def place(source: str, target: str) -> None:
+        if Path(source).stat().st_size > _LARGE:
+            Path(target).symlink_to(Path(source).resolve())
+        else:
+            shutil.copyfile(source, target)
+
+    shutil.copytree(repository, out, copy_function=place)
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="start.sh")
+    except (FramesiftError, OSError) as fault:
+        sys.exit(f"Error: {fault}")

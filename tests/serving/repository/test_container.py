@@ -1,0 +1,115 @@
+"""What a deployment for NVIDIA's container is made of, beside the models."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.store import Bundle
+from framesift.serving.repository.container import RELEASE, container_files
+from framesift.serving.repository.pinning import pinned, wanted
+from framesift.serving.repository.render import reference_manifest
+
+ROOT = Path(__file__).parents[3]
+LINE = re.compile(r"(?P<name>\S+)==(?P<version>\S+) --hash=sha256:[0-9a-f]{64}")
+FILES = container_files(reference_manifest())
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def versions(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    found = [LINE.fullmatch(line) for line in lines]
+    assert all(found), lines
+    return {canonical(match["name"]): match["version"] for match in found if match}
+
+
+def test_every_requirement_is_pinned_at_the_version_that_is_tested() -> None:
+    here = versions(FILES["requirements.txt"])
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    tested = {canonical(name): version for name, _, version in (line.partition("==") for line in lines)}
+    assert here == {name: tested[name] for name in here}
+    asked = {canonical(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted()}
+    assert {"av", "lancedb", "numpy", "pyvoy", "tritonclient"} <= asked <= here.keys()
+    assert not here.keys() & {"nvidia-pytriton", "torch"}
+    assert here["numpy"].startswith("1.26.")
+
+
+def test_only_files_of_the_index_are_pinned() -> None:
+    def entry(url: str) -> dict:
+        source = {"url": url, "archive_info": {"hashes": {"sha256": "0" * 64}}}
+        return {"metadata": {"name": "One", "version": "1.0"}, "download_info": source}
+
+    made = pinned({"install": [entry("https://files.pythonhosted.org/packages/one.whl")]})
+    assert made.endswith(f"\nOne==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(ValueError, match="is no file of PyPI"):
+        pinned({"install": [entry("file:///wheels/one.whl")]})
+
+
+def test_the_image_is_of_a_release_that_survives_cancelled_calls_and_no_root() -> None:
+    assert tuple(map(int, RELEASE.split("."))) >= (25, 4)
+    dockerfile = FILES["Dockerfile"]
+    assert re.search(r"^FROM nvcr\.io/nvidia/tritonserver:\$\{RELEASE\}-py3$", dockerfile, re.M)
+    assert "7840 and 8078" in dockerfile
+    words = [line.split()[0] for line in dockerfile.splitlines() if re.match(r"[A-Z]+ ", line)]
+    user = words.index("USER")
+    assert "USER 1000:1000" in dockerfile
+    assert not {"RUN", "COPY", "ADD"} & set(words[user:])
+    assert {"HEALTHCHECK", "CMD"} <= set(words[user:])
+    # The door's, and no other: gRPC, health and metrics are all there.
+    assert re.findall(r"^EXPOSE (.*)$", dockerfile, re.M) == ["8001"]
+
+
+def test_an_image_is_named_after_its_model(bundle: Bundle) -> None:
+    name = f"image=framesift/{bundle.manifest.system}:{bundle.manifest.fingerprint[:12]}\n"
+    assert name in container_files(bundle.manifest)["run.sh"]
+    assert re.fullmatch(r"image=[a-z0-9_/]+:[0-9a-f]{12}\n", name)
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> dict[str, str]:
+    """An environment whose docker says what it was called with."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/docker"
+    program.write_text(f'#!{sys.executable}\nimport sys\nprint(*sys.argv[1:], sep="\\n")\nprint("--end")\n')
+    program.chmod(0o755)
+    return {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+
+
+def run(docker: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = folder / "run.sh"
+    script.write_text(FILES["run.sh"])
+    command = ["bash", str(script), *arguments]
+    return subprocess.run(command, env=docker, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_container_has_no_rights_and_is_reached_from_this_machine_alone(
+    docker: dict[str, str], tmp_path: Path
+) -> None:
+    gallery, secrets = tmp_path / "gallery", tmp_path / "my secrets"
+    gallery.mkdir()
+    secrets.mkdir()
+    owner = gallery.stat().st_uid
+    done = run(docker, tmp_path, str(gallery), str(secrets))
+    if owner == 0:
+        assert done.returncode == 1
+        assert "does not run as root" in done.stderr
+        subprocess.run(["chown", "1234:1234", str(gallery)], check=True)
+        done = run(docker, tmp_path, str(gallery), str(secrets))
+    assert done.returncode == 0, done.stderr
+    build, started, _ = (call.strip().split("\n") for call in done.stdout.split("--end"))
+    assert build[0] == "build"
+    options = dict(itertools.pairwise(started))
+    assert options["--user"] == f"{gallery.stat().st_uid}:{gallery.stat().st_gid}"
+    assert {"--read-only", "no-new-privileges", f"{secrets}:/secrets:ro", f"{gallery}:/gallery"} <= set(started)
+    assert options["--cap-drop"] == "ALL"
+    assert options["--publish"] == "127.0.0.1:8001:8001"
+    assert options["--shm-size"] == "4g"
+    assert started[-1] == build[build.index("--tag") + 1]
