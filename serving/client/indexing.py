@@ -41,7 +41,7 @@ def index_files(
     goes on where it stopped. ``metadata`` is by id. When the caller stops iterating, files not begun are left out.
 
     Raises:
-        ServerError: the server stays away, or fails for a reason that is not the file's.
+        ServerError: the server stays away for all, or fails for a reason that is not the file's.
         GalleryError: the gallery can't be written.
     """
     known = {} if force else client.lookup([file.id for file in files]).digests
@@ -53,6 +53,11 @@ def index_files(
                 return Outcome(file, "skipped")
             _index(client, file, (metadata or {}).get(file.id), retry_after_s)
         except (InvalidInput, DeadlineExceeded) as error:
+            return Outcome(file, "failed", str(error))
+        except ServerUnavailable as error:
+            # Others may be taken all the same, where it is this file that the server can't cope with.
+            if not client.ready():
+                raise
             return Outcome(file, "failed", str(error))
         return Outcome(file, "indexed")
 

@@ -14,6 +14,7 @@ import pytest
 
 from framesift.export.bundle.video.sandbox import Sandbox
 
+from ..slow_videos import write_slow_video
 from .watching import Watched
 
 MILLISECONDS = Fraction(1, 1000)
@@ -65,28 +66,10 @@ def write_clip(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def write_jpeg2000(tmp_path: Path) -> Callable[..., Path]:
-    """Write the same picture of noise many times over, which takes long to decode, and return the file's path."""
+    """Write a video that takes long to decode, and return its path."""
 
     def write(size: tuple[int, int], count: int, suffix: str = ".mkv") -> Path:
-        noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-        encoder = av.CodecContext.create("jpeg2000", "w")
-        encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "rgb24", Fraction(1, 25)
-        data = b"".join(
-            bytes(packet)
-            for frame in (av.VideoFrame.from_ndarray(noise, format="rgb24"), None)
-            for packet in encoder.encode(frame)
-        )
-        path = tmp_path / f"noise{suffix}"
-        with av.open(str(path), "w") as out:
-            stream = out.add_stream("jpeg2000", rate=25)
-            stream.width, stream.height, stream.pix_fmt = *size, "rgb24"
-            for number in range(count):
-                packet = av.Packet(data)
-                packet.stream, packet.time_base = stream, Fraction(1, 25)
-                packet.pts = packet.dts = number
-                packet.is_keyframe = True
-                out.mux(packet)
-        return path
+        return write_slow_video(tmp_path / f"noise{suffix}", size, count)
 
     return write
 

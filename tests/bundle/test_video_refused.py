@@ -40,9 +40,10 @@ def _refused(source: bytes | Path, fault: str, limits: VideoLimits | None = None
         (bytes(4000), "unknown or unsupported format"),
         (np.random.default_rng(0).bytes(4000), "unknown or unsupported format"),
         (b"\x1a\x45\xdf\xa3\x01" + b"\xff" * 6 + bytes(60), "unknown or unsupported format"),
-        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"trak") * (1 << 20), "1000000 boxes"),
+        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"skip") * (1 << 20), "1000000 boxes"),
+        (struct.pack(">I4s", 8 << 20, b"moov") + struct.pack(">I4s", 8, b"trak") * (1 << 20), "more than 256 tracks"),
     ],
-    ids=["empty", "text", "zeros", "noise", "endless header", "endless boxes"],
+    ids=["empty", "text", "zeros", "noise", "endless header", "endless boxes", "endless tracks"],
 )
 def test_what_is_no_video_is_refused(content: bytes, fault: str, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"

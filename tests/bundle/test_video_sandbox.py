@@ -157,7 +157,7 @@ def test_frames_of_cameras_are_decoded(watched: Watched, write_clip: Write, size
 def test_slow_video_is_refused(watched: Watched, write_jpeg2000: Write, suffix: str) -> None:
     """Twelve frames that take minutes are seen for what they are within seconds."""
     path = write_jpeg2000((2048, 1152), 12, suffix=suffix)
-    with watched.bounds(), pytest.raises(InvalidVideo, match=r"s of work, the limit is 15 s for a video slower"):
+    with watched.bounds(), pytest.raises(InvalidVideo, match=r"s of work, the limit is 14 s for a video slower"):
         watched.sandbox.decode(path, FrameProfile())
 
 
@@ -220,7 +220,10 @@ def test_process_that_ends_while_it_is_idle_is_replaced(write_clip: Write) -> No
             assert sandbox.pid != pid
 
 
-def test_process_that_gets_no_processor_is_no_fault_of_the_video(write_clip: Write, endless: Path) -> None:
+def test_process_that_gets_no_processor_is_no_fault_of_the_video(
+    write_clip: Write, endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framesift.export.bundle.video.decoder_process._SPARE_S", 1)
     with Sandbox(VideoLimits(max_work=2)) as sandbox:
         with (
             _signalled(sandbox, signal.SIGSTOP),

@@ -98,7 +98,7 @@ class _Worker:
 
     def _renew(self, seconds: float) -> None:
         """Let the kernel end this process unless it gives account of itself in time."""
-        until = int(time.process_time() + max(0.0, seconds)) + 2
+        until = int(time.process_time() + max(0.0, seconds)) + 1
         if until != self._until:
             self._until = until
             resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))

@@ -31,9 +31,10 @@ Content = bytes | memoryview | npt.NDArray[np.uint8] | Path
 
 MESSAGE_BYTES = 1 << 16
 OUT_OF_MEMORY = 77
-# How much longer than its processor time a video may take by the clock, on a machine that has other things to do.
-_PATIENCE = 1.5
-_START_S = 120.0
+# How much longer than its processor time a video may take by the clock, on a machine that has other things to do: so
+# many times as long, or so many seconds.
+_PATIENCE, _SPARE_S = 1.5, 30.0
+_START_S = 60.0
 # From this share of its memory on, a crash is put down to the want of more.
 _NEARLY = 0.75
 _ENVIRONMENT = {
@@ -137,10 +138,11 @@ class DecoderProcess:
 
     def _reply(self) -> dict[str, Any]:
         started, before = time.monotonic(), self._processor_time()
-        if not self._readable(_PATIENCE * self._limits.max_work):
+        work = self._limits.max_work
+        if not self._readable(max(_PATIENCE * work, work + _SPARE_S)):
             spent = self._processor_time() - before
             self._end()
-            if spent < self._limits.max_work / 2:
+            if spent < work / 2:
                 raise ServerUnavailable(
                     f"this machine is too busy: in {time.monotonic() - started:.0f} s the decoder got {spent:.0f} s of "
                     "processor time; try again later"

@@ -47,7 +47,7 @@ class VideoLimits:
     max_aspect: int = 32
     max_packets: int = 1_000_000
     max_streams: int = 16
-    max_work: float = 60.0
+    max_work: float = 56.0
     max_memory: int = 480 * 2**20
 
     def with_settings(self, settings: Iterable[str]) -> VideoLimits:

@@ -15,6 +15,10 @@ from .structure import Matrix, Structure, VideoTrack
 from .work import Work
 
 _MAX_BOXES = 1_000_000
+# Of whatever kind; FFmpeg gives up at so many, too.
+_MAX_TRACKS = 256
+# Boxes between two looks at the time.
+_STRIDE = 64
 _MAX_DESCRIPTIONS = 16
 _CHAPTERS = 1024
 _ENCRYPTED = (b"encv", b"drmi")
@@ -101,7 +105,8 @@ class _Reader:
                 self.truncated = self.truncated or box.end > self._size
             self._source.seek(box.body)
             self._take(box)
-            self._work.spend()
+            if number % _STRIDE == 0:
+                self._work.spend()
 
     def _take(self, box: Box) -> None:
         track, kind = self.tracks[-1], box.kind
@@ -110,6 +115,8 @@ class _Reader:
             if kind == b"mvhd":
                 self._movie = _matrix(self._source.read(84), 36)
         elif kind == b"trak":
+            if len(self.tracks) > _MAX_TRACKS:
+                raise InvalidVideo(f"the file has more than {_MAX_TRACKS} tracks: keep only the video to find")
             self.tracks.append(_Track(box.start))
         elif kind == b"tkhd":
             head = self._source.read(88)

@@ -13,6 +13,9 @@ PACE = 40e6
 _SLOW_SHARE = 4
 # Before that a start-up, or the first large frame, would be taken for the pace of the whole.
 _JUDGED_AFTER_S = 3.0
+# Seconds between two looks, or this share of the limit: to ask for a thread's time is a system call, which on some
+# machines, or with others waiting, takes longer than a frame.
+_LOOK_S, _LOOK_SHARE = 0.02, 0.01
 
 
 class Work:
@@ -30,18 +33,20 @@ class Work:
         self.limits = limits
         self._renew = renew
         self._slow = limits.max_work / _SLOW_SHARE
+        self._every = min(_LOOK_S, _LOOK_SHARE * limits.max_work)
         self._started = self._last = self._planned_at = time.thread_time()
         self._behind = 0.0
-        self._pixels = self._planned = 0
-        self.spend()
+        self._pixels = self._planned = self._uncounted = 0
+        self._look()
 
     @property
     def spent(self) -> float:
-        """Seconds, up to the last call of ``spend``."""
+        """Seconds, up to the last look at the time."""
         return self._last - self._started
 
     def plan(self, pixels: int) -> None:
         """Tell how many pixels are going to be decoded from here on."""
+        self._look()
         self._planned_at, self._pixels, self._planned = self._last, 0, pixels
 
     def spend(self, pixels: int = 0) -> None:
@@ -50,7 +55,14 @@ class Work:
         Raises:
             InvalidVideo: more work than the limit, or more to come.
         """
-        now = time.thread_time()
+        self._uncounted += pixels
+        # A thread's time is never ahead of the clock.
+        if time.monotonic() - self._looked >= self._every:
+            self._look()
+
+    def _look(self) -> None:
+        self._looked = time.monotonic()
+        now, pixels, self._uncounted = time.thread_time(), self._uncounted, 0
         self._behind = max(0.0, self._behind + now - self._last - pixels / PACE)
         self._last = now
         self._pixels += pixels

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from framesift.__main__ import main
-from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
+from framesift.export.bundle.errors import InvalidRequest
 from framesift.serving.client.commands import read_metadata, table
 from framesift.serving.client.discover import discover
 from framesift.serving.client.indexing import index_files
@@ -82,7 +82,7 @@ def test_a_file_that_takes_too_long_is_a_bad_file(films: Path, address: str) -> 
     assert "within 0.3 s" in outcomes["slow.mp4"].reason
 
 
-def test_an_overloaded_server_is_tried_again_and_then_given_up(films: Path, address: str, server: Any) -> None:
+def test_a_file_that_is_refused_again_and_again_is_a_bad_file(films: Path, address: str, server: Any) -> None:
     (films / "0.mp4").write_bytes(b"busy")
     server.busy_answers = 2
     with Client(address) as client:
@@ -90,8 +90,11 @@ def test_an_overloaded_server_is_tried_again_and_then_given_up(films: Path, addr
         assert [outcome.status for outcome in outcomes] == ["indexed"] * 6
         server.busy_answers = 100
         (films / "0.mp4").write_bytes(b"busy again")
-        with pytest.raises(ServerUnavailable, match="overloaded"):
-            list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
+        outcomes = list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
+        assert [outcome.status for outcome in outcomes].count("skipped") == 5
+        (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")
+        assert failed.file.id == "0.mp4"
+        assert "overloaded" in failed.reason
 
 
 def test_without_a_server_it_says_so_once(run: Run, films: Path) -> None:

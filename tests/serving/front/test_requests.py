@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 
-from framesift.export.bundle.errors import InvalidRequest
+from framesift.export.bundle.errors import InvalidRequest, InvalidVideo
+from framesift.export.bundle.models import MAX_VIDEO
+from framesift.export.bundle.video.limits import VideoLimits
 from framesift.serving.front.deployment import public_models
 from framesift.serving.front.requests import read_request, read_tensors
 from framesift.serving.repository.render import reference_manifest
@@ -103,6 +105,21 @@ def test_what_fits_is_read() -> None:
     assert (asked.id, asked.outputs, asked.shape("text")) == ("mine", ("scores",), (2, 7))
     assert read_tensors(made, asked) == [array.tobytes() for array in arrays.values()]
     assert read_request(request("search", arrays), PUBLIC["search"]).outputs == tuple(PUBLIC["search"].outputs)
+
+
+@pytest.mark.parametrize("name", ["index_video", "encode_video"])
+def test_the_largest_video_is_what_the_limits_say(name: str) -> None:
+    def video(size: int) -> Any:
+        made = request(name, dict.fromkeys(PUBLIC[name].inputs, np.zeros((1, 32), np.uint8)))
+        next(tensor for tensor in made.inputs if tensor.name == "video").shape[1] = size
+        return made
+
+    for size in (1 << 20, 512 << 20):
+        public = public_models(reference_manifest(), VideoLimits(max_bytes=size))[name]
+        assert public.parameters[MAX_VIDEO] == str(size)
+        assert read_request(video(size), public).shape("video") == (1, size)
+        with pytest.raises(InvalidVideo, match=f"the limit is {size}.*serve --video-limit bytes={size + 1}"):
+            read_request(video(size + 1), public)
 
 
 def test_sizes_of_one_name_are_one_size() -> None:
