@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors
+    from .errors import FramesiftError
     from .serving.client.aio import AsyncClient
     from .serving.client.connection import Credentials
-    from .serving.client.results import Hit, Indexed, LookupResult, Scores, SearchResult, VideoRecord
+    from .serving.client.results import Hit, Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
     from .serving.client.sync import Client
 
 __version__ = "0.1.0"
@@ -26,11 +27,13 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Credentials",
+    "FramesiftError",
     "Hit",
     "Indexed",
     "LookupResult",
     "Scores",
     "SearchResult",
+    "Served",
     "VideoRecord",
     "__version__",
     "errors",
@@ -40,6 +43,7 @@ _HOMES = {
     "AsyncClient": ".serving.client.aio",
     "Client": ".serving.client.sync",
     "Credentials": ".serving.client.connection",
+    "FramesiftError": ".errors",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,8 @@ from .export.corpus.commands import corpus_command, vocabulary_command
 from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
-from .serving.client.commands import index_command, search_command
+from .serving.client.index_command import index_command
+from .serving.client.search_command import search_command
 from .serving.commands import demo_command, repository_group, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
@@ -53,8 +55,25 @@ class _Commands(click.Group):
             ) from error
 
 
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked or context.resilient_parsing:
+        return
+    from .kernels.topk_attention.native import NOT_COMPILED, compiled
+
+    click.echo(f"framesift, version {__version__} from {Path(__file__).parent}")
+    click.echo(f"scorer: {compiled() or NOT_COMPILED}")
+    context.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="framesift")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version, and the scorer that is installed.",
+)
 def main() -> None:
     """Deploy text-to-video retrieval on NVIDIA Triton Inference Server.
 

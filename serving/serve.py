@@ -12,15 +12,19 @@ from pathlib import Path
 
 import click
 
+from ..export.bundle.scorers import scorer_of
 from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
+from ..kernels.topk_attention.native import NOT_COMPILED, compiled
+from .front.arena import ENLARGE
 from .front.telemetry import NOTHING, Telemetry
 from .gallery.store import Gallery
 from .repository.deploy import deploy
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
+from .server.temporary import temporary_root
 
 # The access log's file that stands for the standard output.
 STDOUT = Path("-")
@@ -50,12 +54,14 @@ def running(
     # Opened here, a foreign gallery is refused before a server is started.
     with Gallery.open(gallery, bundle.manifest):
         pass
-    with scratch_folder(Path(tempfile.gettempdir()), "framesift_") as folder:
+    with scratch_folder(Path(temporary_root()), "framesift_") as folder:
+        # The models know the gallery by a path that they can write down, whatever its own is.
+        (folder / "gallery").symlink_to(gallery.absolute(), target_is_directory=True)
         deploy(bundle, folder / "deployment", "embedded", link=True)
         server = server_of(
             folder / "deployment",
             folder / "run",
-            gallery,
+            folder / "gallery",
             reach,
             telemetry=telemetry,
             limits=limits,
@@ -81,6 +87,10 @@ def serve(
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
     aside = telemetry.access_log == STDOUT
     with _printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
+        if server.room < limits.max_bytes:
+            click.echo(f"no video of more than {server.room >> 20} MiB can be indexed: {ENLARGE}", err=True)
+        if scorer_of(opened.manifest).search == "topk_attention" and compiled() is None:
+            click.echo(NOT_COMPILED, err=True)
         attend(server, reach, gallery, stopping, verbose=verbose, aside=aside)
 
 

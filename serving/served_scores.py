@@ -17,7 +17,6 @@ from ..export.evaluation.names import DEFAULT_RULE, T2V
 from ..export.evaluation.report import EvaluationReport
 from ..export.evaluation.scores import ScoreMatrix
 from ..export.evaluation.truncated import truncated_t2v
-from .client.indexing import RETRY_AFTER_S
 from .client.results import Indexed, SearchResult
 from .client.sync import Client
 
@@ -25,6 +24,8 @@ from .client.sync import Client
 _TEXTS_PER_CALL = 8
 _SHOWN = 50
 _QUOTED = 60
+# Seconds to wait before each new try while the server is overloaded or restarting.
+_RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def served_scores(
 
 
 def _search(client: Client, texts: Sequence[str], top: int) -> list[SearchResult]:
-    waits = iter(RETRY_AFTER_S)
+    waits = iter(_RETRY_AFTER_S)
     while True:
         try:
             return client.search_many(texts, top)

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import framesift
 from framesift import __version__
 from framesift.__main__ import EXTRAS, main
 from framesift.export.bundle.scorers import CROSS_ENCODER
+from framesift.kernels.topk_attention.native import NOT_COMPILED, compiled
 
 ROOT = Path(__file__).parents[1]
 # What every installation has.
@@ -109,7 +111,11 @@ def test_help_gives_the_short_list_of_the_card() -> None:
 
 
 def test_version() -> None:
-    assert __version__ in CliRunner().invoke(main, ["--version"]).output
+    shown = CliRunner().invoke(main, ["--version"]).output.splitlines()
+    assert shown == [
+        f"framesift, version {__version__} from {Path(framesift.__file__).parent}",
+        f"scorer: {compiled() or NOT_COMPILED}",
+    ]
 
 
 @pytest.mark.parametrize(

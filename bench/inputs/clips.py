@@ -23,7 +23,7 @@ def find(folder: Path) -> list[Path]:
     Raises:
         InvalidInput: there is none.
     """
-    found = [file.path for file in discover([str(folder)])]
+    found = [file.path for file in discover([str(folder)]).videos]
     if not found:
         raise InvalidInput(f"there is no video in {folder}")
     return found

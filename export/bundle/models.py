@@ -29,6 +29,13 @@ MAX_ROWS = "framesift.max_rows"
 # Parameter that the front door tells clients: the most bytes of a video.
 MAX_VIDEO = "framesift.max_video"
 
+# Parameter of the answer to a search: the rows, joined by commas, whose texts are longer than what is read of them.
+CUT = "framesift.cut"
+# Parameters of the indexing model, for clients: which model it is, and the folder of its gallery.
+SYSTEM = "framesift.system"
+FINGERPRINT = "framesift.fingerprint"
+GALLERY = "framesift.gallery"
+
 # Environment of the models' processes: set in the embedded server's, and the folder of their gallery.
 EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
 GALLERY_VARIABLE = "FRAMESIFT_GALLERY"

@@ -26,6 +26,11 @@ _STORAGE = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8):
 
 _INTEGERS = ("queries", "videos", "frames", "width", "heads", "streams", "rows", "top_k", "table_rows", "storage")
 _POINTERS = ("vectors", "tables", "mean", "live", "logit", "readout", "scalars", "out")
+# What to do where there is none.
+NOT_COMPILED = (
+    "numpy scores, which is slower: no compiled scorer is installed that this processor runs; with a C compiler (apt "
+    "install gcc) and AVX2, install framesift again"
+)
 _NO_MEMORY = "no memory for scoring: score fewer queries at once"
 
 Library = ctypes.CDLL
@@ -68,6 +73,11 @@ def available(shape: HeadShape) -> Library | None:
     if shape.frames > MOST_FRAMES or (shape.width // shape.heads) % LANES:
         return None
     return next((found for name in LIBRARIES if (found := library(name)) is not None), None)
+
+
+def compiled() -> str | None:
+    """The instruction set of the compiled scorer that this machine runs; None where numpy scores instead."""
+    return next((name for name in LIBRARIES if library(name) is not None), None)
 
 
 class Scan:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tritonclient.grpc.aio import InferenceServerClient
 
 from ...export.bundle.errors import ClientError
-from .calls import Calls, Item, Result
-from .connection import (
-    CLOSED,
-    DEFAULT_ADDRESS,
-    DEFAULT_TIMEOUT_S,
-    Credentials,
-    channel_options,
-    check_address,
-)
+from .calls import Calls
+from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
 from .uploads import Upload, Video, read_video
+
+if TYPE_CHECKING:
+    from .transport import Given, Result, Run
 
 # Parts of one call in flight at once: more would only delay one another, and be refused.
 _PARTS = 4
+# Videos of single calls that are read and sent at once: the server decodes no more, and each is held in memory.
+_VIDEOS = 8
 
 
 class AsyncClient(Calls):
@@ -31,13 +30,14 @@ class AsyncClient(Calls):
     >>> async with AsyncClient("127.0.0.1:8001") as client:
     ...     result = await client.search("a dog catches a frisbee", top=3)
 
-    Methods, options and exceptions are those of ``Client``; concurrent calls run concurrently.
+    Methods, options and exceptions are those of ``Client``; concurrent calls run concurrently, but of calls that send a
+    video only eight at a time: ``gather`` may be given as many as there are.
     """
 
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        timeout_s: float | Unset | None = Unset.UNSET,
         *,
         retry: bool = True,
         credentials: Credentials | None = None,
@@ -61,6 +61,7 @@ class _Awaiting:
         self._address, self._credentials = address, credentials
         self._closed = False
         # gRPC binds a connection to the event loop in which it is made, so the first call makes it.
+        self._videos = asyncio.Semaphore(_VIDEOS)
         self._connection: tuple[asyncio.AbstractEventLoop, InferenceServerClient] | None = None
 
     async def send(self, call: Callable[[Any], Any]) -> Any:
@@ -78,23 +79,39 @@ class _Awaiting:
         self._connect()
         return await asyncio.to_thread(read_video, video, largest)
 
-    async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-        turn = asyncio.Semaphore(_PARTS)
-
-        async def in_turn(item: Item) -> Result:
-            async with turn:
-                return await run(item)
-
+    def turn(self) -> AbstractAsyncContextManager[Any]:
         self._connect()
-        tasks = [asyncio.create_task(in_turn(item)) for item in items]
+        return self._videos
+
+    async def run_all(self, run: Run[Given, Result], items: Sequence[Given]) -> list[Result]:
+        return await self.run_many(run, items, _PARTS, lambda place, result: None)
+
+    async def run_many(
+        self,
+        run: Run[Given, Result],
+        items: Sequence[Given],
+        jobs: int,
+        ended: Callable[[int, Result], object],
+    ) -> list[Result]:
+        self._connect()
+        found: dict[int, Result] = {}
+        left = iter(enumerate(items))
+
+        async def work() -> None:
+            for place, item in left:
+                found[place] = await run(item)
+                ended(place, found[place])
+
+        tasks = [asyncio.create_task(work()) for _ in range(min(jobs, len(items)))]
         try:
-            return await asyncio.gather(*tasks)
+            await asyncio.gather(*tasks)
         except BaseException:
             # One that failed would leave the others running.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+        return [found[place] for place in range(len(items))]
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

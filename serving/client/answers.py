@@ -9,6 +9,7 @@ import numpy.typing as npt
 from tritonclient.grpc import InferResult
 
 from ...export.bundle.errors import ServerError
+from ...export.bundle.models import CUT
 from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import (
     ATTENTION,
@@ -49,6 +50,8 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
     scores, times = (output(result, name).tolist() for name in (SCORES, TIMESTAMPS))
     attention = weights(result)
     versions = output(result, VERSION)
+    told = result.get_response().parameters
+    cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
     return [
         SearchResult(
             text,
@@ -63,6 +66,7 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
                 )
             ),
             int(versions[row, 0]),
+            str(row) in cut,
         )
         for row, text in enumerate(texts)
     ]

@@ -7,51 +7,57 @@ its end without an event loop.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.checks import check_top
-from ...export.bundle.errors import DeadlineExceeded, InvalidRequest, ServerError, ServerUnavailable
+from ...export.bundle.errors import (
+    AccessDenied,
+    ClientError,
+    DeadlineExceeded,
+    FramesiftError,
+    InvalidRequest,
+    ServerError,
+    ServerUnavailable,
+)
 from ...export.bundle.limits import MAX_VIDEO_BYTES
-from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, INDEX_VIDEO, SCORE_TEXT, SEARCH
+from ...export.bundle.models import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    FINGERPRINT,
+    GALLERY,
+    GALLERY_LOOKUP,
+    INDEX_VIDEO,
+    SCORE_TEXT,
+    SEARCH,
+    SYSTEM,
+)
 from . import wire
-from .connection import check_seconds, passing, translate, waits
-from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
+from .connection import (
+    AWAY_S,
+    DEFAULT_TIMEOUT_S,
+    VIDEO_TIMEOUT_S,
+    Unset,
+    busy,
+    check_seconds,
+    passing,
+    translate,
+    waits,
+    with_trace,
+)
+from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, signature
-from .trace_context import with_trace
-from .uploads import Upload, Video, is_large
+from .uploads import IndexItem, Item, Progress, Upload, Video, check_jobs, is_large, read_items
+
+if TYPE_CHECKING:
+    from .transport import Result, Transport
 
 _POLL_S = 0.1
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class Transport(Protocol):
-    """How a client waits: all that distinguishes the two."""
-
-    async def send(self, call: Callable[[Any], Any]) -> Any:
-        """What ``call`` returns of tritonclient's client, of which there are two with the same methods.
-
-        Raises:
-            ClientError: the client is closed, or belongs to another event loop.
-        """
-
-    async def read(self, video: Video, largest: int) -> Upload:
-        """As ``uploads.read_video``."""
-
-    async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-        """What ``run`` returns for every item, in order."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for ``seconds``."""
-
-    async def close(self) -> None:
-        """Close the connection; a second time does nothing."""
+_TRIED_AGAIN = {SEARCH, GALLERY_LOOKUP, INDEX_VIDEO}
 
 
 class Calls:
@@ -61,16 +67,17 @@ class Calls:
         self,
         transport: Transport,
         address: str,
-        timeout_s: float | None,
+        timeout_s: float | Unset | None,
         retry: bool,
         headers: dict[str, str] | None,
     ) -> None:
-        if timeout_s is not None:
+        if not isinstance(timeout_s, Unset) and timeout_s is not None:
             check_seconds(timeout_s)
         if not isinstance(retry, bool):
             raise InvalidRequest(f"retry is {type(retry).__name__}: give True or False")
         self.address = address
-        self.timeout_s = timeout_s
+        self.timeout_s = DEFAULT_TIMEOUT_S if isinstance(timeout_s, Unset) else timeout_s
+        self._video_timeout_s = VIDEO_TIMEOUT_S if isinstance(timeout_s, Unset) else timeout_s
         self._retry = retry
         self._transport = transport
         self._headers = headers
@@ -100,14 +107,48 @@ class Calls:
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
-        upload = await self._upload(video, INDEX_VIDEO, timeout_s)
-        return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
+        async with self._transport.turn():
+            upload = await self._upload(video, INDEX_VIDEO, timeout_s)
+            return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
+
+    async def index_many(
+        self,
+        items: Iterable[IndexItem],
+        *,
+        jobs: int = 4,
+        progress: Progress | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Indexed | FramesiftError]:
+        """As ``Client.index_many``."""
+        if timeout_s is not None:
+            check_seconds(timeout_s)
+        at_once, found = check_jobs(jobs), read_items(items)
+        if progress is not None and not callable(progress):
+            raise InvalidRequest(f"progress is {type(progress).__name__}: give a function of a place and a result")
+        stopped: list[FramesiftError] = []
+
+        async def one(item: Item | FramesiftError) -> Indexed | FramesiftError:
+            if isinstance(item, FramesiftError):
+                return item
+            if stopped:
+                return stopped[0]
+            try:
+                upload = await self._upload(item.video, INDEX_VIDEO, timeout_s)
+                return await self._run(wire.index_call(upload, item.id, None, item.metadata), timeout_s)
+            except FramesiftError as error:
+                # Whoever is not let in, or finds nobody, need not try with every other video.
+                if isinstance(error, (ServerUnavailable, AccessDenied, ClientError)):
+                    stopped.append(error)
+                return error
+
+        return await self._transport.run_many(one, found, at_once, progress or (lambda place, result: None))
 
     async def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """As ``Client.encode_video``."""
-        upload = await self._upload(video, ENCODE_VIDEO, timeout_s)
-        takes = await self._signature(ENCODE_VIDEO, timeout_s)
-        return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
+        async with self._transport.turn():
+            upload = await self._upload(video, ENCODE_VIDEO, timeout_s)
+            takes = await self._signature(ENCODE_VIDEO, timeout_s)
+            return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
 
     async def encode_frames(
         self,
@@ -135,6 +176,15 @@ class Calls:
     async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> LookupResult:
         """As ``Client.lookup``."""
         return wire.joined_lookup(await self._run_all(wire.lookup_calls(ids), timeout_s))
+
+    async def served(self, *, timeout_s: float | None = None) -> Served:
+        """As ``Client.served``."""
+        told = (await self._config(INDEX_VIDEO, timeout_s)).parameters
+        found = await self.lookup([], timeout_s=timeout_s)
+        system, fingerprint, gallery = (
+            told[name].string_value if name in told else "" for name in (SYSTEM, FINGERPRINT, GALLERY)
+        )
+        return Served(self.address, system, fingerprint, gallery, found.count)
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """As ``Client.ready``."""
@@ -175,9 +225,12 @@ class Calls:
         return await self._transport.run_all(lambda call: self._run(call, timeout_s), calls)
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
-        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
-        # Only searches: to send a video again and again would make things worse.
-        again = waits(timeout) if self._retry and call.model == SEARCH else iter(())
+        patient = call.model == INDEX_VIDEO
+        decodes = call.model in (INDEX_VIDEO, ENCODE_VIDEO)
+        timeout = self._timeout(timeout_s, self._video_timeout_s if decodes else self.timeout_s)
+        headers = with_trace(self._headers)
+        again = waits(timeout, patient=patient) if self._retry and call.model in _TRIED_AGAIN else iter(())
+        away_s = 0.0
         while True:
             try:
                 answer = await self._transport.send(
@@ -185,7 +238,8 @@ class Calls:
                 )
             except InferenceServerException as error:
                 wait = next(again, None) if passing(error) else None
-                if wait is None:
+                away_s = 0.0 if wait is None or busy(error) else away_s + wait
+                if wait is None or away_s > AWAY_S:
                     raise translate(error, self.address, timeout) from error
             else:
                 return self._readable(call.read, answer)
@@ -225,6 +279,7 @@ class Calls:
                 "client and server are not of one version"
             ) from error
 
-    def _timeout(self, timeout_s: float | None) -> float | None:
-        timeout = self.timeout_s if timeout_s is None else timeout_s
+    def _timeout(self, timeout_s: float | None, default: float | Unset | None = Unset.UNSET) -> float | None:
+        usual = self.timeout_s if isinstance(default, Unset) else default
+        timeout = usual if timeout_s is None else timeout_s
         return None if timeout is None else check_seconds(timeout)

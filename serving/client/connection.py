@@ -1,12 +1,15 @@
-"""The connection to a server: who connects, what a failed call raises, and when a refused one is tried again."""
+"""The connection to a server: who connects, in whose trace, what a failed call raises, and when one is tried again."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from tritonclient.utils import InferenceServerException
 
 DEFAULT_ADDRESS = "127.0.0.1:8001"
+# Seconds to wait for an answer; a video waits for others, and is decoded and encoded.
 DEFAULT_TIMEOUT_S = 30.0
+VIDEO_TIMEOUT_S = 600.0
 CLOSED = "the client is closed: make a new one"
 
 _TOKEN, _TOKEN_FILE = "FRAMESIFT_TOKEN", "FRAMESIFT_TOKEN_FILE"
@@ -35,11 +40,26 @@ _THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
 
 # What the server says when a queue is full or a request has waited there for too long.
 _OVERLOADED = ("exceeds maximum queue size", "timeout expired")
+# What the front door says where it has too much to do. A model that is started again is left out: the video that was
+# sent may have ended it.
+_BUSY = (*_OVERLOADED, "already: try again", "too much to do", "shared memory is full")
 # What it says for a few seconds between the death of a model's process and its restart.
 _RESTARTING = "is not healthy"
 
 # A search takes milliseconds, so the first waits are short; after three seconds it is the caller's turn to decide.
 _WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+# A video waits for its turn as long as its caller does; but a server that is away for so long will not come back.
+_LONG_WAIT_S = 4.0
+AWAY_S = 12.0
+
+_WEB = ("http://", "https://", "grpc://", "grpcs://")
+_LAST_PORT = 65535
+
+
+class Unset(Enum):
+    """What stands for a setting that was not given, where None means something."""
+
+    UNSET = "unset"
 
 
 @dataclass(frozen=True)
@@ -102,12 +122,21 @@ def check_address(address: str) -> str:
     """The address itself.
 
     Raises:
-        InvalidRequest: no text, an empty one, one that can't be written as UTF-8, or a web address.
+        InvalidRequest: anything but HOST:PORT.
     """
+    wanted = f"give HOST:PORT of the server's gRPC port, as `framesift serve` prints it, e.g. {DEFAULT_ADDRESS}"
     if not isinstance(address, str):
         raise InvalidRequest(f"the address is {type(address).__name__}: give the server's, as HOST:PORT")
-    if not address.isprintable() or not address.strip() or address.startswith(("http://", "https://")):
-        raise InvalidRequest(f"the address is {address!r}: give HOST:PORT of the server's gRPC port")
+    if address.lower().startswith(_WEB):
+        raise InvalidRequest(f"the address is {address!r}: {wanted}, without {address.partition('//')[0]}//")
+    host, colon, port = address.rpartition(":")
+    if not address.isprintable() or not address.strip() or any(c.isspace() or c in "/?#@" for c in address):
+        raise InvalidRequest(f"the address is {address!r}: {wanted}")
+    if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+        raise InvalidRequest(f"the address {address!r} has no port: {wanted}")
+    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= _LAST_PORT:
+        what = "host" if not host else f"port between 1 and {_LAST_PORT}"
+        raise InvalidRequest(f"the address {address!r} has no {what}: {wanted}")
     return address
 
 
@@ -143,6 +172,20 @@ def channel_options(address: str) -> list[tuple[str, int]]:
     return options
 
 
+def with_trace(headers: dict[str, str] | None) -> dict[str, str] | None:
+    """``headers``, and those that name the trace and the span in which this is called, if there is one.
+
+    Only a program that uses OpenTelemetry has a span, so nothing is imported where it is not loaded.
+    """
+    if "opentelemetry.trace" not in sys.modules:
+        return headers
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carried: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carried)
+    return {**(headers or {}), **carried} if carried else headers
+
+
 def translate(error: InferenceServerException, address: str, timeout_s: float | None) -> FramesiftError:
     """The exception to raise for a failed call to ``address``."""
     message = error.message() or "no reason given"
@@ -176,17 +219,24 @@ def passing(error: InferenceServerException) -> bool:
     return (
         status.endswith("UNAVAILABLE")
         or isinstance(from_wire(message), ServerUnavailable)
-        or any(sign in message.lower() for sign in _OVERLOADED)
+        or any(sign in message.lower() for sign in (*_OVERLOADED, _RESTARTING))
     )
 
 
-def waits(timeout_s: float | None) -> Iterator[float]:
+def busy(error: InferenceServerException) -> bool:
+    """Whether the server is well and has too much to do."""
+    message = (error.message() or "").lower()
+    return any(sign in message for sign in _BUSY)
+
+
+def waits(timeout_s: float | None, *, patient: bool = False) -> Iterator[float]:
     """Seconds to wait before each new try, as long as the next one still falls within ``timeout_s`` from now.
 
     Each is drawn from a range around its length, so that those who were refused together do not come back together.
+    They are about three seconds together, or without end where the caller is ``patient``.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    for length in _WAITS_S:
+    for length in itertools.chain(_WAITS_S, itertools.repeat(_LONG_WAIT_S) if patient else ()):
         wait = length * random.uniform(0.5, 1.5)
         if deadline is not None and time.monotonic() + wait > deadline:
             return

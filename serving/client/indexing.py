@@ -1,27 +1,36 @@
-"""Indexing many files through one client."""
+"""Indexing the files that a command line named: what the gallery has already is skipped."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from ...export.bundle.errors import DeadlineExceeded, InvalidInput, ServerUnavailable
+from ...export.bundle.errors import (
+    AccessDenied,
+    ClientError,
+    FramesiftError,
+    GalleryError,
+    InvalidVideo,
+    ServerUnavailable,
+)
+from .digests import Digests, Stamp
 from .discover import NamedVideo
+from .results import Indexed
 from .sync import Client
 from .uploads import digest_of
 
-# Seconds to wait before each new try while the server is overloaded or restarting.
-RETRY_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+# Whatever the next file is, it would fail alike.
+_ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one file; ``reason`` says why it failed."""
 
-    file: NamedVideo
+    path: Path
     status: Literal["indexed", "skipped", "failed"]
     reason: str = ""
 
@@ -29,53 +38,76 @@ class Outcome:
 def index_files(
     client: Client,
     files: Sequence[NamedVideo],
+    told: Callable[[Outcome], object],
     *,
     jobs: int = 4,
     force: bool = False,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
-    retry_after_s: Sequence[float] = RETRY_AFTER_S,
-) -> Generator[Outcome, None, None]:
-    """Index files, ``jobs`` at a time, and yield the outcomes as they come.
+    digests: Digests | None = None,
+) -> None:
+    """Index files, ``jobs`` at a time; ``told`` is called as each ends, and what it raises ends the run.
 
     A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was cut off
-    goes on where it stopped. ``metadata`` is by id. When the caller stops iterating, files not begun are left out.
+    goes on where it stopped. ``metadata`` is by id. ``digests`` spares reading what did not change.
 
     Raises:
-        ServerError: the server stays away for all, or fails for a reason that is not the file's.
+        ServerUnavailable: the server stays away for all.
+        AccessDenied: it does not let this caller index.
         GalleryError: the gallery can't be written.
     """
+    digests = digests or Digests(None)
     known = {} if force else client.lookup([file.id for file in files]).digests
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="index")
+    skipped = set()
+    for file in _unchanged(files, known, digests, jobs):
+        skipped.add(file.id)
+        told(Outcome(file.path, "skipped"))
+    left = [file for file in files if file.id not in skipped]
+    before = [Stamp.of(file.path) for file in left]
 
-    def work(file: NamedVideo) -> Outcome:
-        try:
-            if file.id in known and digest_of(file.path) == known[file.id]:
-                return Outcome(file, "skipped")
-            _index(client, file, (metadata or {}).get(file.id), retry_after_s)
-        except (InvalidInput, DeadlineExceeded) as error:
-            return Outcome(file, "failed", str(error))
-        except ServerUnavailable as error:
-            # Others may be taken all the same, where it is this file that the server can't cope with.
-            if not client.ready():
-                raise
-            return Outcome(file, "failed", str(error))
-        return Outcome(file, "indexed")
+    def ended(place: int, result: Indexed | FramesiftError) -> None:
+        path, stamp = left[place].path, before[place]
+        # Others may be taken all the same, where it is this file that the server can't cope with.
+        if isinstance(result, _ENDS) and not (isinstance(result, ServerUnavailable) and client.ready()):
+            raise result
+        if isinstance(result, FramesiftError):
+            told(Outcome(path, "failed", str(result)))
+            return
+        if stamp is not None and Stamp.of(path) == stamp:
+            digests.put(path, stamp, result.digest)
+        told(Outcome(path, "indexed"))
 
+    facts = metadata or {}
+    client.index_many([(file.path, file.id, facts.get(file.id)) for file in left], jobs=jobs, progress=ended)
+
+
+def _unchanged(
+    files: Sequence[NamedVideo], known: Mapping[str, bytes], digests: Digests, jobs: int
+) -> Iterator[NamedVideo]:
+    """The files whose content is that which is ``known`` of their ids."""
+    unread: list[tuple[NamedVideo, Stamp]] = []
+    for file in files:
+        if file.id not in known or (stamp := Stamp.of(file.path)) is None:
+            continue
+        digest = digests.get(file.path, stamp)
+        if digest is None:
+            unread.append((file, stamp))
+        elif digest == known[file.id]:
+            yield file
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="read")
     try:
-        futures: list[Future[Outcome]] = [pool.submit(work, file) for file in files]
+        futures = {pool.submit(_digest, file.path): (file, stamp) for file, stamp in unread}
         for future in as_completed(futures):
-            yield future.result()
+            (file, stamp), digest = futures[future], future.result()
+            if digest is not None and Stamp.of(file.path) == stamp:
+                digests.put(file.path, stamp, digest)
+            if digest == known[file.id]:
+                yield file
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _index(
-    client: Client, file: NamedVideo, metadata: Mapping[str, Any] | None, retry_after_s: Sequence[float]
-) -> None:
-    for wait in retry_after_s:
-        try:
-            client.index(file.path, file.id, metadata=metadata)
-            return
-        except ServerUnavailable:
-            time.sleep(wait)
-    client.index(file.path, file.id, metadata=metadata)
+def _digest(path: Path) -> bytes | None:
+    try:
+        return digest_of(path)
+    except InvalidVideo:
+        return None

@@ -50,23 +50,47 @@ class Hit:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best videos for one query, best first, and the ``version`` of the gallery that was searched."""
+    """The best videos for one query, best first, and the ``version`` of the gallery that was searched.
+
+    ``cut`` says that the query is longer than the model reads: what follows its first words had no part in the search.
+    """
 
     query: str
     hits: tuple[Hit, ...]
     version: int
+    cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types."""
-        return {"query": self.query, "version": self.version, "hits": [hit.to_dict() for hit in self.hits]}
+        hits = [hit.to_dict() for hit in self.hits]
+        return {"query": self.query, "version": self.version, "cut": self.cut, "hits": hits}
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """A video that is in the gallery now, under ``id``: the gallery's version and size with it."""
+    """A video that is in the gallery now, under ``id``: the gallery's version and size with it.
+
+    ``digest`` is the SHA-256 of the file as it was sent.
+    """
 
     id: str
     version: int
+    count: int
+    digest: bytes = b""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What answers at an address: a model, and the gallery that it fills and searches.
+
+    ``system`` and ``fingerprint`` are the model's, ``gallery`` is the gallery's folder on the server's machine: each is
+    empty where the server doesn't tell. ``count`` is the number of videos in the gallery.
+    """
+
+    address: str
+    system: str
+    fingerprint: str
+    gallery: str
     count: int
 
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import ClientError
-from .calls import Calls, Item, Result
-from .connection import (
-    CLOSED,
-    DEFAULT_ADDRESS,
-    DEFAULT_TIMEOUT_S,
-    Credentials,
-    channel_options,
-    check_address,
-)
-from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
-from .uploads import Upload, Video, read_video
+from ...export.bundle.errors import ClientError, FramesiftError
+from .calls import Calls
+from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
+from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
+from .uploads import IndexItem, Progress, Upload, Video, read_video
+
+if TYPE_CHECKING:
+    from .transport import Given, Result, Run
 
 
 class Client:
@@ -32,19 +30,21 @@ class Client:
     >>> with Client("127.0.0.1:8001") as client:
     ...     client.index("clip.mp4")
     ...     for hit in client.search("a dog catches a frisbee", top=3).hits:
-    ...         print(hit.score, hit.id, hit.moment)
+    ...         print(hit.score, hit.id, "" if hit.moment is None else f"at {hit.moment:.1f} s")
 
     Every method raises one of ``framesift.errors`` and nothing else: InvalidInput for what the caller gave, ServerError
     for what the server could not do, ClientError when the client is closed. ``timeout_s`` of a call goes before that of
-    the client, whose None waits for ever. A search that the server refuses because it has too much to do is tried again
-    for about three seconds, unless ``retry`` is false, and then raises ServerUnavailable. A server beyond this machine
-    asks for ``credentials``; without any, those that the environment names are shown.
+    the client, whose None waits for ever; where neither is given, a call that sends a video waits for 600 s and any
+    other for 30. A search that the server refuses because it has too much to do is tried again for about three seconds,
+    and a video to be indexed as long as its call waits, or for about 12 seconds where no server answers; then they
+    raise ServerUnavailable, or at once where ``retry`` is false. A server beyond this machine asks for ``credentials``;
+    without any, those that the environment names are shown.
     """
 
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
-        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        timeout_s: float | Unset | None = Unset.UNSET,
         *,
         retry: bool = True,
         credentials: Credentials | None = None,
@@ -59,7 +59,7 @@ class Client:
 
     @property
     def timeout_s(self) -> float | None:
-        """Seconds that a call waits for an answer where it is given no others; None is for ever."""
+        """Seconds that a call without a video waits for an answer where it is given no others; None is for ever."""
         return self._calls.timeout_s
 
     def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
@@ -94,6 +94,36 @@ class Client:
             GalleryError: it could not be kept.
         """
         return _finished(self._calls.index(video, id, source, metadata, timeout_s=timeout_s))
+
+    def index_many(
+        self,
+        items: Iterable[IndexItem],
+        *,
+        jobs: int = 4,
+        progress: Progress | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Indexed | FramesiftError]:
+        """Index many videos, ``jobs`` at a time, each as by ``index``.
+
+        >>> outcomes = client.index_many(["a.mp4", ("b.mp4", "films/b", {"year": 1999})], jobs=8)
+        >>> failed = [outcome for outcome in outcomes if isinstance(outcome, FramesiftError)]
+
+        Args:
+            items: videos, or tuples of a video, its id and its metadata, both of which may be None or left out.
+            jobs: 1 to 64.
+            progress: called as each ends, with its place in ``items`` and what became of it. What it raises ends the
+                call; videos that are under way then are indexed none the less.
+            timeout_s: seconds for one video.
+
+        Returns:
+            For every item, in order, what ``index`` returns or the error that it would raise. Once the server stays
+            away, or lets nobody in, the rest is not tried and has the same error.
+
+        Raises:
+            InvalidRequest: no list of items, or ``jobs`` out of range.
+            ClientError: the client is closed.
+        """
+        return _finished(self._calls.index_many(items, jobs=jobs, progress=progress, timeout_s=timeout_s))
 
     def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
         """Encode a video, a path or a file's bytes, and keep nothing.
@@ -145,6 +175,10 @@ class Client:
         """
         return _finished(self._calls.lookup(ids, timeout_s=timeout_s))
 
+    def served(self, *, timeout_s: float | None = None) -> Served:
+        """Which model and which gallery answer at this address."""
+        return _finished(self._calls.served(timeout_s=timeout_s))
+
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the server is up and all its models are loaded."""
         return _finished(self._calls.ready(timeout_s=timeout_s))
@@ -183,28 +217,51 @@ class _Blocking:
 
     def __init__(self, address: str, credentials: Credentials) -> None:
         self._server = InferenceServerClient(address, channel_args=channel_options(address), **credentials.channel)
-        self._closed = False
+        self._closed = threading.Event()
 
     async def send(self, call: Callable[[Any], Any]) -> Any:
         try:
             return call(self._server)
         # gRPC's two words for a connection that is closed before a call, and during one by another thread.
         except (ValueError, InferenceServerException) as error:
-            if self._closed:
+            if self._closed.is_set():
                 raise ClientError(CLOSED) from error
             raise
 
     async def read(self, video: Video, largest: int) -> Upload:
         return read_video(video, largest)
 
-    async def run_all(self, run: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+    def turn(self) -> AbstractAsyncContextManager[Any]:
+        # Whoever calls from many threads has said how many.
+        return nullcontext()
+
+    async def run_all(self, run: Run[Given, Result], items: Sequence[Given]) -> list[Result]:
         return [await run(item) for item in items]
 
+    async def run_many(
+        self,
+        run: Run[Given, Result],
+        items: Sequence[Given],
+        jobs: int,
+        ended: Callable[[int, Result], object],
+    ) -> list[Result]:
+        if self._closed.is_set():
+            raise ClientError(CLOSED)
+        pool = ThreadPoolExecutor(jobs, thread_name_prefix="index")
+        try:
+            futures = {pool.submit(lambda item: _finished(run(item)), item): place for place, item in enumerate(items)}
+            for future in as_completed(futures):
+                ended(futures[future], future.result())
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        # Nobody waits on for a client that is closed.
+        self._closed.wait(seconds)
 
     async def close(self) -> None:
-        self._closed = True
+        self._closed.set()
         self._server.close()
 
 

@@ -97,16 +97,17 @@ def index_call(
     """
     id_ = check_id(upload.id if id_ is None else id_)
     source = check_source(upload.source if source is None else source)
+    digest = upload.digest
     inputs = {
         VIDEO: np.frombuffer(upload.data, np.uint8)[None],
         ID: pack_rows([id_.encode()]),
         SOURCE: pack_rows([source.encode()]),
-        DIGEST: np.frombuffer(upload.digest, np.uint8)[None],
+        DIGEST: np.frombuffer(digest, np.uint8)[None],
         METADATA: pack_rows([dump_metadata({} if metadata is None else metadata).encode()]),
     }
 
     def read(result: InferResult) -> Indexed:
-        return Indexed(id_, int(output(result, VERSION)[0, 0]), int(output(result, COUNT)[0, 0]))
+        return Indexed(id_, int(output(result, VERSION)[0, 0]), int(output(result, COUNT)[0, 0]), digest)
 
     return Call(INDEX_VIDEO, _inputs(inputs), read)
 

@@ -9,10 +9,13 @@ import os
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from ...export.bundle.errors import ServerUnavailable
+from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 
+ENLARGE = "enlarge /dev/shm where the server runs (docker run --shm-size=1g, or mount -o remount,size=1g /dev/shm)"
+_MIB = 1 << 20
 _SHARED_MEMORY = Path("/dev/shm")
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _ALIGNED = 64
@@ -62,6 +65,15 @@ class Slot:
         self._used = 0
 
 
+@dataclass(eq=False)
+class _Turn:
+    """Who waits for a slot."""
+
+    caller: str
+    size: int
+    slot: asyncio.Future[Slot]
+
+
 class Arena:
     """A sparse file in shared memory, divided into slots.
 
@@ -72,9 +84,10 @@ class Arena:
         name: begins the file's name below /dev/shm.
         slots: requests with large tensors that are received or answered at once, two at least.
         size: bytes of a slot.
+        room: the bytes of requests that may be here at once; more would fill the machine's shared memory.
     """
 
-    def __init__(self, name: str, slots: int, size: int) -> None:
+    def __init__(self, name: str, slots: int, size: int, room: int) -> None:
         self._old = [os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) for path in _files(name)]
         self.region = f"{name}-{secrets.token_hex(8)}"
         self.key = f"/{self.region}"
@@ -87,25 +100,38 @@ class Arena:
         # One is left for others, whatever a caller sends.
         self._most = slots - 1
         self._held: Counter[str] = Counter()
-        self._waiting: list[tuple[str, asyncio.Future[Slot]]] = []
+        self._room = self._left = room
+        self._waiting: list[_Turn] = []
 
     @contextlib.asynccontextmanager
-    async def slot(self, caller: str) -> AsyncIterator[Slot]:
-        """Wait for a slot; it is cleared in the end. Whoever holds the fewest is next."""
-        turn: asyncio.Future[Slot] = asyncio.get_running_loop().create_future()
-        self._waiting.append((caller, turn))
+    async def slot(self, caller: str, size: int) -> AsyncIterator[Slot]:
+        """Wait for a slot and room for ``size`` bytes; it is cleared in the end. Whoever holds the fewest is next.
+
+        Raises:
+            InvalidRequest: there is never so much room.
+        """
+        if size > self._room:
+            raise InvalidRequest(
+                f"the request has {size / _MIB:.1f} MiB, and the server's shared memory has room for one of "
+                f"{self._room / _MIB:.1f}: {ENLARGE}"
+            )
+        turn = _Turn(caller, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(turn)
         self._grant()
         try:
-            slot = await turn
+            slot = await turn.slot
         except BaseException:
-            self._waiting = [each for each in self._waiting if each[1] is not turn]
-            if turn.done() and not turn.cancelled():
-                self._release(caller, turn.result())
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                # Others may have waited behind it for room that they need not.
+                self._grant()
+            elif not turn.slot.cancelled():
+                self._release(turn, turn.slot.result())
             raise
         try:
             yield slot
         finally:
-            self._release(caller, slot)
+            self._release(turn, slot)
 
     async def forget_old(self) -> None:
         """Give back, after a while, the memory of doors that died."""
@@ -122,19 +148,24 @@ class Arena:
 
     def _grant(self) -> None:
         while self._slots:
-            able = [each for each in self._waiting if self._held[each[0]] < self._most and not each[1].done()]
+            able = [turn for turn in self._waiting if self._held[turn.caller] < self._most and not turn.slot.done()]
             if not able:
                 return
-            caller, turn = min(able, key=lambda each: self._held[each[0]])
-            self._waiting.remove((caller, turn))
-            self._held[caller] += 1
-            turn.set_result(self._slots.pop())
+            turn = min(able, key=lambda each: self._held[each.caller])
+            # Whose turn it is waits for its room: small ones that passed by would keep a large one out for ever.
+            if turn.size > self._left:
+                return
+            self._waiting.remove(turn)
+            self._held[turn.caller] += 1
+            self._left -= turn.size
+            turn.slot.set_result(self._slots.pop())
 
-    def _release(self, caller: str, slot: Slot) -> None:
+    def _release(self, turn: _Turn, slot: Slot) -> None:
         slot.clear()
-        self._held[caller] -= 1
-        if not self._held[caller]:
-            del self._held[caller]
+        self._held[turn.caller] -= 1
+        if not self._held[turn.caller]:
+            del self._held[turn.caller]
+        self._left += turn.size
         self._slots.append(slot)
         self._grant()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,7 +10,10 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,
+    FINGERPRINT,
+    GALLERY,
     GALLERY_LOOKUP,
+    GALLERY_VARIABLE,
     INDEX_VIDEO,
     MAX_ROWS,
     MAX_VIDEO,
@@ -17,6 +21,7 @@ from ...export.bundle.models import (
     SCORE_TEXT,
     SEARCH,
     SEARCH_IDS,
+    SYSTEM,
 )
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
 from ...export.bundle.spec import TensorSpec
@@ -39,10 +44,16 @@ _ROLES = {
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 
 
-def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS) -> dict[str, Public]:
-    """What clients may call, by name: the steps of ensembles are none of it."""
+def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS, *, gallery: str = "") -> dict[str, Public]:
+    """What clients may call, by name: the steps of ensembles are none of it.
+
+    Args:
+        limits: the largest video that is decoded.
+        gallery: the gallery's folder, as those who index are told it.
+    """
     served = {model.name: model for model in plan(manifest)}
-    found = [_as_served(served[name]) for name in _ROLES if name in served]
+    told = {INDEX_VIDEO: {SYSTEM: manifest.system, FINGERPRINT: manifest.fingerprint, GALLERY: gallery}}
+    found = [_as_served(served[name], told.get(name, {})) for name in _ROLES if name in served]
     found = [_of_videos(public, limits) if VIDEO in public.inputs else public for public in found]
     found += [
         _in_words(SEARCH, served[SEARCH_IDS]),
@@ -51,7 +62,14 @@ def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS) -> d
     return {public.name: public for public in found}
 
 
-def _as_served(served: Served) -> Public:
+def gallery_told() -> str:
+    """The folder of this process' gallery; empty where it has none."""
+    folder = os.environ.get(GALLERY_VARIABLE)
+    # Its name is the machine's own bytes, which a client may not be able to write.
+    return os.fsencode(os.path.realpath(folder)).decode("utf-8", "replace") if folder else ""
+
+
+def _as_served(served: Served, parameters: Mapping[str, str]) -> Public:
     batched = served.max_batch > 0
     return Public(
         served.name,
@@ -61,11 +79,12 @@ def _as_served(served: Served) -> Public:
         _ROLES[served.name],
         served.name,
         _steps(served),
+        parameters,
     )
 
 
 def _of_videos(public: Public, limits: VideoLimits) -> Public:
-    told = {MAX_VIDEO: str(limits.max_bytes)}
+    told = {**public.parameters, MAX_VIDEO: str(limits.max_bytes)}
     return replace(public, parameters=told, largest=limits.max_bytes + BESIDE_VIDEO)
 
 

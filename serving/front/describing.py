@@ -30,8 +30,12 @@ def metadata(public: Public) -> dict[str, Any]:
     }
 
 
-def config(public: Public) -> dict[str, Any]:
-    """A model's configuration. Its steps are left out: nobody may call them."""
+def config(public: Public, *, full: bool = True) -> dict[str, Any]:
+    """A model's configuration. Its steps are left out: nobody may call them.
+
+    Args:
+        full: with its parameters, for those who may call it.
+    """
     batch = 1 if public.max_batch else 0
     return {
         "name": public.name,
@@ -39,7 +43,7 @@ def config(public: Public) -> dict[str, Any]:
         "max_batch_size": public.max_batch,
         "input": [_configured(name, port, batch) for name, port in public.inputs.items()],
         "output": [_configured(name, port, batch) for name, port in public.outputs.items()],
-        "parameters": {key: {"string_value": value} for key, value in public.parameters.items()},
+        "parameters": {key: {"string_value": value} for key, value in public.parameters.items() if full},
     }
 
 

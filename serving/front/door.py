@@ -19,7 +19,7 @@ from .arena import Arena
 from .asgi import Receive, Scope, Send
 from .background import Background
 from .call import Call, is_grpc
-from .deployment import public_models
+from .deployment import gallery_told, public_models
 from .gate import Gate
 from .health import Health
 from .inference import Inference
@@ -48,13 +48,13 @@ class Door:
     def __init__(self, settings: Settings) -> None:
         manifest = read_manifest(settings.deployment)
         models = {model.name: model for model in plan(manifest) if isinstance(model, Model)}
-        publics = public_models(manifest, VideoLimits.from_environment())
+        publics = public_models(manifest, VideoLimits.from_environment(), gallery=gallery_told())
         self._drained = settings.state / DRAINED
         self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
         self._upstream, self._metrics = Upstream(settings.triton), Upstream(settings.triton_metrics)
         largest = max(public.largest for public in publics.values())
         # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
-        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, largest + _SLACK)
+        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, largest + _SLACK, settings.room)
         told = settings.telemetry
         tracing = Tracing(otlp(told.traces), told.trace_ratio) if told.traces else None
         log = None if told.access_log is None else AccessLog(told.access_log, texts=told.log_texts)
@@ -112,7 +112,7 @@ class Door:
     async def _call(self, call: Call) -> None:
         try:
             caller = self._access.caller(call.peer, call.metadata.get(b"authorization"), call.path in OPEN)
-            call.record.caller = caller.name
+            self._records.known(call.record, caller.name, call.metadata)
             with self._gate.inside(caller.name):
                 if call.path == STREAM:
                     await Stream(call, caller, self._jobs, self._inference, self._records).run()

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
-from ...export.bundle.models import TEXT_BATCH
+from ...export.bundle.models import CUT, TEXT_BATCH
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
 from .admission import Admission
 from .arena import Arena
@@ -102,7 +102,8 @@ class Inference:
         """
         if job.public is self._search:
             async with job.held:
-                return _answer(job, await self._found(job, client, record))
+                outputs, cut = await self._found(job, client, record)
+                return _answer(job, outputs, cut)
         return _answer(job, await self._forwarded(job, client, record))
 
     async def probe(self) -> None:
@@ -118,7 +119,8 @@ class Inference:
         await self.batches.stop()
         await self._background.stop()
 
-    async def _found(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
+    async def _found(self, job: Job, client: Client, record: Record) -> tuple[Sequence[Output], Sequence[int]]:
+        """The answer to a search, and the rows whose texts are longer than what is read of them."""
         began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors}
         texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
@@ -127,6 +129,7 @@ class Inference:
             raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
         try:
             ids = await self._encoder.encode(texts)
+            cut = await self._encoder.cut(texts, ids)
         except BaseException:
             self._texts.leave(client.caller, len(texts))
             raise
@@ -135,7 +138,7 @@ class Inference:
         entry.span = record.span
         self.batches.put(entry)
         try:
-            return await client.wait(entry.answer)
+            return await client.wait(entry.answer), cut
         finally:
             sent = record.stage(QUEUE, entry.queued, entry.sent or None)
             if entry.sent:
@@ -224,8 +227,10 @@ def _ids(ids: npt.NDArray[np.int64]) -> Tensor:
     return Tensor(TOKEN_IDS, "INT64", ids.shape, ids.tobytes())
 
 
-def _answer(job: Job, outputs: Sequence[Output]) -> bytes:
+def _answer(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:
     answer = pb.ModelInferResponse(model_name=job.public.name, model_version=VERSION, id=job.asked.id)
+    if cut:
+        answer.parameters[CUT].string_param = ",".join(map(str, cut))
     found = {output.name: output for output in outputs}
     for name in job.asked.outputs:
         answer.outputs.add(name=name, datatype=found[name].datatype, shape=found[name].shape)

@@ -49,10 +49,10 @@ class Jobs:
         """The request in the message that was begun; ``record`` is told what it is.
 
         Raises:
-            InvalidRequest: it doesn't fit its model.
+            InvalidRequest: it doesn't fit its model, or the machine's shared memory.
             Refusal: there is no such model, or it is too large.
             AccessDenied: the caller may not call it.
-            ServerUnavailable: there is no room for its tensors.
+            ServerUnavailable: others have filled the shared memory.
         """
         record.received = prefix.size
         if prefix.size <= SMALL_BYTES:
@@ -68,7 +68,7 @@ class Jobs:
                 return read_request(request, found[0])
 
             async def slot() -> Slot:
-                return await stack.enter_async_context(self._arena.slot(caller.name))
+                return await stack.enter_async_context(self._arena.slot(caller.name, prefix.size))
 
             asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
             record.stage(RECEIVE, record.began)

@@ -88,6 +88,8 @@ def answer(response: Any, form: Form) -> tuple[bytes, Sequence[bytes]]:
     told = {"model_name": response.model_name, "model_version": response.model_version, "outputs": outputs}
     if response.id:
         told["id"] = response.id
+    if response.parameters:
+        told["parameters"] = {name: value.string_param for name, value in response.parameters.items()}
     return json.dumps(told).encode(), tensors
 
 

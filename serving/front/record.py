@@ -27,6 +27,7 @@ class Record:
         received, sent: bytes of the messages.
         cause: why it was refused; see ``status.cause``.
         trace_id: the trace that it belongs to, in hexadecimal digits; empty where it belongs to none.
+        sampled: its client traces it.
         span: of the request, while it is traced.
         shared: the request to Triton server answered others too, and has its span in the trace of the first.
         stages: those that have ended: name, and from when to when.
@@ -43,6 +44,7 @@ class Record:
     code: Code = Code.OK
     cause: str = ""
     trace_id: str = ""
+    sampled: bool = False
     span: Span | None = None
     shared: bool = False
     stages: list[tuple[str, float, float]] = field(default_factory=list)

@@ -43,12 +43,15 @@ class Records:
     def begin(self, method: str, headers: Mapping[bytes, bytes]) -> Record:
         """A call begins."""
         record = Record(method)
-        traced = False
         if PARENT in headers:
-            record.trace_id, traced = trace_of(headers[PARENT])
-        if self._tracing is not None and (traced or (not record.trace_id and self._tracing.chosen())):
-            self._tracing.begin(record, headers)
+            record.trace_id, record.sampled = trace_of(headers[PARENT])
         return record
+
+    def known(self, record: Record, caller: str, headers: Mapping[bytes, bytes]) -> None:
+        """Its caller may call. Who may not begins no span: spans cost more than refusals."""
+        record.caller = caller
+        if self._tracing is not None and (record.sampled or (not record.trace_id and self._tracing.chosen())):
+            self._tracing.begin(record, headers)
 
     def begin_within(self, call: Record) -> Record:
         """A request of a stream begins."""

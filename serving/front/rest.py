@@ -85,7 +85,7 @@ class Rest:
             if found is None:
                 raise Refusal(Code.NOT_FOUND, f"there is nothing at {scope['path'][:100]}")
             caller = self._access.caller(peer(scope), headers.get(b"authorization"))
-            record.caller = caller.name
+            self._records.known(record, caller.name, headers)
             with self._gate.inside(caller.name):
                 if found["what"] == "infer":
                     record.method = "ModelInfer"
@@ -94,7 +94,7 @@ class Rest:
                 else:
                     if scope["method"] not in ("GET", "HEAD"):
                         raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
-                    record.method, values = await self._told(scope["path"], found)
+                    record.method, values = await self._told(scope["path"], found, caller)
                     answer = json.dumps(values).encode(), ()
         except ClientGone as error:
             record.fail(error)
@@ -107,14 +107,14 @@ class Rest:
         self._records.end_call(record)
         return _STATUS[record.code], answer
 
-    async def _told(self, path: str, found: re.Match[str]) -> tuple[str, dict[str, Any]]:
+    async def _told(self, path: str, found: re.Match[str], caller: Caller) -> tuple[str, dict[str, Any]]:
         if found["model"] is None:
             return "ServerMetadata", describing.server_metadata(self._version)
         if path == _ALL:
             return "ModelStatistics", await describing.statistics(None, self._publics.values(), self._upstream)
         public = self._jobs.public(found["model"], found["version"] or "")
         if found["what"] == "config":
-            return "ModelConfig", describing.config(public)
+            return "ModelConfig", describing.config(public, full=caller.may(public.roles))
         if found["what"] == "stats":
             found_ = await describing.statistics(public, self._publics.values(), self._upstream)
             return "ModelStatistics", found_

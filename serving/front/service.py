@@ -108,7 +108,8 @@ class Service:
 
     async def _config(self, call: Call, caller: Caller) -> bytes:
         public = self._named(await _message(call, pb.ModelConfigRequest))
-        return _told({"config": describing.config(public)}, pb.ModelConfigResponse())
+        found = describing.config(public, full=caller.may(public.roles))
+        return _told({"config": found}, pb.ModelConfigResponse())
 
     async def _statistics(self, call: Call, caller: Caller) -> bytes:
         request = await _message(call, pb.ModelStatisticsRequest)

@@ -23,6 +23,7 @@ class Settings:
         triton_metrics: its socket for metrics.
         state: folder in which the keeper and the watchdog say what runs.
         arena: name of the shared memory for large tensors.
+        room: the bytes that may lie there at once.
         tokens: the file of tokens; without one everybody may call.
         telemetry: what is told of calls.
     """
@@ -32,6 +33,7 @@ class Settings:
     triton_metrics: Path
     state: Path
     arena: str
+    room: int
     tokens: Path | None = None
     telemetry: Telemetry = NOTHING
 
@@ -44,9 +46,9 @@ class Settings:
     def read(path: Path) -> Settings:
         """Read them."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        arena, tokens, told = (values.pop(key) for key in ("arena", "tokens", "telemetry"))
+        arena, room, tokens, told = (values.pop(key) for key in ("arena", "room", "tokens", "telemetry"))
         paths = {key: Path(value) for key, value in values.items()}
-        return Settings(arena=arena, tokens=_path(tokens), telemetry=_telemetry(told), **paths)
+        return Settings(arena=arena, room=int(room), tokens=_path(tokens), telemetry=_telemetry(told), **paths)
 
 
 def _telemetry(values: dict[str, Any]) -> Telemetry:

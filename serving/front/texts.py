@@ -67,3 +67,19 @@ class Encoder:
         if sum(map(len, texts)) <= _AT_ONCE:
             return self._tokenizer.encode(texts)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._tokenizer.encode, texts)
+
+    async def cut(self, texts: list[str], ids: npt.NDArray[np.int64]) -> list[int]:
+        """The rows of texts that are longer than what is read of them.
+
+        Args:
+            ids: what ``encode`` returned.
+        """
+        # Only these can be: few, and rare, so they may be read twice.
+        full = ids.shape[1] >= self._tokenizer.profile.context_length
+        long = [(row, text) for row, text in enumerate(texts) if full or len(text) > _AT_ONCE]
+        if not long:
+            return []
+        cuts = self._tokenizer.cuts
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: [row for row, text in long if cuts(text)]
+        )

@@ -39,13 +39,17 @@ class Caller:
     name: str
     roles: frozenset[str] = frozenset(ROLES)
 
+    def may(self, roles: frozenset[str]) -> bool:
+        """Whether it has one of these roles; who administers has all."""
+        return bool(self.roles & (roles | {ADMIN}))
+
     def check(self, roles: frozenset[str], what: str) -> None:
         """Let it do ``what`` if it has one of these roles; who administers has all.
 
         Raises:
             AccessDenied: it has none of them.
         """
-        if not self.roles & (roles | {ADMIN}):
+        if not self.may(roles):
             wanted = " or ".join(sorted(roles | {ADMIN}))
             raise AccessDenied(f"the token of {self.name} may not {what}: that takes the role {wanted}")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 PARENT, STATE = b"traceparent", b"tracestate"
-_PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
+# Nothing may follow in version 00, which is the present one; ff is none.
+_PARENT = re.compile(rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
 _SAMPLED = 1
 
 

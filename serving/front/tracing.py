@@ -27,13 +27,14 @@ _FAULTS = {Code.INTERNAL, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNIMPLE
 
 
 class Sent:
-    """A request to Triton server while its answer is awaited; gives the headers that make its spans ours' children."""
+    """A request to Triton server while its answer is awaited; gives the header that makes its spans ours' children."""
 
-    def __init__(self, span: Span, headers: Mapping[str, str]) -> None:
-        self._span, self._headers = span, headers
+    def __init__(self, span: Span) -> None:
+        self._span = span
 
     def __enter__(self) -> str:
-        return "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
+        context = self._span.get_span_context()
+        return f"traceparent: 00-{context.trace_id:032x}-{context.span_id:016x}-01\r\n"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -93,9 +94,7 @@ class Tracing:
         sent = self._tracer.start_span(UPSTREAM, context, self._kinds.CLIENT, about, links)
         for span in spans[1:]:
             span.add_link(sent.get_span_context())
-        headers: dict[str, str] = {}
-        self._propagator.inject(headers, self._within(sent))
-        return Sent(sent, headers)
+        return Sent(sent)
 
     def end(self, record: Record) -> None:
         """End a request's span, whose stages become its children."""

@@ -65,6 +65,7 @@ def door_program(
     folder: RunFolder,
     mark: str,
     environment: Mapping[str, str],
+    room: int,
     telemetry: Telemetry = NOTHING,
 ) -> Program:
     """Write the door's settings and Envoy's configuration, and tell how to start it.
@@ -73,6 +74,7 @@ def door_program(
         deployment: folder with the bundle's manifest and vocabulary.
         host: the address that the one of ``reach`` stands for.
         environment: of the run's processes.
+        room: the bytes of large requests that may lie in shared memory at once.
         telemetry: what is told of calls.
 
     Raises:
@@ -85,6 +87,7 @@ def door_program(
         triton_metrics=folder.triton_metrics,
         state=folder.root,
         arena=f"{mark}arena",
+        room=room,
         tokens=None if reach.tokens is None else reach.tokens.resolve(),
         telemetry=telemetry.absolute(),
     ).write(settings)

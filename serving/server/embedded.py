@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from .files import ServerFiles, of_wheel
 from .kept import Kept
 from .log import failure, said
 from .run_folder import RunFolder
+from .temporary import temporary_root
 from .watchdog import Watchdog
 
 _TRITON = "tritonserver"
@@ -84,7 +84,7 @@ class EmbeddedServer:
         # Begins the names of the run's shared memory, and stands in the command lines of its processes.
         self.shared_memory_prefix = new_mark()
         self._temporary = run_dir is None
-        place = Path(tempfile.gettempdir(), self.shared_memory_prefix + "run") if run_dir is None else Path(run_dir)
+        place = Path(temporary_root(), self.shared_memory_prefix + "run") if run_dir is None else Path(run_dir)
         self._folder = RunFolder(place.resolve())
         preflight.check_path(self.repository, "the model repository")
         preflight.check_path(self._folder.root, "the run's folder")
@@ -95,6 +95,8 @@ class EmbeddedServer:
         self._files = files
         self._first, self._env, self._extra = list(first), dict(env or {}), list(extra_args)
         self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
+        # Bytes of large requests that may lie in shared memory at once; known when it was started.
+        self.room = 0
         self._kept: Kept | None = None
         self._watchdog: Watchdog | None = None
         self._supervision = Supervision(self._folder.root)
@@ -140,7 +142,7 @@ class EmbeddedServer:
             raise ServerStartError("this server was started already: make another EmbeddedServer")
         preflight.check_machine()
         files = self._files or of_wheel()
-        preflight.check_repository(self.repository)
+        self.room = preflight.check_repository(self.repository)
         if self._deployment is not None:
             self._host = resolve(self._reach.host)
             self._reach.check(self._host)
@@ -211,7 +213,9 @@ class EmbeddedServer:
         if self._deployment is not None:
             self._port = choose(self._host, self._reach.port)
             place = self._host, self._port, self._folder, self.shared_memory_prefix
-            programs.append(door_program(self._deployment, self._reach, *place, environment, self._telemetry))
+            programs.append(
+                door_program(self._deployment, self._reach, *place, environment, self.room, self._telemetry)
+            )
         return programs
 
     def _admin(self) -> Admin:

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
+from ..front.arena import ENLARGE
 from .cleanup import SHARED_MEMORY
 from .run_folder import libpython
+from .temporary import faults
 from .unix_http import LONGEST_PATH
 
 _PYTHONS = ((3, 11), (3, 12))
@@ -21,6 +23,8 @@ _MIB = 1 << 20
 # Every instance takes one MiB at its start, and as much more as its largest batch needs.
 _MEMORY = 16 * _MIB
 _MEMORY_OF_A_MODEL = 2 * _MIB
+# A large request lies there once, and each of the two decoders' processes keeps as much as the largest it was given.
+_COPIES = 3
 _STUB_WITHOUT_ARGUMENTS = 1
 _PROBE_S = 60
 # Isolated, as the models' interpreter is: it sees neither PYTHONPATH nor what was installed for one user alone.
@@ -58,13 +62,12 @@ def check_machine() -> None:
 
 
 def check_path(path: Path, what: str) -> None:
-    """The server hands paths to a shell unquoted, and hangs on those that the shell would split or expand.
+    """Whether the server can use a path: see ``temporary.faults``.
 
     Raises:
-        ServerStartError: the path holds white space or a character with a meaning to the shell.
+        ServerStartError: the path holds white space, a character with a meaning to the shell, or one beyond ASCII.
     """
-    bad = sorted({c for c in str(path) if c.isspace() or c in "'\"\\$`;&|()<>*?[]{}!#~"})
-    if bad:
+    if bad := faults(str(path)):
         raise ServerStartError(
             f"{what} is {path}, and Triton server can't start models from a path with {' '.join(map(repr, bad))}: "
             "choose another place (TMPDIR sets where temporary ones lie)"
@@ -84,8 +87,11 @@ def check_socket(path: Path) -> None:
         )
 
 
-def check_repository(repository: Path) -> None:
+def check_repository(repository: Path) -> int:
     """Every model's folder, and room for its processes in shared memory.
+
+    Returns:
+        The bytes of large requests that may lie in shared memory at once.
 
     Raises:
         ServerStartError: there are no models, a path can't be used, or the shared memory is too small.
@@ -106,8 +112,9 @@ def check_repository(repository: Path) -> None:
     if free < needed:
         raise ServerStartError(
             f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(models)} models need {needed // _MIB} and what their "
-            "tensors take: enlarge it (docker run --shm-size=1g, or mount -o remount,size=1g /dev/shm)"
+            f"tensors take: {ENLARGE}"
         )
+    return (free - needed) // _COPIES
 
 
 def check_processes(stub: Path, environment: Mapping[str, str]) -> None:

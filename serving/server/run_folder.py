@@ -14,6 +14,7 @@ from pathlib import Path
 from ...export.bundle.models import EMBEDDED_VARIABLE
 from ..backends.heartbeat import VARIABLE as HEARTBEATS
 from .files import LIBRARY, STUB, UTILITIES, ServerFiles
+from .temporary import temporary_root
 
 ONNXRUNTIME = '''\
 """ONNX Runtime for the embedded server; its body can be imported without the server."""
@@ -21,7 +22,7 @@ ONNXRUNTIME = '''\
 from framesift.serving.backends.onnxruntime import OnnxRuntime as TritonPythonModel  # noqa: F401
 '''
 # Of the caller's environment the models get what begins like one of these, but not what a client shows.
-_PASSED_ON = ("CUDA_", "FRAMESIFT_", "HOME", "NVIDIA_", "TMPDIR", "TZ")
+_PASSED_ON = ("CUDA_", "FRAMESIFT_", "HOME", "NVIDIA_", "TZ")
 _KEPT_BACK = ("FRAMESIFT_TOKEN", "FRAMESIFT_TLS")
 _PACKAGE = "framesift"
 
@@ -110,6 +111,7 @@ class RunFolder:
         return {
             "HOME": "/tmp",
             **passed,
+            "TMPDIR": temporary_root(),
             # The stub takes its prefix from the python3 that comes first.
             "PATH": os.pathsep.join([str(Path(sys.prefix, "bin")), "/usr/local/bin", "/usr/bin", "/bin"]),
             "PYTHONPATH": os.pathsep.join([str(self.modules), sysconfig.get_path("purelib")]),

@@ -23,7 +23,7 @@ import pytest
 from framesift import __version__
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
-from framesift.kernels.topk_attention.native import LIBRARIES, library
+from framesift.kernels.topk_attention.native import LIBRARIES, NOT_COMPILED, library
 from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -163,6 +163,8 @@ def test_an_installation_answers_a_search(
     else:
         assert compiled(environment) == [name for name in LIBRARIES if library(name) is not None]
     framesift = environment / "framesift"
+    said = run(framesift, "--version").splitlines()[-1]
+    assert said == f"scorer: {next(iter(compiled(environment)), NOT_COMPILED)}"
     place = run(environment / "python", "-c", "import framesift; print(framesift.__file__)")
     assert Path(place).is_relative_to(environment.parent)
     with serving(environment, tmp_path / "bundle", tmp_path / "gallery") as address:
@@ -174,14 +176,20 @@ def test_an_installation_answers_a_search(
     assert len(found["hits"]) == 4
 
 
+def interpreter(version: str) -> str:
+    """The machine's Python of that version, pyenv's among them; without one the test is skipped."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for python in (f"python{version}", *map(str, sorted(root.glob(f"versions/{version}.*/bin/python")))):
+        if shutil.which(python) and not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
+            return python
+    pytest.skip(f"no Python {version} here")
+
+
 @pytest.mark.parametrize("version", ["3.12", "3.13"])
 def test_later_pythons_have_the_client(
     version: str, released: Path, server: EmbeddedServer, indexed: list[Clip], tmp_path: Path
 ) -> None:
-    python = f"python{version}"
-    if shutil.which(python) is None or subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode:
-        pytest.skip(f"no Python {version} here")
-    run(python, "-m", "venv", tmp_path / "environment")
+    run(interpreter(version), "-m", "venv", tmp_path / "environment")
     commands = tmp_path / "environment" / "bin"
     # Of numpy what that Python has: 1.26 ends with 3.12.
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("numpy==")]
@@ -199,3 +207,19 @@ def test_what_needs_another_extra_says_so(environment: Path) -> None:
     assert done.returncode == 1
     assert "pip install 'framesift[export]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12"])
+def test_what_pip_finds_today_serves(version: str, released: Path, clips: list[Clip], tmp_path: Path) -> None:
+    """No constraints, a fresh environment: exported, served, indexed and searched by one Python."""
+    run(interpreter(version), "-m", "venv", tmp_path / "environment")
+    commands = tmp_path / "environment" / "bin"
+    install(commands, f"{wheel_in(released)}[export,server]")
+    shutil.copyfile(ROOT / "export/demo/demo.safetensors", tmp_path / "demo.safetensors")
+    run(commands / "framesift", "export", tmp_path / "demo.safetensors", "--out", tmp_path / "bundle")
+    with serving(commands, tmp_path / "bundle", tmp_path / "gallery") as address:
+        indexed = run(commands / "framesift", "index", clips[0].video, "--server", address)
+        assert indexed == "1 indexed, 0 skipped, 0 failed\n"
+        run(commands / "python", "-c", INDEX_AND_WAIT, address, clips[0].video)
+        found = json.loads(run(commands / "framesift", "search", clips[0].captions[0], "--server", address, "--json"))
+    assert [hit["id"] for hit in found["hits"]] == [clips[0].video.name]

@@ -26,6 +26,11 @@ _SPACE = regex.compile(r"\s+")
 _WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
 
 
+def is_cut(text: str) -> bool:
+    """Whether a text has more than the 8,192 characters that are cleaned."""
+    return len(text) > _READ and len(text.strip(_INVISIBLE)) > _READ
+
+
 def clean(text: str) -> str:
     """Repair mojibake, resolve HTML entities twice, collapse white space, lower the case.
 

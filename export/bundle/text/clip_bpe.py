@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import BundleError, InvalidQuery
 from ..manifest import CLIP_CLEANING, TokenizerProfile
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
-from .cleaning import clean, split
+from .cleaning import clean, is_cut, split
 from .merges_file import read_merges
 
 _CACHED_WORDS = 1 << 14
@@ -98,8 +98,17 @@ class ClipTokenizer:
             row[: len(found)] = found
         return ids
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text is longer than what is read of it. Costs as much as encoding it."""
+        # Between its start and its end token.
+        room = self.profile.context_length - 2
+        return is_cut(text) or next(islice(self._all_ids(text), room, None), None) is not None
+
+    def _all_ids(self, text: str) -> Iterator[int]:
+        return chain.from_iterable(map(self._word_ids, split(clean(text))))
+
     def _encode_text(self, text: str) -> list[int]:
-        ids = chain.from_iterable(map(self._word_ids, split(clean(text))))
+        ids = self._all_ids(text)
         positions = self.profile.sliced_from or self.profile.context_length
         # Words past the cut are never encoded.
         return [self.start_id, *islice(ids, positions - 2), self.end_id][: self.profile.context_length]

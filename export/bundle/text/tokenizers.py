@@ -28,6 +28,10 @@ class Tokenizer(Protocol):
         """
         ...
 
+    def cuts(self, text: str) -> bool:
+        """Whether a text is longer than what is read of it. Costs as much as encoding it."""
+        ...
+
 
 @dataclass(frozen=True)
 class TokenizerKind:

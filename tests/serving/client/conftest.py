@@ -47,7 +47,7 @@ from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
-from framesift.serving.front.deployment import public_models
+from framesift.serving.front.deployment import gallery_told, public_models
 from framesift.serving.front.describing import config
 from framesift.serving.gallery.environment import gallery_from_env
 from framesift.serving.search.ranking import GraphRanker
@@ -87,9 +87,10 @@ class ToyServer(GRPCInferenceServiceServicer):
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
+        self.patience: dict[str, float] = {}
         self.configs = {
             name: json_format.ParseDict(config(public), model_config_pb2.ModelConfig())
-            for name, public in public_models(manifest).items()
+            for name, public in public_models(manifest, gallery=gallery_told()).items()
         }
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
@@ -130,6 +131,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         }
         self.requests.append((request.model_name, {name: array.shape for name, array in arrays.items()}))
         self.received.append(arrays)
+        self.patience[request.model_name] = context.time_remaining()
         model: Callable[[Arrays], Arrays | FramesiftError] | None = getattr(self, f"_{request.model_name}", None)
         if model is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.model_name}' is not found")

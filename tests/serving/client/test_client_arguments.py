@@ -28,6 +28,8 @@ RIGHT: Mapping[str, Mapping[str, Any]] = {
     "search": {"text": "a dog"},
     "search_many": {"texts": ["a dog", "a cat"]},
     "index": {"video": b"video", "id": "an id", "source": "a source", "metadata": {"a": 1}},
+    "index_many": {"items": [b"video"], "jobs": 2, "progress": lambda place, result: None},
+    "served": {},
     "encode_video": {"video": b"video", "id": "an id"},
     "encode_frames": {"frames": FRAMES},
     "score": {"texts": ["a dog"], "records": [RECORD]},
@@ -40,8 +42,8 @@ ARGUMENTS = [
     (name, argument)
     for name in RIGHT
     for argument in list(inspect.signature(getattr(Client, name)).parameters)[1:]
-    # None of the toy server's models reads them.
-    if (name, argument) != ("encode_frames", "ids")
+    # None of the toy server's models reads ids; what can be called may be told of progress.
+    if (name, argument) not in {("encode_frames", "ids"), ("index_many", "progress")}
 ]
 
 
@@ -162,7 +164,13 @@ def test_odd_arguments_are_answered_or_refused(client: Any, data: st.DataObject)
         ({"address": None}, "the address is NoneType: give the server's, as HOST:PORT"),
         ({"address": " "}, "the address is ' ': give HOST:PORT"),
         ({"address": "a\ud800"}, "give HOST:PORT"),
-        ({"address": "http://localhost:8000"}, "give HOST:PORT of the server's gRPC port"),
+        ({"address": "http://localhost:8000"}, "without http://"),
+        ({"address": "localhost"}, "'localhost' has no port: give HOST:PORT of the server's gRPC port"),
+        ({"address": "::1"}, "has no port"),
+        ({"address": ":8001"}, "has no host"),
+        ({"address": "host:0"}, "has no port between 1 and 65535"),
+        ({"address": "host:web"}, "has no port between 1 and 65535"),
+        ({"address": "host:8001/path"}, "give HOST:PORT"),
         ({"timeout_s": "5"}, "timeout_s is str: give seconds"),
         ({"timeout_s": -1}, "timeout_s is -1: give seconds, 0 or more"),
         ({"timeout_s": float("nan")}, "timeout_s is nan"),

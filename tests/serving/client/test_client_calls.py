@@ -188,7 +188,8 @@ def test_a_slow_answer_is_a_deadline(make_client: Callable[..., Any], address: s
     assert client.encode_video(b"slow", timeout_s=10).duration == 3.0
 
 
-def test_a_full_queue_is_said_to_be_one(client: Any, server: Any) -> None:
+def test_a_full_queue_is_said_to_be_one(make_client: Callable[..., Any], address: str, server: Any) -> None:
+    client = make_client(address, retry=False)
     server.busy_answers = 1
     with pytest.raises(ServerUnavailable, match=r"is overloaded, try again"):
         client.index(b"busy")

@@ -12,10 +12,11 @@ from click.testing import CliRunner, Result
 
 from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest
-from framesift.serving.client.commands import read_metadata, table
 from framesift.serving.client.discover import discover
-from framesift.serving.client.indexing import index_files
+from framesift.serving.client.indexing import Outcome, index_files
+from framesift.serving.client.metadata_lines import read_metadata
 from framesift.serving.client.results import Hit, SearchResult
+from framesift.serving.client.search_command import table
 from framesift.serving.client.sync import Client
 
 Wait = Callable[[int], None]
@@ -27,6 +28,7 @@ def run(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     (tmp_path / "films").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMESIFT_SERVER", address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return lambda *arguments, **options: CliRunner().invoke(main, list(map(str, arguments)), **options)
 
 
@@ -50,6 +52,8 @@ def test_a_second_run_skips_what_has_not_changed(run: Run, films: Path, server: 
     second = run("index", "films")
     assert (second.exit_code, second.stdout) == (0, "2 indexed, 5 skipped, 0 failed\n")
     assert (server.index.gallery.count, _indexed(server)) == (7, 8)
+    third = run("index", "films")
+    assert (third.exit_code, third.stdout) == (0, "0 indexed, 7 skipped, 0 failed: the gallery is as it was\n")
     forced = run("index", "films", "--force")
     assert (forced.exit_code, forced.stdout) == (0, "7 indexed, 0 skipped, 0 failed\n")
 
@@ -74,10 +78,16 @@ def test_fail_fast_stops_at_the_first_bad_file(run: Run, films: Path, server: An
     assert server.index.gallery.count < 5
 
 
+def _index(client: Client) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    index_files(client, discover(["films"]).videos, outcomes.append)
+    return outcomes
+
+
 def test_a_file_that_takes_too_long_is_a_bad_file(films: Path, address: str) -> None:
     (films / "slow.mp4").write_bytes(b"slow" + bytes(100))
     with Client(address, 0.3) as client:
-        outcomes = {o.file.id: o for o in index_files(client, discover(["films"]))}
+        outcomes = {outcome.path.name: outcome for outcome in _index(client)}
     assert outcomes["slow.mp4"].status == "failed"
     assert "within 0.3 s" in outcomes["slow.mp4"].reason
 
@@ -86,15 +96,24 @@ def test_a_file_that_is_refused_again_and_again_is_a_bad_file(films: Path, addre
     (films / "0.mp4").write_bytes(b"busy")
     server.busy_answers = 2
     with Client(address) as client:
-        outcomes = list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
-        assert [outcome.status for outcome in outcomes] == ["indexed"] * 6
-        server.busy_answers = 100
-        (films / "0.mp4").write_bytes(b"busy again")
-        outcomes = list(index_files(client, discover(["films"]), retry_after_s=(0.01, 0.01)))
+        assert [outcome.status for outcome in _index(client)] == ["indexed"] * 6
+    server.busy_answers = 100
+    (films / "0.mp4").write_bytes(b"busy again")
+    with Client(address, 0.5) as client:
+        outcomes = _index(client)
         assert [outcome.status for outcome in outcomes].count("skipped") == 5
         (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")
-        assert failed.file.id == "0.mp4"
+        assert failed.path.name == "0.mp4"
         assert "overloaded" in failed.reason
+
+
+def test_it_says_first_where_it_writes(run: Run, films: Path, server: Any, address: str, tmp_path: Path) -> None:
+    place = f"{address} serves dong2026 model "
+    first, *_ = run("index", "films").stderr.splitlines()
+    assert first.startswith(place)
+    assert first.endswith(f"with 0 videos in the gallery {tmp_path / 'gallery'}")
+    (films / "one more.mp4").write_bytes(b"new")
+    assert "with 6 videos in the gallery" in run("index", "films").stderr.splitlines()[0]
 
 
 def test_without_a_server_it_says_so_once(run: Run, films: Path) -> None:
@@ -133,6 +152,31 @@ def test_metadata_goes_to_the_video_of_its_id(run: Run, films: Path, tmp_path: P
     }
     assert kept.pop("1.mp4") == {"title": "Ünï", "year": 1999}
     assert set(map(str, kept.values())) == {"{}"}
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order mark"])
+def test_metadata_is_utf_8_with_or_without_a_mark(mark: bytes, run: Run, films: Path, tmp_path: Path) -> None:
+    (tmp_path / "facts.jsonl").write_bytes(mark + '{"id": "1.mp4", "t": "café"}\n'.encode())
+    result = run("index", "films", "--metadata", "facts.jsonl")
+    assert (result.exit_code, result.stdout) == (0, "6 indexed, 0 skipped, 0 failed\n")
+    assert "not indexed here" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'{"id": "a.mp4"}\n{"id": "b.mp4", "t": "caf\xe9"}\n', "line 2 is not UTF-8, at its byte 26"),
+        ('{"id": "a.mp4"}\n'.encode("utf-16"), "line 1 is not UTF-8, at its byte 1"),
+    ],
+)
+def test_metadata_that_is_not_utf_8_names_its_line(
+    raw: bytes, said: str, run: Run, films: Path, tmp_path: Path, server: Any
+) -> None:
+    (tmp_path / "facts.jsonl").write_bytes(raw)
+    result = run("index", "films", "--metadata", "facts.jsonl")
+    assert result.exit_code == 2
+    assert f"the metadata's {said}" in " ".join(result.stderr.split())
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("line", ["[1]", "{", '{"title": "x"}', '{"id": 3}', '{"id": "a"}'])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from tritonclient.utils import InferenceServerException
 
 from framesift.export.bundle.errors import (
@@ -14,7 +17,7 @@ from framesift.export.bundle.errors import (
     ServerError,
     ServerUnavailable,
 )
-from framesift.serving.client.connection import channel_options, translate, waits
+from framesift.serving.client.connection import channel_options, translate, waits, with_trace
 
 
 @pytest.mark.parametrize(
@@ -90,3 +93,16 @@ def test_waits_grow_and_end_with_the_callers_patience() -> None:
         assert 1.5 < sum(waits(None)) < 5
         assert all(wait <= 0.3 for wait in waits(0.3))
     assert list(waits(0.01)) == []
+
+
+def test_a_call_within_a_span_names_it_and_any_other_names_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = {"authorization": "Bearer fs_x"}
+    assert with_trace(token) is token
+    with TracerProvider().get_tracer("test").start_as_current_span("mine") as mine:
+        context = mine.get_span_context()
+        named = {"traceparent": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+        assert with_trace(None) == named
+        assert with_trace(token) == {**token, **named}
+        # As in a program that does not use OpenTelemetry.
+        monkeypatch.delitem(sys.modules, "opentelemetry.trace")
+        assert with_trace(token) is token

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.serving.client.discover import IdFrom, discover
+from framesift.serving.client.printable import printable
 
 
 @pytest.fixture
@@ -31,30 +34,30 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_a_folder_stands_for_its_videos_at_any_depth(films: Path, slash: str) -> None:
-    found = discover([f"films{slash}"])
+    found = discover([f"films{slash}"]).videos
     assert [file.id for file in found] == ["a.MKV", "b.mp4", "old/b.mp4", "old/c.avi", "old/deep er/d é.webm"]
     assert all((films / file.id).samefile(file.path) for file in found)
 
 
 def test_a_file_of_any_kind_is_taken_as_it_is_named(films: Path) -> None:
-    assert [file.id for file in discover(["films/notes.txt", "./films//old/../b.mp4"])] == [
-        "films/notes.txt",
-        "films/b.mp4",
+    assert [file.id for file in discover(["films/notes.txt", "./films//old/../b.mp4"]).videos] == [
+        "notes.txt",
+        "b.mp4",
     ]
-    assert [file.id for file in discover([str(films / "b.mp4")])] == [(films / "b.mp4").as_posix()]
 
 
 @pytest.mark.parametrize(
     ("pattern", "ids"),
     [
-        ("films/*.mp4", ["films/b.mp4"]),
-        ("films/*", ["films/a.MKV", "films/b.mp4"]),
-        ("films/**/*.mp4", ["films/b.mp4", "films/old/b.mp4"]),
-        ("films/old/?.avi", ["films/old/c.avi"]),
+        ("films/*.mp4", ["b.mp4"]),
+        ("films/*", ["a.MKV", "b.mp4"]),
+        ("films/**/*.mp4", ["b.mp4", "old/b.mp4"]),
+        ("films/old/?.avi", ["c.avi"]),
+        ("f*/old/c.*", ["films/old/c.avi"]),
     ],
 )
 def test_a_glob_stands_for_the_videos_it_matches(films: Path, pattern: str, ids: list[str]) -> None:
-    assert [file.id for file in discover([pattern])] == ids
+    assert [file.id for file in discover([pattern]).videos] == ids
 
 
 @pytest.mark.parametrize(
@@ -63,11 +66,11 @@ def test_a_glob_stands_for_the_videos_it_matches(films: Path, pattern: str, ids:
 )
 def test_ids_come_from_what_was_asked_for(films: Path, id_from: IdFrom, ids: list[str]) -> None:
     (films / "old" / "b.mp4").unlink()
-    assert [file.id for file in discover(["films/old"], id_from)] == ids
+    assert [file.id for file in discover(["films/old"], id_from).videos] == ids
 
 
 def test_a_file_named_twice_is_taken_once(films: Path) -> None:
-    assert len(discover(["films/old", "films/old/", "films/old"])) == 3
+    assert len(discover(["films/old", "films/old/", "films/old"]).videos) == 3
 
 
 def test_two_files_with_one_id_are_refused(films: Path) -> None:
@@ -86,7 +89,45 @@ def test_a_name_that_stands_for_nothing_is_refused(films: Path, name: str, said:
         discover(["films", name])
 
 
-def test_a_file_whose_name_can_not_be_an_id_is_refused(films: Path) -> None:
-    (films / "two\nlines.mp4").touch()
-    with pytest.raises(InvalidRequest, match="control character"):
-        discover(["films"])
+@pytest.mark.parametrize("name", ["films", "films/old/c.avi", "films/**/*.mp4", "films/o*/*.avi"])
+def test_an_id_is_the_same_whatever_the_current_folder_is(films: Path, name: str, monkeypatch: Any) -> None:
+    ids = [file.id for file in discover([name]).videos]
+    assert [file.id for file in discover([str(films.parent / name)]).videos] == ids
+    monkeypatch.chdir(films)
+    relative = name.removeprefix("films/") if "/" in name else "."
+    assert [file.id for file in discover([relative]).videos] == ids
+
+
+def test_what_is_hidden_is_left_out_unless_it_is_named(films: Path) -> None:
+    hidden = ("._b.mp4", ".Trash-1000/files/x.mp4", "old/@eaDir/x.mp4", "__MACOSX/x.mp4", "$RECYCLE.BIN/x.mp4")
+    for name in hidden:
+        (films / name).parent.mkdir(parents=True, exist_ok=True)
+        (films / name).touch()
+    assert len(discover(["films"]).videos) == 5
+    assert [file.id for file in discover(["films/**/*.mp4"]).videos] == ["b.mp4", "old/b.mp4"]
+    assert [file.id for file in discover(["films/.Trash-1000", "films/._b.mp4"]).videos] == ["files/x.mp4", "._b.mp4"]
+    assert [file.id for file in discover(["films/.Trash-1000/*/*.mp4"]).videos] == ["files/x.mp4"]
+
+
+ODD_NAMES = {
+    b"two\nlines.mp4": r"films/two\nlines.mp4",
+    b"not utf-8 \xff.mp4": r"films/not utf-8 \xff.mp4",
+    b" lead.mp4": "films/ lead.mp4",
+    b"escape \x1b[31m.mp4": r"films/escape \x1b[31m.mp4",
+    b"folder \xe9/a.mp4": r"films/folder \xe9/a.mp4",
+}
+
+
+def test_names_that_can_not_be_ids_are_told_and_stop_nothing(films: Path) -> None:
+    for name in ODD_NAMES:
+        path = os.path.join(os.fsencode(films), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    found = discover(["films"])
+    assert len(found.videos) == 5
+    assert {printable(file.path) for file in found.refused} == set(ODD_NAMES.values())
+    assert all(printable(file.reason).isprintable() and "id" in file.reason for file in found.refused)
+    # One named by itself, too.
+    alone = discover(["films/ lead.mp4", "films/b.mp4"])
+    assert ([file.id for file in alone.videos], len(alone.refused)) == (["b.mp4"], 1)

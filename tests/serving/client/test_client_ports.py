@@ -11,8 +11,8 @@ import pytest
 from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
 from framesift.export.bundle.video.noise import selector_noise
 from framesift.serving.client import wire
-from framesift.serving.client.commands import table
 from framesift.serving.client.results import VideoRecord
+from framesift.serving.client.search_command import table
 
 Wait = Callable[[int], None]
 

@@ -25,7 +25,7 @@ def standing(
     run.build(of_wheel())
     port = choose(reach.host, reach.port)
     environment = run.environment({})
-    program = door_program(deployment, reach, reach.host, port, run, mark, environment, telemetry)
+    program = door_program(deployment, reach, reach.host, port, run, mark, environment, 1 << 30, telemetry)
     kept = Kept([program], run, mark, environment, temporary=False)
     try:
         deadline = time.monotonic() + 60

@@ -88,17 +88,17 @@ def test_a_message_that_drips_is_given_up(parts: list[bytes], monkeypatch: pytes
 
 def test_a_caller_leaves_a_slot_for_others(made: list[Arena]) -> None:
     async def ask() -> None:
-        arena = Arena(NAME, 3, SLOT)
+        arena = Arena(NAME, 3, SLOT, 3 * SLOT)
         made.append(arena)
-        async with arena.slot("many"), arena.slot("many"):
-            third = asyncio.ensure_future(arena.slot("many").__aenter__())
+        async with arena.slot("many", 100), arena.slot("many", 100):
+            third = asyncio.ensure_future(arena.slot("many", 100).__aenter__())
             await asyncio.sleep(0.05)
             assert not third.done()
-            async with arena.slot("one"):
+            async with arena.slot("one", 100):
                 assert not third.done()
             # A caller that gives up its place in the queue holds nothing.
             third.cancel()
-        async with arena.slot("many"), arena.slot("one"), arena.slot("many"):
+        async with arena.slot("many", 100), arena.slot("one", 100), arena.slot("many", 100):
             pass
 
     asyncio.run(ask())
@@ -106,14 +106,14 @@ def test_a_caller_leaves_a_slot_for_others(made: list[Arena]) -> None:
 
 def test_what_a_door_that_died_had_sent_stays_as_it_is(made: list[Arena]) -> None:
     async def die() -> str:
-        first = Arena(NAME, 2, SLOT)
+        first = Arena(NAME, 2, SLOT, 2 * SLOT)
         made.append(first)
-        async with first.slot("a") as slot:
+        async with first.slot("a", 100) as slot:
             start = slot.begin()
             slot.write(b"a video that Triton server has not read yet")
-            second = Arena(NAME, 2, SLOT)
+            second = Arena(NAME, 2, SLOT, 2 * SLOT)
             made.append(second)
-            async with second.slot("b") as other:
+            async with second.slot("b", 100) as other:
                 other.begin()
                 other.write(b"x" * 100)
                 assert other.region != slot.region

@@ -33,7 +33,7 @@ SLOT = 8 << 20
 
 @pytest.fixture
 def arena() -> Iterator[Arena]:
-    arena = Arena(NAME, 2, SLOT)
+    arena = Arena(NAME, 2, SLOT, 2 * SLOT)
     yield arena
     arena.close()
     Path("/dev/shm", arena.region).unlink()
@@ -190,3 +190,44 @@ def test_a_length_that_is_not_that_of_the_shape_is_refused_before_it_is_stored(a
     with pytest.raises(InvalidRequest, match="bytes, and 5242880 were sent"):
         # The tensor itself never arrives.
         asyncio.run(receive(raw, [raw[:4096]], arena))
+
+
+def test_requests_wait_for_room_in_the_order_in_which_they_came(arena: Arena) -> None:
+    """Two slots of 8 MiB, and room for 16: what doesn't fit waits, and nobody behind it goes first."""
+    order: list[str] = []
+
+    async def hold(name: str, size: int, until: asyncio.Event) -> None:
+        async with arena.slot(size):
+            order.append(name)
+            await until.wait()
+
+    async def turns() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        first, others = asyncio.Event(), asyncio.Event()
+        tasks = [asyncio.create_task(hold("first", 10 << 20, first))]
+        await asyncio.sleep(0)
+        tasks += [
+            asyncio.create_task(hold(*waiting, others)) for waiting in (("large", 7 << 20), ("gone", 1), ("small", 1))
+        ]
+        await turns()
+        assert order == ["first"]
+        tasks[2].cancel()
+        first.set()
+        await turns()
+        assert order == ["first", "large", "small"]
+        others.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_what_never_fits_is_refused_with_what_to_do(arena: Arena) -> None:
+    async def ask() -> None:
+        async with arena.slot(17 << 20):
+            raise AssertionError("there was room")
+
+    with pytest.raises(InvalidRequest, match=r"has 17\.0 MiB, .* room for one of 16\.0: enlarge /dev/shm where"):
+        asyncio.run(ask())

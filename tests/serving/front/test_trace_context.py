@@ -19,6 +19,7 @@ SPAN = b"00f067aa0ba902b7"
         (b"00-%s-%s-fe" % (TRACE, SPAN), (TRACE.decode(), False)),
         # Of a version to come.
         (b"01-%s-%s-01-more" % (TRACE, SPAN), (TRACE.decode(), True)),
+        (b"00-%s-%s-01-more" % (TRACE, SPAN), ("", False)),
         (b"ff-%s-%s-01" % (TRACE, SPAN), ("", False)),
         (b"00-%s-%s-01" % (b"0" * 32, SPAN), ("", False)),
         (b"00-%s-%s-01" % (TRACE, b"0" * 16), ("", False)),

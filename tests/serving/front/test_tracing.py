@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tritonclient.grpc as grpc
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
@@ -25,6 +28,7 @@ from framesift.export.bundle.store import Bundle
 from framesift.serving.front.telemetry import Telemetry
 
 from .collector import Collector, Seen, collecting
+from .test_calls import inputs
 
 SECRET = "a very secret wish"
 TRACER = TracerProvider().get_tracer("test")
@@ -188,6 +192,37 @@ def test_who_has_no_trace_or_one_that_is_not_sampled_leaves_none(served: Served)
     assert f"{0xABC:032x}" not in clients
     # It is told in the log whose call it was.
     assert any(line.get("trace_id") == f"{0xABC:032x}" for line in served.lines())
+
+
+@pytest.mark.server
+def test_traces_come_over_http_and_in_streams_too(served: Served) -> None:
+    def parent() -> tuple[str, dict[str, str]]:
+        with TRACER.start_as_current_span("mine") as mine:
+            trace_id, span_id = hexadecimal(mine)
+        return trace_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
+
+    trace_id, headers = parent()
+    with urllib.request.urlopen(urllib.request.Request(f"http://{served.address}/v2", headers=headers)) as answer:
+        assert answer.status == 200
+    assert served.of(trace_id, "ServerMetadata")["ServerMetadata"].parent == headers["traceparent"].split("-")[2]
+
+    trace_id, headers = parent()
+    answers: queue.Queue = queue.Queue()
+    with grpc.InferenceServerClient(served.address) as triton:
+        triton.start_stream(lambda result, error: answers.put(error or result), headers=headers)
+        for _ in range(2):
+            triton.async_stream_infer("search", inputs())
+        assert all(not isinstance(answers.get(timeout=30), Exception) for _ in range(2))
+        triton.stop_stream()
+    spans = served.collector.wait(
+        lambda all_: sum(span.trace == trace_id and span.name == "ModelStreamInfer" for span in all_) == 3
+    )
+    stream, *requests = sorted(
+        (span for span in spans if span.trace == trace_id and span.name == "ModelStreamInfer"),
+        key=lambda span: span.parent != headers["traceparent"].split("-")[2],
+    )
+    assert [request.parent for request in requests] == [stream.id] * 2
+    assert [request.attributes["framesift.model"] for request in requests] == ["search"] * 2
 
 
 @pytest.mark.server

@@ -1,0 +1,72 @@
+"""The command that asks a gallery: ``framesift search``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ...export.bundle.limits import MAX_TOP
+from .options import server_option
+from .printable import printable
+
+if TYPE_CHECKING:
+    from .results import SearchResult
+
+_QUOTED = 60
+
+
+@click.command("search")
+@click.argument("texts", nargs=-1, required=True)
+@server_option("The server's gRPC address.")
+@click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
+@click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
+def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
+    """Search for videos by text; - reads queries from standard input, one a line.
+
+    The moment is the time of the frame with the most attention; not every model has it.
+
+    \b
+    Example:
+      framesift search "a dog catches a frisbee" --top 5
+    """
+    from .sync import Client
+
+    queries = [query for text in texts for query in (_lines() if text == "-" else [text])]
+    if not queries:
+        raise click.UsageError("no query on standard input")
+    with Client(server, timeout) as client:
+        results = client.search_many(queries, top)
+    for place, result in enumerate(results):
+        if result.cut:
+            shown = printable(result.query[:_QUOTED])
+            click.echo(f"longer than the model reads, so its end was left out: {shown} ...", err=True)
+        if as_json:
+            click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+        else:
+            if len(results) > 1:
+                click.echo(f"{chr(10) if place else ''}{result.query}")
+            click.echo(table(result))
+
+
+def table(result: SearchResult) -> str:
+    """The hits of one query as aligned text."""
+    if not result.hits:
+        return "the gallery is empty: index videos with `framesift index`"
+    columns = [
+        ["rank", *(str(rank) for rank in range(1, len(result.hits) + 1))],
+        ["score", *(f"{hit.score:.4f}" for hit in result.hits)],
+    ]
+    if all(hit.moment is not None for hit in result.hits):
+        columns.append(["moment", *(f"{hit.moment:.1f} s" for hit in result.hits)])
+    aligned = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
+    # The ids come last: their width on a terminal is not their number of characters.
+    aligned.append(["id", *(printable(hit.id) for hit in result.hits)])
+    return "\n".join("  ".join(row) for row in zip(*aligned, strict=True))
+
+
+def _lines() -> list[str]:
+    return [line.strip() for line in sys.stdin if line.strip()]
