@@ -51,6 +51,10 @@ test-slow: $(BASELINES) ## Run the tests that `make test` leaves out: the wheel,
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow and not server'
 	$(BIN)/pytest -m 'slow and server'
 
+.PHONY: attack
+attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full length (half an hour)
+	$(BIN)/python -m tests.attacks $(ATTACK)
+
 $(BASELINES): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[baselines]'
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -79,7 +80,8 @@ def odd_json(text: str, random_: random.Random) -> str:
                     nested = [nested]
                 holder[key] = nested
             case _:
-                holder[key] = random_.choice(ODD_VALUES)
+                # A copy: the next odd value may be put into this one.
+                holder[key] = copy.deepcopy(random_.choice(ODD_VALUES))
     return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""Rounds of damaged files against their readers. Each returns how many it tried and how many were refused.
+"""Damaged and hostile files against their readers.
 
 A reader may take a file that was changed where it doesn't matter; it may never raise anything but framesift's errors.
 """
@@ -10,7 +10,7 @@ import resource
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,19 +22,47 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.manifest_checks import FILES, check_manifest
 from framesift.export.checkpoint import load, save
 from framesift.export.corpus.manifest import read_manifest
+from framesift.export.encoders.clip import ClipConfig
+from framesift.export.systems.dong2026 import Dong2026, Dong2026Config
 from framesift.serving.repository.plan import plan
-from framesift.serving.repository.render import files
+from framesift.serving.repository.render import files, reference_manifest
 
 from .damage import damaged, odd_json
+from .table import Progress, Row
+
+SMALL = ClipConfig(
+    embed_dim=32,
+    image_size=16,
+    patch=8,
+    vision_width=64,
+    vision_layers=1,
+    text_width=64,
+    text_layers=1,
+    vocab_size=90,
+    context_length=16,
+)
 
 
-@dataclass
-class Tally:
-    """A round's promise, and how it went."""
+MOST_BYTES = 300 << 20
 
-    promise: str
-    tried: int = 0
-    refused: int = 0
+
+def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]:
+    """Read so many files in all, of every kind as many."""
+    torch.manual_seed(0)
+    wholes = every_form(Dong2026(Dong2026Config(frames=3, top_k=2, temporal="positional", clip=SMALL)), folder)
+    before = _peak_bytes()
+    kinds = (
+        lambda some: attack_checkpoints(wholes, folder, some, seed, progress),
+        lambda some: attack_pickles(wholes[0], folder, some, seed, progress),
+        lambda some: attack_manifests(_sealed(), some, seed, progress),
+        lambda some: attack_lists(folder, some, seed, progress),
+    )
+    rows = [kind(count // len(kinds) + (place < count % len(kinds))) for place, kind in enumerate(kinds)]
+    memory = Row(f"none of them takes more than {MOST_BYTES >> 20} MB")
+    taken = _peak_bytes() - before
+    memory.see(taken < MOST_BYTES, f"{taken >> 20} MB were taken")
+    memory.worst = f"{taken >> 20} MB"
+    return [*rows, memory]
 
 
 class Node(nn.Module):
@@ -77,9 +105,9 @@ def every_form(model: nn.Module, folder: Path) -> list[Path]:
     ]
 
 
-def attack_checkpoints(wholes: list[Path], folder: Path, count: int, seed: int = 0) -> Tally:
+def attack_checkpoints(wholes: list[Path], folder: Path, count: int, seed: int, progress: Progress) -> Row:
     """Damage checkpoints, read each and take it for a model."""
-    tally, random_ = Tally("a damaged checkpoint raises one typed error"), random.Random(seed)
+    row, random_ = Row("a damaged checkpoint raises one typed error"), random.Random(seed)
     raw = {path: path.read_bytes() for path in wholes}
     for number in range(count):
         whole = wholes[number % len(wholes)]
@@ -87,13 +115,13 @@ def attack_checkpoints(wholes: list[Path], folder: Path, count: int, seed: int =
         # Damage to the numbers is found by checksums; what says where they lie is smaller and breaks in more ways.
         path = folder / f"damaged{whole.suffix}"
         path.write_bytes(damaged(data, random_) if number % 3 else _at_the_ends(data, random_))
-        _try(tally, lambda path=path: resolve(load(path), {}).build())  # type: ignore[misc]
-    return tally
+        _try(row, progress, lambda path=path: resolve(load(path), {}).build())  # type: ignore[misc]
+    return row
 
 
-def attack_pickles(whole: Path, folder: Path, count: int, seed: int = 0) -> Tally:
+def attack_pickles(whole: Path, folder: Path, count: int, seed: int, progress: Progress) -> Row:
     """Damage the pickle in a zip archive alone, so that the archive around it is whole."""
-    tally, random_ = Tally("a damaged pickle raises one typed error"), random.Random(seed)
+    row, random_ = Row("a damaged pickle raises one typed error"), random.Random(seed)
     with zipfile.ZipFile(whole) as archive:
         records = {name: archive.read(name) for name in archive.namelist()}
     (pickled,) = (name for name in records if name.endswith("/data.pkl"))
@@ -102,13 +130,13 @@ def attack_pickles(whole: Path, folder: Path, count: int, seed: int = 0) -> Tall
         with zipfile.ZipFile(path, "w") as archive:
             for name, data in records.items():
                 archive.writestr(name, damaged(data, random_) if name == pickled else data)
-        _try(tally, lambda: load(path))
-    return tally
+        _try(row, progress, lambda: load(path))
+    return row
 
 
-def attack_manifests(manifest: Manifest, count: int, seed: int = 0) -> Tally:
+def attack_manifests(manifest: Manifest, count: int, seed: int, progress: Progress) -> Row:
     """Change bundles' manifests, and render the repository of those that are let in."""
-    tally, random_ = Tally("a strange manifest raises BundleError, or names nothing but its own"), random.Random(seed)
+    row, random_ = Row("a strange manifest raises BundleError, or names nothing but its own"), random.Random(seed)
     text = manifest.to_json()
 
     def check() -> None:
@@ -119,24 +147,24 @@ def attack_manifests(manifest: Manifest, count: int, seed: int = 0) -> Tally:
             files(served)
 
     for _ in range(count):
-        _try(tally, check)
-    return tally
+        _try(row, progress, check)
+    return row
 
 
-def attack_lists(folder: Path, count: int, seed: int = 0) -> Tally:
+def attack_lists(folder: Path, count: int, seed: int, progress: Progress) -> Row:
     """Change lists of videos and captions, and damage their bytes."""
-    tally, random_ = Tally("a strange list of clips raises one typed error"), random.Random(seed)
+    row, random_ = Row("a strange list of clips raises one typed error"), random.Random(seed)
     (folder / "a.mp4").write_bytes(b"")
     line = '{"video": "a.mp4", "captions": ["a red circle"], "group": "g"}'
     path = folder / "clips.jsonl"
     for number in range(count):
         text = "\n".join([line, odd_json(line, random_), line])
         path.write_bytes(damaged(text.encode(), random_) if number % 2 else text.encode())
-        _try(tally, lambda: read_manifest(path))
-    return tally
+        _try(row, progress, lambda: read_manifest(path))
+    return row
 
 
-def peak_bytes() -> int:
+def _peak_bytes() -> int:
     """The most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -149,13 +177,21 @@ def _at_the_ends(data: bytes, random_: random.Random) -> bytes:
     return data[:-edge] + damaged(data[-edge:], random_)
 
 
-def _try(tally: Tally, read: Callable[[], object]) -> None:
-    tally.tried += 1
+def _try(row: Row, progress: Progress, read: Callable[[], object]) -> None:
+    progress(1)
     try:
         read()
     except FramesiftError as error:
-        tally.refused += 1
         message = str(error)
-        assert "weights_only" not in message
-        assert "Traceback" not in message
-        message.encode("utf-8")
+        told = "weights_only" in message or "Traceback" in message
+        row.see(not told and message.encode("utf-8", "replace").decode() == message, f"it says {message[:200]}")
+    except Exception as error:
+        row.see(False, f"{type(error).__name__}: {str(error)[:200]}")
+    else:
+        row.see(True, "")
+
+
+def _sealed() -> Manifest:
+    """The reference manifest with the files that a bundle of it has."""
+    names = ("video_encoder.onnx", "text_encoder.onnx", "scorer.onnx", "weights.safetensors", "merges.txt.gz")
+    return replace(reference_manifest(), fingerprint="0" * 64, files=dict.fromkeys(names, "0" * 64))

@@ -12,6 +12,7 @@ from framesift.export.bundle.errors import InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.decoded_video import DecodedVideo
 
+from .clips import KINDS
 from .video_mutator import mutants
 from .watching import Watched
 
@@ -19,24 +20,10 @@ Write = Callable[..., Path]
 PROFILE = FrameProfile(count=4, size=16)
 # A run at full length sets it to 1,500.
 COUNT = int(os.environ.get("FRAMESIFT_MUTANTS", "60"))
-VIDEOS = {
-    "MP4": {"options": {"g": "12", "bf": "2"}},
-    "MP4 in fragments": {"options": {"g": "12"}, "container": {"movflags": "frag_keyframe+empty_moov"}},
-    "HEVC": {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=12"}},
-    "Matroska": {"suffix": ".mkv", "options": {"g": "12"}},
-    "WebM": {"suffix": ".webm", "codec": "libvpx-vp9", "options": {"cpu-used": "8"}},
-    "TS": {"suffix": ".ts", "options": {"g": "12", "bf": "2"}},
-    "AVI": {"suffix": ".avi", "codec": "mpeg4"},
-    "FLV": {"suffix": ".flv", "options": {"g": "12"}},
-    "MPEG": {"suffix": ".mpg", "codec": "mpeg2video"},
-    "WMV": {"suffix": ".wmv", "codec": "wmv2"},
-    "GIF": {"suffix": ".gif", "codec": "gif", "pixels": "rgb8", "rate": 10},
-    "JPEG 2000": {"suffix": ".mov", "codec": "jpeg2000"},
-}
 
 
 def test_mutants_are_decoded_or_refused(write_clip: Write, watched: Watched) -> None:
-    files = [write_clip(30, **options).read_bytes() for options in VIDEOS.values()]
+    files = [write_clip(30, **options).read_bytes() for options in KINDS.values()]
     expected = [watched.sandbox.decode(raw, PROFILE) for raw in files]
     decoded = 0
     for number, (name, raw) in enumerate(mutants(files, COUNT)):

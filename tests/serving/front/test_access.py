@@ -148,7 +148,10 @@ def test_clients_show_their_token_and_are_told_what_they_may_not(
     with Client(address, timeout_s=5) as client, pytest.raises(AccessDenied, match="the-index may not"):
         client.search("a query")
     monkeypatch.setenv("FRAMESIFT_TOKEN", tokens["search"])
-    with Client(address, timeout_s=1, retry=False) as client, pytest.raises(Exception, match=r"try again|within 1 s"):
+    with (
+        Client(address, timeout_s=1, retry=False) as client,
+        pytest.raises(Exception, match="again|within"),
+    ):
         client.search("a query")
     assert tokens["search"] not in repr(Credentials(tokens["search"]))
 

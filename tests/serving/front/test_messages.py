@@ -197,7 +197,7 @@ def test_requests_wait_for_room_in_the_order_in_which_they_came(arena: Arena) ->
     order: list[str] = []
 
     async def hold(name: str, size: int, until: asyncio.Event) -> None:
-        async with arena.slot(size):
+        async with arena.slot(name, size):
             order.append(name)
             await until.wait()
 
@@ -226,7 +226,7 @@ def test_requests_wait_for_room_in_the_order_in_which_they_came(arena: Arena) ->
 
 def test_what_never_fits_is_refused_with_what_to_do(arena: Arena) -> None:
     async def ask() -> None:
-        async with arena.slot(17 << 20):
+        async with arena.slot("one", 17 << 20):
             raise AssertionError("there was room")
 
     with pytest.raises(InvalidRequest, match=r"has 17\.0 MiB, .* room for one of 16\.0: enlarge /dev/shm where"):

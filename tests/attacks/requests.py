@@ -1,0 +1,102 @@
+"""Requests for every model and ensemble, right ones and wrong ones, the same ones for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.utils import triton_to_np_dtype
+
+from framesift.export.bundle.packing import pack_joined, pack_rows
+from framesift.export.bundle.ports import ID, ID_LENGTHS, IDS, TEXT, TEXT_LENGTH, TOP, VIDEO
+from framesift.serving.front.public import Public
+
+from .mutations import MUTATIONS, Chance
+
+_TEXTS = ("a red circle", "ein großer Kreis", "&nbsp;", "圆 moves left", "a\0b", "🟥" * 30, "word " * 400, "'; --", " ")
+
+
+class Requests:
+    """Makes ModelInferRequests.
+
+    Args:
+        publics: what clients may call, by name.
+        videos: files by the id under which the gallery has them, so that indexing them again changes no answer.
+    """
+
+    def __init__(self, publics: Mapping[str, Public], videos: Mapping[str, bytes]) -> None:
+        self._publics = list(publics.values())
+        self._videos = list(videos.items())
+
+    def message(self, chance: Chance) -> bytes:
+        """One request, encoded: a third are right, the others are wrong in one to three ways or as bytes."""
+        made = self.right(chance, chance.choice(self._publics))
+        for _ in range(chance.choice((0, 0, 1, 1, 1, 2, 3))):
+            chance.choice(MUTATIONS)(made, chance)
+        raw: bytes = made.SerializeToString()
+        return broken(raw, chance) if chance.random() < 0.05 else raw
+
+    def right(self, chance: Chance, public: Public) -> Any:
+        """A request of which only the values may be such that the model refuses it."""
+        made = pb.ModelInferRequest(model_name=public.name)
+        for name, array in self._arrays(chance, public).items():
+            made.inputs.add(name=name, datatype=public.inputs[name].datatype, shape=array.shape)
+            made.raw_input_contents.append(array.tobytes())
+        return made
+
+    def _arrays(self, chance: Chance, public: Public) -> dict[str, np.ndarray[Any, Any]]:
+        rows = chance.randint(1, min(public.max_batch, 4)) if public.max_batch else chance.randint(1, 3)
+        numbers = np.random.default_rng(chance.getrandbits(32))
+        sizes: dict[str, int] = {}
+        arrays = {}
+        for name, port in public.inputs.items():
+            shape = [dim if isinstance(dim, int) else sizes.setdefault(dim, rows) for dim in port.dims]
+            arrays[name] = _values(numbers, shape, triton_to_np_dtype(port.datatype))
+        if TEXT in arrays:
+            texts = [chance.choice(_TEXTS).encode() for _ in range(rows)]
+            arrays[TEXT], arrays[TEXT_LENGTH] = pack_rows(texts), np.array([[len(text)] for text in texts], np.int32)
+        if TOP in arrays:
+            arrays[TOP] = np.full((rows, 1), chance.choice((1, 3, 10, 1000)), np.int32)
+        if IDS in arrays:
+            ids = [f"id {chance.randrange(100)}".encode() for _ in range(rows)]
+            arrays[IDS], arrays[ID_LENGTHS] = pack_joined(ids)
+        if VIDEO in arrays:
+            id_, video = chance.choice(self._videos)
+            if chance.random() < 0.95:
+                video = broken(video[: chance.choice((0, 100, 5000))], chance) or b"\0"
+            arrays[VIDEO] = np.frombuffer(video, np.uint8)[None]
+            if ID in arrays:
+                arrays.update({name: pack_rows([b"{}"]) for name in arrays if name not in (VIDEO, "digest")})
+                arrays[ID] = pack_rows([id_.encode()])
+        return arrays
+
+
+def broken(raw: bytes, chance: Chance) -> bytes:
+    """Bytes with some of them changed, cut off, or in front of others."""
+    parts = bytearray(raw)
+    how = chance.randrange(4)
+    if how == 0 and parts:
+        for _ in range(chance.choice((1, 2, 8))):
+            parts[chance.randrange(len(parts))] ^= 1 << chance.randrange(8)
+    elif how == 1:
+        del parts[chance.randrange(len(parts) + 1) :]
+    elif how == 2:
+        parts += chance.randbytes(chance.choice((1, 10, 1000)))
+    else:
+        return chance.randbytes(chance.choice((1, 5, 50, 3000)))
+    return bytes(parts)
+
+
+def _values(numbers: np.random.Generator, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    if np.dtype(dtype).kind == "f":
+        values = numbers.standard_normal(shape).astype(dtype)
+        return values * dtype(numbers.choice((1.0, 0.0, 1e30, np.nan, np.inf))) if numbers.random() < 0.2 else values
+    return numbers.integers(0, 255, shape, dtype=np.uint8).astype(dtype)
+
+
+def chance_of(seed: int, *place: object) -> Chance:
+    """The chance of one try, which can be made again by itself."""
+    return random.Random(" ".join(map(str, (seed, *place))))

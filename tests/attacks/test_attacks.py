@@ -1,0 +1,59 @@
+"""Every attack of `make attack`: a hundredth of its length here, a tenth among the slow tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from framesift.export.bundle.store import Bundle
+
+from .suite import ATTACKS, Field, run
+from .table import Row, rendered
+from .target import busy
+
+SEED = 7
+WITHOUT_SERVER = ("files", "gallery")
+NAMES = [name if name in WITHOUT_SERVER else pytest.param(name, marks=pytest.mark.server, id=name) for name in ATTACKS]
+
+
+@pytest.fixture(scope="module")
+def field(bundle: Bundle, clips: Sequence[Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    with Field.open(bundle, clips, tmp_path_factory.mktemp("attacks"), patience=busy()) as opened:
+        yield opened
+
+
+def attacked(name: str, field: Field, scale: float) -> list[Row]:
+    count = ATTACKS[name].count(scale)
+    told: list[int] = []
+    rows = run(name, field, count, SEED, told.append)
+    assert sum(told) == count
+    return rows
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_promises_hold(name: str, field: Field) -> None:
+    rows = attacked(name, field, 0.01)
+    assert all(row.tried for row in rows)
+    assert not any(row.fell for row in rows), rendered(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", NAMES)
+def test_promises_hold_for_longer(name: str, field: Field) -> None:
+    rows = attacked(name, field, 0.1)
+    assert not any(row.fell for row in rows), rendered(rows)
+
+
+def test_what_fell_is_counted_and_told() -> None:
+    row = Row("nothing breaks")
+    for number in range(12):
+        row.see(number % 2 == 0, f"try {number} broke")
+    assert (row.tried, row.held, len(row.fell)) == (12, 6, 6)
+    told = rendered([row, Row("all is well", 1200, 1200, "3 s")]).splitlines()
+    assert told[2].split() == ["nothing", "breaks", "12", "6"]
+    assert told[3].split() == ["all", "is", "well", "1,200", "1,200", "3", "s"]
+    assert told[4] == "FELL  nothing breaks: try 1 broke"
+    assert told[-1] == "FELL  nothing breaks: and 1 more"
