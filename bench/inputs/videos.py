@@ -69,13 +69,14 @@ def videos(
 
 
 def _disturbed(system: System, pool: Record, size: int, rounded: bool, generator: torch.Generator) -> Record:
-    """Records of clips, each number a little off."""
+    """Records of clips, each number a little off, and every vector as long as it was: some scorers ask for that."""
     chosen = torch.randint(clips.COUNT, (size,), generator=generator)
     record = []
     for tensor, values in zip(system.video_record, pool, strict=True):
-        noise = 0.0 if tensor.name == FRAME_MASK else _NOISE
         some = values[chosen]
-        record.append(some * (1 + noise * torch.randn(some.shape, generator=generator)))
+        off = some * (1 + _NOISE * torch.randn(some.shape, generator=generator))
+        lengths = some.norm(dim=-1, keepdim=True) / off.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        record.append(some if tensor.name == FRAME_MASK else off * lengths)
     return as_stored(system, record) if rounded else tuple(record)
 
 

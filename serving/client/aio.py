@@ -43,7 +43,9 @@ class AsyncClient(Calls):
         credentials: Credentials | None = None,
     ) -> None:
         shown = Credentials.from_env() if credentials is None else credentials
-        super().__init__(_Awaiting(check_address(address), shown), address, timeout_s, retry, shown.headers)
+        super().__init__(
+            _Awaiting(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
+        )
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -34,6 +34,7 @@ VIDEO_TIMEOUT_S = 600.0
 CLOSED = "the client is closed: make a new one"
 
 _TOKEN, _TOKEN_FILE = "FRAMESIFT_TOKEN", "FRAMESIFT_TOKEN_FILE"
+_INSECURE = "FRAMESIFT_INSECURE"
 _CA, _CERTIFICATE, _KEY = "FRAMESIFT_TLS_CA", "FRAMESIFT_TLS_CERT", "FRAMESIFT_TLS_KEY"
 _LARGEST_MESSAGE = 2**31 - 1
 _THIS_MACHINE = {"127.0.0.1", "localhost", "[::1]"}
@@ -70,12 +71,14 @@ class Credentials:
         token: what the server knows the client by.
         ca: file with the certificate of the authority that signed the server's; with it the connection is encrypted.
         certificate, key: files of the client's own, for a server that asks for them.
+        insecure: show the token beyond this machine even where the connection is not encrypted.
     """
 
     token: str | None = field(default=None, repr=False)
     ca: str | os.PathLike[str] | None = None
     certificate: str | os.PathLike[str] | None = None
     key: str | os.PathLike[str] | None = None
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         if self.token is not None and (not self.token or not self.token.isascii() or not self.token.isprintable()):
@@ -102,7 +105,21 @@ class Credentials:
             except (OSError, UnicodeDecodeError) as error:
                 raise InvalidRequest(f"the token in {file} can't be read: {error}") from error
         ca, certificate, key = (environment.get(name) or None for name in (_CA, _CERTIFICATE, _KEY))
-        return Credentials(token, ca, certificate, key)
+        return Credentials(token, ca, certificate, key, environment.get(_INSECURE) == "1")
+
+    def check(self, address: str) -> str:
+        """The address itself, to which these may be shown.
+
+        Raises:
+            InvalidRequest: whoever is on the way could read the token.
+        """
+        clear = self.token is not None and self.ca is None and not self.insecure
+        if clear and address.rpartition(":")[0] not in _THIS_MACHINE:
+            raise InvalidRequest(
+                f"the token would be sent to {address} for all to read: name the authority of the server's certificate "
+                f"({_CA}, or Credentials(ca=...)); or, where something else encrypts the way, set {_INSECURE}=1"
+            )
+        return address
 
     @property
     def headers(self) -> dict[str, str] | None:
@@ -134,7 +151,7 @@ def check_address(address: str) -> str:
         raise InvalidRequest(f"the address is {address!r}: {wanted}")
     if not colon or (":" in host and not (host.startswith("[") and host.endswith("]"))):
         raise InvalidRequest(f"the address {address!r} has no port: {wanted}")
-    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= _LAST_PORT:
+    if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or not 1 <= int(port) <= _LAST_PORT:
         what = "host" if not host else f"port between 1 and {_LAST_PORT}"
         raise InvalidRequest(f"the address {address!r} has no {what}: {wanted}")
     return address

@@ -50,7 +50,9 @@ class Client:
         credentials: Credentials | None = None,
     ) -> None:
         shown = Credentials.from_env() if credentials is None else credentials
-        self._calls = Calls(_Blocking(check_address(address), shown), address, timeout_s, retry, shown.headers)
+        self._calls = Calls(
+            _Blocking(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
+        )
 
     @property
     def address(self) -> str:

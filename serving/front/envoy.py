@@ -20,10 +20,11 @@ from ...export.bundle.errors import ServerStartError
 APPLICATION = "framesift.serving.front.application:app"
 _TYPES = "type.googleapis.com/envoy.extensions"
 MAX_CONNECTIONS = 4096
-# Streams of one connection, and what Envoy holds of each and of all together before the application has read it.
+# Streams of one connection, and what Envoy holds of each before the application has read it. All together fit into the
+# connection's window: uploads that wait for their turn would keep those whose turn it is from arriving.
 _STREAMS = 256
-_STREAM_WINDOW = 1 << 20
-_CONNECTION_WINDOW = 4 << 20
+_STREAM_WINDOW = 256 << 10
+_CONNECTION_WINDOW = _STREAMS * _STREAM_WINDOW
 _BUFFER = 1 << 20
 _HEADERS_KB = 32
 # A request's headers, all of a request, and the longest silence: a video may wait until others were decoded.

@@ -68,7 +68,9 @@ class Jobs:
                 return read_request(request, found[0])
 
             async def slot() -> Slot:
-                return await stack.enter_async_context(self._arena.slot(caller.name, prefix.size))
+                taken = await stack.enter_async_context(self._arena.slot(caller.name, prefix.size))
+                messages.resume(prefix.size)
+                return taken
 
             asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
             record.stage(RECEIVE, record.began)

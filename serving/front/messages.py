@@ -60,8 +60,12 @@ class Messages:
         if flag > 1:
             raise Refusal(Code.INVALID_ARGUMENT, f"a message begins with {flag}, which gRPC does not know")
         self._buffer = self._buffer[_PREFIX.size :]
-        self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / _SLOWEST
+        self.resume(size)
         return Prefix(bool(flag), size)
+
+    def resume(self, size: int) -> None:
+        """The reader was kept waiting, and now reads a message of ``size`` bytes: its time begins anew."""
+        self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / _SLOWEST
 
     async def whole(self, prefix: Prefix) -> bytes:
         """A message of at most ``SMALL_BYTES``, inflated where it is compressed."""

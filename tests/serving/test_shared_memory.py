@@ -38,6 +38,7 @@ def padded(clip: Path, size: int) -> bytes:
     return raw + (size - len(raw)).to_bytes(4, "big") + b"free" + bytes(size - len(raw) - 8)
 
 
+@pytest.mark.slow
 def test_little_shared_memory_holds_fewer_videos_at_a_time(bundle: Bundle, clips: list, tmp_path: Path) -> None:
     if not shutil.which("unshare") or subprocess.run([*SMALL, "true"], capture_output=True, check=False).returncode:
         pytest.skip("mounting a file system takes root")

@@ -259,6 +259,14 @@ def test_the_command_makes_a_token_and_serve_wants_whole_options(tmp_path: Path,
     assert "would let others call" in open_.output
 
 
+def test_a_token_is_not_shown_for_all_to_read() -> None:
+    for address in ("10.0.0.5:8001", "search.example.org:8001"):
+        with pytest.raises(InvalidRequest, match="for all to read"):
+            Client(address, credentials=Credentials("fs_secret"))
+        Client(address, credentials=Credentials("fs_secret", insecure=True)).close()
+    Client("localhost:8001", credentials=Credentials("fs_secret")).close()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -146,6 +146,7 @@ def test_a_client_that_leaves_within_its_request_is_no_error(door: tuple) -> Non
     assert "internal error" not in run.log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_triton_server_that_hangs_is_not_ready_and_does_not_take_the_door_along(
     server, client: Client, indexed: list

@@ -54,7 +54,7 @@ def test_a_large_video_adds_little_to_the_door_and_nothing_to_triton_server(
 
 
 def test_more_large_videos_than_there_is_room_for_wait_for_it(server, client: Client, indexed: list) -> None:
-    videos = [bytes([number]) * (4 << 20) for number in range(12)]
+    videos = [bytes([number]) * (4 << 20) for number in range(24)]
 
     def refused(video: bytes) -> bool:
         with pytest.raises(InvalidVideo, match="unknown or unsupported format"):

@@ -82,7 +82,8 @@ def status(url: str, body: bytes | None = None, headers: dict[str, str] | None =
         return error.code
 
 
-def test_http_answers_for_public_models_alone(server) -> None:
+def test_http_answers_for_public_models_alone(server, client: Client) -> None:
+    client.wait_ready(30)
     assert status(f"http://{server.address}/v2/health/live") == 200
     assert status(f"http://{server.address}/v2/health/ready") == 200
     assert status(f"http://{server.address}/v2/models/search/ready") == 200

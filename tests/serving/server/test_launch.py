@@ -87,6 +87,7 @@ def serving(container: Container, ca: bytes) -> bool:
             return False
 
 
+@pytest.mark.slow
 @pytest.mark.server
 @pytest.mark.timeout(600)
 def test_what_dies_in_the_container_is_started_again(
