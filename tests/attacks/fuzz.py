@@ -26,7 +26,7 @@ INFER = f"{SERVICE}ModelInfer"
 CODES = frozenset(
     ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "UNAUTHENTICATED")
 )
-_LEAKS = ("/tmp/", "/work/", ".venv", "site-packages", "Traceback", ".py", "onnxruntime/core")
+_LEAKS = ("/tmp/", "/home/", ".venv", "site-packages", "Traceback", ".py", "onnxruntime/core")
 # How gRPC's client calls a stream that ended while something was being written to it: no word of the door's.
 _CUT_SHORT = "Internal error from Core"
 _CLIENTS = 12

@@ -51,7 +51,7 @@ def linked(bundle: Bundle, mine: Path) -> Bundle:
     mine.mkdir()
     for path in bundle.root.iterdir():
         if path.is_file():
-            (mine / path.name).symlink_to(path)
+            (mine / path.name).hardlink_to(path)
     return Bundle.open(mine)
 
 
