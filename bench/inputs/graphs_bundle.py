@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from ...export.bundle.ports import MASK
 from ...export.bundle.store import Bundle, seal, staged
 from ...export.checkpoint import fingerprint
 from ...export.graphs import ports
@@ -24,12 +25,14 @@ def graphs_bundle(system: System, out: Path) -> Bundle:
 def described(system: System) -> Manifest:
     """The manifest of a system's graphs, without files."""
     shorter = () if system.fixed_length else tuple(bucket for bucket in BUCKETS if bucket < system.max_tokens)
+    frames, *more = system.video_inputs
+    masked = any(tensor.name == MASK for tensor in more)
     return Manifest(
         system=system.name,
         scorer=system.scorer.name,
         fingerprint=fingerprint(system.state_dict(), {}),
         embed_dim=system.embed_dim,
-        frames=FrameProfile(count=system.frames),
+        frames=FrameProfile(count=system.frames, size=frames.shape[-1], missing="mask" if masked else "repeat"),
         tokenizer=TokenizerProfile(context_length=system.max_tokens, buckets=(*shorter, system.max_tokens)),
         graphs=ports(system),
     )
