@@ -17,7 +17,7 @@ from framesift.serving.front.service import SERVICE, STREAM
 from .interfaces import METHODS, http_status, noise
 from .mutations import Chance
 from .requests import Requests, broken, chance_of
-from .steady import EVERY, Steady
+from .steady import Steady
 from .table import Progress, Row
 from .target import Target
 
@@ -114,26 +114,6 @@ class Fuzzer:
 def attack(target: Target, count: int, seed: int, progress: Progress) -> list[Row]:
     """Send ``count`` requests, a dozen at a time."""
     steady, fuzzer = Steady(target, "fuzz"), Fuzzer(target, seed)
-
-    async def run() -> None:
-        channels = [
-            grpc.aio.insecure_channel(target.server.address, [("grpc.use_local_subchannel_pool", 1)])
-            for _ in range(_CLIENTS)
-        ]
-        for first in range(0, count, EVERY):
-            numbers = iter(range(first, min(count, first + EVERY)))
-
-            async def client(channel: grpc.aio.Channel, numbers=numbers) -> None:
-                for number in numbers:
-                    await fuzzer.send(channel, number)
-
-            await asyncio.gather(*map(client, channels))
-            tries = min(EVERY, count - first)
-            await asyncio.to_thread(steady.look, f"seed {seed}, numbers {first} to {first + tries}", tries)
-            progress(tries)
-        for channel in channels:
-            await channel.close()
-
-    asyncio.run(run())
+    asyncio.run(steady.run(fuzzer.send, count, _CLIENTS, seed, progress))
     fuzzer.typed.worst = ", ".join(f"{code} {seen:,}" for code, seen in fuzzer.codes.most_common())
     return [*steady.rows(), fuzzer.typed, fuzzer.silent]

@@ -15,7 +15,7 @@ from framesift.serving.front.service import STREAM
 from .fuzz import INFER
 from .mutations import Chance
 from .requests import Requests, chance_of
-from .steady import EVERY, Steady
+from .steady import Steady
 from .table import Progress, Row
 from .target import Target
 
@@ -99,24 +99,6 @@ class Impatient:
 def attack(target: Target, count: int, seed: int, progress: Progress) -> list[Row]:
     """Make ``count`` calls, 32 at a time."""
     steady, impatient = Steady(target, "deadlines and cancels"), Impatient(target, seed)
-
-    async def run() -> None:
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [grpc.aio.insecure_channel(target.server.address, options) for _ in range(_CLIENTS)]
-        for first in range(0, count, EVERY):
-            numbers = iter(range(first, min(count, first + EVERY)))
-
-            async def client(channel: grpc.aio.Channel, numbers=numbers) -> None:
-                for number in numbers:
-                    await impatient.send(channel, number)
-
-            await asyncio.gather(*map(client, channels))
-            tries = min(EVERY, count - first)
-            await asyncio.to_thread(steady.look, f"seed {seed}, numbers {first} to {first + tries}", tries)
-            progress(tries)
-        for channel in channels:
-            await channel.close()
-
-    asyncio.run(run())
+    asyncio.run(steady.run(impatient.send, count, _CLIENTS, seed, progress))
     steady.alive.worst = ", ".join(f"{end} {seen:,}" for end, seen in impatient.ends.most_common())
     return steady.rows()

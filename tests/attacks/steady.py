@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc.aio
+
 from framesift.errors import FramesiftError
 
-from .table import Row
+from .table import Progress, Row
 from .target import Target, asked, resident
 
-EVERY = 1000
+_EVERY = 1000
+Send = Callable[[grpc.aio.Channel, int], Awaitable[None]]
 # Buffers and allocators fill up at first; what comes after that is growth.
 _SETTLED = 0.3
 _FEWEST = 8
@@ -48,6 +54,28 @@ class Steady:
             self.same.see(answer == self._target.answer, f"{answer} after {where}")
         if not gone:
             self._sizes.append({name: resident(found[name][0]) for name in ("door", "tritonserver")})
+
+    async def run(self, send: Send, count: int, clients: int, seed: int, progress: Progress) -> None:
+        """Make ``count`` tries by ``send``, which is told a connection and the try's number, and look in between.
+
+        Args:
+            clients: how many tries are made at a time, each on a connection of its own.
+        """
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [grpc.aio.insecure_channel(self._target.server.address, options) for _ in range(clients)]
+        for first in range(0, count, _EVERY):
+            numbers = iter(range(first, min(count, first + _EVERY)))
+
+            async def client(channel: grpc.aio.Channel, numbers=numbers) -> None:
+                for number in numbers:
+                    await send(channel, number)
+
+            await asyncio.gather(*map(client, channels))
+            tries = min(_EVERY, count - first)
+            await asyncio.to_thread(self.look, f"seed {seed}, numbers {first} to {first + tries}", tries)
+            progress(tries)
+        for channel in channels:
+            await channel.close()
 
     def rows(self) -> list[Row]:
         """The promises; that on memory where there was enough to look at."""

@@ -133,7 +133,7 @@ def test_damaged_video_is_refused_without_a_word_from_ffmpeg(
         (VideoLimits(max_aspect=1), "64x48, the limit is an aspect ratio of 1:1"),
         (VideoLimits(max_seconds=2.3), "2 s, the limit is 2 s"),
         (VideoLimits(max_packets=59), "the limit is 59"),
-        (VideoLimits(max_work=1e-4), "the video has taken 0 s of work, the limit is "),
+        (VideoLimits(max_work=1e-4), r"the video has taken 0 s of work, the limit is (0\.0001|2\.5e-05) s"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
