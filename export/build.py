@@ -115,6 +115,8 @@ def build_bundle(
             vocab_size=model.vocab_size,
             max_tokens=model.max_tokens,
             kind=rules.tokenizer,
+            cleaning=rules.cleaning,
+            beside=checkpoint.parent,
             fixed_length=model.fixed_length,
             sliced_from=rules.sliced_from,
         )

@@ -74,7 +74,13 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
     type=click.IntRange(1),
     help="Videos that a cross-encoder re-ranks for a query  [default: 100]",
 )
-@click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
+@click.option(
+    "--merges",
+    "--vocab",
+    "merges",
+    type=_FILE,
+    help="The tokenizer's vocabulary, where it is not CLIP's or BERT's: a BPE merges file, or a vocab.txt.",
+)
 @click.option("--key", metavar="NAME", help="Where the weights lie in the file: ema, or with dots state.ema.")
 @click.option("--prefix", metavar="NAME", help="Take the tensors whose names begin so, and no others.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")

@@ -30,21 +30,30 @@ def tokenizer_files(
     kind: str,
     fixed_length: bool = False,
     sliced_from: int | None = None,
+    cleaning: str = "",
+    beside: Path | None = None,
 ) -> TokenizerProfile:
     """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or the one that comes with framesift.
 
     Args:
+        vocabulary: the file given.
         vocab_size: tokens that the text encoder knows.
         max_tokens: token positions of a text.
         kind: one of ``TOKENIZERS``.
         fixed_length: whether every text must have exactly that many.
         sliced_from: see ``TokenizerProfile``; no more than ``max_tokens`` is no slice.
+        cleaning: where it is not the kind's own.
+        beside: the folder in which the checkpoint lies, where its authors may have left the vocabulary.
 
     Raises:
         CheckpointError: the vocabulary has another size.
     """
     known = TOKENIZERS[kind]
-    source = vocabulary or (None if checkpoint.merges is not None else known.shipped())
+    source = vocabulary
+    if source is None and known.beside and beside is not None:
+        source = next((file for file in (beside / known.file, beside / f"{known.file}.gz") if file.is_file()), None)
+    if source is None and checkpoint.merges is None:
+        source = known.shipped()
     if source is not None:
         name = f"{known.file}.gz" if source.suffix == ".gz" else known.file
         shutil.copyfile(source, folder / name)
@@ -56,13 +65,12 @@ def tokenizer_files(
         files=(name,),
         context_length=max_tokens,
         buckets=buckets(max_tokens, fixed=fixed_length),
-        cleaning=known.cleaning,
+        cleaning=cleaning or known.cleaning,
         sliced_from=sliced_from if sliced_from is not None and sliced_from > max_tokens else None,
     )
     found = load_tokenizer(profile, folder).vocab_size
     if found != vocab_size:
         raise CheckpointError(
-            f"the checkpoint knows {vocab_size} tokens and the vocabulary {vocabulary or name} makes {found}: "
-            "pass the merges file that it was trained with (--merges)"
+            f"the checkpoint knows {vocab_size} tokens and the vocabulary {source or name} makes {found}: {known.bring}"
         )
     return profile

@@ -15,6 +15,9 @@ FORMAT = 4
 
 
 CLIP_CLEANING = "ftfy+html+whitespace+lower"
+# What BERT's authors do, and the same after a sentence without an end has got a full stop.
+BERT_CLEANING = "bert+lower"
+SENTENCE_CLEANING = "full-stop+bert+lower"
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,15 @@ class Preprocessing:
     """One system's way from a file and a text to the model's inputs.
 
     A text is cut to ``max_tokens`` positions with its end token kept and padded with zeros. Where ``sliced_from`` is
-    given it is cut so to that many positions first, and then to ``max_tokens`` whatever is there.
+    given it is cut so to that many positions first, and then to ``max_tokens`` whatever is there. ``cleaning`` is the
+    tokenizer's own where it is empty.
     """
 
     frames: FrameProfile
     sliced_from: int | None = None
     max_tokens: int = 0
     tokenizer: str = "clip_bpe"
+    cleaning: str = ""
 
     def of(self, system: System) -> Preprocessing:
         """These rules in the sizes of a system."""

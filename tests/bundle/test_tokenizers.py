@@ -28,7 +28,7 @@ def test_a_profile_names_the_tokenizer_and_its_vocabulary(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("profile", "said"),
     [
-        (TokenizerProfile(kind="morse"), "the tokenizer 'morse' is unknown, known: clip_bpe"),
+        (TokenizerProfile(kind="morse"), "the tokenizer 'morse' is unknown, known: clip_bpe, wordpiece"),
         (TokenizerProfile(files=("absent.txt",)), r"absent.txt can't be read"),
         (TokenizerProfile(files=("a.txt", "b.txt")), r"reads one merges file, its profile lists \['a.txt', 'b.txt'\]"),
     ],

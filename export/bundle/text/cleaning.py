@@ -31,6 +31,16 @@ def is_cut(text: str) -> bool:
     return len(text) > _READ and len(text.strip(_INVISIBLE)) > _READ
 
 
+def read_part(text: str) -> str:
+    """The text itself; of one of more than 8,192 characters so many, from the first that shows something.
+
+    Raises:
+        InvalidQuery: over ``limits.MAX_TEXT_BYTES``.
+    """
+    check_text_size(len(text.encode("utf-8", "surrogatepass")))
+    return text if len(text) <= _READ else text.lstrip(_INVISIBLE)[:_READ]
+
+
 def clean(text: str) -> str:
     """Repair mojibake, resolve HTML entities twice, collapse white space, lower the case.
 
@@ -39,9 +49,7 @@ def clean(text: str) -> str:
     Raises:
         InvalidQuery: over ``limits.MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
     """
-    check_text_size(len(text.encode("utf-8", "surrogatepass")))
-    if len(text) > _READ:
-        text = text.lstrip(_INVISIBLE)[:_READ]
+    text = read_part(text)
     try:
         repaired = ftfy.fix_text(_BLANK_LINES.sub("\n", text), max_decode_length=_REPAIRED_AT_ONCE)
         cleaned = html.unescape(html.unescape(repaired))

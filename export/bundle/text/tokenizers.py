@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
-from ..manifest import CLIP_CLEANING, TokenizerProfile
+from ..manifest import BERT_CLEANING, CLIP_CLEANING, TokenizerProfile
 
 
 class Tokenizer(Protocol):
@@ -40,14 +40,18 @@ class TokenizerKind:
     Attributes:
         load: the tokenizer of a profile and its vocabulary's files.
         file: what a bundle calls the vocabulary's file; gzipped, it ends in .gz.
-        cleaning: what it does to a text before it reads it, as a manifest names it.
+        cleaning: what it does to a text before it reads it, as a manifest names it, where a system says nothing else.
         shipped: the vocabulary that comes with framesift, for models that have none of their own.
+        beside: whether authors leave a vocabulary of that name beside their checkpoint.
+        bring: what to pass where a model's vocabulary is another one.
     """
 
     load: Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]
     file: str
     cleaning: str
     shipped: Callable[[], Path]
+    beside: bool
+    bring: str
 
 
 def load_tokenizer(profile: TokenizerProfile, folder: Path) -> Tokenizer:
@@ -74,6 +78,33 @@ def _clip_merges() -> Path:
     return clip_merges()
 
 
+def _wordpiece(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+    from .wordpiece import WordPieceTokenizer
+
+    return WordPieceTokenizer.load(profile, files)
+
+
+def _uncased_vocab() -> Path:
+    from .vocab_file import uncased_vocab
+
+    return uncased_vocab()
+
+
 TOKENIZERS: Mapping[str, TokenizerKind] = {
-    "clip_bpe": TokenizerKind(_clip_bpe, "merges.txt", CLIP_CLEANING, _clip_merges)
+    "clip_bpe": TokenizerKind(
+        _clip_bpe,
+        "merges.txt",
+        CLIP_CLEANING,
+        _clip_merges,
+        beside=False,
+        bring="pass the merges file that it was trained with (--merges)",
+    ),
+    "wordpiece": TokenizerKind(
+        _wordpiece,
+        "vocab.txt",
+        BERT_CLEANING,
+        _uncased_vocab,
+        beside=True,
+        bring="put the vocab.txt that it was trained with beside it, or pass it (--vocab)",
+    ),
 }
