@@ -108,18 +108,21 @@ def build_bundle(
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
     with_pixels(model, rules.frames.dtype)
     with staged(out, overwrite=overwrite) as folder:
-        tokenizer = tokenizer_files(
-            file,
-            merges,
-            folder,
-            vocab_size=model.vocab_size,
-            max_tokens=model.max_tokens,
-            kind=rules.tokenizer,
-            cleaning=rules.cleaning,
-            beside=checkpoint.parent,
-            fixed_length=model.fixed_length,
-            sliced_from=rules.sliced_from,
-        )
+        try:
+            tokenizer = tokenizer_files(
+                file,
+                merges,
+                folder,
+                vocab_size=model.vocab_size,
+                max_tokens=model.max_tokens,
+                kind=rules.tokenizer,
+                cleaning=rules.cleaning,
+                beside=checkpoint.parent,
+                fixed_length=model.fixed_length,
+                sliced_from=rules.sliced_from,
+            )
+        except (CheckpointError, BundleError) as error:
+            raise resolved.inspection.weights.error(str(error)) from error
         if tokenizer.sliced_from is not None:
             longest = tokenizer.context_length - 2
             report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")

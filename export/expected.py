@@ -12,6 +12,8 @@ from .systems.contract import System
 _BYTES_A_WEIGHT = 25
 _FIXED_S, _SECONDS = 60.0, 14.0e-9
 _FRAMES = 12
+# What the systems call their vision towers.
+_TOWERS = ("visual", "video_model")
 
 
 def expected(system: System) -> str:
@@ -26,7 +28,7 @@ def expected(system: System) -> str:
 
 def _operations(system: System) -> float:
     """Multiplications for one frame: the vision tower's weights times its tokens."""
-    vision = [module for name, module in system.named_modules() if name.endswith("visual")]
+    vision = [module for name, module in system.named_modules() if name.endswith(_TOWERS)]
     patches = [module for module in system.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)]
     if not vision or not patches:
         return 0.0

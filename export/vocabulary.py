@@ -71,6 +71,7 @@ def tokenizer_files(
     found = load_tokenizer(profile, folder).vocab_size
     if found != vocab_size:
         raise CheckpointError(
-            f"the checkpoint knows {vocab_size} tokens and the vocabulary {source or name} makes {found}: {known.bring}"
+            f"its text encoder knows {vocab_size} tokens and the vocabulary {source or name} makes {found}: "
+            f"{known.bring}"
         )
     return profile

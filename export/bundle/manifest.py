@@ -66,8 +66,8 @@ class FrameProfile:
 
     @property
     def dtype(self) -> str:
-        """Numpy's name of the pixels' type: uint8, or float32 from 0 to 255 and a little beyond, as bicubic gives."""
-        return "float32" if self.resize == "tensor_bicubic" else "uint8"
+        """Numpy's name of the pixels' type: uint8, or float32 from 0 to 255 and, as bicubic gives, a little beyond."""
+        return "float32" if self.resize.startswith("tensor_") else "uint8"
 
 
 @dataclass(frozen=True)

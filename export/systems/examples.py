@@ -10,6 +10,9 @@ import torch
 from torch import nn
 
 from ..bundle.text.merges_file import write_merges
+from ..bundle.text.tokenizers import TOKENIZERS
+from ..bundle.text.vocab_file import write_vocab
+from .bert import SMALL_PIECES
 from .card import Example, SystemCard
 from .contract import System
 from .registry import cards
@@ -44,7 +47,7 @@ def small_system(name: str) -> System:
     torch.manual_seed(len(name))
     system = card.model(example.sizes, options_of(card, example))
     for key, parameter in system.named_parameters():
-        if parameter.dim() < 3 and not any(norm in key for norm in ("ln_", "LayerNorm", "layer_norm")):
+        if parameter.dim() < 3 and not any(norm in key.lower() for norm in ("ln_", "norm")):
             nn.init.normal_(parameter, std=0.1)
     for key, parameter in system.named_parameters():
         if key.endswith("logit_scale"):
@@ -53,8 +56,13 @@ def small_system(name: str) -> System:
 
 
 def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
-    """A file as authors leave it: wrapped, under ``module.``, in half precision; and the merges of its vocabulary."""
+    """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file."""
     state = {f"module.{key}": value.half() for key, value in small_system(name).state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
-    write_merges(folder / "merges.txt", [])
-    return folder / "model.pth", folder / "merges.txt"
+    kind = examples()[name][0].preprocessing.tokenizer
+    vocabulary = folder / TOKENIZERS[kind].file
+    if kind == "wordpiece":
+        write_vocab(vocabulary, SMALL_PIECES)
+    else:
+        write_merges(vocabulary, [])
+    return folder / "model.pth", vocabulary

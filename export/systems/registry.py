@@ -23,6 +23,7 @@ _MODULES: Mapping[str, str] = {
     "stan": "stan",
     "mugstan": "stan",
     "clip4clip": "clip4clip",
+    "frozen": "frozen",
 }
 SYSTEMS = tuple(_MODULES)
 

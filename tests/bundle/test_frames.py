@@ -16,7 +16,10 @@ from framesift.export.bundle.video.sampling import SAMPLERS
     ("profile", "fault"),
     [
         (FrameProfile(sampler="random"), "sampler 'random' is unknown, known: second_steps, segment_round, tick_mid"),
-        (FrameProfile(resize="none"), "resize 'none' is unknown, known: cv2_bilinear, pil_bicubic, tensor_bicubic"),
+        (
+            FrameProfile(resize="none"),
+            "resize 'none' is unknown, known: cv2_bilinear, pil_bicubic, tensor_bicubic, tensor_bi",
+        ),
         (FrameProfile(crop="none"), "crop 'none'"),
         (FrameProfile(missing="zeros"), "missing 'zeros' is unknown, known: mask, repeat"),
         (FrameProfile(count=0), "count 0"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from framesift.export.bundle.manifest import FrameProfile
-from framesift.export.bundle.video.resizing import RESIZES, cv2_bilinear, pil_bicubic, tensor_bicubic
+from framesift.export.bundle.video.resizing import RESIZES, bilinear_twice, cv2_bilinear, pil_bicubic, tensor_bicubic
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]
@@ -23,8 +23,9 @@ GOLDEN = [
     for folder in FOLDERS
     for path in folder.glob("preprocess/resize48.safetensors")
     for key in load_file(path)
-    if key.split(".")[:2] in (["out", "xpool_noantialias"], ["out", "clip4clip"], ["out", "dgl"])
+    if key.split(".")[:2] in [["out", name] for name in ("xpool_noantialias", "clip4clip", "dgl", "frozen_noantialias")]
 ]
+IMAGENET = tuple(np.array(values)[:, None, None] for values in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
 MEAN, STD = (np.array(values)[:, None, None] for values in (FrameProfile().mean, FrameProfile().std))
 
 
@@ -36,7 +37,8 @@ def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_result_equals_the_authors(path: Path, key: str) -> None:
     tensors = load_file(path)
     _, system, view = key.split(".")
-    image, expected = tensors[f"in.{view}"], tensors[key].astype(np.float64) * STD + MEAN
+    mean, std = IMAGENET if system == "frozen_noantialias" else (MEAN, STD)
+    image, expected = tensors[f"in.{view}"], tensors[key].astype(np.float64) * std + mean
     if system == "dgl":
         # Its videos come with a short side of the final size, and are only cropped.
         height, width = image.shape[:2]
@@ -45,6 +47,8 @@ def test_result_equals_the_authors(path: Path, key: str) -> None:
     if system == "xpool_noantialias":
         assert np.abs(tensor_bicubic(image, 48) - expected).max() < 3e-4
         assert expected.min() < -5
+    elif system == "frozen_noantialias":
+        assert np.abs(bilinear_twice(image, 56, 48) - expected).max() < 3e-4
     else:
         assert np.abs(expected - np.round(expected)).max() < 1e-4
         assert np.array_equal(pil_bicubic(np.ascontiguousarray(image), 48), np.round(expected))
@@ -61,6 +65,26 @@ def test_tensor_bicubic_equals_pytorch(height: int, width: int, size: int, seed:
     result = tensor_bicubic(image, size)
     assert result.dtype == np.float32
     assert np.abs(result - whole[:, top : top + size, left : left + size]).max() < 1e-3
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(1, 64), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_bilinear_twice_equals_pytorch(height: int, width: int, first: int, size: int, seed: int) -> None:
+    image = _noise(height, width, seed)
+    tall, wide = (first, int(first * width / height)) if height < width else (int(first * height / width), first)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    whole = torch.nn.functional.interpolate(tensor, (tall, wide), mode="bilinear", align_corners=False)
+    top, left = round((tall - first) / 2), round((wide - first) / 2)
+    square = whole[..., top : top + first, left : left + first]
+    again = torch.nn.functional.interpolate(square, (size, size), mode="bilinear", align_corners=False)[0].numpy()
+    result = bilinear_twice(image, first, size)
+    assert result.dtype == np.float32
+    assert np.abs(result - again).max() < 1e-3
+
+
+def test_256_pixels_are_made_where_224_are_wanted() -> None:
+    image = _noise(300, 280)
+    assert np.array_equal(RESIZES["tensor_bilinear_twice"](image, 224), bilinear_twice(image, 256, 224))
 
 
 def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -158,7 +182,7 @@ def test_pil_bicubic_follows_the_definition(
     assert np.abs(pil_bicubic(image, 48) - expected).max() < 1
 
 
-@pytest.mark.parametrize("name", sorted(RESIZES))
+@pytest.mark.parametrize("name", sorted(RESIZES.keys() - {"tensor_bilinear_twice"}))
 @pytest.mark.parametrize(("height", "width"), [(32, 57), (50, 32), (32, 32)])
 def test_picture_of_the_right_size_is_only_cropped(name: str, height: int, width: int) -> None:
     image = _noise(height, width)

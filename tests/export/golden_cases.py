@@ -88,6 +88,8 @@ OPTIONS = {
     "time_embed_size": "moments",
     "mug_tau": "tau",
 }
+# Names that mean something else elsewhere.
+OWN = {"frozen": {"heads": "vision_heads"}}
 
 
 def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:
@@ -116,7 +118,8 @@ class Case:
             self.state = with_towers(self.state, width, system)
         inspection = inspect(normalised(self.state))
         assert inspection.card.name == system, inspection.weights.why
-        options = {OPTIONS[key]: value for key, value in self.config.items() if key in OPTIONS}
+        names = OPTIONS | OWN.get(system, {})
+        options = {names[key]: value for key, value in self.config.items() if key in names}
         if "model" in self.config:
             options["head"] = "mug" if "Mug" in self.config["model"] else "stan"
         if not self.whole:

@@ -15,7 +15,7 @@ from torch import Tensor
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.graphs import graphs, ports, with_pixels
 from framesift.export.onnx import write_graph, write_graphs
-from framesift.export.systems.clip import ClipSystem
+from framesift.export.systems.contract import System
 
 from ..exporting import read_library_once
 from .golden_cases import CASES, Case, clip_features
@@ -50,15 +50,16 @@ def run(folder: Path, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [torch.from_numpy(np.asarray(output)) for output in session.run(None, feeds)]
 
 
-def video_inputs(system: ClipSystem[Any], case: Case) -> list[Tensor]:
+def video_inputs(system: System, case: Case) -> list[Tensor]:
     """The case's clips as pixels from 0 to 255, its masks and its noise."""
-    visual = system.clip.visual
-    pixels = case["in.video"] * visual.pixel_std + visual.pixel_mean
-    mask = case["in.video_mask"] if "in.video_mask" in case.tensors else None
+    black, white = (system.standardise(torch.full((3, 1, 1), value)).double() for value in (0, 255))
+    pixels = (case["in.video"] - black) / (white - black) * 255
+    # Where a case has no mask, what is missing has zeros for pixels.
+    mask = case["in.video_mask"] if "in.video_mask" in case.tensors else torch.ones(pixels.shape[:2])
     more = {"mask": mask}
     if "in.noise" in case.tensors:
         more["noise"] = case["in.noise"].unflatten(0, pixels.shape[:2])
-    return [pixels.float(), *(more[port.name].float() for port in system.video_inputs[1:])]  # type: ignore[union-attr]
+    return [pixels.float(), *(more[port.name].float() for port in system.video_inputs[1:])]
 
 
 def head_records(system: Any, case: Case, name: str) -> Records:
@@ -83,7 +84,7 @@ def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_p
     case = Case(name, meta)
     if not case.state:
         pytest.skip("the case holds no weights, so there is nothing to export")
-    system: ClipSystem[Any] = case.model
+    system: System = case.model
     want = case["out.sims"] if "out.sims" in case.tensors else case["out.logits"]
     if case.whole:
         with_pixels(system.float(), "float32")

@@ -84,10 +84,34 @@ def cv2_bilinear(image: Image8, size: int) -> Image8:
     return np.ascontiguousarray(((upper + lower + 2) >> 2).astype(np.uint8).transpose(1, 0, 2))
 
 
+def tensor_bilinear_twice(image: Image8, size: int) -> npt.NDArray[np.float32]:
+    """``bilinear_twice`` by way of eight sevenths of the size: 256 pixels where 224 are wanted (Frozen in Time)."""
+    return bilinear_twice(image, round(size * 8 / 7), size)
+
+
+def bilinear_twice(image: Image8, first: int, size: int) -> npt.NDArray[np.float32]:
+    """Bilinear interpolation to a short side of ``first``, the middle square of it, and that to ``size``; float32.
+
+    Equal, up to rounding, to torchvision's ``Resize(first, antialias=False)``, ``CenterCrop(first)`` and
+    ``Resize(size, antialias=False)`` of a tensor of floats.
+    """
+    height, width = _truncated_size(image, first)
+    rows, down = _between(image.shape[0], height, round((height - first) / 2), first)
+    columns, across = _between(image.shape[1], width, round((width - first) / 2), first)
+    again, weights = _between(first, size, 0, size)
+    lines = image.reshape(len(image), -1)
+    narrowed = sum(lines[row] * weight[:, None] for row, weight in zip(rows, down, strict=True))
+    square = sum(_planes(narrowed, column) * weight for column, weight in zip(columns, across, strict=True))
+    low = sum(square[row] * weight[:, None, None] for row, weight in zip(again, weights, strict=True))
+    pixels = sum(low[..., column] * weight for column, weight in zip(again, weights, strict=True))
+    return np.ascontiguousarray(pixels.transpose(1, 0, 2))
+
+
 RESIZES: Mapping[str, Resize] = {
     "pil_bicubic": pil_bicubic,
     "tensor_bicubic": tensor_bicubic,
     "cv2_bilinear": cv2_bilinear,
+    "tensor_bilinear_twice": tensor_bilinear_twice,
 }
 
 
@@ -133,6 +157,21 @@ def _cubic_taps(
     far = ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
     places = floor.astype(np.int64) + np.array([[-1], [0], [1], [2]])
     return places.clip(0, length - 1), np.where(x <= 1, near, far).astype(np.float32)
+
+
+def _between(
+    length: int, resized: int, first: int, count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """For each of ``count`` resized pixels from ``first`` on the 2 pixels around it, and their weights: [2, count].
+
+    Positions are PyTorch's; those before the first pixel are at it.
+    """
+    scale = float(np.float32(length) / np.float32(resized))
+    position = (scale * (np.arange(first, first + count) + 0.5) - 0.5).astype(np.float32).clip(0)
+    floor = np.floor(position)
+    after = (position - floor).astype(np.float32)
+    places = floor.astype(np.int64) + np.array([[0], [1]])
+    return places.clip(0, length - 1), np.stack([1 - after, after])
 
 
 def _linear_taps(
