@@ -7,8 +7,7 @@ from pathlib import Path
 
 from framesift.export.build import build_bundle
 from framesift.export.bundle.store import Bundle
-from framesift.export.systems.examples import examples, given_options, write_checkpoint
-from framesift.export.systems.registry import AUTO
+from framesift.export.systems.examples import asked_as, examples, given_options, small_system, write_checkpoint
 
 from .exporting import built_once, read_library_once
 
@@ -23,9 +22,7 @@ def small_bundle(name: str, bundles: Path) -> Bundle:
     def build(out: Path) -> Bundle:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint, merges = write_checkpoint(name, Path(folder))
-            # Where the weights are another system's too, it has to be named.
-            named = card.implied or any(sign.given for sign in card.signs)
-            system = card.name if named else AUTO
+            system = asked_as(name, small_system(name).state_dict())
             return build_bundle(checkpoint, out, options=options, system=system, merges=merges)
 
     return built_once(bundles / name.replace(" ", "-"), build)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..bundle.text.merges_file import write_merges
 from ..bundle.text.tokenizers import TOKENIZERS
@@ -15,7 +15,7 @@ from ..bundle.text.vocab_file import write_vocab
 from .bert import SMALL_PIECES
 from .card import Example, SystemCard
 from .contract import System
-from .registry import cards
+from .registry import AUTO, cards
 
 # Frames of a video and token positions of a text.
 FRAMES, MAX_TOKENS = 5, 20
@@ -39,6 +39,13 @@ def given_options(name: str) -> dict[str, Any]:
     card, example = examples()[name]
     declared = {option.name for option in card.options}
     return {option: value for option, value in options_of(card, example).items() if option in declared}
+
+
+def asked_as(name: str, state: Mapping[str, Tensor]) -> str:
+    """``AUTO``, or the system of the example of that name where its weights are another system's as well."""
+    card, _ = examples()[name]
+    shown = any(key.startswith(sign.prefix) for sign in card.signs for key in state)
+    return card.name if card.implied or not shown or any(sign.given for sign in card.signs) else AUTO
 
 
 def small_system(name: str) -> System:

@@ -22,8 +22,10 @@ _MODULES: Mapping[str, str] = {
     "dgl": "dgl",
     "stan": "stan",
     "mugstan": "stan",
+    "rvtr": "rvtr",
     "clip4clip": "clip4clip",
     "frozen": "frozen",
+    "mac": "mac",
 }
 SYSTEMS = tuple(_MODULES)
 

@@ -129,6 +129,7 @@ class Case:
             assert known >= {"frames"} & set(options)
         # What the weights show must be what the case says: an option that contradicts them is refused.
         resolved = inspection.resolve({key: value for key, value in options.items() if key in known})
+        self.options = resolved.kept
         self.model: Any = resolved.build().double()
 
     def __getitem__(self, key: str) -> Tensor:

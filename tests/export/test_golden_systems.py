@@ -7,12 +7,15 @@ off, plus the rounding of the stored tensors. FRAMESIFT_GOLDEN names a further f
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from framesift.export.checkpoint import normalised
 from framesift.export.systems.contract import unit
+from framesift.export.systems.inspection import inspect
 from framesift.export.systems.stan import bounded_unit
 from framesift.kernels.frame_softmax.reference import frame_softmax_weights
 from framesift.kernels.multi_grained.reference import TextRecord, VideoRecord, granularities
@@ -200,3 +203,24 @@ def test_intermediates_scores_and_rankings_are_the_authors(system: str, meta: Pa
     for name in ("sims", "hard_logits", "logits"):
         if f"out.{name}" in case.tensors:
             case.check_scores(got[name], name)
+
+
+# Of these no code is public: what is known of them is the model that they train.
+FROM_THE_PAPER = {"frozen": "mac", "clip4clip": "rvtr"}
+
+
+@pytest.mark.parametrize(
+    ("system", "meta"), [case for case in CASES if case.values[0] in FROM_THE_PAPER and "tight" not in str(case.id)]
+)
+@torch.no_grad()
+def test_a_system_from_a_paper_is_the_model_that_it_trains(system: str, meta: Path) -> None:
+    case = Case(system, meta)
+    training = {"uncertainty.head.weight": torch.ones(2)} if system == "clip4clip" else {}
+    asked = inspect(normalised({**case.state, **training}), FROM_THE_PAPER[system])
+    made: Any = asked.resolve(case.options).build().double()
+    assert (made.name, type(made).mro()[1]) == (FROM_THE_PAPER[system], type(case.model))
+    assert set(asked.unused) >= set(training)
+    want = RUN[system](case)
+    case.model = made
+    got = RUN[system](case)
+    assert all(torch.equal(got[name], want[name]) for name in want)
