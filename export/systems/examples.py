@@ -64,7 +64,7 @@ def small_system(name: str) -> System:
 
 def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
     """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file."""
-    state = {f"module.{key}": value.half() for key, value in small_system(name).state_dict().items()}
+    state = {f"module.{key}": _halved(value) for key, value in small_system(name).state_dict().items()}
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
     kind = examples()[name][0].preprocessing.tokenizer
     vocabulary = folder / TOKENIZERS[kind].file
@@ -73,3 +73,7 @@ def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
     else:
         write_merges(vocabulary, [])
     return folder / "model.pth", vocabulary
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor

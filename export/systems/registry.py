@@ -26,6 +26,7 @@ _MODULES: Mapping[str, str] = {
     "clip4clip": "clip4clip",
     "frozen": "frozen",
     "mac": "mac",
+    "clover": "clover",
 }
 SYSTEMS = tuple(_MODULES)
 

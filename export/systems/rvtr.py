@@ -1,4 +1,4 @@
-"""RVTR (Zhang et al., IEEE TMM 2023), from the paper: a training that calibrates noisy pairs, of CLIP4Clip's model.
+"""RVTR (IEEE TMM 2023), from the paper: a training that calibrates noisy pairs, of CLIP4Clip's model.
 
 The authors published neither code nor weights. What they describe belongs to training; this is the model that it
 trains, without the tensors that only training reads.

@@ -29,6 +29,16 @@ IMAGENET = tuple(np.array(values)[:, None, None] for values in ((123.675, 116.28
 MEAN, STD = (np.array(values)[:, None, None] for values in (FrameProfile().mean, FrameProfile().std))
 
 
+PUBLISHED = [
+    pytest.param(path, view, id=f"{folder.name}-{view}")
+    for folder in FOLDERS
+    for path in folder.glob("preprocess/published48.safetensors")
+    for view in ("land", "port")
+]
+# Clover's, in the order in which its authors have them.
+SWAPPED = tuple(np.array(values)[:, None, None] for values in ((103.53, 116.28, 123.675), (57.375, 57.12, 58.395)))
+
+
 def _noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -52,6 +62,14 @@ def test_result_equals_the_authors(path: Path, key: str) -> None:
     else:
         assert np.abs(expected - np.round(expected)).max() < 1e-4
         assert np.array_equal(pil_bicubic(np.ascontiguousarray(image), 48), np.round(expected))
+
+
+@pytest.mark.parametrize(("path", "view"), PUBLISHED)
+def test_clovers_pixels_equal_its_authors(path: Path, view: str) -> None:
+    tensors = load_file(path)
+    expected = tensors[f"out.clover.{view}"].astype(np.float64) * SWAPPED[1] + SWAPPED[0]
+    assert np.abs(expected - np.round(expected)).max() < 1e-4
+    assert np.array_equal(cv2_bilinear(tensors[f"in.{view}"], 48), np.round(expected))
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(0, 99))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.profile import sample
-from framesift.export.bundle.video.sampling import SAMPLERS, second_steps, segment_round, uniform_middle
+from framesift.export.bundle.video.sampling import SAMPLERS, equal_middle, second_steps, segment_round, uniform_middle
 
 COMMITTED = Path(__file__).parents[1] / "golden"
 FOLDERS = [COMMITTED, *([Path(os.environ["FRAMESIFT_GOLDEN"])] if "FRAMESIFT_GOLDEN" in os.environ else [])]
@@ -34,6 +34,19 @@ def test_indices_equal_the_authors(row: dict) -> None:
     assert segment_round(total, 25.0, 12) == row["stan_12"]
     # Of a video with one frame a second every frame is a candidate.
     assert second_steps(total, 1.0, 12) == row["clip4clip_pick_12_of_available"]
+
+
+PUBLISHED = [
+    pytest.param(row, id=f"{folder.name}-{row['video_frames']}")
+    for folder in FOLDERS
+    for path in folder.glob("preprocess/published_sampling.json")
+    for row in json.loads(path.read_text(encoding="utf-8"))["rows"]
+]
+
+
+@pytest.mark.parametrize("row", PUBLISHED)
+def test_indices_equal_those_of_other_authors(row: dict) -> None:
+    assert equal_middle(row["video_frames"], 25.0, 32) == row["clover_32"]
 
 
 # Frames of real files in which CLIP4Clip's loop over OpenCV's CAP_PROP_POS_FRAMES ended up.

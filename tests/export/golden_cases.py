@@ -89,7 +89,7 @@ OPTIONS = {
     "mug_tau": "tau",
 }
 # Names that mean something else elsewhere.
-OWN = {"frozen": {"heads": "vision_heads"}}
+OWN = {"frozen": {"heads": "vision_heads"}, "clover": {"image": "image_size", "window": "window"}}
 
 
 def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:

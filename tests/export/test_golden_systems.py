@@ -183,7 +183,19 @@ def frozen(case: Case) -> dict[str, Tensor]:
     }
 
 
+def clover(case: Case) -> dict[str, Tensor]:
+    model, ids = case.model, case["in.input_ids"]
+    assert torch.equal(case["in.attention_mask"], (ids != 0).long())
+    return {
+        "video_grid": model.embed_grid(case["in.video"]).permute(0, 4, 1, 2, 3),
+        "video_embeds": model.embed_video(case["in.video"]),
+        "text_embeds": model.embed_text(ids),
+        "sims": model.score(model.encode_text(ids), model.encode_video(case["in.video"])),
+    }
+
+
 RUN = {
+    "clover": clover,
     "frozen": frozen,
     "clip4clip": clip4clip,
     "xclip": xclip,

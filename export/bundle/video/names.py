@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round"]
+SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round", "equal_middle"]
 ResizeName = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear", "tensor_bilinear_twice"]

@@ -51,9 +51,18 @@ def segment_round(total: int, rate: float, count: int) -> list[int]:
     return [round(step * place) + int(step / 2) for place in range(count)]
 
 
+def equal_middle(total: int, rate: float, count: int) -> list[int]:
+    """Always ``count`` frames, each at the middle of one of ``count`` equal stretches (Clover).
+
+    A short video gives frames more than once.
+    """
+    return [int((place + 0.5) * total / count) for place in range(count)]
+
+
 SAMPLERS: Mapping[str, Sampler] = {
     "uniform_middle": uniform_middle,
     "second_steps": second_steps,
     "tick_middle": tick_middle,
     "segment_round": segment_round,
+    "equal_middle": equal_middle,
 }
