@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,13 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_index(window))
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        name = f"{prefix}relative_position_index"
+        given = state_dict.get(name)
+        if given is not None and not torch.equal(given.long(), self.relative_position_index):
+            raise ValueError(f"{name} is not that of its windows: the file is damaged, or of another variant")
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Tensor, index: Tensor, regions: Tensor | None) -> Tensor:
         """Windows [B, windows, N, C] to the same shape.

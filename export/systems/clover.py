@@ -16,7 +16,7 @@ from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.pixels import Pixels
-from ..encoders.swin_windows import Axes, relative_index, window_of
+from ..encoders.swin_windows import Axes, window_of
 from ..encoders.video_swin import SwinConfig, VideoSwin
 from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, random_texts
 from .card import Example, Sign, SystemCard
@@ -149,9 +149,6 @@ def _window(weights: Weights, stem: str) -> Axes:
     window = window_of(tokens, rows)
     if window is None:
         raise weights.error(f"no square window has {tokens} tokens and a table of {rows} rows")
-    for key, index in weights.state.items():
-        if key.endswith(_INDEX) and not torch.equal(index.long(), relative_index(window)):
-            raise weights.error(f"{key} is not that of windows of {' x '.join(map(str, window))}")
     return window
 
 

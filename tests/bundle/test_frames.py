@@ -15,7 +15,7 @@ from framesift.export.bundle.video.sampling import SAMPLERS
 @pytest.mark.parametrize(
     ("profile", "fault"),
     [
-        (FrameProfile(sampler="random"), "sampler 'random' is unknown, known: second_steps, segment_round, tick_mid"),
+        (FrameProfile(sampler="random"), "sampler 'random' is unknown, known: equal_middle, second_steps, "),
         (
             FrameProfile(resize="none"),
             "resize 'none' is unknown, known: cv2_bilinear, pil_bicubic, tensor_bicubic, tensor_bi",
