@@ -15,6 +15,8 @@ from .swin_windows import APART, Axes, Windows, relative_index, table_rows
 from .vit import Mlp
 
 EPS = 1e-5
+# Windows times heads whose logits are held at once: of a published clip's first stage all of them are 315 MB.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,17 @@ class WindowAttention(nn.Module):
             regions: which tokens see each other, int64 [windows, N]; all where there are none.
         """
         tokens, width = x.shape[-2:]
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5).unbind(0)
-        logits = q * (width // self.heads) ** -0.5 @ k.transpose(-1, -2)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[index].unflatten(0, (tokens, tokens)).permute(2, 0, 1)
-        logits = logits + bias
-        if regions is not None:
-            apart = (regions[:, :, None] != regions[:, None]).to(x.dtype) * APART
-            logits = logits + apart[:, None]
-        mixed = logits.softmax(-1) @ v
-        return self.proj(mixed.transpose(2, 3).flatten(-2))
+        mixed = []
+        for first in range(0, x.shape[1], step := max(1, _AT_ONCE // self.heads)):
+            q, k, v = qkv[:, :, first : first + step].unbind(0)
+            logits = q * (width // self.heads) ** -0.5 @ k.transpose(-1, -2) + bias
+            if regions is not None:
+                some = regions[first : first + step]
+                logits = logits + ((some[:, :, None] != some[:, None]).to(x.dtype) * APART)[:, None]
+            mixed.append(logits.softmax(-1) @ v)
+        return self.proj(torch.cat(mixed, 1).transpose(2, 3).flatten(-2))
 
 
 class SwinBlock(nn.Module):
