@@ -25,7 +25,7 @@ from .parity_rows import demand
 from .systems.contract import System
 from .systems.inspection import Inspection, Resolved, inspect
 from .systems.registry import AUTO
-from .vocabulary import tokenizer_files
+from .vocabulary import tokenizer_files, vocabulary_beside
 
 
 def resolve(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Resolved:
@@ -88,6 +88,8 @@ def build_bundle(
         system: one of ``registry.SYSTEMS``, or ``AUTO``.
         sampler, resize: by name, where they shall not be the authors'.
         shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.
+        merges: the tokenizer's vocabulary, where it is neither beside the checkpoint nor the one that comes with
+            framesift.
         key, prefix: where the weights lie in the file, see ``checkpoint.load``.
         report: called with a line for every step.
         bar: makes a progress bar of a label and a number of steps, to be called with those done.
@@ -106,18 +108,20 @@ def build_bundle(
     usual = model.scorer.shortlist
     if shortlist is not None and usual is None:
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
+    vocabulary = merges or vocabulary_beside(checkpoint.parent, rules.tokenizer)
+    if vocabulary is not None and merges is None:
+        report(f"vocabulary: {vocabulary}, which lies beside the checkpoint, was taken")
     with_pixels(model, rules.frames.dtype)
     with staged(out, overwrite=overwrite) as folder:
         try:
             tokenizer = tokenizer_files(
                 file,
-                merges,
+                vocabulary,
                 folder,
                 vocab_size=model.vocab_size,
                 max_tokens=model.max_tokens,
                 kind=rules.tokenizer,
                 cleaning=rules.cleaning,
-                beside=checkpoint.parent,
                 fixed_length=model.fixed_length,
                 sliced_from=rules.sliced_from,
             )

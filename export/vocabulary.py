@@ -20,6 +20,13 @@ def buckets(length: int, *, fixed: bool) -> tuple[int, ...]:
     return (*shorter, length)
 
 
+def vocabulary_beside(folder: Path, kind: str) -> Path | None:
+    """The vocabulary that authors left in the folder of their checkpoint, for a kind of tokenizer where they do."""
+    known = TOKENIZERS[kind]
+    names = (known.file, f"{known.file}.gz") if known.beside else ()
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def tokenizer_files(
     checkpoint: Checkpoint,
     vocabulary: Path | None,
@@ -31,7 +38,6 @@ def tokenizer_files(
     fixed_length: bool = False,
     sliced_from: int | None = None,
     cleaning: str = "",
-    beside: Path | None = None,
 ) -> TokenizerProfile:
     """Write the vocabulary into ``folder``: the file given, the checkpoint's own, or the one that comes with framesift.
 
@@ -43,17 +49,12 @@ def tokenizer_files(
         fixed_length: whether every text must have exactly that many.
         sliced_from: see ``TokenizerProfile``; no more than ``max_tokens`` is no slice.
         cleaning: where it is not the kind's own.
-        beside: the folder in which the checkpoint lies, where its authors may have left the vocabulary.
 
     Raises:
         CheckpointError: the vocabulary has another size.
     """
     known = TOKENIZERS[kind]
-    source = vocabulary
-    if source is None and known.beside and beside is not None:
-        source = next((file for file in (beside / known.file, beside / f"{known.file}.gz") if file.is_file()), None)
-    if source is None and checkpoint.merges is None:
-        source = known.shipped()
+    source = vocabulary or (None if checkpoint.merges is not None else known.shipped())
     if source is not None:
         name = f"{known.file}.gz" if source.suffix == ".gz" else known.file
         shutil.copyfile(source, folder / name)

@@ -24,7 +24,7 @@ from framesift.export.systems.bert import SMALL_BERT, SMALL_PIECES
 from framesift.export.systems.examples import given_options, small_system
 from framesift.export.systems.frozen import SMALL, Frozen
 from framesift.export.systems.inspection import inspect
-from framesift.export.vocabulary import tokenizer_files
+from framesift.export.vocabulary import tokenizer_files, vocabulary_beside
 
 
 def authors_file(path: Path, state: dict[str, Tensor], patch: pytest.MonkeyPatch) -> None:
@@ -111,9 +111,11 @@ def test_the_vocabulary_beside_the_checkpoint_is_taken(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     made = small_system("frozen")
     sizes = {"vocab_size": made.vocab_size, "max_tokens": 20, "kind": "wordpiece"}
-    profile = tokenizer_files(Checkpoint({}), None, tmp_path / "out", beside=tmp_path, **sizes)  # type: ignore[arg-type]
+    found = vocabulary_beside(tmp_path, "wordpiece")
+    profile = tokenizer_files(Checkpoint({}), found, tmp_path / "out", **sizes)  # type: ignore[arg-type]
     assert (profile.files, profile.cleaning, profile.buckets) == (("vocab.txt",), BERT_CLEANING, (16, 20))
     assert (tmp_path / "out" / "vocab.txt").read_bytes() == (tmp_path / "vocab.txt").read_bytes()
+    assert vocabulary_beside(tmp_path / "out", "clip_bpe") is vocabulary_beside(tmp_path.parent, "wordpiece") is None
 
 
 @torch.no_grad()
