@@ -34,6 +34,7 @@ SCORER = "kernels/topk_attention"
 DATA = {
     "py.typed",
     "export/bundle/text/clip_merges.txt.gz",
+    "export/bundle/text/bert_uncased_vocab.txt.gz",
     "export/demo/demo.safetensors",
     "export/evaluation/published.json",
     "serving/repository/requirements.txt",
