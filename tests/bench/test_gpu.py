@@ -86,6 +86,7 @@ except EngineError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the kernels run on the device")
 def test_the_kernel_is_checked_against_float64() -> None:
     pytest.importorskip("triton")

@@ -143,7 +143,7 @@ def test_frames_too_large_for_the_memory_are_refused(write_clip: Write) -> None:
 
 
 @pytest.mark.parametrize(("size", "codec"), [((5312, 2988), "libx265"), ((7680, 4320), "libx264")])
-@pytest.mark.long
+@pytest.mark.slow
 def test_frames_of_cameras_are_decoded(watched: Watched, write_clip: Write, size: tuple[int, int], codec: str) -> None:
     options = {"preset": "ultrafast", "bf": "0", "refs": "1", "x265-params": "log-level=none:bframes=0:ref=1"}
     path = write_clip(4, size=size, codec=codec, options=options)
@@ -152,7 +152,9 @@ def test_frames_of_cameras_are_decoded(watched: Watched, write_clip: Write, size
     assert watched.peak < MOST_BYTES
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mov"])
+@pytest.mark.parametrize(
+    "suffix", [".mkv", pytest.param(".avi", marks=pytest.mark.slow), pytest.param(".mov", marks=pytest.mark.slow)]
+)
 @pytest.mark.long
 def test_slow_video_is_refused(watched: Watched, write_jpeg2000: Write, suffix: str) -> None:
     """Twelve frames that take minutes are seen for what they are within seconds."""
