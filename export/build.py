@@ -26,6 +26,7 @@ from .systems.contract import System
 from .systems.inspection import Inspection, Resolved, inspect
 from .systems.registry import AUTO
 from .vocabulary import tokenizer_files, vocabulary_beside
+from .word_vectors import with_word_vectors
 
 
 def resolve(checkpoint: Checkpoint, options: Mapping[str, Any], system: str = AUTO) -> Resolved:
@@ -98,6 +99,7 @@ def build_bundle(
         CheckpointError, BundleError, ParityError: nothing is left behind.
     """
     file = load(checkpoint, key=key, prefix=prefix)
+    file, given = with_word_vectors(file, merges, checkpoint.parent, system, options)
     for note in file.notes:
         report(note)
     resolved = resolve(file, options, system)
@@ -108,10 +110,10 @@ def build_bundle(
     usual = model.scorer.shortlist
     if shortlist is not None and usual is None:
         raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
-    vocabulary = merges or vocabulary_beside(checkpoint.parent, rules.tokenizer)
-    if vocabulary is not None and merges is None:
+    vocabulary = given or vocabulary_beside(checkpoint.parent, rules.tokenizer)
+    if vocabulary is not None and given is None:
         report(f"vocabulary: {vocabulary}, which lies beside the checkpoint, was taken")
-    with_pixels(model, rules.frames.dtype)
+    with_pixels(model, rules.pixels)
     with staged(out, overwrite=overwrite) as folder:
         try:
             tokenizer = tokenizer_files(
@@ -134,7 +136,8 @@ def build_bundle(
         report(expected(model))
         with bar("writing the ONNX graphs", len(GRAPHS)) as done:
             write_graphs(model, folder, done)
-        chosen = {"sampler": rules.frames.sampler, "resize": rules.frames.resize}
+        frames = rules.frames
+        chosen = {} if frames is None else {"sampler": frames.sampler, "resize": frames.resize}
         short = {} if usual is None else {"shortlist": shortlist or usual}
         manifest = Manifest(
             system=model.name,
@@ -142,6 +145,7 @@ def build_bundle(
             fingerprint=fingerprint(model.state_dict(), {**resolved.kept, **chosen}),
             embed_dim=model.embed_dim,
             frames=rules.frames,
+            features=rules.features,
             tokenizer=tokenizer,
             graphs=ports(model),
             options={**resolved.options, **short},
@@ -168,7 +172,7 @@ def eager_system(bundle: Bundle) -> System:
         system = resolve(load(bundle.file(WEIGHTS)), {}, manifest.system).build().folded()
     except CheckpointError as error:
         raise BundleError(f"{bundle.root} holds no {manifest.system} that this framesift knows: {error}") from error
-    return with_pixels(system, manifest.frames.dtype)
+    return with_pixels(system, manifest.pixels)
 
 
 def _versions() -> dict[str, str]:

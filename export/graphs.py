@@ -22,10 +22,10 @@ class VideoEncoder(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """See ``System.encode_video``."""
-        frames, *more = inputs
-        if frames.is_floating_point():
-            frames = self.system.standardise(frames)
-        return tuple(self.system.encode_video(frames, *more))
+        first, *more = inputs
+        if self.system.takes_frames and first.is_floating_point():
+            first = self.system.standardise(first)
+        return tuple(self.system.encode_video(first, *more))
 
 
 class TextEncoder(nn.Module):
@@ -75,9 +75,13 @@ def random_video_inputs(system: System, rows: int, generator: torch.Generator) -
     """Random clips, in the order and dtypes of ``System.video_inputs``.
 
     A clip's frames resemble one another, as a video's do; where there is a mask a clip has one frame at least and
-    padding behind its last.
+    padding behind its last. Features are random files, read as the system's rule reads a user's.
     """
-    return tuple(_random_input(tensor, rows, generator) for tensor in system.video_inputs)
+    features = {} if system.features is None else system.random_features(rows, generator)
+    return tuple(
+        features[tensor.name] if tensor.name in features else _random_input(tensor, rows, generator)
+        for tensor in system.video_inputs
+    )
 
 
 def random_mask(rows: int, frames: int, generator: torch.Generator) -> Tensor:
@@ -87,9 +91,10 @@ def random_mask(rows: int, frames: int, generator: torch.Generator) -> Tensor:
 
 
 def with_pixels(system: System, dtype: str) -> System:
-    """The system, set to take frames of ``dtype``: uint8, or float32 from 0 to 255."""
-    frames, *more = system.video_inputs
-    system.video_inputs = (replace(frames, dtype=dtype), *more)
+    """The system, set to take frames of ``dtype``: uint8, or float32 from 0 to 255; one that takes none, as it is."""
+    if system.takes_frames:
+        frames, *more = system.video_inputs
+        system.video_inputs = (replace(frames, dtype=dtype), *more)
     return system
 
 

@@ -134,7 +134,7 @@ def _eager_scores(bundle: Bundle, corpus: list[Clip]) -> tuple[NDArray[np.float3
     system, profile = eager_system(bundle), bundle.manifest
     authors = system.published
     with click.progressbar(corpus, label="eager", file=sys.stderr) as bar:
-        frames = np.stack([decode(clip.video, profile.frames).frames for clip in bar])
+        frames = np.stack([decode(clip.video, profile.pictures).frames for clip in bar])
     videos = encode_videos(authors, frames)
     text = encode_texts(authors, bundle.tokenizer(), [clip.captions[0] for clip in corpus])
     stored = score_all(system, system.reduce_text(text), as_stored(system, system.reduce_video(videos)))

@@ -55,7 +55,7 @@ def _system(name: str) -> System:
     if name in MODELS:
         return system_of(name)
     card, _ = examples()[name]
-    return with_pixels(small_system(name), card.preprocessing.frames.dtype)
+    return with_pixels(small_system(name), card.preprocessing.pixels)
 
 
 def _engine(name: str, bundle: Bundle, graph: str, precision: str, targets: tuple[str, ...]) -> Engine:

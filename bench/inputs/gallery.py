@@ -62,7 +62,7 @@ def write(bundle: Bundle, folder: Path, blocks: Iterable[Arrays]) -> None:
     Raises:
         GalleryError: it can't be written.
     """
-    frames, numbers = bundle.manifest.frames.count, count()
+    frames, numbers = bundle.manifest.frame_count, count()
     with Gallery.open(folder, bundle.manifest) as gallery:
         for block in blocks:
             rows = range(len(next(iter(block.values()))))
@@ -79,7 +79,7 @@ def in_memory(bundle: Bundle, record: Arrays, specs: Sequence[TensorSpec]) -> Vi
     columns = Columns(specs, scorer_of(bundle.manifest).lanes)
     columns.append(record)
     rows = columns.rows
-    times = np.zeros((rows, bundle.manifest.frames.count), np.float32)
+    times = np.zeros((rows, bundle.manifest.frame_count), np.float32)
     return View(0, rows, [video_id(row) for row in range(rows)], columns.views(), times, np.empty(0, np.intp))
 
 

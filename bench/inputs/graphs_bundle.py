@@ -25,14 +25,16 @@ def graphs_bundle(system: System, out: Path) -> Bundle:
 def described(system: System) -> Manifest:
     """The manifest of a system's graphs, without files."""
     shorter = () if system.fixed_length else tuple(bucket for bucket in BUCKETS if bucket < system.max_tokens)
-    frames, *more = system.video_inputs
+    first, *more = system.video_inputs
     masked = any(tensor.name == MASK for tensor in more)
+    pictures = FrameProfile(count=system.frames, size=first.shape[-1], missing="mask" if masked else "repeat")
     return Manifest(
         system=system.name,
         scorer=system.scorer.name,
         fingerprint=fingerprint(system.state_dict(), {}),
         embed_dim=system.embed_dim,
-        frames=FrameProfile(count=system.frames, size=frames.shape[-1], missing="mask" if masked else "repeat"),
+        frames=pictures if system.takes_frames else None,
+        features=system.features,
         tokenizer=TokenizerProfile(context_length=system.max_tokens, buckets=(*shorter, system.max_tokens)),
         graphs=ports(system),
     )

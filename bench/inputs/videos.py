@@ -116,7 +116,7 @@ def _inputs(bundle: Bundle, system: System, generator: torch.Generator) -> list[
 def _pixels(bundle: Bundle) -> NDArray[Any]:
     """The frames [clips, F, 3, S, S] of generated clips, sampled and resized as the bundle says."""
     with tempfile.TemporaryDirectory(prefix="framesift-bench-") as folder:
-        return np.stack([decode(path, bundle.manifest.frames).frames for path in clips.generate(Path(folder))])
+        return np.stack([decode(path, bundle.manifest.pictures).frames for path in clips.generate(Path(folder))])
 
 
 def _named(system: System, record: Record) -> dict[str, NDArray[Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from tritonclient.grpc import InferResult, service_pb2
 from tritonclient.grpc._utils import _get_inference_request
 
 from ...serving.client import wire
-from ...serving.client.uploads import Upload, read_video
+from ...serving.client.uploads import Brought, read_video
 from .channels import Channel, GrpcChannel
 
 # Ids of videos that a benchmark puts into a gallery begin like this.
@@ -90,7 +90,8 @@ class Indexing(Source):
         for number, path in zip(itertools.count(), itertools.cycle(self.videos)):
             upload = read_video(path)
             name = f"{PREFIX}{seed}-{number % len(self.videos) if self.renew else number}-{upload.id}"
-            yield kserve(wire.index_call(Upload(upload.data, name, upload.source), None, None, None))
+            brought = Brought(replace(upload, id=name), None)
+            yield kserve(wire.index_call(brought, {}, None, None, None))
 
 
 def kserve(call: wire.Call[Any], found: Callable[[Any], Any] = lambda answer: answer) -> Request:

@@ -88,7 +88,7 @@ class Stages:
         return Case(spec, {OURS: lambda: self.tokenizer.encode(next(batches))}, fault, OURS)
 
     def _decode(self, spec: Spec) -> Case:
-        profile, paths = self.bundle.manifest.frames, self._clips()[: spec.batch]
+        profile, paths = self.bundle.manifest.pictures, self._clips()[: spec.batch]
         files = [path.read_bytes() for path in paths]
         expected = [decode(path, profile).frames for path in paths]
 

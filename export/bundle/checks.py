@@ -8,13 +8,24 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, TypeVar
 
-from .errors import InvalidInput, InvalidQuery, InvalidRequest, InvalidVideo
-from .limits import MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_SOURCE_BYTES, MAX_TEXT_BYTES, MAX_TOP, MAX_VIDEO_BYTES
+from .errors import InvalidFeatures, InvalidInput, InvalidQuery, InvalidRequest, InvalidVideo
+from .limits import (
+    MAX_FEATURE_BYTES,
+    MAX_ID_BYTES,
+    MAX_METADATA_BYTES,
+    MAX_SOURCE_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_TOP,
+    MAX_VIDEO_BYTES,
+)
 
 # Unicode's categories. A zero byte would end a text on the wire, and a line break would break every table that it is
 # printed in. Of two ids that differ in what nobody sees, one can pass for the other.
 _BREAKING = {"Cc": "a control character", "Zl": "a line separator", "Zp": "a paragraph separator"}
 _UNSEEN = {**_BREAKING, "Cf": "a format character", "Cs": "half a character"}
+# What a feature file is called.
+FEATURE_SUFFIXES = (".npz", ".safetensors")
+TAG_SUFFIX = ".json"
 # Of a SHA-256.
 DIGEST_BYTES = 32
 
@@ -122,6 +133,18 @@ def check_text_size(size: int) -> None:
     """
     if size > MAX_TEXT_BYTES:
         raise InvalidQuery(f"the text has {size} bytes, the limit is {MAX_TEXT_BYTES}: shorten it")
+
+
+def check_feature_bytes(size: int) -> None:
+    """Refuse a feature file of more than ``MAX_FEATURE_BYTES``.
+
+    Raises:
+        InvalidFeatures: ``size`` bytes are more.
+    """
+    if size > MAX_FEATURE_BYTES:
+        raise InvalidFeatures(
+            f"the feature file has {size} bytes, the limit is {MAX_FEATURE_BYTES}: leave out rows, or save float16"
+        )
 
 
 def check_video_bytes(size: int, limit: int = MAX_VIDEO_BYTES) -> None:

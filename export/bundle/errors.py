@@ -3,6 +3,7 @@
     FramesiftError
     ├── InvalidInput (also a ValueError)
     │   ├── InvalidVideo          a file or stream that can't be decoded, or exceeds a limit
+    │   ├── InvalidFeatures       a feature file that can't be read, or whose arrays are not the model's
     │   ├── InvalidQuery          a text that can't be encoded
     │   └── InvalidRequest        a tensor, id or option that doesn't fit
     ├── CheckpointError           a checkpoint that can't be loaded
@@ -47,6 +48,12 @@ class InvalidVideo(InvalidInput):
     """A file or stream that can't be decoded, or that exceeds a limit."""
 
     code = "invalid-video"
+
+
+class InvalidFeatures(InvalidInput):
+    """A feature file that can't be read, or whose arrays are not those that the model takes."""
+
+    code = "invalid-features"
 
 
 class InvalidQuery(InvalidInput):

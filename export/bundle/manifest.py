@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .errors import BundleError
+from .features.profile import FeatureArray, FeatureProfile
 from .ports import GRAPHS
 from .spec import GraphPorts, TensorSpec
 
@@ -17,6 +18,8 @@ FORMAT = 4
 CLIP_CLEANING = "ftfy+html+whitespace+lower"
 # What BERT's authors do, and the same after a sentence without an end has got a full stop.
 BERT_CLEANING = "bert+lower"
+# Nothing is done to a text of which whole words are looked up.
+WORDS_CLEANING = "words"
 SENTENCE_CLEANING = "full-stop+bert+lower"
 
 
@@ -74,6 +77,9 @@ class FrameProfile:
 class Manifest:
     """What a bundle is. ``options`` are the system's own; ``files`` the SHA-256 of every file beside it.
 
+    ``frames`` is None where a video brings no pictures, and ``features`` where it brings no features; it brings one of
+    them at least.
+
     ``fingerprint`` names the model: the same checkpoint and options give the same fingerprint whatever wrote the
     graphs, and a gallery accepts only records of its own fingerprint.
     """
@@ -82,13 +88,35 @@ class Manifest:
     scorer: str
     fingerprint: str
     embed_dim: int
-    frames: FrameProfile
+    frames: FrameProfile | None
     tokenizer: TokenizerProfile
     graphs: Mapping[str, GraphPorts]
     options: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     parity: tuple[Mapping[str, Any], ...] = ()
+    features: FeatureProfile | None = None
+
+    @property
+    def pictures(self) -> FrameProfile:
+        """How frames are read, of a model that reads any.
+
+        Raises:
+            BundleError: it reads features alone.
+        """
+        if self.frames is None:
+            raise BundleError(f"{self.system} reads features of a video and no frames")
+        return self.frames
+
+    @property
+    def pixels(self) -> str:
+        """Numpy's name of the pixels' type, whether or not there are any."""
+        return (self.frames or FrameProfile()).dtype
+
+    @property
+    def frame_count(self) -> int:
+        """F, the frames that a video is encoded from; 0 where it brings none."""
+        return 0 if self.frames is None else self.frames.count
 
     def to_json(self) -> str:
         """The manifest as JSON text."""
@@ -111,10 +139,11 @@ class Manifest:
                 f"the manifest has format {ascii(found)[:40]}, this framesift reads format {FORMAT}: export it again"
             )
         try:
-            tokenizer, frames = values.pop("tokenizer"), values.pop("frames")
+            tokenizer, frames, features = values.pop("tokenizer"), values.pop("frames"), values.pop("features", None)
             graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
             manifest = Manifest(
-                frames=FrameProfile(**{**frames, "mean": tuple(frames["mean"]), "std": tuple(frames["std"])}),
+                frames=None if frames is None else _frames(frames),
+                features=None if features is None else _features(features),
                 tokenizer=TokenizerProfile(
                     **{**tokenizer, **{name: tuple(tokenizer[name]) for name in ("files", "buckets")}}
                 ),
@@ -127,6 +156,15 @@ class Manifest:
         if set(graphs) != set(GRAPHS):
             raise BundleError(f"the manifest lists the graphs {sorted(graphs)}, expected {sorted(GRAPHS)}")
         return manifest
+
+
+def _frames(values: Mapping[str, Any]) -> FrameProfile:
+    return FrameProfile(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+def _features(values: Mapping[str, Any]) -> FeatureProfile:
+    arrays = tuple(FeatureArray(**{**row, "dims": tuple(row["dims"])}) for row in values["arrays"])
+    return FeatureProfile(**{**values, "arrays": arrays})
 
 
 def _graph(ports: Mapping[str, Any]) -> GraphPorts:

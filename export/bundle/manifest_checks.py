@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from .errors import BundleError
+from .features.profile import FeatureProfile
+from .features.rules import RULE_NAMES
 from .limits import MAX_CLIP_BYTES, MAX_FRAMES, MAX_POSITIONS, MAX_RECORD_BYTES, MAX_SIDE, MAX_WIDTH
 from .manifest import FrameProfile, Manifest, TokenizerProfile
 from .ports import FRAMES, GRAPHS, VIDEO_ENCODER
@@ -25,10 +27,12 @@ FILES = frozenset(
 # Names that stand in configurations, in file names and in a shell script.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PORT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_ARRAY = re.compile(r"[a-z0-9][a-z0-9_.]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIMENSIONS = ("batch", "length", "queries", "videos")
 _LARGEST_PIXEL = 1e6
-_MOST_PORTS, _MOST_DIMS, _MOST_BUCKETS = 16, 6, 16
+_LONGEST_ROW_S = 1e6
+_MOST_PORTS, _MOST_DIMS, _MOST_BUCKETS, _MOST_ARRAYS = 16, 6, 16, 64
 
 
 def check_manifest(manifest: Manifest) -> Manifest:
@@ -45,26 +49,61 @@ def check_manifest(manifest: Manifest) -> Manifest:
         if not isinstance(value, str) or not _PLAIN.fullmatch(value):
             raise _fault(what, value, "a plain name of letters, digits, dots and dashes")
     _whole("embed_dim", manifest.embed_dim, MAX_WIDTH)
-    _frames(manifest.frames)
+    _video(manifest)
     _tokenizer(manifest.tokenizer)
     _files(manifest.files)
     for name, ports in manifest.graphs.items():
         for side in (ports.inputs, ports.outputs):
             _ports(name, side)
-    profile = manifest.frames
-    pixels = ("batch", profile.count, 3, profile.size, profile.size)
-    first = manifest.graphs[VIDEO_ENCODER].inputs[0]
-    if (first.name, first.dtype, first.dims) != (FRAMES, profile.dtype, pixels):
-        raise BundleError(
-            f"the manifest's video encoder takes {first.name} {first.dtype} {list(first.dims)}, but its frame profile "
-            f"makes {FRAMES} {profile.dtype} {list(pixels)}: export it again"
-        )
     for what, mapping in (("options", manifest.options), ("versions", manifest.versions)):
         if not isinstance(mapping, Mapping):
             raise _fault(what, mapping, "an object of names and values")
     if not all(isinstance(row, Mapping) for row in manifest.parity):
         raise _fault("parity", manifest.parity, "a list of comparisons")
     return manifest
+
+
+def _video(manifest: Manifest) -> None:
+    if manifest.frames is None and manifest.features is None:
+        raise BundleError("the manifest says neither how frames nor how features are read: export it again")
+    if manifest.features is not None:
+        _features(manifest.features)
+    profile, first = manifest.frames, manifest.graphs[VIDEO_ENCODER].inputs[0]
+    if profile is None:
+        if any(port.name == FRAMES for port in manifest.graphs[VIDEO_ENCODER].inputs):
+            raise BundleError("the manifest's video encoder takes frames, but it has no frame profile: export it again")
+        return
+    _frames(profile)
+    pixels = ("batch", profile.count, 3, profile.size, profile.size)
+    if (first.name, first.dtype, first.dims) != (FRAMES, profile.dtype, pixels):
+        raise BundleError(
+            f"the manifest's video encoder takes {first.name} {first.dtype} {list(first.dims)}, but its frame profile "
+            f"makes {FRAMES} {profile.dtype} {list(pixels)}: export it again"
+        )
+
+
+def _features(profile: FeatureProfile) -> None:
+    _one_of("features.rule", profile.rule, RULE_NAMES)
+    names = [array.name for array in profile.arrays]
+    if not 1 <= len(names) <= _MOST_ARRAYS or len(set(map(str, names))) != len(names):
+        raise _fault("features.arrays", names, f"1 to {_MOST_ARRAYS} arrays of different names")
+    for array in profile.arrays:
+        what = f"features.{array.name!a:.60}"
+        if not isinstance(array.name, str) or not _ARRAY.fullmatch(array.name):
+            raise _fault("features.arrays", array.name, "arrays with names of small letters, digits, _ and dots")
+        if not 1 <= len(array.dims) <= _MOST_DIMS:
+            raise _fault(f"{what}.dims", f"{len(array.dims)} dimensions", f"1 to {_MOST_DIMS}")
+        for dim in array.dims:
+            if not isinstance(dim, str):
+                _whole(f"{what}.dims", dim, MAX_WIDTH)
+            elif not _PORT.fullmatch(dim):
+                raise _fault(f"{what}.dims", dim, "a number or a name")
+        for name, value in (("optional", array.optional), ("zeros", array.zeros)):
+            if not isinstance(value, bool):
+                raise _fault(f"{what}.{name}", value, "true or false")
+        seconds = array.seconds
+        if seconds is not None and not (type(seconds) in (int, float) and 0 < seconds < _LONGEST_ROW_S):
+            raise _fault(f"{what}.seconds", seconds, "a number above 0, or null")
 
 
 def _frames(profile: FrameProfile) -> None:

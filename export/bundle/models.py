@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # Python models.
 VIDEO_DECODER = "video_decoder"
+FEATURE_READER = "feature_reader"
 GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
@@ -28,6 +29,9 @@ NICE = "framesift.nice"
 MAX_ROWS = "framesift.max_rows"
 # Parameter that the front door tells clients: the most bytes of a video.
 MAX_VIDEO = "framesift.max_video"
+
+# Parameter that the front door tells clients: the arrays of a feature file, in words.
+ARRAYS = "framesift.arrays"
 
 # Parameter of the answer to a search: the rows, joined by commas, whose texts are longer than what is read of them.
 CUT = "framesift.cut"

@@ -19,9 +19,13 @@ FRAMES = "frames"
 # 1 for a frame of the video and 0 for padding, and the draw of a system that selects with noise.
 MASK = "mask"
 NOISE = "noise"
+# The inputs that are made of a film; the others are made of a feature file.
+OF_FRAMES = frozenset({FRAMES, MASK, NOISE})
 FRAME_EMBEDDINGS = "frame_embeddings"
 FRAME_MASK = "frame_mask"
 VIDEO_EMBEDDING = "video_embedding"
+# The vectors of several experts, one behind the other.
+EXPERT_EMBEDDINGS = "expert_embeddings"
 MEAN_EMBEDDING = "mean_embedding"
 FRAME_VECTORS = "frame_vectors"
 GRAM_TABLE = "gram_table"
@@ -41,6 +45,7 @@ ATTENTION = "attention"
 
 # Tensors that only the served models know.
 VIDEO = "video"
+FEATURES = "features"
 ID = "id"
 IDS = "ids"
 ID_LENGTHS = "id_lengths"
@@ -69,7 +74,7 @@ def graph_ports(
     """The ports of a system's three graphs, from its tensors without their batch.
 
     Args:
-        video_inputs: what the video encoder takes, frames [F, 3, H, W] first.
+        video_inputs: what the video encoder takes, frames [F, 3, H, W] first where it takes any.
         length: token positions of every text, where the text encoder takes no other number.
         attends: whether the scorer also returns the weight of each frame.
     """

@@ -45,7 +45,10 @@ Search = Literal["graph", "shortlist", "topk_attention"]
 
 @dataclass(frozen=True)
 class Sizes:
-    """F frames of a video, W word positions of a text (1 where its record holds nothing a word), D numbers a vector."""
+    """F frames of a video, W word positions of a text, D numbers a vector.
+
+    F is 1 where a video brings no frames, and W where a text's record holds nothing a word.
+    """
 
     frames: int
     words: int
@@ -158,7 +161,7 @@ def pair_floats(manifest: Manifest) -> int:
     Raises:
         BundleError: a scorer that is not known.
     """
-    return scorer_of(manifest).pair_floats(Sizes(manifest.frames.count, _words(manifest), manifest.embed_dim))
+    return scorer_of(manifest).pair_floats(Sizes(manifest.frame_count or 1, _words(manifest), manifest.embed_dim))
 
 
 def shortlist_size(manifest: Manifest) -> int | None:

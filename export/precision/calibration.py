@@ -66,6 +66,10 @@ def calibration_inputs(
         pairs, origin = _shapes(limit), "shapes corpus"
     else:
         pairs, origin = _users(videos, captions, limit), f"{captions.name}"
+    if bundle.manifest.features is not None:
+        raise InvalidInput(
+            f"{bundle.manifest.system} reads features, and calibration reads films alone: leave the bundle in float32"
+        )
     tokenizer = bundle.tokenizer()
     clips, texts = [], []
     with Sandbox() as sandbox:
@@ -83,7 +87,7 @@ def calibration_inputs(
 
 def _video_feeds(bundle: Bundle, sandbox: Sandbox, path: Path) -> Feeds:
     """A video as the bundle's video encoder reads it: a batch of one, with mask and noise where it has such inputs."""
-    clip = sandbox.decode(path, bundle.manifest.frames)
+    clip = sandbox.decode(path, bundle.manifest.pictures)
     ports = {port.name: port for port in bundle.manifest.graphs[VIDEO_ENCODER].inputs}
     feeds: dict[str, NDArray[Any]] = {FRAMES: clip.frames[None]}
     if MASK in ports:

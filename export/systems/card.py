@@ -64,6 +64,7 @@ class SystemCard(Generic[Sizes]):
         code: the authors' repository on GitHub.
         checkpoints: which checkpoints of the authors there are.
         page: the page in ``docs/systems``, where it is another system's.
+        vectors: the tensor of word vectors that a file beside the checkpoint brings, where the system needs one.
         examples: at least one.
     """
 
@@ -83,6 +84,7 @@ class SystemCard(Generic[Sizes]):
     code: str = ""
     checkpoints: str = "none known"
     page: str = ""
+    vectors: str = ""
 
     def assume(self, sizes: Sizes, found: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
         """What is assumed of all options that apply and are not ``found``, with the reasons."""

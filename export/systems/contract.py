@@ -8,12 +8,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..bundle.ports import FRAMES
+from ..bundle.features.profile import FeatureProfile
+from ..bundle.features.reading import feature_inputs
+from ..bundle.ports import FRAMES, OF_FRAMES
 from ..bundle.scorers import ScorerCard
 from ..bundle.spec import TensorSpec
+from .random_arrays import random_arrays
 
 Record = tuple[Tensor, ...]
 
@@ -37,7 +42,8 @@ class System(nn.Module, ABC):
     """A published system with its authors' weights. Its state_dict is the authors' checkpoint.
 
     The scores of a pair depend on that pair's records alone. ``video_inputs``, ``text_record`` and ``video_record`` are
-    in the order of the functions' arguments and results; their dims leave out the batch.
+    in the order of the functions' arguments and results; their dims leave out the batch. A system whose videos come as
+    features has ``features``, by whose rule a file becomes those of ``video_inputs`` that are not made of a film.
     """
 
     name: ClassVar[str]
@@ -46,12 +52,13 @@ class System(nn.Module, ABC):
     # Token positions of every text; a text encoder that reads only up to the end token takes fewer as well.
     max_tokens: int
     video_inputs: tuple[TensorSpec, ...]
+    features: FeatureProfile | None = None
     text_record: tuple[TensorSpec, ...]
     video_record: tuple[TensorSpec, ...]
 
     @abstractmethod
     def encode_video(self, *args: Any, **kwargs: Any) -> Record:
-        """Frames [V, F, 3, H, W], uint8 RGB or floating and already normalised, and what else ``video_inputs`` names.
+        """What ``video_inputs`` names: frames [V, F, 3, H, W], uint8 RGB or floating and already normalised, first.
 
         Returns:
             The video record.
@@ -72,9 +79,9 @@ class System(nn.Module, ABC):
         """Scores [Q, V] and how much each frame counted [Q, V, F], where the scorer ``attends``."""
         raise NotImplementedError(f"{self.name} has no weight for a frame")
 
-    @abstractmethod
     def standardise(self, frames: Tensor) -> Tensor:
         """RGB from 0 to 255 [..., 3, H, W] of any dtype to what ``encode_video`` takes for normalised."""
+        raise NotImplementedError(f"{self.name} takes no frames")
 
     @property
     @abstractmethod
@@ -94,6 +101,18 @@ class System(nn.Module, ABC):
     @abstractmethod
     def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
         """Random texts: token ids int64 [rows, length], with whatever marks their ends and zeros behind it."""
+
+    def random_arrays(self, generator: torch.Generator) -> Mapping[str, NDArray[Any]]:
+        """A random feature file, for a system that takes one, as ``features`` describes it."""
+        assert self.features is not None
+        return random_arrays(self.features, generator)
+
+    def random_features(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Those of ``video_inputs`` that are not made of a film, of ``rows`` random feature files, by name."""
+        assert self.features is not None
+        ports = {port.name: port for port in self.video_inputs if port.name not in OF_FRAMES}
+        made = [feature_inputs(self.random_arrays(generator), self.features, ports) for _ in range(rows)]
+        return {name: torch.from_numpy(np.stack([inputs[name] for inputs in made])) for name in ports}
 
     @property
     def published(self) -> System:
@@ -130,8 +149,13 @@ class System(nn.Module, ABC):
 
     @property
     def frames(self) -> int:
-        """F, the frames that a video is encoded from."""
-        return self.video_inputs[0].shape[0]
+        """F, the frames that a video is encoded from; 0 where it brings features alone."""
+        return self.video_inputs[0].shape[0] if self.takes_frames else 0
+
+    @property
+    def takes_frames(self) -> bool:
+        """Whether a video brings pictures."""
+        return self.video_inputs[0].name == FRAMES
 
     def sharing_weights(self) -> Self:
         """A copy to which modules and buffers can be added; its weights are this one's own."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..bundle.text.merges_file import write_merges
@@ -19,6 +21,9 @@ from .registry import AUTO, cards
 
 # Frames of a video and token positions of a text.
 FRAMES, MAX_TOKENS = 5, 20
+# Of the captions of generated clips.
+_COLOURS, _SHAPES = "red green blue yellow white purple", "circle square triangle cross"
+SMALL_WORDS = tuple(f"a small large {_COLOURS} {_SHAPES} moves left right up down appears then".split())
 _LENGTHS = {"frames": FRAMES, "max_tokens": MAX_TOKENS}
 
 
@@ -59,16 +64,33 @@ def small_system(name: str) -> System:
     for key, parameter in system.named_parameters():
         if key.endswith("logit_scale"):
             nn.init.constant_(parameter, 3.0)
+    if card.vectors:
+        with torch.no_grad():
+            system.get_parameter(card.vectors)[0] = 0
     return system.eval()
+
+
+def write_word_vectors(path: Path, vectors: NDArray[np.float32]) -> None:
+    """Vectors [N, width] of the small vocabulary's words, and then of others, as word2vec writes them."""
+    words = [*SMALL_WORDS, *(f"word{number}" for number in range(len(vectors)))][: len(vectors)]
+    with path.open("wb") as stream:
+        stream.write("{} {}\n".format(*vectors.shape).encode())
+        for word, vector in zip(words, vectors, strict=True):
+            stream.write(word.encode() + b" " + vector.astype("<f4").tobytes() + b"\n")
 
 
 def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
     """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file."""
-    state = {f"module.{key}": _halved(value) for key, value in small_system(name).state_dict().items()}
+    card, _ = examples()[name]
+    whole = small_system(name).state_dict()
+    state = {f"module.{key}": _halved(value) for key, value in whole.items() if key != card.vectors}
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
-    kind = examples()[name][0].preprocessing.tokenizer
+    kind = card.preprocessing.tokenizer
     vocabulary = folder / TOKENIZERS[kind].file
-    if kind == "wordpiece":
+    if card.vectors:
+        vocabulary = folder / "word_vectors.bin"
+        write_word_vectors(vocabulary, whole[card.vectors][1:].numpy())
+    elif kind == "wordpiece":
         write_vocab(vocabulary, SMALL_PIECES)
     else:
         write_merges(vocabulary, [])

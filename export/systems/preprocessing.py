@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ..bundle.errors import CheckpointError
+from ..bundle.features.profile import FeatureProfile
 from ..bundle.manifest import FrameProfile
 from ..bundle.video.names import ResizeName, SamplerName
 from .contract import System
@@ -18,37 +20,62 @@ class Preprocessing:
 
     A text is cut to ``max_tokens`` positions with its end token kept and padded with zeros. Where ``sliced_from`` is
     given it is cut so to that many positions first, and then to ``max_tokens`` whatever is there. ``cleaning`` is the
-    tokenizer's own where it is empty.
+    tokenizer's own where it is empty. ``frames`` is None where videos bring features alone; which, the system says.
     """
 
-    frames: FrameProfile
+    frames: FrameProfile | None
     sliced_from: int | None = None
     max_tokens: int = 0
     tokenizer: str = "clip_bpe"
     cleaning: str = ""
+    features: FeatureProfile | None = None
+
+    @property
+    def pixels(self) -> str:
+        """Numpy's name of the pixels' type, whether or not there are any."""
+        return (self.frames or FrameProfile()).dtype
 
     def of(self, system: System) -> Preprocessing:
         """These rules in the sizes of a system."""
-        size = system.video_inputs[0].shape[-1]
+        frames = self.frames
+        if frames is not None:
+            frames = replace(frames, count=system.frames, size=system.video_inputs[0].shape[-1])
         sliced = None if self.sliced_from is None else min(self.sliced_from, system.text_positions)
         return replace(
             self,
-            frames=replace(self.frames, count=system.frames, size=size),
+            frames=frames,
+            features=system.features,
             sliced_from=sliced,
             max_tokens=system.max_tokens,
         )
 
     def with_rules(self, sampler: SamplerName | None, resize: ResizeName | None) -> Preprocessing:
-        """Other rules for frames, where they are given."""
+        """Other rules for frames, where they are given.
+
+        Raises:
+            CheckpointError: rules for frames of a system that takes none.
+        """
         frames = self.frames
+        if frames is None:
+            if sampler or resize:
+                raise CheckpointError("its videos bring features, not frames: leave --sampler and --resize out")
+            return self
         return replace(self, frames=replace(frames, sampler=sampler or frames.sampler, resize=resize or frames.resize))
 
     def describe(self) -> str:
         """One line for a person."""
-        frames = self.frames
-        missing = "the last frame again" if frames.missing == "repeat" else "zeros and a mask"
         sliced = "" if self.sliced_from is None else f" sliced from {self.sliced_from}"
-        return (
-            f"{frames.count} frames by {frames.sampler}, short side to {frames.size} by {frames.resize}, "
-            f"{frames.crop} crop, {missing} where frames are missing; {self.max_tokens} token positions{sliced}"
-        )
+        parts = [f"{self.max_tokens} token positions{sliced}"]
+        if self.features is not None:
+            parts.insert(0, f"a feature file of {self.features.describe()}")
+        if self.frames is not None:
+            parts.insert(0, _describe(self.frames))
+        return "; ".join(parts)
+
+
+def _describe(frames: FrameProfile) -> str:
+    missing = "the last frame again" if frames.missing == "repeat" else "zeros and a mask"
+    return (
+        f"{frames.count} frames by {frames.sampler}, short side to {frames.size} by {frames.resize}, "
+        f"{frames.crop} crop, {missing} where frames are missing"
+    )

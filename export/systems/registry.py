@@ -22,11 +22,14 @@ _MODULES: Mapping[str, str] = {
     "dgl": "dgl",
     "stan": "stan",
     "mugstan": "stan",
+    "table": "table",
     "rvtr": "rvtr",
     "clip4clip": "clip4clip",
     "frozen": "frozen",
     "mac": "mac",
     "clover": "clover",
+    "howto100m": "howto100m",
+    "mmt": "mmt",
 }
 SYSTEMS = tuple(_MODULES)
 

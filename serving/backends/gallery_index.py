@@ -31,6 +31,8 @@ from .base import Arrays, Backend
 class GalleryIndex(Backend):
     """Reads records, float32 [B, ...] per tensor, with their facts; writes ``version`` and ``count`` int64 [B, 1].
 
+    A video that came as features has no ``timestamps`` and no ``duration``.
+
     Once a request is answered its videos survive the death of every process.
     """
 
@@ -76,8 +78,8 @@ class GalleryIndex(Backend):
         return GalleryEntry(
             id=unpack_row(request[ID][place], ID),
             tensors={name: request[name][place] for name in self._tensors},
-            timestamps=request[TIMESTAMPS][place],
-            duration=float(request[DURATION][place, 0]),
+            timestamps=request[TIMESTAMPS][place] if TIMESTAMPS in request else np.zeros(1, np.float32),
+            duration=float(request[DURATION][place, 0]) if DURATION in request else 0.0,
             digest=request[DIGEST][place].tobytes(),
             source=unpack_row(request[SOURCE][place], SOURCE),
             metadata=unpack_row(request[METADATA][place], METADATA),

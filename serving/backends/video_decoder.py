@@ -36,7 +36,7 @@ class VideoDecoder(Backend):
         self.sandbox = Sandbox(VideoLimits.from_environment())
         self.sandbox.start()
         manifest = read_manifest(folder)
-        self.profile = manifest.frames
+        self.profile = manifest.pictures
         self.ports = {port.name: port for port in manifest.graphs[VIDEO_ENCODER].inputs}
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:

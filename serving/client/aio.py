@@ -13,7 +13,6 @@ from tritonclient.grpc.aio import InferenceServerClient
 from ...export.bundle.errors import ClientError
 from .calls import Calls
 from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
-from .uploads import Upload, Video, read_video
 
 if TYPE_CHECKING:
     from .transport import Given, Result, Run
@@ -77,9 +76,9 @@ class _Awaiting:
                 raise ClientError(CLOSED) from error
             raise
 
-    async def read(self, video: Video, largest: int) -> Upload:
+    async def read(self, read: Callable[[], Result]) -> Result:
         self._connect()
-        return await asyncio.to_thread(read_video, video, largest)
+        return await asyncio.to_thread(read)
 
     def turn(self) -> AbstractAsyncContextManager[Any]:
         self._connect()

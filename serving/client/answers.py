@@ -47,8 +47,8 @@ def weights(result: InferResult) -> npt.NDArray[Any] | None:
 def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResult]:
     """The results for ``texts``, in order."""
     joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
-    scores, times = (output(result, name).tolist() for name in (SCORES, TIMESTAMPS))
-    attention = weights(result)
+    scores = output(result, SCORES).tolist()
+    times, attention = result.as_numpy(TIMESTAMPS), weights(result)
     versions = output(result, VERSION)
     told = result.get_response().parameters
     cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
@@ -61,7 +61,8 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
                     unpack_joined(joined[row], lengths[row], IDS),
                     scores[row],
                     [()] * len(scores[row]) if attention is None else attention[row].tolist(),
-                    times[row],
+                    # A video that came as features has none.
+                    [()] * len(scores[row]) if times is None else times[row].tolist(),
                     strict=True,
                 )
             ),

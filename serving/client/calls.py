@@ -28,15 +28,12 @@ from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,
-    FINGERPRINT,
-    GALLERY,
     GALLERY_LOOKUP,
     INDEX_VIDEO,
     SCORE_TEXT,
     SEARCH,
-    SYSTEM,
 )
-from . import wire
+from . import uploads, wire
 from .connection import (
     AWAY_S,
     DEFAULT_TIMEOUT_S,
@@ -51,7 +48,7 @@ from .connection import (
 )
 from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, signature
-from .uploads import IndexItem, Item, Progress, Upload, Video, check_jobs, is_large, read_items
+from .uploads import Brought, Features, IndexItem, Item, Progress, Video
 
 if TYPE_CHECKING:
     from .transport import Result, Transport
@@ -99,17 +96,19 @@ class Calls:
 
     async def index(
         self,
-        video: Video,
+        video: Video | None = None,
         id: str | None = None,
         source: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         *,
+        features: Features | None = None,
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
         async with self._transport.turn():
-            upload = await self._upload(video, INDEX_VIDEO, timeout_s)
-            return await self._run(wire.index_call(upload, id, source, metadata), timeout_s)
+            brought = await self._bring(video, features, INDEX_VIDEO, timeout_s)
+            takes = await self._signature(INDEX_VIDEO, timeout_s)
+            return await self._run(wire.index_call(brought, takes, id, source, metadata), timeout_s)
 
     async def index_many(
         self,
@@ -122,7 +121,7 @@ class Calls:
         """As ``Client.index_many``."""
         if timeout_s is not None:
             check_seconds(timeout_s)
-        at_once, found = check_jobs(jobs), read_items(items)
+        at_once, found = uploads.check_jobs(jobs), uploads.read_items(items)
         if progress is not None and not callable(progress):
             raise InvalidRequest(f"progress is {type(progress).__name__}: give a function of a place and a result")
         stopped: list[FramesiftError] = []
@@ -133,8 +132,9 @@ class Calls:
             if stopped:
                 return stopped[0]
             try:
-                upload = await self._upload(item.video, INDEX_VIDEO, timeout_s)
-                return await self._run(wire.index_call(upload, item.id, None, item.metadata), timeout_s)
+                brought = await self._bring(item.video, item.features, INDEX_VIDEO, timeout_s)
+                takes = await self._signature(INDEX_VIDEO, timeout_s)
+                return await self._run(wire.index_call(brought, takes, item.id, None, item.metadata), timeout_s)
             except FramesiftError as error:
                 # Whoever is not let in, or finds nobody, need not try with every other video.
                 if isinstance(error, (ServerUnavailable, AccessDenied, ClientError)):
@@ -143,12 +143,19 @@ class Calls:
 
         return await self._transport.run_many(one, found, at_once, progress or (lambda place, result: None))
 
-    async def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
+    async def encode_video(
+        self,
+        video: Video | None = None,
+        id: str | None = None,
+        *,
+        features: Features | None = None,
+        timeout_s: float | None = None,
+    ) -> VideoRecord:
         """As ``Client.encode_video``."""
         async with self._transport.turn():
-            upload = await self._upload(video, ENCODE_VIDEO, timeout_s)
+            brought = await self._bring(video, features, ENCODE_VIDEO, timeout_s)
             takes = await self._signature(ENCODE_VIDEO, timeout_s)
-            return await self._run(wire.encode_video_call(upload, id, takes), timeout_s)
+            return await self._run(wire.encode_video_call(brought, id, takes), timeout_s)
 
     async def encode_frames(
         self,
@@ -179,12 +186,9 @@ class Calls:
 
     async def served(self, *, timeout_s: float | None = None) -> Served:
         """As ``Client.served``."""
-        told = (await self._config(INDEX_VIDEO, timeout_s)).parameters
+        config = await self._config(INDEX_VIDEO, timeout_s)
         found = await self.lookup([], timeout_s=timeout_s)
-        system, fingerprint, gallery = (
-            told[name].string_value if name in told else "" for name in (SYSTEM, FINGERPRINT, GALLERY)
-        )
-        return Served(self.address, system, fingerprint, gallery, found.count)
+        return wire.served(self.address, config, found.count)
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """As ``Client.ready``."""
@@ -245,10 +249,13 @@ class Calls:
                 return self._readable(call.read, answer)
             await self._transport.sleep(wait)
 
-    async def _upload(self, video: Video, model: str, timeout_s: float | None) -> Upload:
+    async def _bring(
+        self, video: Video | None, features: Features | None, model: str, timeout_s: float | None
+    ) -> Brought:
         # Only servers that were told so accept more than others.
-        largest = wire.largest_video(await self._config(model, timeout_s)) if is_large(video) else MAX_VIDEO_BYTES
-        return await self._transport.read(video, largest)
+        large = video is not None and uploads.is_large(video)
+        largest = wire.largest_video(await self._config(model, timeout_s)) if large else MAX_VIDEO_BYTES
+        return await self._transport.read(lambda: uploads.read_brought(video, features, largest))
 
     async def _signature(self, model: str, timeout_s: float | None) -> Signature:
         if model not in self._signatures:

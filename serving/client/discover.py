@@ -1,16 +1,16 @@
-"""Which video files a command line names, and the ids they get."""
+"""Which files of videos a command line names, and the ids they get."""
 
 from __future__ import annotations
 
 import glob
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
 
-from ...export.bundle.checks import check_id
+from ...export.bundle.checks import FEATURE_SUFFIXES, TAG_SUFFIX, check_id
 from ...export.bundle.errors import InvalidRequest
 from .printable import printable
 
@@ -23,16 +23,16 @@ MACHINES_FOLDERS = ("__MACOSX", "@eaDir", "@Recycle", "#recycle", "$RECYCLE.BIN"
 
 IdFrom = Literal["path", "name", "stem"]
 
-_SUFFIXES = frozenset(VIDEO_SUFFIXES)
 _MACHINES = frozenset(name.casefold() for name in MACHINES_FOLDERS)
 
 
 @dataclass(frozen=True)
 class NamedVideo:
-    """A file to be indexed and its id."""
+    """A file to be indexed and its id; ``features`` is the file beside a film, for a model that reads both."""
 
     path: Path
     id: str
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,70 @@ class Found:
     refused: list[Refused]
 
 
-def discover(names: Sequence[str], id_from: IdFrom = "path") -> Found:
+@dataclass(frozen=True)
+class Named:
+    """What the names on a command line stand for, for a model that reads films and for one that reads features.
+
+    In the place of what they stand for is the reason why they stand for nothing.
+    """
+
+    films: Found | InvalidRequest
+    features: Found | InvalidRequest
+
+    @staticmethod
+    def of(names: Sequence[str], id_from: IdFrom) -> Named:
+        """Look for both.
+
+        Raises:
+            InvalidRequest: the names stand for neither.
+        """
+        films, features = (_tried(names, id_from, suffixes) for suffixes in (VIDEO_SUFFIXES, FEATURE_SUFFIXES))
+        if isinstance(films, InvalidRequest) and isinstance(features, InvalidRequest):
+            raise films
+        return Named(films, features)
+
+    @property
+    def either(self) -> Found:
+        """The films, or what stands in their place, while the model is not known."""
+        found = self.features if isinstance(self.films, InvalidRequest) else self.films
+        assert isinstance(found, Found)
+        return found
+
+    def read_by(self, *, films: bool, features: bool) -> Found:
+        """The files that a model reads which takes films, features, or both: films with what lies beside them.
+
+        Raises:
+            InvalidRequest: there are none.
+        """
+        found = self.films if films else self.features
+        if isinstance(found, InvalidRequest):
+            raise found
+        return Found([_with_features(file) for file in found.videos], found.refused) if films and features else found
+
+
+def _with_features(film: NamedVideo) -> NamedVideo:
+    """A film with the feature file of its name, if one lies beside it."""
+    beside = (film.path.with_suffix(suffix) for suffix in (*FEATURE_SUFFIXES, TAG_SUFFIX))
+    return replace(film, features=next((path for path in beside if path.is_file()), None))
+
+
+def _tried(names: Sequence[str], id_from: IdFrom, suffixes: Sequence[str]) -> Found | InvalidRequest:
+    try:
+        return discover(names, id_from, suffixes)
+    except InvalidRequest as error:
+        return error
+
+
+def discover(names: Sequence[str], id_from: IdFrom = "path", suffixes: Sequence[str] = VIDEO_SUFFIXES) -> Found:
     """The files that ``names`` stand for.
 
-    A name is a file of any kind, a folder (all its video files, at any depth; links to folders are not followed), or a
-    glob (``**`` for any depth). What is hidden below it is left out: names that begin with a dot, and
-    ``MACHINES_FOLDERS``.
+    A name is a file of any kind, a folder (all its files that end in one of ``suffixes``, at any depth; links to
+    folders are not followed), or a glob (``**`` for any depth). What is hidden below it is left out: names that begin
+    with a dot, and ``MACHINES_FOLDERS``.
 
     The id from ``path`` is the path below the folder that was named; a file is called by its name, and what a glob
     finds by the path below the glob's last folder without a wildcard. So it is the same whatever the current folder is.
+    The suffix of a feature file is no part of its path, so that it has the id that the film has by its ``stem``.
 
     Raises:
         InvalidRequest: a name that stands for nothing, or two files with one id.
@@ -67,11 +122,12 @@ def discover(names: Sequence[str], id_from: IdFrom = "path") -> Found:
     files: dict[str, NamedVideo] = {}
     refused: dict[Path, Refused] = {}
     for name in names:
-        paths, unread = _named(name)
+        paths, unread = _named(name, frozenset(suffixes))
         refused.update((found.path, found) for found in unread)
         if not paths and not unread:
-            what = "no video in it" if os.path.isdir(name) else "no such file or folder"
-            raise InvalidRequest(f"{printable(name)}: {what}; videos end in {', '.join(VIDEO_SUFFIXES)}")
+            kind = "video" if suffixes == VIDEO_SUFFIXES else "feature file"
+            what = f"no {kind} in it" if os.path.isdir(name) else "no such file or folder"
+            raise InvalidRequest(f"{printable(name)}: {what}; {kind}s end in {', '.join(suffixes)}")
         for path, below in paths:
             try:
                 file = NamedVideo(Path(path), check_id(_id(below, id_from)))
@@ -91,23 +147,23 @@ def _same(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
-def _named(name: str) -> tuple[list[tuple[str, str]], list[Refused]]:
+def _named(name: str, suffixes: Collection[str]) -> tuple[list[tuple[str, str]], list[Refused]]:
     """The files that a name stands for, each with its path below what was named; and folders that can't be read."""
     if os.path.isdir(name):
         unread: list[Refused] = []
-        return list(_videos(name, unread)), unread
+        return list(_files(name, suffixes, unread)), unread
     if os.path.lexists(name):
         return [(name, os.path.basename(name))], []
     parts = PurePath(name).parts
     fixed = PurePath(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
     matches = sorted(glob.glob(name, recursive=True))
     # "**" matches a folder and also what is in it. What is hidden may be named, but is not found by a wildcard.
-    found = [path for path in matches if _is_video(path) and os.path.isfile(path)]
+    found = [path for path in matches if _ends(path, suffixes) and os.path.isfile(path)]
     seen = (path for path in found if not any(map(_hidden, set(PurePath(path).parts) - set(parts))))
     return [(path, PurePath(path).relative_to(fixed).as_posix()) for path in seen], []
 
 
-def _videos(folder: str, unread: list[Refused]) -> Iterator[tuple[str, str]]:
+def _files(folder: str, suffixes: Collection[str], unread: list[Refused]) -> Iterator[tuple[str, str]]:
     def keep(error: OSError) -> None:
         unread.append(Refused(Path(error.filename), f"the folder can't be read: {error.strerror}"))
 
@@ -115,7 +171,7 @@ def _videos(folder: str, unread: list[Refused]) -> Iterator[tuple[str, str]]:
         folders[:] = sorted(name for name in folders if not _hidden(name))
         below = root[len(folder) :].strip("/")
         for name in sorted(names):
-            if _is_video(name) and not _hidden(name):
+            if _ends(name, suffixes) and not _hidden(name):
                 yield f"{root.rstrip('/')}/{name}", f"{below}/{name}" if below else name
 
 
@@ -123,12 +179,12 @@ def _hidden(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _MACHINES
 
 
-def _is_video(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in _SUFFIXES
+def _ends(path: str, suffixes: Collection[str]) -> bool:
+    return os.path.splitext(path)[1].lower() in suffixes
 
 
 def _id(below: str, id_from: IdFrom) -> str:
     if id_from == "path":
-        return below
+        return os.path.splitext(below)[0] if _ends(below, FEATURE_SUFFIXES) else below
     name = os.path.basename(below)
     return name if id_from == "name" else os.path.splitext(name)[0]

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 import click
 
 from ...export.bundle.errors import InvalidRequest
-from .discover import Found, IdFrom, discover
+from .discover import Found, IdFrom, Named
 from .metadata_lines import decoded, read_metadata
 from .options import server_option
 from .printable import printable
@@ -54,30 +54,37 @@ def index_command(
 ) -> None:
     """Index videos: files, folders (with all folders below, but hidden ones), and quoted globs.
 
+    Of a folder those files are read that the served model takes: films, or npz and safetensors files of features, whose
+    ids are their paths without suffix.
+
     Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a stop. Files
     are known again by size, inode and times, which lie in ~/.cache/framesift. Exits with 1 when a video could not be
     indexed.
 
     \b
-    Example:
+    Examples:
       framesift index clips/ "archive/**/*.mkv" --jobs 8
+      framesift index features/
     """
     from .digests import Digests
     from .sync import Client
 
     try:
-        found = discover(paths, id_from)
+        named = Named.of(paths, id_from)
         facts = read_metadata(decoded(metadata)) if metadata else {}
     except InvalidRequest as error:
         raise click.UsageError(str(error)) from error
-    unused = facts.keys() - {file.id for file in found.videos}
-    if unused:
-        click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
     outcomes: list[Outcome] = []
+    found = named.either
     digests = Digests(None if no_cache else Digests.folder())
     try:
         with Client(server, timeout) as client:
-            click.echo(where(client.served()), err=True)
+            served = client.served()
+            click.echo(where(served), err=True)
+            found = _read_by(served, named)
+            unused = facts.keys() - {file.id for file in found.videos}
+            if unused:
+                click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
             _index(client, found, facts, jobs, force, fail_fast, digests, outcomes)
     finally:
         digests.close()
@@ -92,6 +99,15 @@ def where(served: Served) -> str:
     videos = f"{served.count} video{'' if served.count == 1 else 's'}"
     gallery = f"the gallery {served.gallery}" if served.gallery else "its gallery"
     return printable(f"{served.address} serves {model}, with {videos} in {gallery}")
+
+
+def _read_by(served: Served, named: Named) -> Found:
+    """The files of those named that the served model reads."""
+    try:
+        return named.read_by(films=served.reads_films, features=served.reads_features)
+    except InvalidRequest as error:
+        reads = "films" if served.reads_films else f"feature files of {served.arrays}"
+        raise click.UsageError(f"{error}. The model at {served.address} reads {printable(reads)}") from error
 
 
 class _Enough(Exception):

@@ -20,7 +20,7 @@ from .digests import Digests, Stamp
 from .discover import NamedVideo
 from .results import Indexed
 from .sync import Client
-from .uploads import digest_of
+from .uploads import digest_of, joined_digest
 
 # Whatever the next file is, it would fail alike.
 _ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
@@ -72,12 +72,13 @@ def index_files(
         if isinstance(result, FramesiftError):
             told(Outcome(path, "failed", str(result)))
             return
-        if stamp is not None and Stamp.of(path) == stamp:
+        if stamp is not None and left[place].features is None and Stamp.of(path) == stamp:
             digests.put(path, stamp, result.digest)
         told(Outcome(path, "indexed"))
 
     facts = metadata or {}
-    client.index_many([(file.path, file.id, facts.get(file.id)) for file in left], jobs=jobs, progress=ended)
+    items = [(file.path, file.id, facts.get(file.id), file.features) for file in left]
+    client.index_many(items, jobs=jobs, progress=ended)
 
 
 def _unchanged(
@@ -88,17 +89,18 @@ def _unchanged(
     for file in files:
         if file.id not in known or (stamp := Stamp.of(file.path)) is None:
             continue
-        digest = digests.get(file.path, stamp)
+        # Of a film with a feature file both are read: what is remembered is of one file.
+        digest = digests.get(file.path, stamp) if file.features is None else None
         if digest is None:
             unread.append((file, stamp))
         elif digest == known[file.id]:
             yield file
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="read")
     try:
-        futures = {pool.submit(_digest, file.path): (file, stamp) for file, stamp in unread}
+        futures = {pool.submit(_digest, file): (file, stamp) for file, stamp in unread}
         for future in as_completed(futures):
             (file, stamp), digest = futures[future], future.result()
-            if digest is not None and Stamp.of(file.path) == stamp:
+            if digest is not None and file.features is None and Stamp.of(file.path) == stamp:
                 digests.put(file.path, stamp, digest)
             if digest == known[file.id]:
                 yield file
@@ -106,8 +108,9 @@ def _unchanged(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _digest(path: Path) -> bytes | None:
+def _digest(file: NamedVideo) -> bytes | None:
     try:
-        return digest_of(path)
+        film = digest_of(file.path)
+        return film if file.features is None else joined_digest(film, digest_of(file.features))
     except InvalidVideo:
         return None

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.ports import FEATURES, VIDEO
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -18,7 +20,7 @@ class Hit:
     """One video that was found.
 
     ``attention`` is the weight of each of the F frames, empty where the model weighs no frames; ``timestamps`` are the
-    frames' times in seconds.
+    frames' times in seconds, empty where the video came as features.
     """
 
     id: str
@@ -84,7 +86,8 @@ class Served:
     """What answers at an address: a model, and the gallery that it fills and searches.
 
     ``system`` and ``fingerprint`` are the model's, ``gallery`` is the gallery's folder on the server's machine: each is
-    empty where the server doesn't tell. ``count`` is the number of videos in the gallery.
+    empty where the server doesn't tell. ``count`` is the number of videos in the gallery. ``takes`` are the kinds of
+    files that the model reads of a video, "video" or "features" or both, and ``arrays`` says what a feature file holds.
     """
 
     address: str
@@ -92,6 +95,18 @@ class Served:
     fingerprint: str
     gallery: str
     count: int
+    takes: tuple[str, ...] = (VIDEO,)
+    arrays: str = ""
+
+    @property
+    def reads_films(self) -> bool:
+        """Whether a video may come as a film."""
+        return VIDEO in self.takes
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether a video may have a feature file."""
+        return FEATURES in self.takes
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ...export.bundle.errors import ClientError, FramesiftError
 from .calls import Calls
 from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
 from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
-from .uploads import IndexItem, Progress, Upload, Video, read_video
+from .uploads import Features, IndexItem, Progress, Video
 
 if TYPE_CHECKING:
     from .transport import Given, Result, Run
@@ -79,23 +79,30 @@ class Client:
 
     def index(
         self,
-        video: Video,
+        video: Video | None = None,
         id: str | None = None,
         source: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         *,
+        features: Features | None = None,
         timeout_s: float | None = None,
     ) -> Indexed:
         """Encode a video, a path or a file's bytes, and keep it in the gallery in place of what has the same id.
 
-        Without ``id`` a file is called by its name and bytes by their SHA-256.
+        Without ``id`` a film is called by its file's name, a feature file by its name without suffix, and bytes or
+        arrays by their SHA-256.
+
+        Args:
+            features: for a model that reads them instead of a film, or beside it: the path or bytes of an npz or
+                safetensors file, or its arrays by name; tags as a JSON file, or as lists of texts by name.
 
         Raises:
             InvalidVideo: it can't be read or decoded.
+            InvalidFeatures: they can't be read, or are not what the model takes.
             InvalidRequest: an id, source or metadata that breaks the gallery's rules.
             GalleryError: it could not be kept.
         """
-        return _finished(self._calls.index(video, id, source, metadata, timeout_s=timeout_s))
+        return _finished(self._calls.index(video, id, source, metadata, features=features, timeout_s=timeout_s))
 
     def index_many(
         self,
@@ -111,7 +118,8 @@ class Client:
         >>> failed = [outcome for outcome in outcomes if isinstance(outcome, FramesiftError)]
 
         Args:
-            items: videos, or tuples of a video, its id and its metadata, both of which may be None or left out.
+            items: videos, or tuples of a video, its id, its metadata and its features, which may be None or left out.
+                For a model that reads features, arrays by name or the path of a feature file take a video's place.
             jobs: 1 to 64.
             progress: called as each ends, with its place in ``items`` and what became of it. What it raises ends the
                 call; videos that are under way then are indexed none the less.
@@ -127,16 +135,24 @@ class Client:
         """
         return _finished(self._calls.index_many(items, jobs=jobs, progress=progress, timeout_s=timeout_s))
 
-    def encode_video(self, video: Video, id: str | None = None, *, timeout_s: float | None = None) -> VideoRecord:
-        """Encode a video, a path or a file's bytes, and keep nothing.
+    def encode_video(
+        self,
+        video: Video | None = None,
+        id: str | None = None,
+        *,
+        features: Features | None = None,
+        timeout_s: float | None = None,
+    ) -> VideoRecord:
+        """Encode a video, a path or a file's bytes, or ``features`` as by ``index``, and keep nothing.
 
         A model that draws noise draws it by the id, which is that of ``index`` where none is given.
 
         Raises:
             InvalidVideo: it can't be read or decoded.
+            InvalidFeatures: they can't be read, or are not what the model takes.
             InvalidRequest: an id that breaks the gallery's rules.
         """
-        return _finished(self._calls.encode_video(video, id, timeout_s=timeout_s))
+        return _finished(self._calls.encode_video(video, id, features=features, timeout_s=timeout_s))
 
     def encode_frames(
         self,
@@ -230,8 +246,8 @@ class _Blocking:
                 raise ClientError(CLOSED) from error
             raise
 
-    async def read(self, video: Video, largest: int) -> Upload:
-        return read_video(video, largest)
+    async def read(self, read: Callable[[], Result]) -> Result:
+        return read()
 
     def turn(self) -> AbstractAsyncContextManager[Any]:
         # Whoever calls from many threads has said how many.

@@ -6,8 +6,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from .uploads import Upload, Video
-
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 Run = Callable[[Given], Coroutine[Any, Any, Result]]
@@ -23,8 +21,8 @@ class Transport(Protocol):
             ClientError: the client is closed, or belongs to another event loop.
         """
 
-    async def read(self, video: Video, largest: int) -> Upload:
-        """As ``uploads.read_video``."""
+    async def read(self, read: Callable[[], Result]) -> Result:
+        """What ``read`` returns, which reads files."""
 
     def turn(self) -> AbstractAsyncContextManager[Any]:
         """A place for one of the few videos that are read and sent at once."""

@@ -5,19 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from ...export.bundle.checks import check_video_bytes, listed
+import numpy.typing as npt
+
+from ...export.bundle.checks import FEATURE_SUFFIXES, check_video_bytes, listed
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.limits import MAX_VIDEO_BYTES
 from .results import Indexed
 
 Video = bytes | str | os.PathLike[str]
-IndexItem = Video | tuple[Video, str | None] | tuple[Video, str | None, Mapping[str, Any] | None]
-"""A video, or a tuple of a video, its id and its metadata; without an id it gets that of ``Client.index``."""
+
+Features = bytes | str | os.PathLike[str] | Mapping[str, npt.ArrayLike]
+"""A feature file's path or bytes, its arrays by name, or tags: lists of texts by the expert's name."""
+
+_Either = Video | Mapping[str, npt.ArrayLike]
+IndexItem = (
+    _Either
+    | tuple[_Either, str | None]
+    | tuple[_Either, str | None, Mapping[str, Any] | None]
+    | tuple[_Either | None, str | None, Mapping[str, Any] | None, Features | None]
+)
+"""A video, or a tuple of a video, its id, its metadata and its features; without an id it gets that of
+``Client.index``. In the place of a video, arrays by name and the path of a feature file are features."""
 
 Progress = Callable[[int, Indexed | FramesiftError], object]
 """Called with an item's place and what became of it."""
@@ -27,7 +40,7 @@ MAX_JOBS = 64
 
 @dataclass(frozen=True)
 class Upload:
-    """A video file's bytes, with the id and source that it gets when the caller names none."""
+    """A file's bytes, with the id and source that the video gets when the caller names none."""
 
     data: bytes
     id: str
@@ -40,12 +53,40 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class Brought:
+    """A film, its features, or both."""
+
+    video: Upload | None
+    features: Upload | None
+
+    @property
+    def named(self) -> Upload:
+        """Which of both the video's id and source are taken from."""
+        found = self.video or self.features
+        assert found is not None
+        return found
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the file; of both files' where there are two, so that a change of either shows."""
+        if self.video is None or self.features is None:
+            return self.named.digest
+        return joined_digest(self.video.digest, self.features.digest)
+
+
+def joined_digest(video: bytes, features: bytes) -> bytes:
+    """What stands for a film and its feature file, from the SHA-256 of each."""
+    return hashlib.sha256(video + features).digest()
+
+
+@dataclass(frozen=True)
 class Item:
     """One video to be indexed."""
 
-    video: Video
+    video: Video | None
     id: str | None = None
     metadata: Mapping[str, Any] | None = None
+    features: Features | None = None
 
 
 def read_video(video: Video, largest: int = MAX_VIDEO_BYTES) -> Upload:
@@ -62,17 +103,26 @@ def read_video(video: Video, largest: int = MAX_VIDEO_BYTES) -> Upload:
     if isinstance(video, bytes):
         _check_size(len(video), largest)
         return Upload(video, hashlib.sha256(video).hexdigest(), "")
-    path = _path(video)
-    try:
-        # The size first: reading what is too large to be sent could take all memory.
-        size = path.stat().st_size
-        if not path.is_file():
-            raise InvalidVideo(f"{path} is not a file")
-        _check_size(size, largest)
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error
-    return Upload(data, path.name, os.fspath(path))
+    path = path_of(video, "video")
+    return Upload(read_file(path, lambda size: _check_size(size, largest)), path.name, os.fspath(path))
+
+
+def read_brought(video: Video | None, features: Features | None, largest: int = MAX_VIDEO_BYTES) -> Brought:
+    """Read a film, its features, or both; see ``read_video`` and ``features.read_features``.
+
+    Raises:
+        InvalidRequest: neither is given.
+        InvalidVideo, InvalidFeatures: it can't be read.
+    """
+    if video is None and features is None:
+        raise InvalidRequest("there is neither a video nor features: give one of them")
+    film = None if video is None else read_video(video, largest)
+    if features is None:
+        return Brought(film, None)
+    # Most models read none.
+    from .features import read_features
+
+    return Brought(film, read_features(features))
 
 
 def read_items(items: Iterable[IndexItem]) -> list[Item | FramesiftError]:
@@ -108,34 +158,32 @@ def check_jobs(value: object) -> int:
 
 def _item(given: Any) -> Item | FramesiftError:
     if not isinstance(given, tuple):
-        return Item(given)
-    if not 1 <= len(given) <= 3:
-        return InvalidRequest(f"an item has {len(given)} parts: give a path, or a path, an id and metadata")
-    return Item(*given)
+        return _sorted(Item(given))
+    if not 1 <= len(given) <= 4:
+        return InvalidRequest(f"an item has {len(given)} parts: give a path, or a path, an id, metadata and features")
+    return _sorted(Item(*given))
+
+
+def _sorted(item: Item) -> Item:
+    """The item with features in their place, where they stand in that of a video."""
+    if item.features is None and (isinstance(item.video, Mapping) or is_feature_file(item.video)):
+        return replace(item, video=None, features=item.video)
+    return item
 
 
 def _known_id(item: Item) -> str | None:
     """The id that a video will get, as far as it is known before the video is read."""
     if item.id is not None:
         return item.id if isinstance(item.id, str) else None
-    if isinstance(item.video, bytes):
+    named = item.features if item.video is None else item.video
+    if named is None or isinstance(named, bytes | Mapping):
         return None
     try:
-        return os.path.basename(os.fsdecode(item.video))
+        name = os.path.basename(os.fsdecode(named))
+        return name if item.video is not None else os.path.splitext(name)[0]
     # What is no path is refused when it is read, whatever its own way to a path raises.
     except Exception:
         return None
-
-
-def _path(video: str | os.PathLike[str]) -> Path:
-    try:
-        name = os.fsencode(video)
-    # Whatever an object's own way to a path raises.
-    except Exception as error:
-        raise InvalidVideo(f"the video is no path ({error}): give a file's path or its bytes") from error
-    if b"\0" in name:
-        raise InvalidVideo(f"the path {name!r} holds a zero byte: no file is called that")
-    return Path(os.fsdecode(name))
 
 
 def is_large(video: Video) -> bool:
@@ -143,7 +191,7 @@ def is_large(video: Video) -> bool:
     if isinstance(video, bytes):
         return len(video) > MAX_VIDEO_BYTES
     try:
-        return _path(video).stat().st_size > MAX_VIDEO_BYTES
+        return path_of(video, "video").stat().st_size > MAX_VIDEO_BYTES
     except (OSError, InvalidVideo):
         return False
 
@@ -159,6 +207,43 @@ def digest_of(path: Path) -> bytes:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error
+
+
+def path_of(given: str | os.PathLike[str], what: str) -> Path:
+    """The path that a caller gave; ``what`` names it in messages.
+
+    Raises:
+        InvalidVideo: it is no path.
+    """
+    try:
+        name = os.fsencode(given)
+    # Whatever an object's own way to a path raises.
+    except Exception as error:
+        raise InvalidVideo(f"the {what} is no path ({error}): give a file's path or its bytes") from error
+    if b"\0" in name:
+        raise InvalidVideo(f"the path {name!r} holds a zero byte: no file is called that")
+    return Path(os.fsdecode(name))
+
+
+def read_file(path: Path, check: Callable[[int], object]) -> bytes:
+    """A file's content; ``check`` is called with its size first, for what is too large could take all memory.
+
+    Raises:
+        InvalidVideo: no such file, or one that can't be read.
+    """
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise InvalidVideo(f"{path} is not a file")
+        check(size)
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error
+
+
+def is_feature_file(path: object) -> bool:
+    """Whether a path is that of a feature file, by its suffix."""
+    return isinstance(path, str | os.PathLike) and Path(os.fsdecode(path)).suffix.lower() in FEATURE_SUFFIXES
 
 
 def _check_size(size: int, largest: int) -> None:

@@ -16,20 +16,25 @@ from ...export.bundle.checks import check_id, check_source, dump_metadata, encod
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.limits import MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
+    ARRAYS,
     ENCODE_FRAMES,
     ENCODE_VIDEO,
+    FINGERPRINT,
+    GALLERY,
     GALLERY_LOOKUP,
     INDEX_VIDEO,
     MAX_ROWS,
     MAX_VIDEO,
     SCORE_TEXT,
     SEARCH,
+    SYSTEM,
     VIDEO_BATCH,
 )
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
     COUNT,
     DIGEST,
+    FEATURES,
     ID,
     ID_LENGTHS,
     IDS,
@@ -43,13 +48,16 @@ from ...export.bundle.ports import (
     VIDEO,
 )
 from .answers import lookup_result, output, record_list, search_results, weights
-from .results import Indexed, LookupResult, Scores, SearchResult, VideoRecord
+from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
-from .uploads import Upload
+from .uploads import Brought
 
 TEXTS_PER_CALL = 32
 # A message holds less than 2 GiB, and the server copies it.
 RECORD_BYTES_PER_CALL = 256 << 20
+
+# What is sent as the features of a film that has none, to a model that reads both: a JSON object without a name.
+NO_FEATURES = b"{}"
 
 Answer = TypeVar("Answer")
 
@@ -88,18 +96,18 @@ def texts_per_search(config: Any) -> int:
 
 
 def index_call(
-    upload: Upload, id_: str | None, source: str | None, metadata: Mapping[str, Any] | None
+    brought: Brought, takes: Signature, id_: str | None, source: str | None, metadata: Mapping[str, Any] | None
 ) -> Call[Indexed]:
-    """A call that puts a video into the gallery; what is None is taken from the upload.
+    """A call that puts a video into the gallery of a model that ``takes`` these; what is None is taken from the file.
 
     Raises:
         InvalidRequest: an id, source or metadata that breaks the rules.
     """
-    id_ = check_id(upload.id if id_ is None else id_)
-    source = check_source(upload.source if source is None else source)
-    digest = upload.digest
+    id_ = check_id(brought.named.id if id_ is None else id_)
+    source = check_source(brought.named.source if source is None else source)
+    digest = brought.digest
     inputs = {
-        VIDEO: np.frombuffer(upload.data, np.uint8)[None],
+        **_files(brought, takes),
         ID: pack_rows([id_.encode()]),
         SOURCE: pack_rows([source.encode()]),
         DIGEST: np.frombuffer(digest, np.uint8)[None],
@@ -112,14 +120,14 @@ def index_call(
     return Call(INDEX_VIDEO, _inputs(inputs), read)
 
 
-def encode_video_call(upload: Upload, id_: str | None, takes: Signature) -> Call[VideoRecord]:
+def encode_video_call(brought: Brought, id_: str | None, takes: Signature) -> Call[VideoRecord]:
     """A call that encodes a video and keeps nothing; the id is sent to a model that ``takes`` one.
 
     Raises:
         InvalidRequest: an id that breaks the rules.
     """
-    id_ = check_id(upload.id if id_ is None else id_)
-    inputs = {VIDEO: np.frombuffer(upload.data, np.uint8)[None]}
+    id_ = check_id(brought.named.id if id_ is None else id_)
+    inputs = _files(brought, takes)
     if ID in takes:
         inputs[ID] = pack_rows([id_.encode()])
     return Call(ENCODE_VIDEO, _inputs(inputs), lambda r: record_list(r)[0])
@@ -193,6 +201,14 @@ def largest_video(config: Any) -> int:
     return int(size) if size.isdigit() else MAX_VIDEO_BYTES
 
 
+def served(address: str, config: Any, count: int) -> Served:
+    """What answers, from the server's configuration of the indexing model."""
+    told = {name: value.string_value for name, value in config.parameters.items()}
+    takes = tuple(port.name for port in config.input if port.name in (VIDEO, FEATURES))
+    system, fingerprint, gallery, arrays = (told.get(name, "") for name in (SYSTEM, FINGERPRINT, GALLERY, ARRAYS))
+    return Served(address, system, fingerprint, gallery, count, takes, arrays)
+
+
 def record_inputs(takes: Signature) -> Signature:
     """The record tensors that the scorer reads, of all that the scoring model ``takes``."""
     return {name: spec for name, spec in takes.items() if name not in {TEXT, TEXT_LENGTH}}
@@ -222,6 +238,15 @@ def joined_lookup(parts: Sequence[LookupResult]) -> LookupResult:
         parts[-1].count,
         parts[-1].version,
     )
+
+
+def _files(brought: Brought, takes: Signature) -> dict[str, npt.NDArray[Any]]:
+    """A film and its features as they are sent. A model that takes both needs both: a film may have no features."""
+    sent = {VIDEO: brought.video, FEATURES: brought.features}
+    found = {name: np.frombuffer(file.data, np.uint8)[None] for name, file in sent.items() if file is not None}
+    if {VIDEO, FEATURES} <= takes.keys() and brought.features is None:
+        found[FEATURES] = np.frombuffer(NO_FEATURES, np.uint8)[None]
+    return found
 
 
 def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float32]:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ...export.bundle.limits import MAX_FEATURE_BYTES
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
+    ARRAYS,
     ENCODE_FRAMES,
     ENCODE_VIDEO,
     FINGERPRINT,
@@ -23,7 +25,7 @@ from ...export.bundle.models import (
     SEARCH_IDS,
     SYSTEM,
 )
-from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
+from ...export.bundle.ports import FEATURES, TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
@@ -52,9 +54,13 @@ def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS, *, g
         gallery: the gallery's folder, as those who index are told it.
     """
     served = {model.name: model for model in plan(manifest)}
-    told = {INDEX_VIDEO: {SYSTEM: manifest.system, FINGERPRINT: manifest.fingerprint, GALLERY: gallery}}
+    brought = {} if manifest.features is None else {ARRAYS: manifest.features.describe()}
+    told = {
+        INDEX_VIDEO: {SYSTEM: manifest.system, FINGERPRINT: manifest.fingerprint, GALLERY: gallery, **brought},
+        ENCODE_VIDEO: brought,
+    }
     found = [_as_served(served[name], told.get(name, {})) for name in _ROLES if name in served]
-    found = [_of_videos(public, limits) if VIDEO in public.inputs else public for public in found]
+    found = [_of_videos(public, limits) for public in found]
     found += [
         _in_words(SEARCH, served[SEARCH_IDS]),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
@@ -84,8 +90,13 @@ def _as_served(served: Served, parameters: Mapping[str, str]) -> Public:
 
 
 def _of_videos(public: Public, limits: VideoLimits) -> Public:
-    told = {**public.parameters, MAX_VIDEO: str(limits.max_bytes)}
-    return replace(public, parameters=told, largest=limits.max_bytes + BESIDE_VIDEO)
+    """With room for the film and the feature file that it takes, if it takes any."""
+    sizes = {VIDEO: limits.max_bytes, FEATURES: MAX_FEATURE_BYTES}
+    taken = [size for name, size in sizes.items() if name in public.inputs]
+    if not taken:
+        return public
+    told = {MAX_VIDEO: str(limits.max_bytes)} if VIDEO in public.inputs else {}
+    return replace(public, parameters={**public.parameters, **told}, largest=sum(taken) + BESIDE_VIDEO)
 
 
 def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = None) -> Public:

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import nullcontext
 
 from ... import __version__
-from ...export.bundle.models import SEARCH, VIDEO_DECODER
+from ...export.bundle.models import FEATURE_READER, SEARCH, VIDEO_DECODER
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import read_manifest
 from ...export.bundle.text.tokenizers import load_tokenizer
@@ -53,8 +53,9 @@ class Door:
         self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
         self._upstream, self._metrics = Upstream(settings.triton), Upstream(settings.triton_metrics)
         largest = max(public.largest for public in publics.values())
+        reader = VIDEO_DECODER if VIDEO_DECODER in models else FEATURE_READER
         # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
-        self._arena = Arena(settings.arena, models[VIDEO_DECODER].instances + 2, largest + _SLACK, settings.room)
+        self._arena = Arena(settings.arena, models[reader].instances + 2, largest + _SLACK, settings.room)
         told = settings.telemetry
         tracing = Tracing(otlp(told.traces), told.trace_ratio) if told.traces else None
         log = None if told.access_log is None else AccessLog(told.access_log, texts=told.log_texts)
@@ -62,7 +63,7 @@ class Door:
         self._inference = Inference(
             publics[SEARCH],
             scorer_of(manifest).texts_in_flight,
-            VIDEO_DECODER,
+            reader,
             self._upstream,
             Encoder(load_tokenizer(manifest.tokenizer, settings.deployment)),
             self._arena,

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...export.bundle.checks import check_video_bytes
+from ...export.bundle.checks import check_feature_bytes, check_video_bytes
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.models import MAX_VIDEO
-from ...export.bundle.ports import VIDEO
+from ...export.bundle.models import ARRAYS, MAX_VIDEO
+from ...export.bundle.ports import FEATURES, VIDEO
 from .contents import raw_contents
 from .public import Port, Public
 
@@ -56,7 +56,7 @@ def read_request(request: Any, public: Public) -> Asked:
 
     Raises:
         InvalidRequest: it doesn't fit the model; the message says where.
-        InvalidVideo: a video that is too large.
+        InvalidVideo, InvalidFeatures: a video or a feature file that is too large.
     """
     if len(request.id) > _LONGEST_ID:
         raise InvalidRequest(f"the request's id has {len(request.id)} characters, the limit is {_LONGEST_ID}")
@@ -67,6 +67,8 @@ def read_request(request: Any, public: Public) -> Asked:
     for tensor in request.inputs:
         port = public.inputs.get(tensor.name)
         if port is None:
+            if tensor.name in (VIDEO, FEATURES):
+                raise InvalidRequest(_other_kind(tensor.name, public))
             raise InvalidRequest(f"{public.name} has no input {_shown(tensor.name)}; it has {', '.join(public.inputs)}")
         if tensor.name in inputs:
             raise InvalidRequest(f"the input {tensor.name} comes twice")
@@ -78,6 +80,8 @@ def read_request(request: Any, public: Public) -> Asked:
     total = sum(found.size for found in inputs.values())
     if VIDEO in inputs and MAX_VIDEO in public.parameters:
         check_video_bytes(inputs[VIDEO].size, int(public.parameters[MAX_VIDEO]))
+    if FEATURES in inputs:
+        check_feature_bytes(inputs[FEATURES].size)
     if total > public.largest:
         raise InvalidRequest(f"the request's tensors have {total} bytes, the limit is {public.largest}")
     return Asked(request.id, tuple(inputs.values()), _outputs(request.outputs, public))
@@ -135,6 +139,16 @@ def _input(tensor: Any, port: Port, public: Public, sizes: dict[str, int]) -> In
             f"{public.name} takes a batch of 1 to {public.max_batch} rows, {tensor.name} has {shape[0]}"
         )
     return Input(tensor.name, tensor.datatype, shape, math.prod(shape) * port.itemsize)
+
+
+def _other_kind(name: str, public: Public) -> str:
+    """What to bring where a film was sent for features, or the other way round."""
+    if name == FEATURES and VIDEO in public.inputs:
+        return "the model reads films, not feature files: bring the film itself"
+    if name == VIDEO and FEATURES in public.inputs:
+        arrays = public.parameters.get(ARRAYS, "")
+        return f"the model reads feature files, not films: bring an npz or safetensors file of {arrays}"
+    return f"{public.name} takes neither films nor feature files; it takes {', '.join(public.inputs)}"
 
 
 def _outputs(asked: Sequence[Any], public: Public) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ class GallerySchema:
                 raise GalleryError(f"the record tensor {spec.name!r} has the shape {spec.dims}: it must be fixed")
         record = tuple(TensorSpec(spec.name, spec.stored, spec.dims) for spec in encoded)
         lengths = _lengths(record, scorer_of(manifest))
-        return GallerySchema(manifest.system, manifest.fingerprint, lengths, record, manifest.frames.count)
+        # A column of no numbers can't be kept: a video without frames has one time, which no search tells.
+        times = manifest.frame_count or 1
+        return GallerySchema(manifest.system, manifest.fingerprint, lengths, record, times)
 
     @staticmethod
     def read(schema: pa.Schema) -> GallerySchema:

@@ -9,11 +9,13 @@ import numpy as np
 
 from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import BundleError
+from ...export.bundle.features.rules import TAGS
 from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,
+    FEATURE_READER,
     GALLERY_INDEX,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
@@ -32,12 +34,14 @@ from ...export.bundle.ports import (
     DIGEST,
     DIGESTS,
     DURATION,
+    FEATURES,
     ID,
     ID_LENGTHS,
     IDS,
     MASK,
     METADATA,
     NOISE,
+    OF_FRAMES,
     PRESENT,
     SCORER,
     SCORES,
@@ -67,14 +71,18 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
     """
     _check_names(manifest.graphs)
     models = _models(manifest)
-    decoder, video, text = (models[name] for name in (VIDEO_DECODER, VIDEO_ENCODER, TEXT_ENCODER))
-    record, times = video.outputs, decoder.outputs[len(video.inputs) :]
+    video, text = models[VIDEO_ENCODER], models[TEXT_ENCODER]
+    readers = tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
+    record, times = video.outputs, _times(manifest)
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
-    named, decoded = {port.name for port in record}, {port.name for port in decoder.inputs}
-    described = (port for port in _DESCRIPTION if port.name not in decoded)
+    named = {port.name for port in record}
+    brought = tuple(port for reader in readers for port in reader.inputs)
+    described = (port for port in _DESCRIPTION if port not in brought)
+    # Features have been made by whoever sends them: there is no encoding of less.
+    framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
     ensembles = (
-        Ensemble(ENCODE_VIDEO, 1, decoder.inputs, (*record, *times), (decoder, video)),
-        Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),
+        Ensemble(ENCODE_VIDEO, 1, brought, (*record, *times), (*readers, video)),
+        *(framed if manifest.features is None else ()),
         Ensemble(
             SCORE_IDS,
             0,
@@ -85,7 +93,7 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
             scorer.outputs,
             (text, scorer),
         ),
-        Ensemble(INDEX_VIDEO, 1, (*decoder.inputs, *described), index.outputs, (decoder, video, index)),
+        Ensemble(INDEX_VIDEO, 1, (*brought, *described), index.outputs, (*readers, video, index)),
         Ensemble(SEARCH_IDS, search.max_batch, (*text.inputs, _TOP), search.outputs, (text, search)),
     )
     return (*models.values(), *ensembles)
@@ -102,9 +110,8 @@ _DESCRIPTION = (
 
 
 def _models(manifest: Manifest) -> dict[str, Model]:
-    frames = manifest.frames.count
-    graphs = manifest.graphs
-    times = (TensorSpec(TIMESTAMPS, "float32", (frames,)), TensorSpec(DURATION, "float32", (1,)))
+    graphs, frames = manifest.graphs, manifest.frame_count
+    times = _times(manifest)
     video, text, scorer = graphs[VIDEO_ENCODER], graphs[TEXT_ENCODER], graphs[SCORER]
     record, text_record = _unbatched(video.outputs), _unbatched(text.outputs)
     # Only scorers that weigh frames return the weights.
@@ -114,7 +121,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         TensorSpec(ID_LENGTHS, "int32", ("hits",)),
         TensorSpec(SCORES, "float32", ("hits",)),
         *((TensorSpec(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
-        TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),
+        *((TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),) if times else ()),
         TensorSpec(VERSION, "int64", (1,)),
     )
     masked = any(port.name == MASK for port in video.inputs)
@@ -126,18 +133,30 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     behind = {NICE: "10"}
     # Searches are refused by the front door alone.
     texts = Batching()
+    decoder = Model(
+        VIDEO_DECODER,
+        1,
+        # A video's noise comes from its id.
+        (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
+        (*(port for port in _unbatched(video.inputs) if port.name in OF_FRAMES), *times),
+        body="VideoDecoder",
+        instances=2,
+        batching=clips,
+        parameters=behind,
+    )
+    reader = Model(
+        FEATURE_READER,
+        1,
+        (TensorSpec(FEATURES, "uint8", ("feature bytes",)),),
+        tuple(port for port in _unbatched(video.inputs) if port.name not in OF_FRAMES),
+        body="FeatureReader",
+        files=manifest.tokenizer.files if manifest.features is not None and manifest.features.rule == TAGS else (),
+        batching=clips,
+        parameters=behind,
+    )
     models = (
-        Model(
-            VIDEO_DECODER,
-            1,
-            # A video's noise comes from its id.
-            (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
-            (*_unbatched(video.inputs), *times),
-            body="VideoDecoder",
-            instances=2,
-            batching=clips,
-            parameters=behind,
-        ),
+        *(() if manifest.frames is None else (decoder,)),
+        *(() if manifest.features is None else (reader,)),
         Model(
             VIDEO_ENCODER,
             VIDEO_BATCH,
@@ -199,6 +218,13 @@ def _models(manifest: Manifest) -> dict[str, Model]:
     return {model.name: model for model in models}
 
 
+def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:
+    """What a decoder tells of a film's time; features have none."""
+    if manifest.frames is None:
+        return ()
+    return (TensorSpec(TIMESTAMPS, "float32", (manifest.frame_count,)), TensorSpec(DURATION, "float32", (1,)))
+
+
 def max_pairs(manifest: Manifest) -> int:
     """The most pairs of one scoring request."""
     return max(1, min(MAX_PAIRS, SCORER_BYTES // (4 * pair_floats(manifest))))
@@ -208,6 +234,7 @@ def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
     # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
     taken = {
         VIDEO,
+        FEATURES,
         TEXT,
         TEXT_LENGTH,
         TOP,

@@ -25,7 +25,7 @@ class TopKRanker:
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 
     def __init__(self, manifest: Manifest) -> None:
-        options, frames = manifest.options, manifest.frames.count
+        options, frames = manifest.options, manifest.frame_count
         if "heads" not in options:
             raise BundleError("the manifest does not say how many heads the attention has: export the model again")
         # X-Pool keeps every frame, so its checkpoints name no K.

@@ -128,3 +128,37 @@ def test_serve_refuses_before_it_says_ready(folder: Path) -> None:
     assert "frames.count is 1000000" in result.output
     assert "ready" not in result.output
     assert not (folder.parent / "gallery").exists()
+
+
+ARRAY = {"name": "2d", "dims": ["rows", 6], "optional": False, "zeros": False, "seconds": None}
+FEATURES: dict[str, Any] = {"rule": "pooled", "arrays": [ARRAY]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rule": "os.system"}, "features.rule is 'os.system', it must be one of"),
+        ({"arrays": []}, "features.arrays"),
+        ({"arrays": FEATURES["arrays"] * 2}, "features.arrays is .*'2d', '2d'.* of different names"),
+        ({"name": "../2d"}, "features.arrays is '../2d', it must be arrays with names of small letters"),
+        ({"dims": []}, "features.'2d'.dims is '0 dimensions'"),
+        ({"dims": ["rows", 1 << 40]}, "features.'2d'.dims is 1099511627776"),
+        ({"dims": ["Rows ", 6]}, "features.'2d'.dims is 'Rows '"),
+        ({"optional": 1}, "features.'2d'.optional is 1, it must be true or false"),
+        ({"zeros": None}, "features.'2d'.zeros is None, it must be true or false"),
+        ({"seconds": -1}, "features.'2d'.seconds is -1, it must be a number above 0"),
+    ],
+)
+def test_what_a_manifest_says_of_features_is_bounded(change: dict[str, Any], said: str) -> None:
+    features = {**FEATURES, **{key: value for key, value in change.items() if key in FEATURES}}
+    row = {**FEATURES["arrays"][0], **{key: value for key, value in change.items() if key not in FEATURES}}
+    features["arrays"] = [row] if not change.keys() & FEATURES.keys() else features["arrays"]
+    with pytest.raises(BundleError, match=said):
+        check_manifest(changed(lambda values: values.update(features=features)))
+
+
+def test_a_manifest_says_how_a_video_is_read() -> None:
+    with pytest.raises(BundleError, match="neither how frames nor how features are read"):
+        check_manifest(changed(lambda values: values.update(frames=None)))
+    with pytest.raises(BundleError, match="takes frames, but it has no frame profile"):
+        check_manifest(changed(lambda values: values.update(frames=None, features=FEATURES)))

@@ -61,6 +61,8 @@ CASES = [
     pytest.param(system, path, id=f"{folder.name}-{system}-{path.name.removesuffix('.meta.json')}")
     for folder, system, path in cases()
 ]
+# Systems whose videos come as features.
+FEATURES = ("howto100m", "mmt")
 # Names in the cases' configurations to options of the systems.
 OPTIONS = {
     "max_frames": "frames",
@@ -89,7 +91,11 @@ OPTIONS = {
     "mug_tau": "tau",
 }
 # Names that mean something else elsewhere.
-OWN = {"frozen": {"heads": "vision_heads"}, "clover": {"image": "image_size", "window": "window"}}
+OWN = {
+    "mmt": {"T": "rows", "vid_heads": "video_heads"},
+    "frozen": {"heads": "vision_heads"},
+    "clover": {"image": "image_size", "window": "window"},
+}
 
 
 def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[str, Tensor]:
@@ -110,7 +116,11 @@ class Case:
         self.tensors = load_file(tensors_of(meta))
         self.state = {key[3:]: value for key, value in self.tensors.items() if key.startswith("sd.")}
         self.config = self.meta["config"]
-        self.whole = "in.video" in self.tensors
+        self.whole = "in.video" in self.tensors or system in FEATURES
+        if system == "howto100m":
+            width = self.state["text_pooling.fc.weight"].shape[1]
+            table = self.tensors.get("in.word_table", torch.ones(3, width))
+            self.state["word_vectors.weight"] = torch.cat([torch.zeros(1, width), table])
         if system == "stan" and not self.state:
             return
         if not self.whole:
@@ -124,6 +134,8 @@ class Case:
             options["head"] = "mug" if "Mug" in self.config["model"] else "stan"
         if not self.whole:
             options = {key: value for key, value in options.items() if key not in ("vision_heads", "text_heads")}
+        if "dims" in self.config and system == "howto100m":
+            options["width_2d"] = self.config["dims"]["2d"]
         known = {*inspection.found, *inspection.assumed}
         if system != "xpool":
             assert known >= {"frames"} & set(options)

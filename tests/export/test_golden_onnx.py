@@ -18,7 +18,7 @@ from framesift.export.onnx import write_graph, write_graphs
 from framesift.export.systems.contract import System
 
 from ..exporting import read_library_once
-from .golden_cases import CASES, Case, clip_features
+from .golden_cases import CASES, FEATURES, Case, clip_features
 
 pytestmark = pytest.mark.long
 read_library_once()
@@ -41,6 +41,7 @@ NOTHING_NEW = {
 USUAL = [
     pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * (case.id.partition("-")[2] in NOTHING_NEW))
     for case in CASES
+    if case.values[0] not in FEATURES
 ]
 
 

@@ -22,6 +22,7 @@ from framesift.kernels.multi_grained.reference import TextRecord, VideoRecord, g
 from framesift.kernels.token_frame.reference import token_frame
 
 from .golden_cases import CASES, Case, clip_features
+from .golden_features import howto100m, mmt
 
 
 def clip4clip(case: Case) -> dict[str, Tensor]:
@@ -196,6 +197,8 @@ def clover(case: Case) -> dict[str, Tensor]:
 
 RUN = {
     "clover": clover,
+    "howto100m": howto100m,
+    "mmt": mmt,
     "frozen": frozen,
     "clip4clip": clip4clip,
     "xclip": xclip,

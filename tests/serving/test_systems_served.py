@@ -31,7 +31,9 @@ pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
 # Of every system one model for each of its scorers; the usual tests serve the oddest, the others are served alike.
 USUAL = ("clip4clip tightTransf", "xclip", "ts2net", "stan")
-MODELS = {(made.name, made.scorer.name): name for name in examples() for made in [small_system(name)]}
+# Videos that come as features are in test_features_served.
+MADE = {name: small_system(name) for name in examples()}
+MODELS = {(made.name, made.scorer.name): name for name, made in MADE.items() if made.features is None}
 # Those that tell how much a frame counted.
 ATTENDING = ("dong2026", "xpool", "ts2net")
 SYSTEMS = [pytest.param(name, marks=[] if name in USUAL else pytest.mark.slow) for name in MODELS.values()]

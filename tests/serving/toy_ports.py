@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from framesift.export.bundle.features.profile import FeatureProfile
 from framesift.export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from framesift.export.bundle.ports import (
     FRAME_EMBEDDINGS,
@@ -28,17 +29,20 @@ def toy_ports(
     noise: tuple[int, int] | None = None,
     words: int | None = None,
     attends: bool = True,
+    features: FeatureProfile | None = None,
 ) -> Mapping[str, GraphPorts]:
     """Records of frame embeddings [F, D] and a mean [D]; texts of one embedding [D].
 
     ``dtype`` is that of the pixels; ``mask`` and ``noise``, its samples and patches, say what else the video encoder
-    takes; ``words`` fixes the length of a text.
+    takes; ``words`` fixes the length of a text. With ``features`` it takes those alone, the largest of their rows.
     """
     takes = [TensorSpec(FRAMES, dtype, (frames, 3, size, size))]
     if mask:
         takes.append(TensorSpec(MASK, "float32", (frames,)))
     if noise:
         takes.append(TensorSpec(NOISE, "float32", (frames, *noise)))
+    if features is not None:
+        takes = [TensorSpec(f"features_{array.name}", "float32", array.dims[1:]) for array in features.arrays]
     text = [TensorSpec(TEXT_EMBEDDING, "float32", (width,))]
     video = [
         TensorSpec(FRAME_EMBEDDINGS, "float32", (frames, width)),
@@ -51,17 +55,19 @@ def toy_manifest(
     frames: int, size: int, width: int, *, scorer: str = "frame_softmax", fingerprint: str = "model-a", **ports: Any
 ) -> Manifest:
     """A manifest of ``toy_ports``, with the pixels' profile that goes with them."""
+    pictures = FrameProfile(
+        count=frames,
+        size=size,
+        resize="tensor_bicubic" if ports.get("dtype") == "float32" else "pil_bicubic",
+        missing="mask" if ports.get("mask") else "repeat",
+    )
     return Manifest(
         system="dong2026",
         scorer=scorer,
         fingerprint=fingerprint,
         embed_dim=width,
-        frames=FrameProfile(
-            count=frames,
-            size=size,
-            resize="tensor_bicubic" if ports.get("dtype") == "float32" else "pil_bicubic",
-            missing="mask" if ports.get("mask") else "repeat",
-        ),
+        frames=None if ports.get("features") else pictures,
+        features=ports.get("features"),
         tokenizer=TokenizerProfile(),
         graphs=toy_ports(frames, size, width, **ports),
     )

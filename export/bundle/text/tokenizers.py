@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
-from ..manifest import BERT_CLEANING, CLIP_CLEANING, TokenizerProfile
+from ..manifest import BERT_CLEANING, CLIP_CLEANING, WORDS_CLEANING, TokenizerProfile
 
 
 class Tokenizer(Protocol):
@@ -90,6 +90,16 @@ def _uncased_vocab() -> Path:
     return uncased_vocab()
 
 
+def _words(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+    from .words import WordTokenizer
+
+    return WordTokenizer.load(profile, files)
+
+
+def _no_words() -> Path:
+    raise BundleError("framesift comes with no word vectors: pass those that the model was trained with (--vocab)")
+
+
 TOKENIZERS: Mapping[str, TokenizerKind] = {
     "clip_bpe": TokenizerKind(
         _clip_bpe,
@@ -106,5 +116,13 @@ TOKENIZERS: Mapping[str, TokenizerKind] = {
         _uncased_vocab,
         beside=True,
         bring="put the vocab.txt that it was trained with beside it, or pass it (--vocab)",
+    ),
+    "words": TokenizerKind(
+        _words,
+        "words.txt",
+        WORDS_CLEANING,
+        _no_words,
+        beside=False,
+        bring="pass the word vectors that it was trained with (--vocab)",
     ),
 }

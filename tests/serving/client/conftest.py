@@ -42,6 +42,7 @@ from framesift.export.bundle.ports import (
     TOP,
     VIDEO,
 )
+from framesift.serving.backends.feature_reader import FeatureReader
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
@@ -99,8 +100,13 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.index, self.lookup, self.search = GalleryIndex(), GalleryLookup(), GallerySearch()
         self.index.setup({}, folder)
         self.lookup.setup({}, folder)
+        self.reader = None if manifest.features is None else FeatureReader()
+        if self.reader is not None:
+            self.reader.setup({}, folder)
         self.search._text = [TEXT_EMBEDDING]
-        self.search.ranker = GraphRanker(ToyScorer(), F)
+        scorer = ToyScorer()
+        scorer.attends = self.attends
+        self.search.ranker = GraphRanker(scorer, F)
         self.search.snapshot = Snapshot(gallery_from_env(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
         self.search.snapshot.start()
 
@@ -163,10 +169,14 @@ class ToyServer(GRPCInferenceServiceServicer):
             return ServerUnavailable("the server is searching for 32 texts already")
         found = self.search.run([{TEXT_EMBEDDING: self._text(arrays), TOP: arrays[TOP]}])[0]
         if isinstance(found, dict) and not self.attends:
-            del found[ATTENTION]
+            found.pop(ATTENTION, None)
+        if isinstance(found, dict) and self.reader is not None:
+            del found[TIMESTAMPS]
         return found
 
     def _encode_video(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        if self.reader is not None:
+            return self._encode_features(arrays)
         raw = arrays[VIDEO][0].tobytes()
         if raw.startswith(b"bad"):
             raise InvalidVideo("the file is not a video")
@@ -181,6 +191,13 @@ class ToyServer(GRPCInferenceServiceServicer):
             TIMESTAMPS: np.array([[0.5, 1.5, 2.5]], np.float32),
             DURATION: np.array([[3.0]], np.float32),
         }
+
+    def _encode_features(self, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+        (made,) = self.reader.run([arrays])
+        if isinstance(made, FramesiftError):
+            raise made
+        raw = b"".join(made[name].tobytes() for name in sorted(made))
+        return {FRAME_EMBEDDINGS: embed(raw, 1, F, D), MEAN_EMBEDDING: embed(raw, 1, D)}
 
     def _encode_frames(self, arrays: Arrays) -> Arrays:
         clips = [clip.tobytes() for clip in arrays[FRAMES]]

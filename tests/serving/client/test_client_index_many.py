@@ -40,7 +40,7 @@ def test_results_are_in_order_with_failures_as_values(client: Any, server: Any, 
         (films[8], " blank"),
         (films[9], "nine", {"a": {1}}),
         3,
-        (films[10], "x", {}, "more"),
+        (films[10], "x", {}, None, "more"),
         films[0],
     ]
     found = client.index_many(items, jobs=3)

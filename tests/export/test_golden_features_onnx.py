@@ -1,0 +1,39 @@
+"""Exported graphs of systems whose videos come as features, against what their authors' code made of raw arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.onnx import write_graphs
+
+from ..exporting import read_library_once
+from .golden_cases import CASES, Case
+from .golden_features import howto100m_graph_inputs, mmt_graph_inputs
+from .test_golden_onnx import run
+
+read_library_once()
+INPUTS: dict[str, Callable[[Case], tuple[Tensor, list[Tensor]]]] = {
+    "howto100m": howto100m_graph_inputs,
+    "mmt": mmt_graph_inputs,
+}
+FOUND: list[Any] = [case for case in CASES if case.values[0] in INPUTS]
+
+
+@pytest.mark.parametrize(("name", "meta"), FOUND)
+@torch.no_grad()
+def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_path: Path) -> None:
+    case = Case(name, meta)
+    ids, features = INPUTS[name](case)
+    write_graphs(case.model.float(), tmp_path)
+    text = run(tmp_path, TEXT_ENCODER, [ids])
+    video = run(tmp_path, VIDEO_ENCODER, [tensor.float() for tensor in features])
+    scores, want = run(tmp_path, SCORER, [*text, *video])[0], case["out.sims"]
+    assert (scores - want).abs().max() <= 1e-4 * want.abs().max()
+    assert torch.equal(scores.argsort(1, descending=True), want.argsort(1, descending=True))
