@@ -105,7 +105,8 @@ def cost_table(page: str) -> str:
                 system = published(card, example, frames, tokens)
                 scorer = system.scorer
                 counts = (number(size(system)), f"`{scorer.operations}`", number(operations(system)))
-                rows.setdefault(scorer.name, {})[frames, tokens] = (f"`{scorer.name}`", frames, tokens, *counts)
+                found = rows.setdefault(scorer.name, {})
+                found.setdefault((frames, tokens), (f"`{scorer.name}`", frames, tokens, *counts))
     heads = ("scored by", "F", "W", "bytes a video", "formula", "operations a pair")
     return table(heads, "->>>->", [row for found in rows.values() for _, row in sorted(found.items())])
 

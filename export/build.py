@@ -14,7 +14,7 @@ from . import parity
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import Manifest
 from .bundle.manifest_checks import WEIGHTS
-from .bundle.ports import GRAPHS
+from .bundle.ports import GRAPHS, MEAN_EMBEDDING
 from .bundle.store import Bundle, seal, staged
 from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
@@ -75,6 +75,7 @@ def build_bundle(
     sampler: SamplerName | None = None,
     resize: ResizeName | None = None,
     shortlist: int | None = None,
+    scan_limit: int | None = None,
     merges: Path | None = None,
     key: str | None = None,
     prefix: str | None = None,
@@ -89,6 +90,7 @@ def build_bundle(
         system: one of ``registry.SYSTEMS``, or ``AUTO``.
         sampler, resize: by name, where they shall not be the authors'.
         shortlist: how many videos are scored, where that is a short list; as many as the scorer's card says if None.
+        scan_limit: the most videos that are scored for a text, where that is bounded; the scorer's card's if None.
         merges: the tokenizer's vocabulary, where it is neither beside the checkpoint nor the one that comes with
             framesift.
         key, prefix: where the weights lie in the file, see ``checkpoint.load``.
@@ -107,9 +109,7 @@ def build_bundle(
     authors = resolved.inspection.card.preprocessing.of(model)
     rules = authors.with_rules(sampler, resize)
     report(resolved.describe(rules, authors=rules == authors))
-    usual = model.scorer.shortlist
-    if shortlist is not None and usual is None:
-        raise CheckpointError(f"{model.name} scores every video and has no short list: leave --shortlist out")
+    search = _search_options(model, shortlist, scan_limit)
     vocabulary = given or vocabulary_beside(checkpoint.parent, rules.tokenizer)
     if vocabulary is not None and given is None:
         report(f"vocabulary: {vocabulary}, which lies beside the checkpoint, was taken")
@@ -138,7 +138,6 @@ def build_bundle(
             write_graphs(model, folder, done)
         frames = rules.frames
         chosen = {} if frames is None else {"sampler": frames.sampler, "resize": frames.resize}
-        short = {} if usual is None else {"shortlist": shortlist or usual}
         manifest = Manifest(
             system=model.name,
             scorer=model.scorer.name,
@@ -148,7 +147,7 @@ def build_bundle(
             features=rules.features,
             tokenizer=tokenizer,
             graphs=ports(model),
-            options={**resolved.options, **short},
+            options={**resolved.options, **search},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
         rows = []
@@ -159,6 +158,22 @@ def build_bundle(
         demand(rows)
         seal(folder, replace(manifest, parity=tuple(row.as_json() for row in rows)))
     return Bundle.open(out)
+
+
+def _search_options(model: System, shortlist: int | None, scan_limit: int | None) -> dict[str, int]:
+    """What the manifest says of a search."""
+    chooses = any(tensor.name == MEAN_EMBEDDING for tensor in model.video_record)
+    usual = model.scorer.shortlist if chooses else None
+    if shortlist is not None and usual is None:
+        why = "scores every video" if model.scorer.shortlist is None else "keeps no vectors to choose videos by"
+        raise CheckpointError(f"{model.name} {why} and has no short list: leave --shortlist out")
+    limit = scan_limit or model.scorer.scan_limit
+    if scan_limit is not None and model.scorer.scan_limit is None:
+        raise CheckpointError(f"{model.name} scores any number of videos: leave --scan-limit out")
+    chosen = {} if usual is None else {"shortlist": shortlist or usual}
+    if limit is not None and chosen.get("shortlist", 0) > limit:
+        raise CheckpointError(f"a short list of {shortlist} videos needs a --scan-limit of as many")
+    return chosen if limit is None else {**chosen, "scan_limit": limit}
 
 
 def eager_system(bundle: Bundle) -> System:

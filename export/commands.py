@@ -72,7 +72,12 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
 @click.option(
     "--shortlist",
     type=click.IntRange(1),
-    help="Videos that a cross-encoder re-ranks for a query  [default: 100]",
+    help="Videos that a cross-encoder re-ranks for a query  [default: 100], 10 of All-in-one",
+)
+@click.option(
+    "--scan-limit",
+    type=click.IntRange(1),
+    help="The most videos that a whole transformer scores for a query  [default: by system, some ten seconds]",
 )
 @click.option(
     "--merges",
@@ -92,6 +97,7 @@ def export_command(
     sampler: SamplerName | None,
     resize: ResizeName | None,
     shortlist: int | None,
+    scan_limit: int | None,
     merges: Path | None,
     key: str | None,
     prefix: str | None,
@@ -127,6 +133,7 @@ def export_command(
         sampler=sampler,
         resize=resize,
         shortlist=shortlist,
+        scan_limit=scan_limit,
         merges=merges,
         key=key,
         prefix=prefix,

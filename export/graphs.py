@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .bundle.ports import FRAMES, MASK, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
+from .bundle.ports import FRAMES, MASKS, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
 from .bundle.spec import GraphPorts, TensorSpec
 from .systems.contract import System
 
@@ -107,6 +107,6 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
             return pixels.to(torch.uint8)
         # A resize of floats leaves fractions and overshoots.
         return pixels + torch.rand(size, generator=generator) * 2 - 1
-    if tensor.name == MASK:
+    if tensor.name in MASKS:
         return random_mask(rows, tensor.shape[0], generator)
     return torch.randn(size, generator=generator)

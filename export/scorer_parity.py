@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .bundle.ports import ATTENTION, FRAME_MASK, SCORER
+from .bundle.ports import ATTENTION, MASKS, SCORER
 from .bundle.spec import TensorSpec
 from .evaluation.overlap import top_overlap
 from .graphs import random_mask, random_video_inputs
@@ -52,7 +52,7 @@ def _more(
     for tensor, values in zip(record, sample, strict=True):
         if not tensor.scored:
             continue
-        if tensor.name == FRAME_MASK:
+        if tensor.name in MASKS:
             made.append(random_mask(rows, tensor.shape[0], generator).double())
             continue
         mixed = torch.einsum("rc,c...->r...", shares, values)

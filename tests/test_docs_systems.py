@@ -24,7 +24,7 @@ DOCS = ROOT / "docs" / "systems"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "README")
 HEADINGS = ["The model", "Export", "Read and assumed", "Record", "Cost of a pair", "What differs"]
 # Frames, token positions, numbers of a vector, layers of a cross-encoder.
-LAYERS = 4
+LAYERS = {"cross_encoder": 4}
 
 
 def read(page: str) -> str:
@@ -107,7 +107,9 @@ def test_a_scorers_formula_gives_the_operations_that_are_counted(page: str) -> N
     for scorer, frames, tokens, size, formula, count in table(page, "scored by"):
         found = models(page, int(frames), int(tokens))
         system = next(system for _, system in found if system.scorer.name == scorer)
-        letters = {"F": int(frames), "W": int(tokens), "D": system.embed_dim, "L": LAYERS}
+        parts = system.video_record[0].shape
+        letters = {"F": int(frames), "W": int(tokens), "D": system.embed_dim, "L": LAYERS.get(scorer, 12)}
+        letters |= {"C": parts[0], "T": parts[1] if len(parts) > 2 else 0, "R": 36, "A": 5, "E": 768}
         assert eval(formula, {}, letters) == int(count) == RENDER["operations"](system)
         assert int(size) == RENDER["size"](system)
         assert all(f"`{spec.name}`" in read(page) for spec in (*system.text_record, *system.video_record))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from ...export.bundle.ports import FRAME_MASK, FRAMES, MASK
+from ...export.bundle.ports import FRAMES, MASK, MASKS
 from ...export.bundle.store import Bundle
 from ...export.bundle.video.decode import decode
 from ...export.systems.contract import Record, System, unit
@@ -76,7 +76,7 @@ def _disturbed(system: System, pool: Record, size: int, rounded: bool, generator
         some = values[chosen]
         off = some * (1 + _NOISE * torch.randn(some.shape, generator=generator))
         lengths = some.norm(dim=-1, keepdim=True) / off.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-        record.append(some if tensor.name == FRAME_MASK else off * lengths)
+        record.append(some if tensor.name in MASKS else off * lengths)
     return as_stored(system, record) if rounded else tuple(record)
 
 

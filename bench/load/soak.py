@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ...export.bundle.scorers import ScorerCard
+from ...export.bundle.scorer_card import ScorerCard
 from ...serving.gallery.compaction import RETAIN
 from ..schema.load import SoakVerdict, Trend, Window
 from ..schema.row import Row

@@ -55,6 +55,8 @@ class FrameProfile:
     their places: the last frame again (``repeat``), or zeros after normalisation with a mask that leaves them out
     (``mask``).
 
+    ``together`` frames are a clip, where the sampler takes clips.
+
     ``mean`` and ``std`` of RGB from 0 to 255 are for the reader: the video encoder's graph normalises.
     """
 
@@ -66,6 +68,7 @@ class FrameProfile:
     missing: str = "repeat"
     mean: tuple[float, float, float] = (122.7709383, 116.7460125, 104.09373615)
     std: tuple[float, float, float] = (68.5005327, 66.6321579, 70.32316305)
+    together: int = 1
 
     @property
     def dtype(self) -> str:

@@ -109,6 +109,9 @@ def _features(profile: FeatureProfile) -> None:
 def _frames(profile: FrameProfile) -> None:
     _whole("frames.count", profile.count, MAX_FRAMES)
     _whole("frames.size", profile.size, MAX_SIDE)
+    _whole("frames.together", profile.together, profile.count)
+    if profile.count % profile.together:
+        raise _fault("frames.together", profile.together, f"a divisor of {profile.count} frames")
     _one_of("frames.sampler", profile.sampler, get_args(SamplerName))
     _one_of("frames.resize", profile.resize, get_args(ResizeName))
     _one_of("frames.crop", profile.crop, ("center",))

@@ -19,6 +19,11 @@ FRAMES = "frames"
 # 1 for a frame of the video and 0 for padding, and the draw of a system that selects with noise.
 MASK = "mask"
 NOISE = "noise"
+# Features of a video's regions, where these lie in the picture, and features of its actions.
+REGIONS = "features_regions"
+LOCATIONS = "features_locations"
+REGIONS_MASK = "features_mask"
+ACTIONS = "features_actions"
 # The inputs that are made of a film; the others are made of a feature file.
 OF_FRAMES = frozenset({FRAMES, MASK, NOISE})
 FRAME_EMBEDDINGS = "frame_embeddings"
@@ -37,6 +42,15 @@ MIXED_WORD_EMBEDDINGS = "mixed_word_embeddings"
 # Embeddings with the position that a cross-encoder gives them.
 PLACED_TEXT = "placed_text"
 PLACED_FRAMES = "placed_frames"
+PLACED_WORDS = "placed_words"
+PLACED_PATCHES = "placed_patches"
+VISUAL_TOKENS = "visual_tokens"
+REGION_EMBEDDINGS = "region_embeddings"
+ACTION_EMBEDDINGS = "action_embeddings"
+# 1 for what counts and 0 for padding, from the front on.
+WORD_MASK = "word_mask"
+REGION_MASK = "region_mask"
+MASKS = frozenset({MASK, FRAME_MASK, REGIONS_MASK, REGION_MASK, WORD_MASK})
 LOGIT_VECTOR = "logit_vector"
 READOUT_VECTOR = "readout_vector"
 TEXT_SCALARS = "text_scalars"
@@ -58,6 +72,9 @@ DURATION = "duration"
 TEXT = "text"
 TEXT_LENGTH = "text_length"
 TOP = "top"
+# Ids of the videos that a search is for: a row's joined, and the bytes of each. One of no bytes stands for all videos.
+CANDIDATES = "candidates"
+CANDIDATE_LENGTHS = "candidate_lengths"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"

@@ -15,15 +15,25 @@ token_frame      7 F W             6.4 F W          0.08, 0.97
 cross_encoder    26 (1 + F) D      24 to 25         0.003 a pair
 ===============  ================  ===============  ========
 
+Of those that read every pair, by 1 and 9 videos at the authors' sizes with two layers: layers share their memory.
+A pair is J = G (W + T) D numbers: G frames or clips of T tokens, each beside the text.
+
+===============  ================  ===============
+scorer           floats a pair     measured
+===============  ================  ===============
+rolled_encoder   36 J              32
+clip_pooling     26 J              23
+tangled_encoder  20 J              9
+===============  ================  ===============
+
 Beside the pairs, a graph holds about two copies of its block of video records, and one more is widened to float32.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy.typing as npt
 
@@ -31,75 +41,24 @@ from ...kernels.topk_attention.layout import LANES
 from .errors import BundleError
 from .limits import MAX_SHORTLIST
 from .manifest import Manifest
-from .models import TEXT_BATCH
-from .ports import FRAME_EMBEDDINGS, FRAME_VECTORS, GRAM_TABLE, MEAN_EMBEDDING, SCORER, TEXT_ENCODER, VIDEO_EMBEDDING
+from .ports import (
+    FRAME_EMBEDDINGS,
+    FRAME_VECTORS,
+    GRAM_TABLE,
+    MEAN_EMBEDDING,
+    SCORER,
+    TEXT_ENCODER,
+    VIDEO_EMBEDDING,
+    VIDEO_ENCODER,
+)
+from .scorer_card import ScorerCard, Sizes
 
 # What one call of a scorer may hold, in bytes.
 BLOCK_BYTES = 128 << 20
 
 _COPIES = 3
-
-# Every video by the exported graph; a short list by it; every video by a scan of the scorer's own.
-Search = Literal["graph", "shortlist", "topk_attention"]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """F frames of a video, W word positions of a text, D numbers a vector.
-
-    F is 1 where a video brings no frames, and W where a text's record holds nothing a word.
-    """
-
-    frames: int
-    words: int
-    width: int
-
-
-@dataclass(frozen=True)
-class ScorerCard:
-    """What sets a scorer apart from the others. ``name`` is its folder in ``kernels/``, and what manifests call it.
-
-    Attributes:
-        pair_floats: that its graph holds for every pair.
-        operations: of the matrix products that score one pair, as a formula of F, W and D, and of L layers.
-        attends: whether it weighs the frames and returns the weights.
-        selects: whether it keeps some frames and drops the others; where two are nearly equal, rounding may turn which.
-        fixed_length: whether every token position takes part, so that a text must have exactly as many as the model.
-        search: which ranker finds with it, see ``serving/search/rankers.py``.
-        shortlist: how many videos of a text it orders, of those that the mean vector put first, unless the export says
-            otherwise; None where it scores every video.
-        search_batch: texts of one search. With the longest list of hits they shall take ten seconds at most.
-        texts_in_flight: texts of searches in flight at once. Fewer leave the later steps without work now and then;
-            more only wait: three times the load that can be answered takes accepted searches to about twice their p99
-            at 80 % of it.
-        engine_texts, engine_videos: the most of one call of its engine, which sets memory aside for that call; where
-            there is a short list, its videos are the most.
-        compared: texts and videos by which a graph is compared with the eager formula.
-        calibrated: texts and videos by whose scores a lower precision is judged; None for all there are.
-        unit: of the video record's tensors [..., D], those whose vectors must have length one.
-        standard: those [1, F, D] whose vectors must have length sqrt(D), as LayerNorm leaves them.
-        lanes: of the record tensors [n] whose rows lie side by side in memory, how many do.
-    """
-
-    name: str
-    pair_floats: Callable[[Sizes], int]
-    operations: str
-    attends: bool = False
-    selects: bool = False
-    fixed_length: bool = False
-    search: Search = "graph"
-    shortlist: int | None = None
-    search_batch: int = 32
-    texts_in_flight: int = 48
-    # 64 texts against 512 videos hold 350 MB at most, in the heaviest formula but a cross-encoder's.
-    engine_texts: int = TEXT_BATCH
-    engine_videos: int = 512
-    compared: tuple[int, int] = (33, 129)
-    calibrated: int | None = None
-    lanes: Mapping[str, int] = field(default_factory=dict)
-    unit: frozenset[str] = frozenset({MEAN_EMBEDDING})
-    standard: frozenset[str] = frozenset()
-
+# What a card's ``scan_limit`` takes about, and how many times that a search may take on a busy machine.
+_SCAN_S, _PATIENT = 10.0, 12
 
 _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 
@@ -136,8 +95,57 @@ CROSS_ENCODER = ScorerCard(
     compared=(5, 41),
     calibrated=24,
 )
+_WHOLE_TRANSFORMER: Mapping[str, Any] = {
+    "fixed_length": True,
+    "search": "shortlist",
+    "search_batch": 1,
+    "texts_in_flight": 4,
+    "engine_texts": 1,
+    "engine_videos": 8,
+    "compared": (2, 6),
+    "calibrated": 6,
+}
+# T tokens of each of F frames, beside W of the text.
+ROLLED_ENCODER = ScorerCard(
+    "rolled_encoder",
+    lambda s: 36 * s.joint,
+    "L*F*(24*D**2*(W + T) + 4*D*(W + T)**2) + 2*D**2 + 2*D",
+    shortlist=10,
+    scan_limit=10,
+    **_WHOLE_TRANSFORMER,
+)
+# T tokens of each of C clips.
+CLIP_POOLING = ScorerCard(
+    "clip_pooling",
+    lambda s: 26 * s.joint,
+    "C*(L*(24*D**2*(W + T) + 4*D*(W + T)**2) + 6*D**2 + 8*D)",
+    shortlist=100,
+    scan_limit=100,
+    **_WHOLE_TRANSFORMER,
+)
+# R regions and A actions; D is the width of regions and connections, E that of text and actions.
+TANGLED_ENCODER = ScorerCard(
+    "tangled_encoder",
+    lambda s: 20 * s.joint,
+    "48*R*D**2 + 16*A*D**2 + 16*(W + A)*D*E + (80*W + 104*A)*E**2 + 8*D*(A*R + A*W + 2*R**2 + W**2 + A**2)"
+    " + 8*W**2*E + 12*A**2*E + 2*D**2 + 4*D*E + 4*D",
+    shortlist=250,
+    scan_limit=250,
+    **_WHOLE_TRANSFORMER,
+)
 SCORERS: Mapping[str, ScorerCard] = {
-    card.name: card for card in (DOT, FRAME_SOFTMAX, TOPK_ATTENTION, MULTI_GRAINED, TOKEN_FRAME, CROSS_ENCODER)
+    card.name: card
+    for card in (
+        DOT,
+        FRAME_SOFTMAX,
+        TOPK_ATTENTION,
+        MULTI_GRAINED,
+        TOKEN_FRAME,
+        CROSS_ENCODER,
+        ROLLED_ENCODER,
+        CLIP_POOLING,
+        TANGLED_ENCODER,
+    )
 }
 
 
@@ -161,25 +169,49 @@ def pair_floats(manifest: Manifest) -> int:
     Raises:
         BundleError: a scorer that is not known.
     """
-    return scorer_of(manifest).pair_floats(Sizes(manifest.frame_count or 1, _words(manifest), manifest.embed_dim))
+    groups, tokens = _parts(manifest)
+    sizes = Sizes(manifest.frame_count or 1, _words(manifest), manifest.embed_dim, groups, tokens)
+    return scorer_of(manifest).pair_floats(sizes)
 
 
 def shortlist_size(manifest: Manifest) -> int | None:
     """How many videos a text's short list holds: the manifest's ``shortlist``, the card's where it names none.
 
     Returns:
-        None where the scorer scores every video.
+        None where the scorer scores every video, and where records hold nothing to choose by.
 
     Raises:
         BundleError: not a number of videos, or a scorer that is not known.
     """
     usual = scorer_of(manifest).shortlist
-    if usual is None:
-        return None
-    size = manifest.options.get("shortlist", usual)
-    if type(size) is not int or not 1 <= size <= MAX_SHORTLIST:
-        raise BundleError(f"the bundle's shortlist is {str(size)[:40]}, it must be from 1 to {MAX_SHORTLIST} videos")
-    return size
+    chooses = any(port.name == MEAN_EMBEDDING for port in manifest.graphs[VIDEO_ENCODER].outputs)
+    return None if usual is None or not chooses else _videos(manifest, "shortlist", usual)
+
+
+def scan_limit(manifest: Manifest) -> int | None:
+    """The most videos that are scored for one text: the manifest's ``scan_limit``, the card's where it names none.
+
+    Returns:
+        None for any number.
+
+    Raises:
+        BundleError: not a number of videos, or a scorer that is not known.
+    """
+    usual = scorer_of(manifest).scan_limit
+    return None if usual is None else _videos(manifest, "scan_limit", usual)
+
+
+def patience_s(manifest: Manifest) -> float:
+    """How long a search of as many videos as are scored at most may take before something is wrong, in seconds.
+
+    Returns:
+        0 where any number is scored, in far less time than anybody waits.
+
+    Raises:
+        BundleError: not a number of videos, or a scorer that is not known.
+    """
+    limit, usual = scan_limit(manifest), scorer_of(manifest).scan_limit
+    return 0.0 if limit is None or usual is None else _PATIENT * _SCAN_S * max(1.0, limit / usual)
 
 
 def block_rows(records: Mapping[str, npt.NDArray[Any]], queries: int, floats: int, block_bytes: int) -> int:
@@ -194,8 +226,23 @@ def block_rows(records: Mapping[str, npt.NDArray[Any]], queries: int, floats: in
     return max(1, block_bytes // (4 * (_COPIES * record + queries * floats)))
 
 
+def _videos(manifest: Manifest, option: str, usual: int) -> int:
+    size = manifest.options.get(option, usual)
+    if type(size) is not int or not 1 <= size <= MAX_SHORTLIST:
+        raise BundleError(f"the bundle's {option} is {str(size)[:40]}, it must be from 1 to {MAX_SHORTLIST} videos")
+    return size
+
+
 def _words(manifest: Manifest) -> int:
     """Word positions of a text record; 1 where it holds nothing a word."""
     texts = {port.name for port in manifest.graphs[TEXT_ENCODER].outputs}
     read = (port for port in manifest.graphs[SCORER].inputs if port.name in texts)
     return max((port.shape[1] for port in read if len(port.shape) > 2), default=1)
+
+
+def _parts(manifest: Manifest) -> tuple[int, int]:
+    """Parts of a video record, frames or clips, and vectors of a part; without parts all vectors of its tensors."""
+    kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
+    shapes = [port.shape[1:-1] for port in manifest.graphs[SCORER].inputs if port.name in kept and len(port.shape) > 2]
+    parts = [shape for shape in shapes if len(shape) > 1]
+    return (parts[0][0], parts[0][1]) if parts else (1, max(1, sum(shape[0] for shape in shapes)))

@@ -22,6 +22,11 @@ class Inert:
     name: str
     state: Mapping[Any, Any] = field(default_factory=dict)
 
+    def build(self, state: object) -> None:
+        """Take what the file says is in it."""
+        if isinstance(state, Mapping):
+            self.state = state
+
 
 @dataclass(frozen=True)
 class Known:
@@ -70,7 +75,7 @@ def put(target: object, key: object, value: object) -> None:
         raise Damaged("an item is put into what is no mapping")
 
 
-def _mapping(items: Any = None, *_: Any) -> dict[Any, Any]:
+def mapping(items: Any = None, *_: Any) -> dict[Any, Any]:
     """An OrderedDict or Counter; old versions of Python hand over an OrderedDict's items as a list of pairs."""
     if isinstance(items, dict):
         return items
@@ -136,8 +141,8 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "torch._utils._rebuild_parameter_with_state": _first,
     "torch._tensor._rebuild_from_type_v2": _wrapped,
     "torch.Size": _size,
-    "collections.OrderedDict": _mapping,
-    "collections.Counter": _mapping,
+    "collections.OrderedDict": mapping,
+    "collections.Counter": mapping,
     "collections.defaultdict": lambda *_: {},
     "torch.jit._pickle.restore_type_tag": _first,
     **{f"torch.jit._pickle.build_{kind}list": _first for kind in ("int", "double", "bool", "tensor")},
@@ -180,4 +185,13 @@ _INERT = {
     "typing.Any",
     "yacs.config.CfgNode",
 }
-_INERT_MODULES = ("omegaconf.", "lightning_fabric.utilities.", "lightning.fabric.utilities.", "numpy.dtypes.")
+_INERT_MODULES = (
+    "omegaconf.",
+    "lightning_fabric.utilities.",
+    "lightning.fabric.utilities.",
+    "lightning.pytorch.callbacks.",
+    "pytorch_lightning.callbacks.",
+    "pytorch_lightning.utilities.",
+    "sacred.config.",
+    "numpy.dtypes.",
+)

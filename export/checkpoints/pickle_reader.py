@@ -1,15 +1,17 @@
-"""A reader of the pickles that torch writes. It imports nothing, calls nothing of the file's and allocates no more than
-the file's own size asks for: unlike Python's, it has no instruction that could.
+"""A reader of the pickles that torch and Paddle write. It imports nothing, calls nothing of the file's and allocates no
+more than the file's own size asks for: unlike Python's, it has no instruction that could.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from mmap import mmap
 from typing import Any
 
 from .faults import Damaged
-from .known_globals import Inert, Known, find, put
+from .known_globals import Inert, Known, put
+from .known_globals import find as find_torchs
 from .stored import storage_of
 
 # A model of 100,000 tensors takes six million instructions; more are no weights.
@@ -19,12 +21,15 @@ MAX_STEPS = 20_000_000
 class PickleReader:
     """Reads one pickle after another out of ``data``, which the objects of all of them are taken from.
 
+    Args:
+        find: what stands for a name of the file's, by module and name, see ``known_globals.find``.
+
     Attributes:
         place: where the next one begins.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self.place, self._steps = data, 0, 0
+    def __init__(self, data: bytes | mmap, find: Callable[[str, str], object] = find_torchs) -> None:
+        self._data, self.place, self._steps, self.find = data, 0, 0, find
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
@@ -123,8 +128,8 @@ class PickleReader:
     def build(self) -> None:
         """The state of an object."""
         state, target = self.pop(), self.pop()
-        if isinstance(target, Inert) and isinstance(state, Mapping):
-            target.state = state
+        if isinstance(target, Inert):
+            target.build(state)
         self.push(target)
 
     def append(self, values: list[Any]) -> None:
@@ -158,7 +163,7 @@ class PickleReader:
 
 def _stack_global(reader: PickleReader) -> None:
     module, name = reader.last(2)
-    reader.push(find(str(module), str(name)))
+    reader.push(reader.find(str(module), str(name)))
 
 
 def _put_set(reader: PickleReader) -> None:
@@ -188,6 +193,7 @@ _STEPS: Mapping[int, Callable[[PickleReader], object]] = {
     ord("T"): lambda r: r.push(r.text(r.number("<I"))),
     ord("C"): lambda r: r.push(r.take(r.byte())),
     ord("B"): lambda r: r.push(r.take(r.number("<I"))),
+    0x8E: lambda r: r.push(r.take(r.number("<Q"))),
     ord(")"): lambda r: r.push(()),
     0x85: lambda r: r.push(tuple(r.last(1))),
     0x86: lambda r: r.push(tuple(r.last(2))),
@@ -208,7 +214,7 @@ _STEPS: Mapping[int, Callable[[PickleReader], object]] = {
     0x94: lambda r: r.memoize(),
     ord("h"): lambda r: r.recall(r.byte()),
     ord("j"): lambda r: r.recall(r.number("<I")),
-    ord("c"): lambda r: r.push(find(r.line(), r.line())),
+    ord("c"): lambda r: r.push(r.find(r.line(), r.line())),
     0x93: _stack_global,
     ord("R"): lambda r: r.call(),
     0x81: lambda r: r.call(),

@@ -1,4 +1,4 @@
-"""A torch file as data: what is in it, and the numbers of those tensors that are asked for."""
+"""A torch or Paddle file as data: what is in it, and the numbers of those tensors that are asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from .faults import Damaged
 from .known_globals import Inert
 from .legacy_stream import LegacyStream
+from .paddle_file import HEAD, PaddleFile, is_paddles
 from .pickle_reader import PickleReader
 from .stored import StoredTensor
 from .zip_archive import MAGIC, ZipArchive
@@ -22,7 +23,7 @@ _MOST_NAMES = 1_000_000
 
 
 class TorchFile:
-    """An open torch file. Of its tensors only those that ``tensors`` is asked for are read.
+    """An open torch file, or Paddle's of a state_dict. Tensors are read when ``tensors`` is asked for them.
 
     Attributes:
         value: plain containers, ``StoredTensor`` and ``Inert``; of a scripted module its tensors by name.
@@ -34,13 +35,17 @@ class TorchFile:
     """
 
     def __init__(self, stream: BinaryIO) -> None:
-        magic = stream.read(len(MAGIC))
+        head = stream.read(max(len(MAGIC), HEAD))
         stream.seek(0)
         self._zip: ZipArchive | None = None
         self._legacy: LegacyStream | None = None
-        if magic == MAGIC:
+        self._paddle: PaddleFile | None = None
+        if head.startswith(MAGIC):
             self._zip = ZipArchive(stream)
             self.value: Any = PickleReader(self._zip.pickle()).read()
+        elif is_paddles(head):
+            self._paddle = PaddleFile(stream)
+            self.value = self._paddle.value
         else:
             self._legacy = LegacyStream(stream)
             self.value = self._legacy.value
@@ -76,6 +81,8 @@ class TorchFile:
         storage = stored.storage
         if self._zip is not None:
             return self._zip.storage(storage.key, storage.nbytes)
+        if self._paddle is not None:
+            return self._paddle.storage(storage.key)
         assert self._legacy is not None
         return self._legacy.storage(storage, self._sizes())
 

@@ -62,6 +62,7 @@ class SystemCard(Generic[Sizes]):
         sizes: of the towers that the authors published with.
         lengths: frames and token positions that the authors tested with, those for MSR-VTT first.
         code: the authors' repository on GitHub.
+        paddles: whether their checkpoints are Paddle's, not torch's.
         checkpoints: which checkpoints of the authors there are.
         page: the page in ``docs/systems``, where it is another system's.
         vectors: the tensor of word vectors that a file beside the checkpoint brings, where the system needs one.
@@ -82,6 +83,7 @@ class SystemCard(Generic[Sizes]):
     implied: Mapping[str, Any] = field(default_factory=dict)
     lengths: tuple[tuple[int, int], ...] = ((12, 32),)
     code: str = ""
+    paddles: bool = False
     checkpoints: str = "none known"
     page: str = ""
     vectors: str = ""

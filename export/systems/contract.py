@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..bundle.features.profile import FeatureProfile
 from ..bundle.features.reading import feature_inputs
 from ..bundle.ports import FRAMES, OF_FRAMES
-from ..bundle.scorers import ScorerCard
+from ..bundle.scorer_card import ScorerCard
 from ..bundle.spec import TensorSpec
 from .random_arrays import random_arrays
 
@@ -146,6 +146,11 @@ class System(nn.Module, ABC):
     def fixed_length(self) -> bool:
         """Whether a text must have exactly ``max_tokens`` positions."""
         return self.scorer.fixed_length
+
+    @property
+    def together(self) -> int:
+        """How many frames are a clip, where a video is read clip by clip; 1 elsewhere."""
+        return 1
 
     @property
     def frames(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,20 @@ def write_word_vectors(path: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
-    """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file."""
+    """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file.
+
+    Paddle's files hold bare arrays.
+    """
     card, _ = examples()[name]
     whole = small_system(name).state_dict()
     state = {f"module.{key}": _halved(value) for key, value in whole.items() if key != card.vectors}
-    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, folder / "model.pth")
+    model = folder / ("model.pdparams" if card.paddles else "model.pth")
+    if card.paddles:
+        arrays = {name: tensor.numpy() for name, tensor in whole.items()}
+        names = {name: f"param_{number}" for number, name in enumerate(arrays)}
+        model.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": names}, protocol=4))
+    else:
+        torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, model)
     kind = card.preprocessing.tokenizer
     vocabulary = folder / TOKENIZERS[kind].file
     if card.vectors:
@@ -94,7 +104,7 @@ def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
         write_vocab(vocabulary, SMALL_PIECES)
     else:
         write_merges(vocabulary, [])
-    return folder / "model.pth", vocabulary
+    return model, vocabulary
 
 
 def _halved(tensor: Tensor) -> Tensor:

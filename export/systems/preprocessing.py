@@ -39,7 +39,8 @@ class Preprocessing:
         """These rules in the sizes of a system."""
         frames = self.frames
         if frames is not None:
-            frames = replace(frames, count=system.frames, size=system.video_inputs[0].shape[-1])
+            size = system.video_inputs[0].shape[-1]
+            frames = replace(frames, count=system.frames, size=size, together=system.together)
         sliced = None if self.sliced_from is None else min(self.sliced_from, system.text_positions)
         return replace(
             self,

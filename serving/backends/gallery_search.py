@@ -10,9 +10,11 @@ import numpy as np
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
-from ...export.bundle.packing import pack_joined, pack_rows
+from ...export.bundle.packing import pack_joined, pack_rows, unpack_joined
 from ...export.bundle.ports import (
     ATTENTION,
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
     ID_LENGTHS,
     IDS,
     SCORER,
@@ -35,6 +37,9 @@ from .gauges import GALLERY_VERSION, GALLERY_VIDEOS
 class GallerySearch(Backend):
     """Reads the text record float32 [B, ...] and ``top`` int32 [B, 1]; writes the n best videos of every row.
 
+    Where a request has ``candidates`` uint8 [B, N], ids joined, with their bytes ``candidate_lengths`` int32 [B, M], it
+    searches the videos of these ids alone.
+
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
@@ -55,16 +60,24 @@ class GallerySearch(Backend):
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one pass over the gallery; one that can't be answered does not touch the others."""
         view = self.snapshot.view
-        tops: list[int | FramesiftError] = [self._top(request) for request in inputs]
-        good = [(request, top) for request, top in zip(inputs, tops, strict=True) if isinstance(top, int)]
-        if not good:
-            return [top for top in tops if not isinstance(top, int)]
-        text = {name: np.concatenate([request[name] for request, _ in good]) for name in self._text}
-        counts = [len(request[TOP]) for request, _ in good]
-        row_tops = [top for (_, top), count in zip(good, counts, strict=True) for _ in range(count)]
-        ranked = iter(self.ranker.rank(view, text, row_tops))
-        answers = iter([answer(view, [next(ranked) for _ in range(count)]) for count in counts])
-        return [next(answers) if isinstance(top, int) else top for top in tops]
+        found: list[Arrays | FramesiftError] = []
+        together: list[tuple[int, Mapping[str, np.ndarray[Any, Any]], int]] = []
+        for place, request in enumerate(inputs):
+            try:
+                top, named = self._top(request), candidates(request)
+                found.append(self._ranked(self.snapshot.only(view, named), [(request, top)])[0] if named else {})
+            except FramesiftError as error:
+                found.append(error)
+            else:
+                if not named:
+                    together.append((place, request, top))
+        try:
+            answers: Sequence[Arrays | FramesiftError] = self._ranked(view, [rest for _, *rest in together])
+        except FramesiftError as error:
+            answers = [error] * len(together)
+        for (place, _, _), each in zip(together, answers, strict=True):
+            found[place] = each
+        return found
 
     def gauges(self) -> dict[str, float]:
         """The gallery that is searched."""
@@ -75,16 +88,37 @@ class GallerySearch(Backend):
         """Stop following the gallery."""
         self.snapshot.close()
 
-    def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int | FramesiftError:
+    def _ranked(self, view: View, asked: Sequence[Sequence[Any]]) -> list[Arrays]:
+        """The answers to requests for so many hits each, in one pass over a view."""
+        if not asked:
+            return []
+        text = {name: np.concatenate([request[name] for request, _ in asked]) for name in self._text}
+        counts = [len(request[TOP]) for request, _ in asked]
+        row_tops = [top for (_, top), count in zip(asked, counts, strict=True) for _ in range(count)]
+        ranked = iter(self.ranker.rank(view, text, row_tops))
+        return [answer(view, [next(ranked) for _ in range(count)]) for count in counts]
+
+    def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int:
         tops = {int(top) for top in request[TOP].ravel()}
         if len(tops) != 1:
-            return InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
+            raise InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
         if not all(np.isfinite(request[name]).all() for name in self._text):
-            return InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
-        try:
-            return check_top(tops.pop())
-        except InvalidRequest as error:
-            return error
+            raise InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
+        return check_top(tops.pop())
+
+
+def candidates(request: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
+    """The ids that a request names, the same for all its texts; empty where it searches the whole gallery.
+
+    Raises:
+        InvalidRequest: ids that can't be read, or other ones for each text.
+    """
+    if CANDIDATES not in request or not request[CANDIDATE_LENGTHS].any():
+        return []
+    joined, lengths = request[CANDIDATES], request[CANDIDATE_LENGTHS]
+    if (joined != joined[:1]).any() or (lengths != lengths[:1]).any():
+        raise InvalidRequest("all texts of a request must have the same candidates")
+    return unpack_joined(joined[0], lengths[0], CANDIDATES)
 
 
 def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.1
 _TRIED_AGAIN = {SEARCH, GALLERY_LOOKUP, INDEX_VIDEO}
+# Ids of the videos to search among; None for all.
+Ids = Sequence[str] | None
 
 
 class Calls:
@@ -81,17 +83,19 @@ class Calls:
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
 
-    async def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
+    async def search(
+        self, text: str, top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
+    ) -> SearchResult:
         """As ``Client.search``."""
-        return (await self.search_many([text], top, timeout_s=timeout_s))[0]
+        return (await self.search_many([text], top, candidates=candidates, timeout_s=timeout_s))[0]
 
     async def search_many(
-        self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None
+        self, texts: Sequence[str], top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
     ) -> list[SearchResult]:
         """As ``Client.search_many``."""
         rows, top = wire.encode_texts(texts), check_top(top)
         most = wire.texts_per_search(await self._config(SEARCH, timeout_s))
-        parts = await self._run_all(wire.search_calls(rows, top, most), timeout_s)
+        parts = await self._run_all(wire.search_calls(rows, top, most, candidates), timeout_s)
         return [result for part in parts for result in part]
 
     async def index(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -22,9 +22,16 @@ _QUOTED = 60
 @click.argument("texts", nargs=-1, required=True)
 @server_option("The server's gRPC address.")
 @click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
+@click.option(
+    "--candidates",
+    type=click.File("r", "utf-8"),
+    help="Search only among the videos of the ids in this file, one a line; - is standard input.",
+)
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
-def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float, as_json: bool) -> None:
+def search_command(
+    texts: tuple[str, ...], server: str, top: int, candidates: TextIO | None, timeout: float, as_json: bool
+) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
     The moment is the time of the frame with the most attention; not every model has it.
@@ -32,14 +39,16 @@ def search_command(texts: tuple[str, ...], server: str, top: int, timeout: float
     \b
     Example:
       framesift search "a dog catches a frisbee" --top 5
+      framesift search "a dog catches a frisbee" --candidates ids.txt
     """
     from .sync import Client
 
     queries = [query for text in texts for query in (_lines() if text == "-" else [text])]
     if not queries:
         raise click.UsageError("no query on standard input")
+    ids = None if candidates is None else [line.strip() for line in candidates if line.strip()]
     with Client(server, timeout) as client:
-        results = client.search_many(queries, top)
+        results = client.search_many(queries, top, candidates=ids)
     for place, result in enumerate(results):
         if result.cut:
             shown = printable(result.query[:_QUOTED])

@@ -15,7 +15,7 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import ClientError, FramesiftError
-from .calls import Calls
+from .calls import Calls, Ids
 from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
 from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
 from .uploads import Features, IndexItem, Progress, Video
@@ -64,18 +64,22 @@ class Client:
         """Seconds that a call without a video waits for an answer where it is given no others; None is for ever."""
         return self._calls.timeout_s
 
-    def search(self, text: str, top: int = 10, *, timeout_s: float | None = None) -> SearchResult:
-        """The ``top`` best videos for a text, fewer when the gallery has fewer.
+    def search(
+        self, text: str, top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
+    ) -> SearchResult:
+        """The ``top`` best videos for a text, fewer when there are fewer: of all, or of those with 1 to 4096 ids.
 
         Raises:
             InvalidQuery: an empty text, or one that can't be encoded.
-            InvalidRequest: ``top`` outside 1..1000.
+            InvalidRequest: ``top`` outside 1..1000, a candidate that isn't there, or more videos than may be scored.
         """
-        return _finished(self._calls.search(text, top, timeout_s=timeout_s))
+        return _finished(self._calls.search(text, top, candidates=candidates, timeout_s=timeout_s))
 
-    def search_many(self, texts: Sequence[str], top: int = 10, *, timeout_s: float | None = None) -> list[SearchResult]:
+    def search_many(
+        self, texts: Sequence[str], top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
+    ) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
-        return _finished(self._calls.search_many(texts, top, timeout_s=timeout_s))
+        return _finished(self._calls.search_many(texts, top, candidates=candidates, timeout_s=timeout_s))
 
     def index(
         self,

@@ -14,7 +14,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
-from ...export.bundle.limits import MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
+from ...export.bundle.limits import MAX_CANDIDATES, MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ARRAYS,
     ENCODE_FRAMES,
@@ -32,6 +32,8 @@ from ...export.bundle.models import (
 )
 from ...export.bundle.packing import pack_joined, pack_rows
 from ...export.bundle.ports import (
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
     COUNT,
     DIGEST,
     FEATURES,
@@ -80,11 +82,22 @@ def encode_texts(texts: Sequence[str]) -> list[bytes]:
     return [encode_text(text) for text in listed(texts, "texts", InvalidQuery)]
 
 
-def search_calls(texts: Sequence[bytes], top: int, most: int) -> list[Call[list[SearchResult]]]:
-    """Calls that search for the ``top`` best of each of ``texts``, in order, at most ``most`` texts in each."""
+def search_calls(
+    texts: Sequence[bytes], top: int, most: int, candidates: Sequence[str] | None = None
+) -> list[Call[list[SearchResult]]]:
+    """Calls that search for the ``top`` best of each of ``texts``, in order, at most ``most`` texts in each.
+
+    Args:
+        candidates: ids of the videos to search among; None for all.
+
+    Raises:
+        InvalidRequest: no list of ids, none of them, too many, or one that breaks the rules.
+    """
+    among = {} if candidates is None else _candidates(candidates)
 
     def call(part: Sequence[bytes]) -> Call[list[SearchResult]]:
-        inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32)}
+        named = {name: np.repeat(values[None], len(part), 0) for name, values in among.items()}
+        inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32), **named}
         return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, [text.decode() for text in part]))
 
     return [call(texts[part]) for part in _parts(len(texts), min(most, TEXTS_PER_CALL))]
@@ -257,6 +270,14 @@ def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float3
     # Beside shapes that differ, whatever an object's own way into numpy raises.
     except Exception as error:
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
+
+
+def _candidates(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    checked = [check_id(id_) for id_ in listed(ids, "candidates")]
+    if not 1 <= len(checked) <= MAX_CANDIDATES:
+        raise InvalidRequest(f"a search takes 1 to {MAX_CANDIDATES} candidates, it was given {len(checked)}")
+    joined, lengths = pack_joined([id_.encode() for id_ in checked])
+    return {CANDIDATES: joined, CANDIDATE_LENGTHS: lengths}
 
 
 def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:

@@ -25,7 +25,7 @@ from ...export.bundle.models import (
     SEARCH_IDS,
     SYSTEM,
 )
-from ...export.bundle.ports import FEATURES, TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
+from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, FEATURES, TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
@@ -61,8 +61,10 @@ def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS, *, g
     }
     found = [_as_served(served[name], told.get(name, {})) for name in _ROLES if name in served]
     found = [_of_videos(public, limits) for public in found]
+    search = _in_words(SEARCH, served[SEARCH_IDS])
+    optional = {name: replace(search.inputs[name], optional=True) for name in (CANDIDATES, CANDIDATE_LENGTHS)}
     found += [
-        _in_words(SEARCH, served[SEARCH_IDS]),
+        replace(search, inputs={**search.inputs, **optional}),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
     ]
     return {public.name: public for public in found}

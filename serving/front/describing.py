@@ -41,7 +41,10 @@ def config(public: Public, *, full: bool = True) -> dict[str, Any]:
         "name": public.name,
         "backend": PLATFORM,
         "max_batch_size": public.max_batch,
-        "input": [_configured(name, port, batch) for name, port in public.inputs.items()],
+        "input": [
+            _configured(name, port, batch) | ({"optional": True} if port.optional else {})
+            for name, port in public.inputs.items()
+        ],
         "output": [_configured(name, port, batch) for name, port in public.outputs.items()],
         "parameters": {key: {"string_value": value} for key, value in public.parameters.items() if full},
     }

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from ... import __version__
 from ...export.bundle.models import FEATURE_READER, SEARCH, VIDEO_DECODER
-from ...export.bundle.scorers import scorer_of
+from ...export.bundle.scorers import patience_s, scorer_of
 from ...export.bundle.store import read_manifest
 from ...export.bundle.text.tokenizers import load_tokenizer
 from ...export.bundle.video.limits import VideoLimits
@@ -68,8 +68,11 @@ class Door:
             Encoder(load_tokenizer(manifest.tokenizer, settings.deployment)),
             self._arena,
             tracing,
+            costly=patience_s(manifest) > 0,
         )
-        self._health = Health(publics[SEARCH], self._inference.probe, self._upstream, self._supervision)
+        self._health = Health(
+            publics[SEARCH], self._inference.probe, self._upstream, self._supervision, patience_s(manifest)
+        )
         self._inference.answered = self._health.answered
         self._jobs = Jobs(publics, self._arena)
         self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)

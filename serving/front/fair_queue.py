@@ -32,6 +32,7 @@ class Entry:
         queued, sent, answered: when it was queued, last sent and answered, by ``time.monotonic``; 0 before.
         batch_rows: rows of the request with which it was last sent.
         alone: it goes with no others.
+        candidates: ids of the videos that it is for; empty for all.
         span: of its request, while that is traced.
         shared: another request's trace has the span of the request with which it was last sent.
     """
@@ -48,6 +49,7 @@ class Entry:
     span: Span | None = None
     shared: bool = False
     alone: bool = False
+    candidates: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -57,7 +59,8 @@ class Entry:
     @property
     def key(self) -> tuple[Any, ...]:
         """What the rows of one upstream request have in common."""
-        return (self.top, self.ids.shape[1], id(self)) if self.alone else (self.top, self.ids.shape[1])
+        key = (self.top, self.ids.shape[1], self.candidates)
+        return (*key, id(self)) if self.alone else key
 
 
 @dataclass

@@ -30,11 +30,18 @@ class Health:
         search: the model by which the server is judged.
         probe: runs one search.
         supervision: what the keeper and the watchdog say.
+        patience_s: how long a search may take.
     """
 
     def __init__(
-        self, search: Public, probe: Callable[[], Awaitable[object]], upstream: Upstream, supervision: Supervision
+        self,
+        search: Public,
+        probe: Callable[[], Awaitable[object]],
+        upstream: Upstream,
+        supervision: Supervision,
+        patience_s: float = 0.0,
     ) -> None:
+        self._patience_s = max(_PATIENCE_S, patience_s)
         self._search, self._probe, self._upstream, self._supervision = search, probe, upstream, supervision
         self._background = Background()
         self._answered = float("-inf")
@@ -86,7 +93,7 @@ class Health:
             self._probing = self._background.start(self._try())
             # At the start, and after an outage, its outcome is worth waiting for.
             await asyncio.wait([self._probing], timeout=_QUIET_S)
-        return asyncio.get_running_loop().time() - self._answered < _PATIENCE_S
+        return asyncio.get_running_loop().time() - self._answered < self._patience_s
 
     async def _try(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
@@ -24,7 +25,7 @@ from .jobs import Job
 from .metrics import Histogram
 from .public import VERSION, Public
 from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
-from .texts import Encoder, read_texts, read_top
+from .texts import Encoder, candidate_tensors, read_candidates, read_texts, read_top
 from .tracing import Tracing
 from .upstream import Output, RegionUnknown, Tensor, Upstream
 from .waiting import Client
@@ -38,6 +39,8 @@ MAX_REQUESTS = 128
 _CLIPS_UPSTREAM = 8
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _UNTRACED = nullcontext("")
+# No gallery takes such an id.
+_NOBODY = "\0"
 
 
 class Inference:
@@ -51,6 +54,7 @@ class Inference:
         texts: the most texts of searches in the house at once.
         decoder: the step of which few requests may be upstream.
         tracing: where spans go, if anywhere.
+        costly: a search takes seconds; then a probe is refused by the last step, before any video is scored.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Inference:
         encoder: Encoder,
         arena: Arena,
         tracing: Tracing | None = None,
+        *,
+        costly: bool = False,
     ) -> None:
-        self._tracing = tracing
+        self._tracing, self._costly = tracing, costly
         self._search, self._decoder = search, decoder
         self._upstream, self._encoder, self._arena = upstream, encoder, arena
         self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
@@ -112,7 +118,12 @@ class Inference:
         Raises:
             FramesiftError: searches are not answered.
         """
-        await self._send(await self._encoder.encode(["a"]), 1, ())
+        ids = await self._encoder.encode(["a"])
+        if not self._costly:
+            await self._send(ids, 1, ())
+            return
+        with contextlib.suppress(InvalidRequest):
+            await self._search_among((_NOBODY,), ids, 1)
 
     async def stop(self) -> None:
         """Give up what is upstream."""
@@ -124,6 +135,7 @@ class Inference:
         began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors}
         texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
+        candidates = read_candidates(raw, len(texts))
         record.texts = texts
         if not self._texts.enter(client.caller, len(texts)):
             raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
@@ -135,7 +147,7 @@ class Inference:
             raise
         loop = asyncio.get_running_loop()
         entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
-        entry.span = record.span
+        entry.span, entry.candidates = record.span, candidates
         self.batches.put(entry)
         try:
             return await client.wait(entry.answer), cut
@@ -146,14 +158,23 @@ class Inference:
                 record.stage(UPSTREAM, sent, entry.answered or None)
 
     async def _send(self, ids: npt.NDArray[np.int64], top: int, entries: Sequence[Entry]) -> list[Output]:
-        tensors = [_ids(ids), Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids))]
         spans = [entry.span for entry in entries if entry.span is not None]
         for entry in entries if spans else ():
             entry.shared = entry.span is not spans[0]
         with self._sent(self._search.upstream, spans, len(ids)) as headers:
-            outputs = await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs), headers)
+            outputs = await self._search_among(entries[0].candidates if entries else (), ids, top, headers)
         self.answered()
         return outputs
+
+    async def _search_among(
+        self, candidates: Sequence[str], ids: npt.NDArray[np.int64], top: int, headers: str = ""
+    ) -> list[Output]:
+        tensors = [
+            _ids(ids),
+            Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids)),
+            *candidate_tensors(candidates, len(ids)),
+        ]
+        return await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs), headers)
 
     async def _forwarded(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
         async with AsyncExitStack() as held:

@@ -21,11 +21,15 @@ LARGEST_TENSORS = MAX_VIDEO_BYTES + BESIDE_VIDEO
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output on the wire; ``dims`` have the batch in front, and names where they vary."""
+    """An input or output on the wire; ``dims`` have the batch in front, and names where they vary.
+
+    Inputs that are ``optional`` come all or not at all.
+    """
 
     datatype: str
     dims: tuple[int | str, ...]
     itemsize: int
+    optional: bool = False
 
     @property
     def shape(self) -> list[int]:

@@ -74,9 +74,10 @@ def read_request(request: Any, public: Public) -> Asked:
             raise InvalidRequest(f"the input {tensor.name} comes twice")
         inputs[tensor.name] = _input(tensor, port, public, sizes)
     if len(inputs) < len(public.inputs):
-        raise InvalidRequest(
-            f"{public.name} needs the inputs {', '.join(sorted(public.inputs.keys() - inputs.keys()))}"
-        )
+        optional = {name for name, port in public.inputs.items() if port.optional}
+        missing = public.inputs.keys() - inputs.keys() - (set() if optional & inputs.keys() else optional)
+        if missing:
+            raise InvalidRequest(f"{public.name} needs the inputs {', '.join(sorted(missing))}")
     total = sum(found.size for found in inputs.values())
     if VIDEO in inputs and MAX_VIDEO in public.parameters:
         check_video_bytes(inputs[VIDEO].size, int(public.parameters[MAX_VIDEO]))

@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.checks import check_top
+from ...export.bundle.checks import check_id, check_top
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
-from ...export.bundle.packing import decode
-from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
+from ...export.bundle.limits import MAX_CANDIDATES
+from ...export.bundle.packing import decode, pack_joined, unpack_joined
+from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, TEXT, TEXT_LENGTH, TOP
 from ...export.bundle.text.tokenizers import Tokenizer
+from .upstream import Tensor
 
 # So many characters are encoded on the event loop, where the worst take a few milliseconds. Of longer texts the worst
 # take a hundred: they go to a thread of their own, so that nobody waits for them.
@@ -49,6 +51,38 @@ def read_top(raw: bytes) -> int:
     if len(tops) != 1:
         raise InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
     return check_top(tops.pop())
+
+
+def read_candidates(raw: Mapping[str, bytes], rows: int) -> tuple[str, ...]:
+    """The ids of the videos that all texts of a search are for; none where it names none.
+
+    Args:
+        raw: its tensors; ``candidates`` uint8 [B, N] and ``candidate_lengths`` int32 [B, M] may be among them.
+        rows: B.
+
+    Raises:
+        InvalidRequest: ids that can't be, too many, or other ones for each text.
+    """
+    if CANDIDATES not in raw:
+        return ()
+    joined = np.frombuffer(raw[CANDIDATES], np.uint8).reshape(rows, -1)
+    lengths = np.frombuffer(raw[CANDIDATE_LENGTHS], "<i4").reshape(rows, -1)
+    if (joined != joined[:1]).any() or (lengths != lengths[:1]).any():
+        raise InvalidRequest("all texts of a request must have the same candidates")
+    if lengths.shape[1] > MAX_CANDIDATES:
+        raise InvalidRequest(f"the search names {lengths.shape[1]} candidates, the limit is {MAX_CANDIDATES}")
+    return tuple(map(check_id, unpack_joined(joined[0], lengths[0], CANDIDATES)))
+
+
+def candidate_tensors(ids: Sequence[str], rows: int) -> list[Tensor]:
+    """The tensors that name the candidates of ``rows`` texts upstream; of none a single one without bytes."""
+    joined, lengths = pack_joined([id_.encode() for id_ in ids])
+    if not ids:
+        joined, lengths = np.zeros(1, np.uint8), np.zeros(1, np.int32)
+    return [
+        Tensor(CANDIDATES, "UINT8", (rows, len(joined)), joined.tobytes() * rows),
+        Tensor(CANDIDATE_LENGTHS, "INT32", (rows, len(lengths)), lengths.astype("<i4").tobytes() * rows),
+    ]
 
 
 class Encoder:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.ports import DIGEST, DURATION, FRAME_MASK, ID, METADATA, SOURCE, TIMESTAMPS
+from ...export.bundle.ports import DIGEST, DURATION, ID, MASKS, METADATA, SOURCE, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
 from .checksums import CHECKSUMS, checksums
 from .schema import INDEXED_AT, SEQUENCE, GallerySchema
@@ -123,8 +123,8 @@ def _cast(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray
 
 def _record_tensor(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
     kept = _cast(video, values, spec)
-    if spec.name == FRAME_MASK and not (np.isin(kept, (0, 1)).all() and kept.any()):
-        raise InvalidRequest(f"{spec.name} of {video!r} must be 1 for frames and 0 for padding, with a 1 at least")
+    if spec.name in MASKS and not (np.isin(kept, (0, 1)).all() and kept.any()):
+        raise InvalidRequest(f"{spec.name} of {video!r} must be 1 for what counts and 0 for padding, with a 1 at least")
     if not kept.any():
         raise InvalidRequest(f"{spec.name} of {video!r} is all zeros, which nothing can be compared with")
     return kept

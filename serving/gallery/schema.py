@@ -13,7 +13,8 @@ from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE, TIMESTAMPS, VIDEO_ENCODER
-from ...export.bundle.scorers import ScorerCard, scorer_of
+from ...export.bundle.scorer_card import ScorerCard
+from ...export.bundle.scorers import scorer_of
 from ...export.bundle.spec import TensorSpec
 from .checksums import CHECKSUMS
 

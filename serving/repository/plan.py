@@ -30,6 +30,8 @@ from ...export.bundle.models import (
 )
 from ...export.bundle.ports import (
     ATTENTION,
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
     COUNT,
     DIGEST,
     DIGESTS,
@@ -94,12 +96,16 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
             (text, scorer),
         ),
         Ensemble(INDEX_VIDEO, 1, (*brought, *described), index.outputs, (*readers, video, index)),
-        Ensemble(SEARCH_IDS, search.max_batch, (*text.inputs, _TOP), search.outputs, (text, search)),
+        Ensemble(SEARCH_IDS, search.max_batch, (*text.inputs, *_ASKED), search.outputs, (text, search)),
     )
     return (*models.values(), *ensembles)
 
 
-_TOP = TensorSpec(TOP, "int32", (1,))
+_ASKED = (
+    TensorSpec(TOP, "int32", (1,)),
+    TensorSpec(CANDIDATES, "uint8", ("candidate bytes",)),
+    TensorSpec(CANDIDATE_LENGTHS, "int32", ("candidates",)),
+)
 _ID = TensorSpec(ID, "uint8", ("id bytes",))
 _DESCRIPTION = (
     _ID,
@@ -196,7 +202,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_SEARCH,
             card.search_batch,
-            (*text_record, _TOP),
+            (*text_record, *_ASKED),
             hits,
             body="GallerySearch",
             files=(f"{SCORER}.onnx",),
@@ -237,9 +243,9 @@ def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
         FEATURES,
         TEXT,
         TEXT_LENGTH,
-        TOP,
         TIMESTAMPS,
         DURATION,
+        *(port.name for port in _ASKED),
         *(port.name for port in _DESCRIPTION),
     }
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):

@@ -25,7 +25,8 @@ class DeviceRanker(TopKRanker):
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``; the attention on the few winners is computed on the CPU."""
-        if not view.count:
+        # A part of the gallery is another one's copy.
+        if not view.count or view.part:
             return super().rank(view, text, tops)
         vectors, gallery = self.operands(view, text)
         # Rows never change while the list of ids is the same object; a new list means that removed rows were dropped.

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, SCORER, VIDEO_ENCODER
-from ...export.bundle.scorers import Search, pair_floats, scorer_of, shortlist_size
+from ...export.bundle.scorer_card import Search
+from ...export.bundle.scorers import pair_floats, scan_limit, scorer_of, shortlist_size
 from .device import DeviceRanker
 from .onnx_scorer import OnnxScorer
+from .pairs import ScanRanker
 from .ranking import GraphRanker, Ranker
 from .shortlist import ShortlistRanker
 from .topk_ranking import TopKRanker
@@ -38,10 +40,11 @@ def _graph(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
 
 
 def _shortlist(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
-    size = shortlist_size(manifest)
-    assert size is not None
-    ranker = ShortlistRanker(OnnxScorer(scorer, _THREADS), size, pair_floats(manifest))
-    return ranker, [*_scored(manifest), MEAN_EMBEDDING]
+    size, graph, floats = shortlist_size(manifest), OnnxScorer(scorer, _THREADS), pair_floats(manifest)
+    limit = scan_limit(manifest)
+    if size is None:
+        return ScanRanker(graph, floats, limit=limit), _scored(manifest)
+    return ShortlistRanker(graph, size, floats, limit=limit), [*_scored(manifest), MEAN_EMBEDDING]
 
 
 def _topk(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:

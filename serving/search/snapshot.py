@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.errors import GalleryError
+from ...export.bundle.errors import GalleryError, InvalidRequest
 from ...export.bundle.ports import ID, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
+from ...kernels.lanes import blocks, read_rows, write_rows
 from ..gallery.reader import Reader
 from ..gallery.rows import column
 from ..gallery.schema import SEQUENCE
@@ -40,7 +41,7 @@ class View:
     ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's schema, or [ceil(R / L), n, L] where the
     scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
     removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
-    than R.
+    than R. ``part`` says that these are only the videos that a search named.
     """
 
     version: int
@@ -49,6 +50,7 @@ class View:
     tensors: Mapping[str, npt.NDArray[Any]]
     timestamps: npt.NDArray[np.float32]
     dead: npt.NDArray[np.intp]
+    part: bool = False
 
 
 class Snapshot:
@@ -84,6 +86,7 @@ class Snapshot:
             *(kept[name] for name in tensors),
         ]
         self._shapes = {spec.name: spec.shape for spec in specs}
+        self._lanes = dict(lanes or {})
         self._columns = Columns(specs, lanes)
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
@@ -114,6 +117,27 @@ class Snapshot:
         version = self._reader.advance()
         if version != self.view.version:
             self.view = self._load(version)
+
+    def only(self, view: View, ids: Sequence[str]) -> View:
+        """The part of a view that holds the videos of these ids, in the order in which they were indexed.
+
+        Raises:
+            InvalidRequest: the view holds no video of one of them.
+        """
+        rows, scanned, gone = [], None, set(view.dead.tolist())
+        for id_ in dict.fromkeys(ids):
+            row = self._rows.get(id_)
+            # The thread may be ahead of the view; then the view alone knows.
+            if row is None or row >= len(view.timestamps) or view.ids[row] != id_:
+                scanned = _rows_of(view) if scanned is None else scanned
+                row = scanned.get(id_)
+            if row is None or row in gone:
+                raise InvalidRequest(f"the gallery has no video {id_[:100]!r}, which the search names as a candidate")
+            rows.append(row)
+        kept = np.array(sorted(rows), np.intp)
+        tensors = {name: _picked(values, kept, self._lanes.get(name)) for name, values in view.tensors.items()}
+        names = [view.ids[row] for row in kept.tolist()]
+        return View(view.version, len(kept), names, tensors, view.timestamps[kept], np.empty(0, np.intp), part=True)
 
     def __enter__(self) -> Snapshot:
         return self
@@ -188,3 +212,17 @@ class Snapshot:
         self._ids = [self._ids[row] for row in np.flatnonzero(live).tolist()]
         self._rows = {id_: row for row, id_ in enumerate(self._ids)}
         self._dead = []
+
+
+def _rows_of(view: View) -> dict[str, int]:
+    """The rows of a view's videos by their ids; of equal ids the last, which replaced the others."""
+    return dict(zip(view.ids, range(len(view.timestamps)), strict=False))
+
+
+def _picked(values: npt.NDArray[Any], rows: npt.NDArray[np.intp], lanes: int | None) -> npt.NDArray[Any]:
+    """Rows of an array, in the layout of the array."""
+    if lanes is None:
+        return values[rows]
+    picked = np.zeros((blocks(len(rows), lanes), *values.shape[1:]), values.dtype)
+    write_rows(picked, 0, read_rows(values, rows))
+    return picked

@@ -14,6 +14,8 @@ import click
 
 from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
 from ...export.bundle.ports import TEXT_ENCODER
+from ...export.bundle.scorers import patience_s
+from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from ..front.telemetry import NOTHING, Telemetry
 from ..repository.deploy import DOOR, REPOSITORY
@@ -44,11 +46,16 @@ def server_of(
         telemetry: what the door tells of calls.
         repository: the models, if not the deployment's own folder of them; it must be writable.
         limits: the largest video that is decoded.
-        hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
+        hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video or the slowest search
+            may take.
 
     Raises:
         ServerStartError: a path can't be used.
+        BundleError: the deployment's manifest can't be read.
     """
+    if hang_after_s is None:
+        longest = patience_s(read_manifest(deployment / DOOR))
+        hang_after_s = max(120.0, 2 * limits.max_work, 2 * longest)
     return EmbeddedServer(
         repository or deployment / REPOSITORY,
         run_dir=run_dir,
@@ -58,7 +65,7 @@ def server_of(
         files=files,
         first=_SEARCH_MODELS,
         env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
-        hang_after_s=max(120.0, 2 * limits.max_work) if hang_after_s is None else hang_after_s,
+        hang_after_s=hang_after_s,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from framesift.export.bundle import errors
 from framesift.export.bundle import limits as bounds
 from framesift.export.bundle.models import SCORE_IDS, SEARCH_IDS
-from framesift.export.bundle.scorers import CROSS_ENCODER, DOT, SCORERS
+from framesift.export.bundle.scorers import CLIP_POOLING, CROSS_ENCODER, DOT, SCORERS
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
 from framesift.export.bundle.video.limits import VideoLimits
 from framesift.export.bundle.video.work import PACE
@@ -62,9 +62,11 @@ def test_the_served_models_are_those_of_the_plan() -> None:
         ("source", f"{bounds.MAX_SOURCE_BYTES:,} bytes"),
         ("metadata", f"{bounds.MAX_METADATA_BYTES >> 10} KiB"),
         ("ids of one lookup", f"{bounds.MAX_IDS:,};"),
+        ("candidates of a search", f"{bounds.MAX_CANDIDATES:,},"),
         (
             "texts of searches in flight",
-            f"{DOT.texts_in_flight}; {CROSS_ENCODER.texts_in_flight} for a cross-encoder",
+            f"{DOT.texts_in_flight}; {CROSS_ENCODER.texts_in_flight} for a cross-encoder, "
+            f"{CLIP_POOLING.texts_in_flight} where",
         ),
         ("other requests at once", f"{MAX_REQUESTS} "),
         ("open calls, connections", f"{MAX_CALLS:,}, {MAX_CONNECTIONS:,} "),

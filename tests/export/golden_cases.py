@@ -15,7 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from framesift.export.checkpoint import normalised
+from framesift.export.encoders.bert import BertConfig
 from framesift.export.encoders.clip import Clip, ClipConfig
+from framesift.export.encoders.resnet import RESNET_50, Stage
+from framesift.export.systems.clipbert import ClipBertSizes, GridEncoder
 from framesift.export.systems.inspection import inspect
 from framesift.export.systems.registry import cards
 
@@ -62,7 +65,7 @@ CASES = [
     for folder, system, path in cases()
 ]
 # Systems whose videos come as features.
-FEATURES = ("howto100m", "mmt")
+FEATURES = ("howto100m", "mmt", "actbert")
 # Names in the cases' configurations to options of the systems.
 OPTIONS = {
     "max_frames": "frames",
@@ -89,6 +92,15 @@ OPTIONS = {
     "depth": "depth",
     "time_embed_size": "moments",
     "mug_tau": "tau",
+    "heads": "heads",
+    "v_heads": "region_heads",
+    "a_heads": "action_heads",
+    "bi_heads": "connection_heads",
+    "max_regions": "regions",
+    "max_actions": "actions",
+    "n_clips": "clips",
+    "num_frm": "clip_frames",
+    "image": "image_size",
 }
 # Names that mean something else elsewhere.
 OWN = {
@@ -108,6 +120,14 @@ def with_towers(state: Mapping[str, Tensor], width: int, system: str) -> dict[st
     return {**made, **state}
 
 
+def with_convolutions(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Small random convolutions in front of a ClipBERT whose case begins with their features."""
+    width = state["transformer.bert.pooler.dense.weight"].shape[0]
+    stages = tuple(Stage(1, 4, 16) for _ in RESNET_50)
+    made = GridEncoder(ClipBertSizes(4, stages, BertConfig(width))).state_dict()
+    return {f"cnn.{key}": value for key, value in made.items()}
+
+
 class Case:
     """A case's inputs in float64 and the model with its weights."""
 
@@ -123,7 +143,9 @@ class Case:
             self.state["word_vectors.weight"] = torch.cat([torch.zeros(1, width), table])
         if system == "stan" and not self.state:
             return
-        if not self.whole:
+        if system == "clipbert" and not self.whole:
+            self.state = {**with_convolutions(self.state), **self.state}
+        elif not self.whole:
             width = next(self[key].shape[-1] for key in ("in.sequence_output", "in.text_embeds") if key in self.tensors)
             self.state = with_towers(self.state, width, system)
         inspection = inspect(normalised(self.state))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,10 @@ USUAL = [
 ]
 
 
+# What cases call the scores by which a pair is ranked; where there are several, the first.
+SCORES = ("scores", "score", "sims", "logits")
+
+
 def run(folder: Path, name: str, inputs: Sequence[Tensor]) -> list[Tensor]:
     session = ort.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
     feeds = {port.name: value.numpy() for port, value in zip(session.get_inputs(), inputs, strict=True)}
@@ -67,6 +72,11 @@ def head_records(system: Any, case: Case, name: str) -> Records:
     """Records in float64 of a case that holds the towers' outputs."""
     if name == "xpool":
         return system.reduce_text((case["in.text_embeds"],)), system.reduce_video((case["in.frame_embeds"],))
+    if name == "clipbert":
+        tokens = system.transformer.bert.visual_embeddings(case["in.grid"])
+        # A case's grid need not be square.
+        system.video_record = (replace(system.video_record[0], dims=tuple(tokens.shape[1:])),)
+        return system.encode_text(case["in.input_ids"]), (tokens,)
     mask = case["in.video_mask"]
     if name == "ts2net":
         videos, frames = mask.shape
@@ -86,7 +96,7 @@ def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_p
     if not case.state:
         pytest.skip("the case holds no weights, so there is nothing to export")
     system: System = case.model
-    want = case["out.sims"] if "out.sims" in case.tensors else case["out.logits"]
+    want = case[next(f"out.{key}" for key in SCORES if f"out.{key}" in case.tensors)]
     if case.whole:
         with_pixels(system.float(), "float32")
         write_graphs(system, tmp_path)

@@ -69,7 +69,9 @@ def test_records_are_what_the_system_says(name: str) -> None:
     assert scores.dtype == torch.float32
     assert scores.isfinite().all()
     assert scores.unique().numel() == Q * V
-    assert made.frames == (F if name in FILMS else 0)
+    # Where frames are clips, an example has so many clips of so many frames.
+    clips = given_options(name).get("clips", 0) * made.together
+    assert made.frames == (clips or (F if name in FILMS else 0))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -93,7 +95,8 @@ def test_normalised_pixels_give_what_uint8_gives(name: str) -> None:
     video, _ = inputs(made)
     with torch.no_grad():
         pixels = made.standardise(video[0])
-        assert pixels.abs().max() < 3
+        # Where the deviation is 1, the authors only take the mean off.
+        assert pixels.abs().max() * min(FILMS[name].std) < 3 * 70
         for got, want in zip(made.encode_video(pixels, *video[1:]), made.encode_video(*video), strict=True):
             torch.testing.assert_close(got, want)
 

@@ -56,6 +56,18 @@ def test_every_ranking_equals_eager_pytorch(client: Client, indexed: list, eager
     assert (parity.queries, parity.scores) == (len(ids), len(ids) ** 2)
 
 
+def test_a_search_among_candidates_finds_them_alone_and_in_order(client: Client, indexed: list) -> None:
+    text, ids = indexed[0].captions[0], [clip.video.name for clip in indexed[::2]]
+    whole = [(hit.id, hit.score) for hit in client.search(text, top=1000).hits if hit.id in ids]
+    found = client.search_many([text, indexed[1].captions[0]], top=1000, candidates=[*ids, ids[0]])
+    assert [hit.id for hit in found[0].hits] == [id_ for id_, _ in whole]
+    np.testing.assert_allclose([hit.score for hit in found[0].hits], [score for _, score in whole], rtol=1e-5)
+    assert {hit.id for hit in found[1].hits} == set(ids)
+    assert len(client.search(text, top=2, candidates=ids).hits) == 2
+    with pytest.raises(InvalidRequest, match="no video 'stranger'"):
+        client.search(text, candidates=[*ids, "stranger"])
+
+
 def test_one_by_one_and_together_give_the_same(client: Client, indexed: list) -> None:
     queries = [clip.captions[0] for clip in indexed[:6]]
     together = client.search_many(queries, top=5)

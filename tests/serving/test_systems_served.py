@@ -20,7 +20,7 @@ from framesift.export.bundle.video.decode import decode
 from framesift.export.bundle.video.noise import selector_noise
 from framesift.export.graphs import VideoEncoder
 from framesift.export.systems.contract import System
-from framesift.export.systems.examples import FRAMES, examples, small_system
+from framesift.export.systems.examples import examples, small_system
 from framesift.serving.client.sync import Client
 from framesift.serving.ranking_parity import TIE, compare
 from framesift.serving.serve import running
@@ -119,7 +119,7 @@ def test_the_manifest_says_what_is_served(served: Served) -> None:
     assert system == small_system(served.name).name
     attends = system in ATTENDING
     hit = served.client.search(served.queries[0], top=1).hits[0]
-    assert len(hit.timestamps) == FRAMES
+    assert len(hit.timestamps) == served.bundle.manifest.frame_count
     assert (hit.moment in hit.timestamps) if attends else (hit.moment is None and hit.attention == ())
     if attends:
         assert sum(hit.attention) == pytest.approx(1, abs=1e-5)

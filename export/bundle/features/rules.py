@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidFeatures
+from ..ports import ACTIONS, LOCATIONS, REGIONS, REGIONS_MASK
 from ..spec import TensorSpec
 from .arrays_file import Arrays
 from .profile import FeatureProfile
@@ -28,6 +29,39 @@ FIRST_TIME, UNKNOWN_TIME = 2.0, 1.0
 def pooled(arrays: Arrays, profile: FeatureProfile, ports: Mapping[str, TensorSpec]) -> Inputs:
     """Of every array [rows, D] its largest value over the rows, [D]: HowTo100M's way."""
     return {port_of(name): array.max(0) for name, array in arrays.items()}
+
+
+def regions(arrays: Arrays, profile: FeatureProfile, ports: Mapping[str, TensorSpec]) -> Inputs:
+    """Regions with their places, and actions, padded with zeros: ActBERT's way.
+
+    Row 0 is the mean of all ``regions`` [n, D] and stands for the whole picture. As many follow as there is room for;
+    the mask is 1 for these. A place is the corners of ``boxes`` [n, 4] (x1, y1, x2, y2 in pixels) and the area, as
+    shares of the picture's ``width_height``. Every row of ``actions`` [a, D] counts, those of padding too.
+
+    Raises:
+        InvalidFeatures: a picture without a size, or more actions than there is room for.
+    """
+    found, boxes, actions = arrays["regions"], arrays["boxes"], arrays["actions"]
+    width, height = arrays["width_height"].tolist()
+    if width <= 0 or height <= 0:
+        raise InvalidFeatures(f"width_height is {width:g}, {height:g}: bring the picture's size in pixels")
+    room, most = ports[REGIONS].shape[0], ports[ACTIONS].shape[0]
+    if len(actions) > most:
+        raise InvalidFeatures(f"actions has {len(actions)} rows, the model reads at most {most}: choose those to bring")
+    corners = boxes / np.array([width, height, width, height], np.float32)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / np.float32(width * height)
+    whole = np.array([[0, 0, 1, 1, 1]], np.float32)
+    rows = np.concatenate([found.mean(0, keepdims=True), found])[:room]
+    return {
+        REGIONS: _padded(rows, room),
+        LOCATIONS: _padded(np.concatenate([whole, np.column_stack([corners, area])])[:room], room),
+        REGIONS_MASK: (np.arange(room) < len(rows)).astype(np.float32),
+        ACTIONS: _padded(actions, most),
+    }
+
+
+def _padded(rows: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.float32]:
+    return np.pad(rows, ((0, count - len(rows)), (0, 0))).astype(np.float32)
 
 
 def port_of(name: str) -> str:
@@ -80,7 +114,7 @@ def _times(count: int, seconds: float | None, told: npt.NDArray[np.float32] | No
     return middles + FIRST_TIME
 
 
-RULES: Mapping[str, Rule] = {"pooled": pooled, "experts": experts}
+RULES: Mapping[str, Rule] = {"pooled": pooled, "experts": experts, "regions": regions}
 # The rule of texts instead of arrays, see ``tags``.
 TAGS = "tags"
 RULE_NAMES = (*RULES, TAGS)

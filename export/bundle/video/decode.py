@@ -68,7 +68,7 @@ class _Decoder:
 
     def decode(self) -> DecodedVideo:
         index = self._index
-        if index.shown == 0 or self._sample(index.announced)[-1] >= index.shown:
+        if index.shown == 0 or max(self._sample(index.announced)) >= index.shown:
             raise InvalidVideo(f"the file is truncated: {index.shown} of about {index.announced} frames are readable")
         self._limits.check_seconds((index.span or 0) * self._base + self._step)
         return self._short_way() or self._whole_way()

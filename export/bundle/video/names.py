@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round", "equal_middle"]
-ResizeName = Literal["pil_bicubic", "tensor_bicubic", "cv2_bilinear", "tensor_bilinear_twice"]
+SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round", "equal_middle", "clips"]
+ResizeName = Literal[
+    "pil_bicubic", "tensor_bicubic", "cv2_bilinear", "tensor_bilinear_twice", "pil_bilinear_square", "tensor_padded"
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import BundleError
 from ..manifest import FrameProfile
 from .resizing import RESIZES, Image8, Pixels
-from .sampling import SAMPLERS
+from .sampling import SAMPLERS, clips
 
 CROP = "center"
 REPEAT, MASK = "repeat", "mask"
@@ -25,6 +25,8 @@ def check_profile(profile: FrameProfile) -> None:
     ):
         if name not in known:
             raise BundleError(f"the frame profile's {what} {name!r} is unknown, known: {', '.join(known)}")
+    if profile.together < 1 or profile.count % profile.together:
+        raise BundleError(f"the frame profile's {profile.count} frames are no clips of {profile.together}")
     if profile.count < 1 or profile.size < 1:
         raise BundleError(f"the frame profile's count {profile.count} and size {profile.size} must be positive")
 
@@ -39,7 +41,10 @@ def sample(total: int, rate: float, profile: FrameProfile) -> list[int]:
         total: number of the video's frames, at least 1.
         rate: its frames per second on average.
     """
-    chosen = SAMPLERS[profile.sampler](total, rate, profile.count)
+    if profile.together > 1 and profile.sampler == "clips":
+        chosen = clips(total, rate, profile.count, profile.together)
+    else:
+        chosen = SAMPLERS[profile.sampler](total, rate, profile.count)
     return chosen if profile.missing == MASK else chosen + chosen[-1:] * (profile.count - len(chosen))
 
 

@@ -20,6 +20,7 @@ Resize = Callable[[Image8, int], Pixels]
 _CUBIC = -0.75
 _ONE = 1 << 11
 _BAND_PIXELS = 1 << 22
+_SQUARE, _MARGIN = 512, 1.2
 
 
 def pil_bicubic(image: Image8, size: int) -> Image8:
@@ -84,6 +85,42 @@ def cv2_bilinear(image: Image8, size: int) -> Image8:
     return np.ascontiguousarray(((upper + lower + 2) >> 2).astype(np.uint8).transpose(1, 0, 2))
 
 
+def pil_bilinear_square(image: Image8, size: int) -> Image8:
+    """A square of 512 pixels whatever the picture's sides are, and of that what ``enlarged_crop`` gives (All-in-one).
+
+    The authors' decoder makes the square; Pillow's bilinear resampling stands in for it.
+    """
+    narrow = _narrowed(image, _SQUARE, Image.Resampling.BILINEAR)
+    square = Image.fromarray(narrow).resize((_SQUARE, _SQUARE), Image.Resampling.BILINEAR)
+    return enlarged_crop(np.asarray(square), size)
+
+
+def enlarged_crop(square: Image8, size: int) -> Image8:
+    """The middle of a square resized to 1.2 times ``size`` by Pillow's antialiasing bilinear resampling; uint8."""
+    side = int(_MARGIN * size)
+    resized = Image.fromarray(square).resize((side, side), Image.Resampling.BILINEAR)
+    first = round((side - size) / 2)
+    cropped = np.asarray(resized.crop((first, first, first + size, first + size)))
+    return np.ascontiguousarray(cropped.transpose(2, 0, 1))
+
+
+def tensor_padded(image: Image8, size: int) -> npt.NDArray[np.float32]:
+    """The long side at ``size`` by bilinear interpolation without antialiasing, black to the right and below; float32.
+
+    Equal, up to rounding, to torch's ``interpolate`` of floats with ``align_corners`` off (ClipBERT).
+    """
+    height, width = image.shape[:2]
+    tall, wide = (max(1, int(size * side / max(height, width))) for side in (height, width))
+    rows, down = _between(height, tall, 0, tall)
+    columns, across = _between(width, wide, 0, wide)
+    lines = image.reshape(height, -1)
+    narrowed = sum(lines[row] * weight[:, None] for row, weight in zip(rows, down, strict=True))
+    pixels = np.zeros((3, size, size), np.float32)
+    for column, weight in zip(columns, across, strict=True):
+        pixels[:, :tall, :wide] += (_planes(narrowed, column) * weight).transpose(1, 0, 2)
+    return pixels
+
+
 def tensor_bilinear_twice(image: Image8, size: int) -> npt.NDArray[np.float32]:
     """``bilinear_twice`` by way of eight sevenths of the size: 256 pixels where 224 are wanted (Frozen in Time)."""
     return bilinear_twice(image, round(size * 8 / 7), size)
@@ -108,6 +145,8 @@ def bilinear_twice(image: Image8, first: int, size: int) -> npt.NDArray[np.float
 
 
 RESIZES: Mapping[str, Resize] = {
+    "pil_bilinear_square": pil_bilinear_square,
+    "tensor_padded": tensor_padded,
     "pil_bicubic": pil_bicubic,
     "tensor_bicubic": tensor_bicubic,
     "cv2_bilinear": cv2_bilinear,
@@ -121,7 +160,7 @@ def _truncated_size(image: Image8, size: int) -> tuple[int, int]:
     return (int(size * height / width), size) if width <= height else (size, int(size * width / height))
 
 
-def _narrowed(image: Image8, width: int) -> Image8:
+def _narrowed(image: Image8, width: int, by: Image.Resampling = Image.Resampling.BICUBIC) -> Image8:
     """An image resized to ``width`` where it is large, band by band; Pillow resizes across first in any case.
 
     Pillow takes four bytes a pixel, which for a picture of 8K is more memory than all else.
@@ -132,7 +171,7 @@ def _narrowed(image: Image8, width: int) -> Image8:
     narrow = np.empty((len(image), width, 3), np.uint8)
     for first in range(0, len(image), rows):
         band = image[first : first + rows]
-        narrow[first : first + rows] = Image.fromarray(band).resize((width, len(band)), Image.Resampling.BICUBIC)
+        narrow[first : first + rows] = Image.fromarray(band).resize((width, len(band)), by)
     return narrow
 
 

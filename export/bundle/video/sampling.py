@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
 
-Sampler = Callable[[int, float, int], list[int]]
-"""From a video's number of frames, its frames per second and the number wanted to ascending indices of frames.
+# Frames of a clip that are a second.
+_CLIP_RATE = 2
 
+Sampler = Callable[[int, float, int], list[int]]
+"""From a video's number of frames, its frames per second and the number wanted to indices of frames.
+
+They ascend, but for clips that overlap: these follow one another whole.
 Of a short video it may give fewer than are wanted, never more and never none.
 """
 
@@ -51,6 +56,20 @@ def segment_round(total: int, rate: float, count: int) -> list[int]:
     return [round(step * place) + int(step / 2) for place in range(count)]
 
 
+def clips(total: int, rate: float, count: int, together: int = 1) -> list[int]:
+    """``count / together`` clips of ``together`` frames, two of which are a second (ClipBERT).
+
+    Clips begin at even steps that would reach the end with one more of them, so the last second is never read; a single
+    one lies in the middle of three.
+    """
+    number, length = count // together, together / _CLIP_RATE * rate
+    shares = [1 / 3] if number == 1 else [place / number for place in range(number)]
+    # Truncated between a clip's first frame and its last, and cut where the video ends.
+    inside = np.linspace(0, length - 1, together).astype(int).tolist()
+    starts = [math.ceil(max(total - length, 0) * share) for share in shares]
+    return [min(start + step, total - 1) for start in starts for step in inside]
+
+
 def equal_middle(total: int, rate: float, count: int) -> list[int]:
     """Always ``count`` frames, each at the middle of one of ``count`` equal stretches (Clover).
 
@@ -64,5 +83,6 @@ SAMPLERS: Mapping[str, Sampler] = {
     "second_steps": second_steps,
     "tick_middle": tick_middle,
     "segment_round": segment_round,
+    "clips": clips,
     "equal_middle": equal_middle,
 }

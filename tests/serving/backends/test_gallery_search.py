@@ -17,9 +17,11 @@ import pytest
 from framesift.export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_VARIABLE
-from framesift.export.bundle.packing import unpack_joined
+from framesift.export.bundle.packing import pack_joined, unpack_joined
 from framesift.export.bundle.ports import (
     ATTENTION,
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
     FRAME_EMBEDDINGS,
     ID_LENGTHS,
     IDS,
@@ -30,8 +32,10 @@ from framesift.export.bundle.ports import (
     TIMESTAMPS,
     TOP,
     VERSION,
+    VIDEO_ENCODER,
 )
 from framesift.export.bundle.scorers import block_rows
+from framesift.export.bundle.spec import GraphPorts
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
@@ -232,6 +236,80 @@ def test_the_size_of_a_block_changes_nothing(
         np.testing.assert_allclose(found.attention, expected.attention, rtol=1e-5, atol=1e-7)
     blocks = -(-101 // block_rows(view.tensors, 3, 4 * FRAMES, block_bytes))
     assert blocks == {1: 101, 3000: 17, 1 << 20: 1}[block_bytes]
+
+
+def _among(request: dict[str, npt.NDArray[Any]], ids: list[str]) -> dict[str, npt.NDArray[Any]]:
+    joined, lengths = pack_joined([id_.encode() for id_ in ids])
+    rows = len(request[TOP])
+    named = {CANDIDATES: np.repeat(joined[None], rows, 0), CANDIDATE_LENGTHS: np.repeat(lengths[None], rows, 0)}
+    return {**request, **named}
+
+
+def test_candidates_are_searched_alone_beside_searches_of_everything(
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
+) -> None:
+    entries = [make_entry(f"v{n}", seed=n) for n in range(40)]
+    gallery.add(entries)
+    _wait(search, gallery.remove(["v3"]).version)
+    named, text = ["v17", "v2", "v39", "v2"], _texts(2)
+    nobody = {CANDIDATES: np.zeros((2, 1), np.uint8), CANDIDATE_LENGTHS: np.zeros((2, 1), np.int32)}
+    everything = _request(text, 50)
+    mixed = _among(_request(text, 5), named)
+    mixed[CANDIDATES][1, 1] ^= 1
+    answers = search.run(
+        [
+            {**everything, **nobody},
+            _among(_request(text, 50), named),
+            _among(_request(text, 5), ["v1", "v3"]),
+            mixed,
+            everything,
+        ]
+    )
+    left = [entry for entry in entries if entry.id != "v3"]
+    kept = [entry for entry in entries if entry.id in named]
+    for place, among in ((0, left), (1, kept), (4, left)):
+        answer = answers[place]
+        assert not isinstance(answer, FramesiftError)
+        for q, (ids, scores, _) in enumerate(_reference(text, among, 50)):
+            assert _ids(dict(answer), q) == ids
+            np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+    for place, fault in ((2, "no video 'v3'"), (3, "same candidates")):
+        assert isinstance(answers[place], InvalidRequest)
+        assert fault in str(answers[place])
+
+
+def test_a_transformer_for_every_pair_has_a_limit(
+    tmp_path: Path, folder: Path, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = toy_manifest(FRAMES, 32, DIM, scorer="clip_pooling", attends=False)
+    encoder = manifest.graphs[VIDEO_ENCODER]
+    graphs = {**manifest.graphs, VIDEO_ENCODER: GraphPorts(encoder.inputs, encoder.outputs[:1])}
+    manifest = replace(manifest, graphs=graphs, options={"scan_limit": 6})
+    entries = [make_entry(f"v{n}", seed=n) for n in range(9)]
+    entries = [replace(entry, tensors={FRAME_EMBEDDINGS: entry.tensors[FRAME_EMBEDDINGS]}) for entry in entries]
+    text = _texts(2)
+    with _searching(tmp_path, folder, manifest, monkeypatch) as search, Gallery.open(folder, manifest) as gallery:
+        gallery.add(entries)
+        _wait(search, gallery.remove([f"v{n}" for n in range(3)]).version)
+        (answer,) = _answers(search, _request(text, 50))
+        for q, (ids, scores, _) in enumerate(_reference(text, entries[3:], 50)):
+            assert _ids(answer, q) == ids
+            np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+        _wait(search, gallery.add(entries[:1]).version)
+        every, few, many = search.run(
+            [
+                _request(text, 1),
+                _among(_request(text, 2), ["v8", "v0"]),
+                _among(_request(text, 1), [f"v{n}" for n in (0, 3, 4, 5, 6, 7, 8)]),
+            ]
+        )
+        assert isinstance(every, InvalidRequest)
+        assert "at most 6 videos" in str(every)
+        assert "--scan-limit 7, or name the candidates" in str(every)
+        assert not isinstance(few, FramesiftError)
+        assert {*_ids(dict(few), 0)} == {"v0", "v8"}
+        assert isinstance(many, InvalidRequest)
+        assert "names 7 candidates" in str(many)
 
 
 def test_only_the_tensors_that_the_scorer_reads_are_held(search: GallerySearch) -> None:

@@ -17,8 +17,18 @@ from framesift.export.bundle.ports import (
     SCORER,
     TEXT_EMBEDDING,
     TEXT_ENCODER,
+    VIDEO_ENCODER,
 )
-from framesift.export.bundle.scorers import block_rows, pair_floats, shortlist_size
+from framesift.export.bundle.scorer_card import Sizes
+from framesift.export.bundle.scorers import (
+    CLIP_POOLING,
+    ROLLED_ENCODER,
+    block_rows,
+    pair_floats,
+    patience_s,
+    scan_limit,
+    shortlist_size,
+)
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.serving.search.shortlist import ShortlistRanker
 from framesift.serving.search.snapshot import View
@@ -153,6 +163,30 @@ def test_the_shortlist_comes_from_the_manifest() -> None:
     for wrong in (0, -1, 2.5, "5", True, None):
         with pytest.raises(BundleError, match="shortlist is"):
             shortlist_size(replace(manifest, options={"shortlist": wrong}))
+
+
+def test_a_limit_comes_from_the_manifest_and_patience_from_the_limit() -> None:
+    manifest = toy_manifest(F, 32, D, scorer="clip_pooling", attends=False)
+    usual = CLIP_POOLING.scan_limit
+    assert usual is not None
+    assert (scan_limit(manifest), patience_s(manifest)) == (usual, 120.0)
+    assert patience_s(replace(manifest, options={"scan_limit": 3 * usual})) == 360.0
+    assert patience_s(replace(manifest, options={"scan_limit": 1})) == 120.0
+    for wrong in (0, 100_001, "5", True):
+        with pytest.raises(BundleError, match="scan_limit is"):
+            scan_limit(replace(manifest, options={"scan_limit": wrong}))
+    other = replace(manifest, scorer="cross_encoder")
+    assert (scan_limit(other), patience_s(other)) == (None, 0.0)
+
+
+def test_parts_of_a_video_each_hold_the_text_beside_them() -> None:
+    text = (TensorSpec("placed_words", "float32", ("queries", 40, 768)),)
+    video = TensorSpec("placed_patches", "float32", ("videos", 3, 197, 768))
+    manifest = replace(toy_manifest(3, 224, 768, attends=False), scorer="rolled_encoder")
+    encoder, scorer = GraphPorts((), (replace(video, dims=("batch", *video.dims[1:])),)), GraphPorts((*text, video), ())
+    graphs = {**manifest.graphs, TEXT_ENCODER: GraphPorts((), text), VIDEO_ENCODER: encoder, SCORER: scorer}
+    pair = pair_floats(replace(manifest, graphs=graphs))
+    assert pair == ROLLED_ENCODER.pair_floats(Sizes(3, 40, 768, 3, 197)) == 36 * 3 * 237 * 768
 
 
 def test_blocks_follow_what_a_scorer_holds() -> None:

@@ -99,6 +99,13 @@ def test_rankings_follow_the_gallery(
             np.testing.assert_allclose(row.scores, want[q, order], atol=2e-6)
             np.testing.assert_allclose(row.attention, attention[q, order], atol=1e-5)
 
+        # Of the videos that a search names the order is the same.
+        named = set(names[::3])
+        part = snapshot.only(view, sorted(named))
+        for q, row in enumerate(ranker.rank(part, given, [1000] * 3)):
+            order = [names[i] for i in torch.argsort(-want[q], stable=True) if names[i] in named]
+            assert [part.ids[i] for i in row.rows] == order
+
     def add(*numbers: int) -> None:
         made = [entry(n) for n in numbers]
         gallery.add(made)
