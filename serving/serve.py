@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -24,11 +20,8 @@ from .repository.deploy import deploy
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
+from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
-
-# The access log's file that stands for the standard output.
-STDOUT = Path("-")
-_LAST_LINES_S = 5.0
 
 
 @contextlib.contextmanager
@@ -86,32 +79,9 @@ def serve(
     stopping = stop_event()
     click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
     aside = telemetry.access_log == STDOUT
-    with _printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
+    with printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
         if server.room < limits.max_bytes:
             click.echo(f"no video of more than {server.room >> 20} MiB can be indexed: {ENLARGE}", err=True)
         if scorer_of(opened.manifest).search == "topk_attention" and compiled() is None:
             click.echo(NOT_COMPILED, err=True)
         attend(server, reach, gallery, stopping, verbose=verbose, aside=aside)
-
-
-@contextlib.contextmanager
-def _printed(telemetry: Telemetry) -> Iterator[Telemetry]:
-    """Have an access log for the standard output written into a pipe with a name, and pass it on from there."""
-    if telemetry.access_log != STDOUT:
-        yield telemetry
-        return
-    with tempfile.TemporaryDirectory(prefix="framesift-") as folder:
-        pipe = Path(folder, "access-log")
-        os.mkfifo(pipe, 0o600)
-        # The door may be started again: until the end somebody holds the pipe open.
-        held = os.open(pipe, os.O_RDWR | os.O_CLOEXEC)
-        passing_on = subprocess.Popen(["cat", str(pipe)], start_new_session=True)
-        try:
-            yield replace(telemetry, access_log=pipe)
-        finally:
-            os.close(held)
-            try:
-                passing_on.wait(_LAST_LINES_S)
-            except subprocess.TimeoutExpired:
-                passing_on.kill()
-                passing_on.wait()

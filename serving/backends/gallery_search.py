@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.checks import check_top
-from ...export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
+from ...export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
 from ...export.bundle.packing import pack_joined, pack_rows, unpack_joined
 from ...export.bundle.ports import (
     ATTENTION,
@@ -54,11 +54,17 @@ class GallerySearch(Backend):
         manifest = read_manifest(folder)
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
-        self.snapshot = Snapshot(gallery_from_env(manifest).reader(), read, scorer_of(manifest).lanes)
+        # Other models do without the gallery's data, those that mend it among them.
+        self.snapshot = Snapshot(gallery_from_env(manifest).reader(), read, scorer_of(manifest).lanes, patient=True)
         self.snapshot.start()
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
-        """All requests in one pass over the gallery; one that can't be answered does not touch the others."""
+        """All requests in one pass over the gallery; one that can't be answered does not touch the others.
+
+        None is answered while the gallery's data are not as they were written.
+        """
+        if (fault := self.snapshot.fault) is not None:
+            return [GalleryError(str(fault)) for _ in inputs]
         view = self.snapshot.view
         found: list[Arrays | FramesiftError] = []
         together: list[tuple[int, Mapping[str, np.ndarray[Any, Any]], int]] = []

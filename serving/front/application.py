@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .asgi import Receive, Scope, Send
 from .lean import without_grpc
+from .sending import telling
 from .settings import VARIABLE, Settings
 from .status import ClientGone
 
@@ -31,9 +32,8 @@ class Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http" and self._door is not None:
-            # Either says that nobody is there to read the answer.
-            with contextlib.suppress(ClientGone, OSError):
-                await self._door.answer(scope, receive, send)
+            with contextlib.suppress(ClientGone):
+                await self._door.answer(scope, receive, telling(send))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

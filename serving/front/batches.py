@@ -31,8 +31,9 @@ Outcome = list[Output] | FramesiftError | Restarting
 class Batches:
     """Sends searches upstream, as many together as wait.
 
-    With a free slot a search leaves in the same turn of the event loop. Nothing that was sent is ever cancelled; what
-    was not sent when its client left is dropped.
+    While nothing is upstream a search leaves in the same turn of the event loop. While something is, what waits leaves
+    once it is as much: a few rows cost a scan of the gallery nearly what many do. Nothing that was sent is ever
+    cancelled; what was not sent when its client left is dropped.
 
     Args:
         send: searches for token ids int64 [B, W] and a number of hits, on behalf of some entries.
@@ -56,6 +57,8 @@ class Batches:
         # What counts: a cancel and an answer may come in the same turn of the loop, and only one of them ends it.
         self._inside: set[Entry] = set()
         self._upstream: set[Entry] = set()
+        # Requests upstream in which those that have many may have rows.
+        self._wide = 0
         self._background = Background()
         self._gone_since: float | None = None
 
@@ -74,7 +77,7 @@ class Batches:
         entry.answer.add_done_callback(lambda _: self._known(entry))
         self._inside.add(entry)
         self._queue.put(entry)
-        if self._free:
+        if self._free and self._enough():
             self._free -= 1
             # What this turn of the loop brings goes together.
             asyncio.get_running_loop().call_soon(self._go)
@@ -91,20 +94,31 @@ class Batches:
     def _end(self, entry: Entry) -> None:
         if entry in self._inside:
             self._inside.discard(entry)
+            self._queue.leave(entry)
             self._ended(entry)
+
+    def _enough(self) -> bool:
+        """Whether it is time to send what waits."""
+        if self._upstream and self._queue.mixed:
+            return not self._wide or self._queue.few_wait
+        return self._queue.rows >= min(self.in_flight, self._most)
 
     def _go(self) -> None:
         """Use a slot: send what waits, or free it."""
-        entries = self._queue.take(self._most)
+        mixed = self._queue.mixed
+        few = mixed and bool(self._wide)
+        entries = self._queue.take(self._most, mixed=mixed, few=few) if self._enough() else []
         if entries:
             self._upstream.update(entries)
-            self._background.start(self._together(entries))
+            self._wide += not few
+            self._background.start(self._together(entries, few))
         else:
             self._free += 1
 
-    async def _together(self, entries: list[Entry]) -> None:
+    async def _together(self, entries: list[Entry], few: bool) -> None:
         outcomes = await self._outcomes(entries)
         self._upstream.difference_update(entries)
+        self._wide -= not few
         held, answered = [], time.monotonic()
         for entry, outcome in zip(entries, outcomes, strict=True):
             entry.answered = answered

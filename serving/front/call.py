@@ -10,10 +10,10 @@ import re
 import struct
 from urllib.parse import quote
 
-from .asgi import Event, Receive, Scope, Send
+from .asgi import Receive, Scope, Send
 from .messages import Messages
 from .record import Record
-from .status import ClientGone, Code, Refusal
+from .status import Code, Refusal
 
 _CONTENT_TYPE = b"application/grpc"
 _HEADERS = [(b"content-type", _CONTENT_TYPE), (b"grpc-accept-encoding", b"identity, deflate, gzip")]
@@ -67,38 +67,32 @@ class Call:
     async def answer(self, message: bytes) -> None:
         """Send the one message of a unary call's answer, and end it."""
         self.record.sent = len(message)
-        await self._emit(_START)
-        await self._emit({"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message})
-        await self._emit(_OK)
+        await self._send(_START)
+        await self._send({"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message})
+        await self._send(_OK)
 
     async def say(self, message: bytes) -> None:
         """Send one message of a stream."""
         await self._start()
-        await self._emit(
+        await self._send(
             {"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message, "more_body": True}
         )
 
     async def finish(self, code: Code = Code.OK, message: str = "") -> None:
         """End a stream, or a call of which nothing was answered."""
         await self._start()
-        await self._emit({"type": "http.response.body", "body": b""})
+        await self._send({"type": "http.response.body", "body": b""})
         if code is Code.OK:
-            await self._emit(_OK)
+            await self._send(_OK)
             return
         told = quote(message[:_LONGEST_MESSAGE], safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
         headers = [(b"grpc-status", b"%d" % code), (b"grpc-message", told.encode())]
-        await self._emit({"type": "http.response.trailers", "headers": headers})
+        await self._send({"type": "http.response.trailers", "headers": headers})
 
     async def _start(self) -> None:
         if not self._started:
             self._started = True
-            await self._emit(_START)
-
-    async def _emit(self, event: Event) -> None:
-        try:
-            await self._send(event)
-        except OSError as error:
-            raise ClientGone from error
+            await self._send(_START)
 
 
 def is_grpc(scope: Scope) -> bool:

@@ -77,7 +77,7 @@ class Door:
         self._jobs = Jobs(publics, self._arena)
         self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)
         self._observing = Observing(self._records, self._inference, self._health, self._supervision, self._metrics)
-        self._gate = Gate(self._supervision)
+        self._gate = Gate()
         rest = Rest(
             publics, self._access, self._gate, self._jobs, self._inference, self._upstream, __version__, self._records
         )
@@ -132,7 +132,9 @@ class Door:
             self._records.end_call(call.record)
 
     async def _drain(self) -> None:
-        """Tell the keeper, once the run is to end, that nothing is left to be answered."""
-        while not self._supervision.stopping or self._inference.unfinished or self._gate.unanswered:
+        """Let nobody in once the run is to end, and tell the keeper when nothing is left to be answered."""
+        while not self._gate.stopping or self._inference.unfinished or self._gate.unanswered:
             await asyncio.sleep(_DRAIN_LOOK_S)
+            # Looked at here and not for every call: it is a file.
+            self._gate.stopping = self._supervision.stopping
         self._drained.touch()

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ...export.bundle.errors import ServerStartError
+from .overload import TYPES, overload_manager
 
 APPLICATION = "framesift.serving.front.application:app"
-_TYPES = "type.googleapis.com/envoy.extensions"
-MAX_CONNECTIONS = 4096
 # Streams of one connection, and what Envoy holds of each before the application has read it. All together fit into the
 # connection's window: uploads that wait for their turn would keep those whose turn it is from arriving.
 _STREAMS = 256
@@ -31,6 +30,8 @@ _HEADERS_KB = 32
 _HEADERS_S = 10
 _REQUEST_S = 600
 _IDLE_S = 900
+# An answer that is complete, and of which its client has read nothing for so long.
+_UNREAD_S = 30
 # A connection without a request, and one that has not finished its TLS handshake.
 _SILENT_S = 60
 _HANDSHAKE_S = 10
@@ -68,23 +69,13 @@ def configuration(host: str, port: int, tls: Tls | None = None) -> dict[str, Any
     }
     return {
         "static_resources": {"listeners": [listener]},
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": f"{_TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": MAX_CONNECTIONS,
-                    },
-                }
-            ]
-        },
+        "overload_manager": overload_manager(),
     }
 
 
 def _connection_manager() -> dict[str, Any]:
     return {
-        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "door",
         "generate_request_id": False,
         # The peer is whoever connects, not whom its headers name.
@@ -94,6 +85,7 @@ def _connection_manager() -> dict[str, Any]:
         "request_headers_timeout": f"{_HEADERS_S}s",
         "request_timeout": f"{_REQUEST_S}s",
         "stream_idle_timeout": f"{_IDLE_S}s",
+        "stream_flush_timeout": f"{_UNREAD_S}s",
         # Connections are counted, so none stays that asks for nothing; clients connect again by themselves.
         "common_http_protocol_options": {"idle_timeout": f"{_SILENT_S}s"},
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -108,7 +100,7 @@ def _connection_manager() -> dict[str, Any]:
             {
                 "name": "envoy.filters.http.rbac",
                 "typed_config": {
-                    "@type": f"{_TYPES}.filters.http.rbac.v3.RBAC",
+                    "@type": f"{TYPES}.filters.http.rbac.v3.RBAC",
                     "rules": {
                         "action": "DENY",
                         "policies": {
@@ -123,7 +115,7 @@ def _connection_manager() -> dict[str, Any]:
             {
                 "name": "pyvoy",
                 "typed_config": {
-                    "@type": f"{_TYPES}.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                    "@type": f"{TYPES}.filters.http.dynamic_modules.v3.DynamicModuleFilter",
                     "dynamic_module_config": {"module": {"local": {"filename": str(_module())}}},
                     "filter_name": "pyvoy",
                     "terminal_filter": True,
@@ -159,7 +151,7 @@ def _transport(tls: Tls) -> dict[str, Any]:
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
-            "@type": f"{_TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
+            "@type": f"{TYPES}.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": context,
             "require_client_certificate": tls.clients is not None,
         },

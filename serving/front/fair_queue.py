@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 # The rows by which a caller's credit grows in each round.
 _QUANTUM = 4
+# Whoever has so many rows, waiting or sent, has many. While there was somebody with few a moment ago, nobody has more
+# of the next request than a quantum: what everybody waits for stays short.
+_MANY = 8
+_MOMENT_S = 0.5
+_REMEMBERED = 256
 
 
 @dataclass(eq=False)
@@ -68,6 +73,7 @@ class _Line:
     """One caller's searches, and the rows that it may send in this round."""
 
     entries: deque[Entry] = field(default_factory=deque)
+    rows: int = 0
     credit: int = 0
 
     def first(self, key: tuple[Any, ...] | None) -> Entry | None:
@@ -79,51 +85,90 @@ class FairQueue:
     """Deficit round robin over callers by rows (Shreedhar and Varghese, 1995).
 
     Who waits with one search beside somebody with hundreds is served in the next batch.
+
+    Attributes:
+        rows: those that wait.
     """
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
+        # Those whose client has left are counted until they are dropped.
+        self.rows = 0
+        # By caller: rows that wait or were sent, and when those with few last came.
+        self._inside: Counter[str] = Counter()
+        self._few: dict[str, float] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         return (entry for line in self._lines.values() for entry in line.entries)
 
     def put(self, entry: Entry) -> None:
         """Append to its caller's line."""
-        self._lines.setdefault(entry.caller, _Line()).entries.append(entry)
+        line = self._lines.setdefault(entry.caller, _Line())
+        line.entries.append(entry)
+        self._count(line, entry.rows)
+        self._inside[entry.caller] += entry.rows
+        if self._inside[entry.caller] <= _QUANTUM:
+            self._few[entry.caller] = time.monotonic()
+            if len(self._few) > _REMEMBERED:
+                self._few = {caller: seen for caller, seen in self._few.items() if _lately(seen)}
+
+    def leave(self, entry: Entry) -> None:
+        """An entry that was put has ended."""
+        self._inside[entry.caller] -= entry.rows
+        if not self._inside[entry.caller]:
+            del self._inside[entry.caller]
 
     def put_back(self, entries: list[Entry]) -> None:
         """Put entries that were taken back to the front, in their order."""
         for entry in reversed(entries):
-            self._lines.setdefault(entry.caller, _Line()).entries.appendleft(entry)
+            line = self._lines.setdefault(entry.caller, _Line())
+            line.entries.appendleft(entry)
+            self._count(line, entry.rows)
 
-    def take(self, most: int) -> list[Entry]:
+    @property
+    def mixed(self) -> bool:
+        """Whether somebody has many rows beside somebody with few, who came a moment ago."""
+        many = {caller for caller, rows in self._inside.items() if rows >= _MANY}
+        return bool(many) and any(caller not in many and _lately(seen) for caller, seen in self._few.items())
+
+    @property
+    def few_wait(self) -> bool:
+        """Whether somebody with few rows waits."""
+        return any(self._inside[caller] < _MANY for caller in self._lines)
+
+    def take(self, most: int, *, mixed: bool = False, few: bool = False) -> list[Entry]:
         """The entries that go next: of one key, at most ``most`` rows together, or one entry that alone has more.
 
         Those whose client has left are dropped.
+
+        Args:
+            mixed: at most a quantum of every caller's.
+            few: nothing of those that have many.
         """
         self._drop_gone()
         taken: list[Entry] = []
-        while self._lines:
+        while lines := [pair for pair in self._lines.items() if not (few and self._inside[pair[0]] >= _MANY)]:
             before = len(taken)
-            for caller, line in list(self._lines.items()):
+            for caller, line in lines:
                 line.credit += _QUANTUM
-                if self._take_from(line, taken, most):
+                if self._take_from(line, taken, most, patient=mixed):
                     # Whose turn it was stands behind the others; whoever had nothing that fits stays in front.
                     del self._lines[caller]
                     if line.entries:
                         self._lines[caller] = line
-            if taken and len(taken) == before:
+            if taken and (mixed or len(taken) == before):
                 break
         return taken
 
-    def _take_from(self, line: _Line, taken: list[Entry], most: int) -> bool:
-        before, alone = len(taken), len(self._lines) == 1
+    def _take_from(self, line: _Line, taken: list[Entry], most: int, *, patient: bool) -> bool:
+        before, alone = len(taken), len(self._lines) == 1 and not patient
         rows = sum(entry.rows for entry in taken)
         while (entry := line.first(taken[0].key if taken else None)) is not None:
             if (taken and rows + entry.rows > most) or (entry.rows > line.credit and not alone):
                 break
             line.entries.remove(entry)
             line.credit -= entry.rows
+            self._count(line, -entry.rows)
             taken.append(entry)
             rows += entry.rows
         return len(taken) > before
@@ -131,6 +176,15 @@ class FairQueue:
     def _drop_gone(self) -> None:
         for caller, line in list(self._lines.items()):
             if any(entry.answer.done() for entry in line.entries):
+                self._count(line, -sum(entry.rows for entry in line.entries if entry.answer.done()))
                 line.entries = deque(entry for entry in line.entries if not entry.answer.done())
             if not line.entries:
                 del self._lines[caller]
+
+    def _count(self, line: _Line, rows: int) -> None:
+        line.rows += rows
+        self.rows += rows
+
+
+def _lately(seen: float) -> bool:
+    return time.monotonic() - seen < _MOMENT_S

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from ...export.bundle.errors import ServerUnavailable
 from .admission import Admission
 from .status import Code, Refusal
-from .supervision import Supervision
 
 # Calls that are open at once: each takes memory even while it only waits.
 MAX_CALLS = 2048
@@ -19,11 +18,13 @@ class Gate:
 
     Attributes:
         unanswered: calls whose answers are not written yet, streams left out: those have no end of their own.
+        stopping: the run is to end, so nobody else is let in.
     """
 
-    def __init__(self, supervision: Supervision) -> None:
-        self._calls, self._supervision = Admission(MAX_CALLS), supervision
+    def __init__(self) -> None:
+        self._calls = Admission(MAX_CALLS)
         self.unanswered = 0
+        self.stopping = False
 
     @contextmanager
     def inside(self, caller: str) -> Iterator[None]:
@@ -33,7 +34,7 @@ class Gate:
             ServerUnavailable: there are too many.
             Refusal: the run is to end.
         """
-        if self._supervision.stopping:
+        if self.stopping:
             raise Refusal(Code.UNAVAILABLE, ServerUnavailable("the server is being stopped").wire())
         if not self._calls.enter(caller):
             raise ServerUnavailable(f"the server has {self._calls.rows} open calls already: try again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .asgi import Receive
 from .body import PATIENCE_S, next_part
@@ -19,8 +19,7 @@ _PREFIX = struct.Struct(">BI")
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 
 
-@dataclass(frozen=True)
-class Prefix:
+class Prefix(NamedTuple):
     """What announces a message: whether it is compressed, and how many bytes follow."""
 
     compressed: bool

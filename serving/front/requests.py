@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...export.bundle.checks import check_feature_bytes, check_video_bytes
 from ...export.bundle.errors import InvalidRequest
@@ -24,8 +23,7 @@ _LARGEST_SIZE = 1 << 31
 _LONGEST_ID = 256
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One input that a request announces; ``size`` is its bytes."""
 
     name: str
@@ -34,8 +32,7 @@ class Input:
     size: int
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request asks for: its inputs in its own order, and the outputs it wants."""
 
     id: str

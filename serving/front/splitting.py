@@ -28,30 +28,38 @@ def rows_of(outputs: Sequence[Output], counts: Sequence[int]) -> list[list[Outpu
     if len(counts) == 1:
         return [list(outputs)]
     edges = list(itertools.pairwise(itertools.accumulate(counts, initial=0)))
-    parts = [[_part(output, start, end) for output in outputs] for start, end in edges]
-    return [_narrowed(part) for part in parts]
+    widths = _id_bytes(outputs)
+    parts = [
+        _ids(output, edges, widths) if output.name == IDS and widths else _slices(output, edges) for output in outputs
+    ]
+    return [list(found) for found in zip(*parts, strict=True)]
 
 
-def _part(output: Output, start: int, end: int) -> Output:
-    width = len(output.raw) // output.shape[0]
-    return Output(
-        output.name, output.datatype, [end - start, *output.shape[1:]], output.raw[start * width : end * width]
-    )
+def _slices(output: Output, edges: Sequence[tuple[int, int]]) -> list[Output]:
+    name, datatype, (rows, *rest), raw = output
+    row = len(raw) // rows
+    return [Output(name, datatype, [end - start, *rest], raw[start * row : end * row]) for start, end in edges]
 
 
-def _narrowed(outputs: list[Output]) -> list[Output]:
-    """Joined ids without the padding that only their neighbours' ids needed."""
+def _id_bytes(outputs: Sequence[Output]) -> list[int]:
+    """The bytes of every row's ids; empty where there are none."""
     lengths = next((output for output in outputs if output.name == ID_LENGTHS), None)
     if lengths is None:
-        return outputs
-    rows = np.frombuffer(lengths.raw, "<i4").reshape(tuple(lengths.shape))
-    width = max(1, int(rows.sum(axis=1).max(initial=0)))
-    return [_cut(output, width) if output.name == IDS else output for output in outputs]
+        return []
+    found: list[int] = np.frombuffer(lengths.raw, "<i4").reshape(tuple(lengths.shape)).sum(axis=1).tolist()
+    return found
 
 
-def _cut(ids: Output, width: int) -> Output:
-    rows, before = ids.shape
-    if width >= before:
-        return ids
-    raw = np.frombuffer(ids.raw, np.uint8).reshape(rows, before)[:, :width]
-    return Output(ids.name, ids.datatype, [rows, width], memoryview(raw.tobytes()))
+def _ids(output: Output, edges: Sequence[tuple[int, int]], widths: Sequence[int]) -> list[Output]:
+    """Joined ids without the padding that only their neighbours' ids needed."""
+    name, datatype, (rows, before), raw = output
+    found = []
+    for start, end in edges:
+        width = min(before, max(1, *widths[start:end]))
+        if end - start == 1:
+            part = raw[start * before : start * before + width]
+        else:
+            table = np.frombuffer(raw, np.uint8).reshape(rows, before)
+            part = memoryview(table[start:end, :width].tobytes())
+        found.append(Output(name, datatype, [end - start, width], part))
+    return found

@@ -46,10 +46,11 @@ class Stream:
             while (prefix := await self._call.messages.begin()) is not None:
                 await self._room.acquire()
                 self._answers.put_nowait(loop.create_task(await self._begun(prefix)))
-        except BaseException:
+        except (ClientGone, asyncio.CancelledError):
             self._give_up()
             raise
         finally:
+            # What was asked before a message that can't be read is answered before that is told.
             self._answers.put_nowait(None)
             await writer
 

@@ -18,6 +18,8 @@ from .failures import gallery_failures
 from .schema import SEQUENCE, GallerySchema
 
 _IDS_PER_FILTER = 500
+# Begins the line of the log that says why a search server is not ready.
+UNANSWERED = "searches are not answered: "
 
 
 @dataclass(frozen=True)

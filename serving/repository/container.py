@@ -72,6 +72,9 @@ _START = """\
 #   FRAMESIFT_CONFIG    how graphs run: onnxruntime (with CUDA where there is a GPU), accelerated (ONNX Runtime's
 #                       TensorRT provider, whose engines are kept in /engines), or tensorrt (the engines deployed here)
 #   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
+#   FRAMESIFT_ACCESS_LOG  the file of the access log; - is the standard output. FRAMESIFT_LOG_TEXTS=1: with the texts
+#   OTEL_EXPORTER_OTLP_ENDPOINT  the collector that takes traces, by OTLP over HTTP, and
+#   FRAMESIFT_TRACE_RATIO  the share of requests that are traced (0.1)
 #   FRAMESIFT_TRITON    where Triton server lies (/opt/tritonserver)
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -89,7 +92,8 @@ _RUN = """\
 #   PUBLISH  address and port on this machine (127.0.0.1:8001)
 #   GPUS     which GPUs (all), or none
 #   SHM      shared memory (4g): four videos of 256 MiB that arrive, and as many that are decoded
-#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS: see start.sh
+#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS,
+#   OTEL_EXPORTER_OTLP_ENDPOINT, FRAMESIFT_TRACE_RATIO: see start.sh
 set -euo pipefail
 image={image}
 gallery=$(realpath -m "${{1:-gallery}}")
@@ -108,6 +112,7 @@ exec docker run --rm --name framesift --stop-timeout 30 "${{gpus[@]}}" \\
     --user "$user" --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /tmp \\
     --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
     ${{secrets:+--volume "$secrets:/secrets:ro"}} \\
-    --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE --env FRAMESIFT_VIDEO_LIMITS \\
+    --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE --env FRAMESIFT_VIDEO_LIMITS --env FRAMESIFT_ACCESS_LOG \\
+    --env FRAMESIFT_LOG_TEXTS --env OTEL_EXPORTER_OTLP_ENDPOINT --env FRAMESIFT_TRACE_RATIO \\
     --publish "${{PUBLISH:-127.0.0.1:8001}}:8001" "$image"
 """

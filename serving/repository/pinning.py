@@ -20,6 +20,7 @@ from typing import Any
 _INDEX, _FILES = "https://pypi.org/simple", "https://files.pythonhosted.org/"
 # The container has a Triton server of its own.
 _NOT_IN_CONTAINER = "nvidia-pytriton"
+_EXTRAS = ("server", "tracing")
 _HEAD = """\
 # Made by `make requirements`: what the server needs on Python 3.12 and x86-64, as files of PyPI.
 # numpy stays at 1.26: the Python backend of every release reads it, and framesift is tested with it.
@@ -27,11 +28,12 @@ _HEAD = """\
 
 
 def wanted() -> list[str]:
-    """The requirements of ``framesift[server]`` without its Triton server."""
+    """The requirements of ``framesift[server,tracing]`` without its Triton server."""
     found = []
     for line in requires("framesift") or []:
         requirement, _, marker = line.partition(";")
-        if ("extra ==" not in marker or 'extra == "server"' in marker) and not line.startswith(_NOT_IN_CONTAINER):
+        named = any(f'extra == "{extra}"' in marker for extra in _EXTRAS)
+        if ("extra ==" not in marker or named) and not line.startswith(_NOT_IN_CONTAINER):
             found.append(requirement.strip())
     return sorted(set(found))
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from ...export.bundle.manifest import Manifest
-from .onnx_scorer import Tensors
+from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
+from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
 from .snapshot import View
 from .topk_ranking import TopKRanker
@@ -21,16 +25,21 @@ class DeviceRanker(TopKRanker):
     def __init__(self, manifest: Manifest, resident: ResidentGallery) -> None:
         super().__init__(manifest)
         self._resident = resident
-        self._ids: Sequence[str] | None = None
+        self._followed: Sequence[str] | None = None
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``; the attention on the few winners is computed on the CPU."""
-        # A part of the gallery is another one's copy.
-        if not view.count or view.part:
-            return super().rank(view, text, tops)
-        vectors, gallery = self.operands(view, text)
-        # Rows never change while the list of ids is the same object; a new list means that removed rows were dropped.
-        self._resident.follow(gallery, anew=view.ids is not self._ids)
-        self._ids = view.ids
-        scores, rows = self._resident.search(vectors, self.shape, min(max(tops), view.count), view.dead)
-        return self.ranked(vectors, gallery, scores, rows, tops)
+        # A part of the gallery is another one's copy, and lies on no device.
+        if view.count and not view.part:
+            # A new list of ids means that removed rows were dropped.
+            self._resident.follow(self.operands(view, text)[1], anew=view.ids is not self._followed)
+            self._followed = view.ids
+        return super().rank(view, text, tops)
+
+    def best(
+        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int, dead: npt.NDArray[np.intp]
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """As ``TopKRanker.best``."""
+        if view.part:
+            return super().best(view, vectors, gallery, most, dead)
+        return self._resident.search(vectors, self.shape, min(most, len(gallery) - len(dead)), dead)

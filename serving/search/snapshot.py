@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,12 +17,14 @@ from ...export.bundle.errors import GalleryError, InvalidRequest
 from ...export.bundle.ports import ID, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
 from ...kernels.lanes import blocks, read_rows, write_rows
-from ..gallery.reader import Reader
+from ..gallery.reader import UNANSWERED, Reader
 from ..gallery.rows import column
 from ..gallery.schema import SEQUENCE
 from .columns import Columns
 
 POLL_S = 0.25
+# A gallery that can't be read is tried again when it has changed, and after so long: its files may have been mended.
+_RETRY_S = 30.0
 
 # Removed rows stay in the arrays until they are this share of them, and at least so many. A copy of all that are left
 # is then shared by many changes, 32 rows for each, which is little beside the work of indexing a video.
@@ -59,6 +62,9 @@ class Snapshot:
     Only new rows are read: rows are numbered upwards for ever, so those above the highest number seen are
     new, and when the counts then differ, something was removed. A view is replaced, never changed, so whoever
     holds one keeps a consistent state.
+
+    Attributes:
+        fault: why nothing of the gallery has been read yet, if ``patient``; its view is empty.
     """
 
     def __init__(
@@ -67,8 +73,13 @@ class Snapshot:
         tensors: Sequence[str],
         lanes: Mapping[str, int] | None = None,
         poll_s: float = POLL_S,
+        *,
+        patient: bool = False,
     ) -> None:
         """Load the gallery's tensors called ``tensors``; of those in ``lanes`` so many rows lie side by side.
+
+        Args:
+            patient: a gallery whose data can't be read, or have changed on disk, is tried again instead.
 
         Raises:
             GalleryError: the gallery can't be read, or keeps no such tensor.
@@ -95,7 +106,16 @@ class Snapshot:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._columns.reserve(int(reader.count * _HEADROOM))
-        self.view = self._load(reader.advance())
+        self._tried = time.monotonic()
+        self.fault: GalleryError | None = None
+        version = reader.advance()
+        try:
+            self.view = self._load(version)
+        except GalleryError as error:
+            if not patient:
+                raise
+            self.fault = error
+            self.view = self._view(version)
 
     def start(self) -> None:
         """Follow the gallery from a thread of its own until ``close``."""
@@ -115,8 +135,18 @@ class Snapshot:
             GalleryError: the gallery can't be read; the view stays what it was.
         """
         version = self._reader.advance()
-        if version != self.view.version:
+        retried = self.fault is not None and time.monotonic() - self._tried > _RETRY_S
+        if version == self.view.version and not retried:
+            return
+        self._tried = time.monotonic()
+        try:
             self.view = self._load(version)
+            self.fault = None
+        except GalleryError as error:
+            if self.fault is not None:
+                self.fault = error
+                self.view = self._view(version)
+            raise
 
     def only(self, view: View, ids: Sequence[str]) -> View:
         """The part of a view that holds the videos of these ids, in the order in which they were indexed.
@@ -148,15 +178,23 @@ class Snapshot:
         self.close()
 
     def _follow(self) -> None:
-        complaint = ""
+        complaint = self._complained(self.fault)
         while not self._stopped.wait(self._poll_s):
             try:
                 self.refresh()
                 complaint = ""
             except Exception as error:
                 if str(error) != complaint:
-                    complaint = str(error)
-                    _log.warning("searches go on with version %d of the gallery: %s", self.view.version, error)
+                    complaint = self._complained(error)
+
+    def _complained(self, error: Exception | None) -> str:
+        if error is None:
+            return ""
+        if self.fault is None:
+            _log.warning("searches go on with version %d of the gallery: %s", self.view.version, error)
+        else:
+            _log.error("%s%s", UNANSWERED, error)
+        return str(error)
 
     def _load(self, version: int) -> View:
         self._read_new()
@@ -164,6 +202,9 @@ class Snapshot:
             self._drop_removed()
         if len(self._dead) > max(_DEAD_ROWS, int(_DEAD_SHARE * self._columns.rows)):
             self._rebuild()
+        return self._view(version)
+
+    def _view(self, version: int) -> View:
         arrays = self._columns.views()
         return View(
             version=version,

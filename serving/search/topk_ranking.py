@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -18,9 +19,17 @@ from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
 from .snapshot import View
 
+_log = logging.getLogger(__name__)
+# A score is a cosine, and no storage rounds it so far beyond one.
+_LARGEST = 1.05
+
 
 class TopKRanker:
-    """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, which returns the best alone."""
+    """Ranks with ``kernels.topk_attention``: one scan of the gallery for all texts, which returns the best alone.
+
+    A video whose score no record of the model can have is left out. Its table was made to rank first: what a table must
+    be follows from weights that the gallery doesn't have, so it can't be checked before.
+    """
 
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 
@@ -36,21 +45,45 @@ class TopKRanker:
             raise BundleError(
                 f"the manifest's attention can't be: {str(error)[:200]}. Export the model again"
             ) from error
+        self._forged: set[int] = set()
+        self._ids: Sequence[str] | None = None
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""
-        if not view.count:
-            nothing = Ranked(
-                np.empty(0, np.intp), np.empty(0, np.float32), np.empty((0, self.shape.frames), np.float32)
-            )
-            return [nothing] * len(tops)
-        vectors, gallery = self.operands(view, text)
+        forged = self._known(view)
+        while len(dead := _without(view, forged)) < len(view.timestamps):
+            vectors, gallery = self.operands(view, text)
+            scores, rows = self.best(view, vectors, gallery, max(tops), dead)
+            beyond = set(rows[scores > _LARGEST].tolist())
+            if not beyond:
+                return self.ranked(vectors, gallery, scores, rows, tops)
+            forged |= beyond
+            for row in sorted(beyond):
+                _log.error(
+                    "%r is left out: its score is beyond 1, which no record of this model can have. Remove it",
+                    view.ids[row],
+                )
+        nothing = Ranked(np.empty(0, np.intp), np.empty(0, np.float32), np.empty((0, self.shape.frames), np.float32))
+        return [nothing] * len(tops)
+
+    def _known(self, view: View) -> set[int]:
+        """The rows that were left out of this gallery before; of a part of it each search finds its own."""
+        if view.part:
+            return set()
+        # Rows never change while the list of ids is the same object.
+        if view.ids is not self._ids:
+            self._forged, self._ids = set(), view.ids
+        return self._forged
+
+    def best(
+        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int, dead: npt.NDArray[np.intp]
+    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Scores and rows [Q, n] of the ``most`` best videos outside ``dead``, or of all, where there are fewer."""
         live = None
-        if len(view.dead):
+        if len(dead):
             live = np.ones(len(gallery), np.bool_)
-            live[view.dead] = False
-        scores, rows = search(vectors, gallery, self.shape, max(tops), live=live)
-        return self.ranked(vectors, gallery, scores, rows, tops)
+            live[dead] = False
+        return search(vectors, gallery, self.shape, most, live=live)
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""
@@ -68,3 +101,8 @@ class TopKRanker:
         """The ``tops[q]`` first winners of every query, with its attention on their frames."""
         weights = attention(vectors, gallery, self.shape, rows)
         return [Ranked(rows[q, :top], scores[q, :top], weights[q, :top]) for q, top in enumerate(tops)]
+
+
+def _without(view: View, forged: set[int]) -> npt.NDArray[np.intp]:
+    """The rows of a view that can't be found."""
+    return np.union1d(view.dead, np.array(list(forged), np.intp)) if forged else view.dead

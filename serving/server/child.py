@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .addresses import reachable
-from .admin import Admin
+from .asking import Asking
 
 # Takes the number of the start in a command.
 LAUNCH = "@launch@"
@@ -51,6 +50,7 @@ class Child:
     def __init__(self, program: Program, output: IO[bytes]) -> None:
         self._program, self._output = program, output
         self._process: subprocess.Popen[bytes] | None = None
+        self._asking = Asking(program.answers)
         self._answered = False
         self._failures = 0
         self._due = 0.0
@@ -86,6 +86,7 @@ class Child:
         command = self._program.again if self.starts else self._program.command
         self.starts += 1
         self._answered = False
+        self._asking.close()
         try:
             for path in self._program.stale:
                 Path(path).unlink(missing_ok=True)
@@ -104,7 +105,7 @@ class Child:
     def look(self) -> None:
         """See whether a process that was started answers by now."""
         if not self._answered and self.status is None:
-            self._answered = self._answers()
+            self._answered = self._asking.answered()
             self._failures = 0 if self._answered else self._failures
 
     def ended(self) -> None:
@@ -131,10 +132,6 @@ class Child:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
-
-    def _answers(self) -> bool:
-        host, colon, port = self._program.answers.rpartition(":")
-        return reachable(host, int(port)) if colon else Admin(Path(self._program.answers)).ready()
 
 
 def _die_with(parent: int) -> Any:

@@ -18,10 +18,12 @@ from ...export.bundle.scorers import patience_s
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from ..front.telemetry import NOTHING, Telemetry
+from ..gallery.reader import UNANSWERED
 from ..repository.deploy import DOOR, REPOSITORY
 from .door import Reach
 from .embedded import EmbeddedServer
 from .files import ServerFiles
+from .log import last
 
 # What a Triton server that is started again loads first.
 _SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
@@ -101,6 +103,8 @@ def attend(
     click.echo(f"        metrics {http}/metrics", err=aside)
     if reach.insecure:
         click.echo("        insecure: whoever reaches this address may call, and read what is sent", err=True)
+    if why := last(server.log_path, UNANSWERED):
+        click.echo(f"        not ready for searches: {why}", err=True)
     click.echo(f"        gallery {gallery}, log {server.log_path}", err=aside)
     click.echo("        Ctrl-C stops it", err=aside)
     with _followed(server.log_path) if verbose else contextlib.nullcontext():

@@ -18,11 +18,13 @@ from ...export.bundle.errors import FramesiftError
 from ...export.bundle.models import GALLERY_VARIABLE
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import VideoLimits
+from ..front.telemetry import Telemetry
 from ..gallery.store import Gallery
 from ..repository.deploy import DOOR, REPOSITORY
 from .addresses import ANY
 from .deployment import attend, server_of, stop_event
 from .files import of_image
+from .printed import STDOUT, printed
 from .secrets import PORT, PORT_VARIABLE, SECRETS, SECRETS_VARIABLE, reach_of
 
 TRITON = "/opt/tritonserver"
@@ -41,6 +43,10 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--port", envvar=PORT_VARIABLE, default=PORT, type=click.IntRange(1, 65535))
 @click.option("--insecure", envvar="FRAMESIFT_INSECURE", is_flag=True)
 @click.option("--config", envvar="FRAMESIFT_CONFIG", type=click.Choice(_CONFIGURATIONS))
+@click.option("--access-log", envvar="FRAMESIFT_ACCESS_LOG", type=click.Path(path_type=Path))
+@click.option("--log-texts", envvar="FRAMESIFT_LOG_TEXTS", is_flag=True)
+@click.option("--trace-endpoint", envvar="OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+@click.option("--trace-ratio", envvar="FRAMESIFT_TRACE_RATIO", default=0.1, type=click.FloatRange(0, 1))
 @click.option("--triton", envvar="FRAMESIFT_TRITON", default=TRITON, type=_FOLDER)
 def main(
     deployment: Path,
@@ -50,6 +56,10 @@ def main(
     port: int,
     insecure: bool,
     config: str | None,
+    access_log: Path | None,
+    log_texts: bool,
+    trace_endpoint: str,
+    trace_ratio: float,
     triton: Path,
 ) -> None:
     """Serve DEPLOYMENT with the Triton server of NVIDIA's image until SIGTERM."""
@@ -68,11 +78,20 @@ def main(
     folder = Path(tempfile.mkdtemp(prefix="framesift-"))
     try:
         _mirror(deployment / REPOSITORY, folder / REPOSITORY)
-        server = server_of(
-            deployment, folder / "run", gallery, reach, repository=folder / REPOSITORY, files=files, limits=limits
-        )
-        with server:
-            attend(server, reach, gallery, stopping, verbose=True)
+        asked = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
+        with printed(asked) as telemetry:
+            server = server_of(
+                deployment,
+                folder / "run",
+                gallery,
+                reach,
+                telemetry=telemetry,
+                repository=folder / REPOSITORY,
+                files=files,
+                limits=limits,
+            )
+            with server:
+                attend(server, reach, gallery, stopping, verbose=True, aside=access_log == STDOUT)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,5 +111,5 @@ def _mirror(repository: Path, out: Path) -> None:
 if __name__ == "__main__":
     try:
         main(prog_name="start.sh")
-    except (FramesiftError, OSError) as fault:
+    except (FramesiftError, OSError, ImportError) as fault:
         sys.exit(f"Error: {fault}")

@@ -40,6 +40,11 @@ def said(log: Path, text: str) -> bool:
     return any(text in line for line in _tail(log))
 
 
+def last(log: Path, beginning: str) -> str:
+    """What follows ``beginning`` in the last line that begins so; empty where none does."""
+    return next((line.removeprefix(beginning) for line in reversed(_tail(log)) if line.startswith(beginning)), "")
+
+
 def _tail(log: Path) -> list[str]:
     if not log.is_file():
         return []

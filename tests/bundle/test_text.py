@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
 import sys
 import time
 from pathlib import Path
 
+import ftfy
 import numpy as np
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +21,7 @@ from framesift.export.bundle.errors import BundleError, InvalidQuery
 from framesift.export.bundle.limits import MAX_TEXT_BYTES
 from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.text.bpe import learn_merges
-from framesift.export.bundle.text.cleaning import clean
+from framesift.export.bundle.text.cleaning import clean, split
 from framesift.export.bundle.text.clip_bpe import ClipTokenizer
 from framesift.export.bundle.text.merges_file import clip_merges
 
@@ -43,6 +46,19 @@ def test_ids_equal_openai_reference(clip: ClipTokenizer) -> None:
     wrong = [text for text, ids in REFERENCE["cases"] if _unpadded(clip.encode([text])[0], clip) != ids]
     assert len(REFERENCE["cases"]) > 300
     assert wrong == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(max_codepoint=126), min_size=1) | st.text("a'sSTVLldDrReEm 9&;<l$", min_size=1))
+def test_ascii_is_cleaned_and_split_as_everything_else(text: str) -> None:
+    repaired = html.unescape(html.unescape(ftfy.fix_text(text)))
+    cleaned = regex.sub(r"\s+", " ", repaired).strip().lower()
+    if not cleaned.strip():
+        with pytest.raises(InvalidQuery):
+            clean(text)
+        return
+    words = regex.findall(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", cleaned, regex.IGNORECASE)
+    assert (clean(text), list(split(clean(text)))) == (cleaned, words)
 
 
 @pytest.mark.parametrize(

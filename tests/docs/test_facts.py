@@ -15,9 +15,9 @@ from framesift.export.bundle.video.limits import VideoLimits
 from framesift.export.bundle.video.work import PACE
 from framesift.serving.client.discover import VIDEO_SUFFIXES
 from framesift.serving.front.deployment import public_models
-from framesift.serving.front.envoy import MAX_CONNECTIONS
 from framesift.serving.front.gate import MAX_CALLS
 from framesift.serving.front.inference import MAX_REQUESTS
+from framesift.serving.front.overload import HEAP_BYTES, MAX_CONNECTIONS
 from framesift.serving.front.public import LARGEST_TENSORS
 from framesift.serving.repository.plan import plan
 from framesift.serving.repository.render import reference_manifest
@@ -70,6 +70,7 @@ def test_the_served_models_are_those_of_the_plan() -> None:
         ),
         ("other requests at once", f"{MAX_REQUESTS} "),
         ("open calls, connections", f"{MAX_CALLS:,}, {MAX_CONNECTIONS:,} "),
+        ("memory of connections and of answers that nobody reads", f"{HEAP_BYTES >> 30} GiB; "),
         ("a request's tensors", f"{LARGEST_TENSORS >> 20} MiB"),
     ],
 )

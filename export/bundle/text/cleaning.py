@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 
 import ftfy
@@ -24,6 +25,8 @@ _INVISIBLE = "".join(map(chr, range(33))) + "\x7f"
 _BLANK_LINES = regex.compile(r"\n[\x00-\x20\x7f]*\n")
 _SPACE = regex.compile(r"\s+")
 _WORD = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+# The same for lower ASCII, nearly twice as fast.
+_ASCII_WORD = re.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[a-z]+|[0-9]|[^\sa-z0-9]+")
 
 
 def is_cut(text: str) -> bool:
@@ -37,7 +40,7 @@ def read_part(text: str) -> str:
     Raises:
         InvalidQuery: over ``limits.MAX_TEXT_BYTES``.
     """
-    check_text_size(len(text.encode("utf-8", "surrogatepass")))
+    check_text_size(len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
     return text if len(text) <= _READ else text.lstrip(_INVISIBLE)[:_READ]
 
 
@@ -50,13 +53,19 @@ def clean(text: str) -> str:
         InvalidQuery: over ``limits.MAX_TEXT_BYTES``, nothing left after cleaning, or an unreadable HTML entity.
     """
     text = read_part(text)
+    # Nothing of what follows changes plain ASCII, and nearly all texts are: it takes 2 us instead of 60.
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return _checked(" ".join(text.split()).lower())
     try:
         repaired = ftfy.fix_text(_BLANK_LINES.sub("\n", text), max_decode_length=_REPAIRED_AT_ONCE)
         cleaned = html.unescape(html.unescape(repaired))
     except ValueError as error:
         # Python refuses to read an integer of thousands of digits, which &#999...; asks of it.
         raise InvalidQuery(f"the text holds an HTML entity that can't be resolved: {error}") from error
-    cleaned = str(_SPACE.sub(" ", cleaned).strip().lower())
+    return _checked(str(_SPACE.sub(" ", cleaned).strip().lower()))
+
+
+def _checked(cleaned: str) -> str:
     check_text_left(cleaned)
     return cleaned
 
@@ -66,4 +75,5 @@ def split(cleaned: str) -> Iterator[str]:
 
     The special tokens get no pattern of their own, so a user's literal ``<|endoftext|>`` is three words.
     """
-    return (match.group() for match in _WORD.finditer(cleaned))
+    pattern = _ASCII_WORD if cleaned.isascii() and cleaned.isprintable() else _WORD
+    return (match.group() for match in pattern.finditer(cleaned))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from framesift.export.bundle.errors import FramesiftError, InvalidQuery, InvalidRequest
+from framesift.export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_VARIABLE
 from framesift.export.bundle.packing import pack_joined, unpack_joined
@@ -352,3 +352,28 @@ def test_a_cross_encoder_orders_what_the_means_chose(
                 ((ids, scores, _),) = _reference(text[q : q + 1], [entries[v] for v in chosen], top)
                 assert _ids(answer, q) == ids
                 np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_gallery_that_has_changed_on_disk_is_told_of_until_it_is_mended(
+    tmp_path: Path, folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_entry(name) for name in ("first", "second", "third")])
+        (batch,) = gallery.reader().batches([FRAME_EMBEDDINGS], -1)
+        row = batch.column("id").to_pylist().index("second")
+        kept = np.asarray(batch.column(FRAME_EMBEDDINGS).flatten().to_numpy()).reshape(3, -1)[row].tobytes()
+        (file,) = folder.glob("videos.lance/data/*")
+        raw = file.read_bytes()
+        place = raw.index(kept)
+        file.write_bytes(raw[:place] + bytes([raw[place] ^ 8]) + raw[place + 1 :])
+        with _searching(tmp_path, folder, manifest, monkeypatch) as search:
+            (error,) = search.run([_request(_texts(2), 3)])
+            assert isinstance(error, GalleryError)
+            assert "of 'second': `framesift gallery verify`" in str(error)
+            gallery.remove(["second"])
+            deadline = time.monotonic() + 5
+            while search.snapshot.fault is not None:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            (answer,) = _answers(search, _request(_texts(2), 3))
+            assert set(_ids(answer, 0)) == {"first", "third"}

@@ -11,6 +11,7 @@ import pytest
 
 from framesift.export.bundle.errors import FramesiftError, InvalidQuery, ServerError
 from framesift.serving.front import batches as module
+from framesift.serving.front import fair_queue
 from framesift.serving.front.batches import Batches
 from framesift.serving.front.fair_queue import Entry
 from framesift.serving.front.status import Restarting
@@ -92,6 +93,31 @@ def test_two_requests_are_upstream_at_once_and_no_more() -> None:
     asyncio.run(run())
 
 
+def test_what_waits_goes_beside_a_request_once_it_is_as_much() -> None:
+    async def run() -> None:
+        bench = Bench()
+        bench.put(1, 2, 3)
+        await turn()
+        for row in (4, 5):
+            bench.put(row)
+            await turn()
+        assert bench.upstream.requests == [[1, 2, 3]]
+        gone = bench.put(6)
+        gone.answer.cancel()
+        last = bench.put(7)
+        await turn()
+        # Who has left is not counted for ever, and what is too little waits no longer than until nothing is upstream.
+        assert bench.upstream.requests == [[1, 2, 3], [4, 5, 7]]
+        alone = bench.put(8)
+        bench.upstream.open.set()
+        assert scores(await last.answer) == [7]
+        assert scores(await alone.answer) == [8]
+        assert bench.upstream.requests == [[1, 2, 3], [4, 5, 7], [8]]
+        assert bench.batches.waiting == 0
+
+    asyncio.run(run())
+
+
 def test_a_request_has_rows_of_one_top_and_width_and_never_too_many() -> None:
     async def run() -> None:
         bench = Bench(most=4, slots=1)
@@ -124,6 +150,65 @@ def test_whoever_has_one_search_beside_hundreds_is_in_the_next_request() -> None
         await large.answer
         # Its rows are as many as many searches: it waits until its turns amount to them, and not for ever.
         assert sum(map(len, bench.upstream.requests)) < 100
+
+    asyncio.run(run())
+
+
+def test_whoever_has_many_sends_few_at_a_time_beside_whoever_has_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        bench = Bench(most=32)
+        first = bench.put(1000, caller="one")
+        await turn()
+        many = [bench.put(row, caller="many") for row in range(80)]
+        await turn()
+        # A slot is left for whoever has few.
+        assert bench.upstream.requests == [[1000]]
+        second = bench.put(1001, caller="one")
+        await turn()
+        assert bench.upstream.requests == [[1000], [1001]]
+        bench.upstream.open.set()
+        await asyncio.gather(first.answer, second.answer, *(entry.answer for entry in many[:12]))
+        assert bench.upstream.requests[2:5] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+        # Nobody with few has come for a while.
+        monkeypatch.setattr(fair_queue, "_MOMENT_S", 0.0)
+        await asyncio.gather(*(entry.answer for entry in many))
+        assert max(map(len, bench.upstream.requests)) == 32
+
+    asyncio.run(run())
+
+
+def test_whoever_has_few_does_not_wait_for_a_large_request() -> None:
+    async def run() -> None:
+        bench = Bench(most=32)
+        for row in range(24):
+            bench.put(row, caller="many")
+        await turn()
+        bench.put(1000, caller="one")
+        await turn()
+        assert list(map(len, bench.upstream.requests)) == [24, 1]
+
+    asyncio.run(run())
+
+
+def test_those_that_have_few_do_not_keep_whoever_has_many_out() -> None:
+    async def run() -> None:
+        bench, opened = Bench(), []
+
+        async def wait() -> None:
+            opened.append(asyncio.Event())
+            await opened[-1].wait()
+
+        bench.upstream.open.wait = wait  # type: ignore[method-assign,assignment]
+        bench.put(1000, caller="one")
+        await turn()
+        for row in range(40):
+            bench.put(row, caller="many")
+        bench.put(1001, caller="another")
+        await turn()
+        assert bench.upstream.requests == [[1000], [1001]]
+        opened[0].set()
+        await turn()
+        assert bench.upstream.requests == [[1000], [1001], [0, 1, 2, 3]]
 
     asyncio.run(run())
 

@@ -19,6 +19,7 @@ from .requests_of import request, search
 
 pytestmark = pytest.mark.server
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 @pytest.fixture
@@ -152,6 +153,18 @@ def test_a_stream_is_answered_in_order_and_goes_on_after_an_error(triton: grpc.I
             assert answer.as_numpy("scores").shape == (1, top)
         else:
             assert "top is 0" in str(answer)
+
+
+def test_what_a_stream_asked_before_a_message_that_can_not_be_read_is_answered(channel: plain.Channel) -> None:
+    right = request("search", search()).SerializeToString()
+    # So large that it is not read to its end, and no request.
+    wrong = b"\x38\x01" * (2 << 20)
+    answers: list[bytes] = []
+    with pytest.raises(plain.RpcError) as caught:
+        answers.extend(channel.stream_stream(STREAM)(iter([right] * 3 + [wrong]), timeout=20))
+    found = [pb.ModelStreamInferResponse.FromString(answer) for answer in answers]
+    assert [(answer.error_message, len(answer.infer_response.outputs)) for answer in found] == [("", 6)] * 3
+    assert caught.value.code() is plain.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_stream_that_is_broken_off_harms_nobody(triton: grpc.InferenceServerClient, client: Client) -> None:

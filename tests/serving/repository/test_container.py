@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.video.limits import VARIABLE as VIDEO_LIMITS
 from framesift.serving.repository.container import RELEASE, container_files
 from framesift.serving.repository.pinning import pinned, wanted
 from framesift.serving.repository.render import reference_manifest
+from framesift.serving.server.launch import main
 
 ROOT = Path(__file__).parents[3]
 LINE = re.compile(r"(?P<name>\S+)==(?P<version>\S+) --hash=sha256:[0-9a-f]{64}")
@@ -37,9 +39,18 @@ def test_every_requirement_is_pinned_at_the_version_that_is_tested() -> None:
     tested = {canonical(name): version for name, _, version in (line.partition("==") for line in lines)}
     assert here == {name: tested[name] for name in here}
     asked = {canonical(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted()}
-    assert {"av", "lancedb", "numpy", "pyvoy", "tritonclient"} <= asked <= here.keys()
+    assert {"av", "lancedb", "numpy", "opentelemetry-sdk", "pyvoy", "tritonclient"} <= asked <= here.keys()
     assert not here.keys() & {"nvidia-pytriton", "torch"}
     assert here["numpy"].startswith("1.26.")
+
+
+def test_the_scripts_tell_and_pass_on_every_setting() -> None:
+    settings = {str(option.envvar) for option in main.params if getattr(option, "envvar", None)}
+    assert {"FRAMESIFT_GALLERY", "FRAMESIFT_ACCESS_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT"} <= settings
+    assert [name for name in settings if not re.search(rf"{name}[ =]", FILES["start.sh"])] == []
+    # Where things lie in the image, and what is published, is not a setting of whoever runs it.
+    fixed = {f"FRAMESIFT_{name}" for name in ("GALLERY", "SECRETS", "HOST", "PORT", "TRITON")}
+    assert set(re.findall(r"--env (\w+)", FILES["run.sh"])) - {VIDEO_LIMITS} == settings - fixed
 
 
 def test_only_files_of_the_index_are_pinned() -> None:

@@ -135,6 +135,35 @@ def test_rankings_follow_the_gallery(
     agree()
 
 
+def test_a_record_that_was_made_to_rank_first_is_left_out(
+    make_ranker: Callable[[Manifest], TopKRanker],
+    topk_manifest: Manifest,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from framesift.kernels.topk_attention.reference import TopKAttention
+
+    torch.manual_seed(0)
+    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
+    with torch.no_grad():
+        text = folded.encode_text(torch.randn(3, 64))
+    given = {name: part.contiguous().numpy() for name, part in zip(TEXT, text, strict=True)}
+    made = [entry(number) for number in range(40)]
+    for number, factor in ((3, -1.0), (17, 1e-6)):
+        forged = made[number].tensors[GRAM_TABLE] * np.float32(factor)
+        made[number] = replace(made[number], tensors={**made[number].tensors, GRAM_TABLE: forged})
+    with Gallery.open(folder, topk_manifest) as gallery:
+        gallery.add(made)
+        ranker = make_ranker(topk_manifest)
+        view = Snapshot(gallery.reader(), [FRAME_VECTORS, GRAM_TABLE], scorer_of(topk_manifest).lanes).view
+        for _ in range(2):
+            for row in ranker.rank(view, given, [5, 1000, 1]):
+                assert np.abs(row.scores).max() <= 1
+                assert not {"v3", "v17"} & {view.ids[place] for place in row.rows}
+        assert len(ranker.rank(view, given, [1000])[0].rows) == 38
+    assert sorted(message.split("'")[1] for message in caplog.messages) == ["v17", "v3"]
+
+
 def test_every_frame_is_kept_where_the_model_names_no_k(
     make_ranker: Callable[[Manifest], TopKRanker], topk_manifest: Manifest
 ) -> None:

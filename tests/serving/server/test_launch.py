@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -100,6 +101,8 @@ def test_what_dies_in_the_container_is_started_again(
         gallery=tmp_path / "gallery",
         secrets=folder,
         port=choose("127.0.0.1", None),
+        access_log=tmp_path / "access.log",
+        log_texts=1,
     )
     before = files_of(deployment)
     assert reader.ca is not None
@@ -141,6 +144,8 @@ def test_what_dies_in_the_container_is_started_again(
         container.process.terminate()
         assert container.process.wait(60) == 0
         assert container.command(PROBE) == 1
+    lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
+    assert clips[1].captions[0] in [text for line in lines for text in line.get("texts", ())]
     assert not run.exists()
     assert not server_processes(mark.encode())
     assert not [path for path in SHARED_MEMORY.iterdir() if path.name.startswith(mark)]

@@ -1,0 +1,58 @@
+"""What Envoy does when clients hold more than it has room for: connections, and answers that nobody reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TYPES = "type.googleapis.com/envoy.extensions"
+MAX_CONNECTIONS = 4096
+# Of Envoy's own memory: a connection of 256 answers that nobody reads takes 5 MB. From a half of it on, silence is
+# borne for less and less long; near its end nobody new is let in.
+HEAP_BYTES = 1 << 30
+_HASTE, _FULL, _SHRINK = 0.5, 0.9, 0.8
+_LEAST_S = 5
+_LOOK_S = 0.25
+_HEAP = "envoy.resource_monitors.fixed_heap"
+_ACTIONS = "envoy.overload_actions"
+
+
+def overload_manager() -> dict[str, Any]:
+    """Its configuration."""
+    connections = {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {
+            "@type": f"{TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            "max_active_downstream_connections": MAX_CONNECTIONS,
+        },
+    }
+    heap = {
+        "name": _HEAP,
+        "typed_config": {
+            "@type": f"{TYPES}.resource_monitors.fixed_heap.v3.FixedHeapConfig",
+            "max_heap_size_bytes": HEAP_BYTES,
+        },
+    }
+    haste = {
+        "name": f"{_ACTIONS}.reduce_timeouts",
+        "triggers": [{"name": _HEAP, "scaled": {"scaling_threshold": _HASTE, "saturation_threshold": _FULL}}],
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
+            "timer_scale_factors": [
+                {"timer": f"HTTP_DOWNSTREAM_{timer}", "min_timeout": f"{_LEAST_S}s"}
+                for timer in ("STREAM_IDLE", "STREAM_FLUSH", "CONNECTION_IDLE")
+            ],
+        },
+    }
+    return {
+        "refresh_interval": f"{_LOOK_S}s",
+        "resource_monitors": [connections, heap],
+        "actions": [
+            haste,
+            {"name": f"{_ACTIONS}.shrink_heap", "triggers": [_above(_SHRINK)]},
+            {"name": f"{_ACTIONS}.stop_accepting_requests", "triggers": [_above(_FULL)]},
+        ],
+    }
+
+
+def _above(share: float) -> dict[str, Any]:
+    return {"name": _HEAP, "threshold": {"value": share}}
