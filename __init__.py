@@ -58,3 +58,29 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _warn_of_checkout() -> None:
+    """Warn where a script beside a checkout, or a shell above it, takes the checkout for what is installed."""
+    import os
+    import sys
+
+    here = os.path.dirname(os.path.abspath(__file__))
+    above = os.path.dirname(here)
+    # An interpreter looks first where its script lies, or where it was started.
+    if not sys.path or os.path.abspath(sys.path[0]) != above or not os.path.exists(f"{here}/pyproject.toml"):
+        return
+    for other in sys.path[1:]:
+        if os.path.exists(f"{other}/framesift/__init__.py") and not os.path.samefile(f"{other}/framesift", here):
+            import warnings
+
+            warnings.warn(
+                f"framesift was imported from the checkout {here} and not from {other}, where it is installed, because "
+                "the checkout lies under that name in the script's or the current folder: call its folder anything "
+                "else",
+                stacklevel=3,
+            )
+            return
+
+
+_warn_of_checkout()

@@ -14,13 +14,14 @@ from . import parity
 from .bundle.errors import BundleError, CheckpointError
 from .bundle.manifest import Manifest
 from .bundle.manifest_checks import WEIGHTS
-from .bundle.ports import GRAPHS, MEAN_EMBEDDING
+from .bundle.ports import MEAN_EMBEDDING
 from .bundle.store import Bundle, seal, staged
 from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .expected import expected
+from .freed import give_back
 from .graphs import ports, with_pixels
-from .onnx import OPSET, write_graphs
+from .onnx import OPSET, STEPS, write_graphs
 from .parity_rows import demand
 from .systems.contract import System
 from .systems.inspection import Inspection, Resolved, inspect
@@ -133,28 +134,29 @@ def build_bundle(
             longest = tokenizer.context_length - 2
             report(f"texts of more than {longest} tokens lose their end token, as in the authors' code")
         save(folder / WEIGHTS, model, resolved.options, file.merges)
+        options, kept = resolved.options, resolved.kept
+        # The model's weights are the file's tensors: held here, they would lie beside those that are widened.
+        del file, resolved
+        give_back()
         report(expected(model))
-        with bar("writing the ONNX graphs", len(GRAPHS)) as done:
+        with bar("writing the ONNX graphs", STEPS) as done:
             write_graphs(model, folder, done)
         frames = rules.frames
         chosen = {} if frames is None else {"sampler": frames.sampler, "resize": frames.resize}
         manifest = Manifest(
             system=model.name,
             scorer=model.scorer.name,
-            fingerprint=fingerprint(model.state_dict(), {**resolved.kept, **chosen}),
+            fingerprint=fingerprint(model.state_dict(), {**kept, **chosen}),
             embed_dim=model.embed_dim,
             frames=rules.frames,
             features=rules.features,
             tokenizer=tokenizer,
             graphs=ports(model),
-            options={**resolved.options, **search},
+            options={**options, **search},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
-        rows = []
-        with bar("comparing every graph with eager float64", parity.comparisons(model)) as done:
-            for row in parity.compare_graphs(model, folder):
-                rows.append(row)
-                done(1)
+        with bar("comparing every graph with eager float64", parity.steps(model)) as done:
+            rows = list(parity.compare_graphs(model, folder, done=done))
         demand(rows)
         seal(folder, replace(manifest, parity=tuple(row.as_json() for row in rows)))
     return Bundle.open(out)

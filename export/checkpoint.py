@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -125,7 +126,9 @@ def normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...] = ()) -> None:
-    """Load ``state`` into ``model``; names of the model that start with one of ``ignore`` may be absent.
+    """Make the tensors of ``state`` those of ``model``; names that start with one of ``ignore`` may be absent.
+
+    They are taken as they are and not copied, but for those that share their memory.
 
     Raises:
         CheckpointError: lists every missing, unexpected and mis-shaped tensor.
@@ -152,7 +155,18 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...
             f"the checkpoint does not fit the model: {len(missing)} missing, {len(unexpected)} unexpected and "
             f"{len(wrong)} mis-shaped tensors\n  {listing}"
         )
-    model.load_state_dict(dict(state), strict=False)
+    model.load_state_dict(_apart(state), strict=False, assign=True)
+
+
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, copied where one shares its memory with others: what changes a weight must change no other."""
+    apart, seen = {}, set()
+    for key, tensor in state.items():
+        storage = tensor.untyped_storage()
+        alone = storage.data_ptr() not in seen and storage.nbytes() == tensor.nbytes and tensor.is_contiguous()
+        seen.add(storage.data_ptr())
+        apart[key] = tensor if alone else tensor.clone(memory_format=torch.contiguous_format)
+    return apart
 
 
 def _not_floating(wanted: Tensor, found: Tensor) -> bool:

@@ -168,11 +168,8 @@ def check_command(bundle: Path, seed: int | None) -> None:
 
     opened = Bundle.open(bundle)
     system = eager_system(opened)
-    rows = []
-    with _bar("comparing", parity.comparisons(system)) as done:
-        for row in parity.compare_graphs(system, opened.root, seed=seed):
-            rows.append(row)
-            done(1)
+    with _bar("comparing", parity.steps(system)) as done:
+        rows = list(parity.compare_graphs(system, opened.root, seed=seed, done=done))
     click.echo(table(rows))
     if precision_of(opened.manifest) == "fp32":
         demand(rows)

@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from . import custom_node
@@ -20,32 +21,42 @@ from .bundle.errors import BundleError
 from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER
 from .bundle.spec import GraphPorts
 from .graphs import graphs, ports, random_video_inputs
+from .onnx_file import OnnxFile
 from .systems.contract import System
 
 OPSET = 18
+# The exporter's own: it captures, decomposes, translates and optimises. It prints this when one has ended.
+_STAGES, _ENDED = 4, "✅"
+# All steps of the graphs of a system: what the exporter does, and the writing.
+STEPS = len(GRAPHS) * (_STAGES + 1)
 
 
-def write_graphs(system: System, folder: Path, done: Callable[[int], None] = lambda graphs: None) -> None:
+def write_graphs(system: System, folder: Path, done: Callable[[int], None] = lambda steps: None) -> None:
     """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
 
     Batch dimensions and, where the system allows it, the text's length are dynamic. A scorer that a TensorRT plugin
-    can take over is a single node, see ``custom_node``. ``done`` is called with 1 after each graph.
+    can take over is a single node, see ``custom_node``. ``done`` is called with steps of ``STEPS``.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
     """
     modules, promised = graphs(system), ports(system)
     for name in GRAPHS:
-        write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx")
-        done(1)
+        write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx", done)
     if system.plugin_node is not None:
         scorer = folder / f"{SCORER}.onnx"
         custom_node.put_behind_node(scorer, system.plugin_node)
-        _verify(scorer, promised[SCORER])
+        _verify(onnx.load(str(scorer)), scorer.name, promised[SCORER])
 
 
-def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphPorts, path: Path) -> None:
-    """Export one module under the names and symbolic dimensions of its ports, then verify what was written."""
+def write_graph(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    promised: GraphPorts,
+    path: Path,
+    done: Callable[[int], None] = lambda steps: None,
+) -> None:
+    """Export one module under the names and symbolic dimensions of its ports, verify what came out, and write it."""
     # One Dim object a name, so that inputs that share a name share the dimension.
     names = {d for port in promised.inputs for d in port.dims if isinstance(d, str)}
     symbols = {name: torch.export.Dim(name, min=1) for name in names}
@@ -55,20 +66,22 @@ def write_graph(module: nn.Module, example: tuple[Tensor, ...], promised: GraphP
     if any(p.kind is p.VAR_POSITIONAL for p in inspect.signature(module.forward).parameters.values()):
         # The exporter takes all of ``*inputs`` as one argument.
         dynamic = (dynamic,)
-    with _quiet():
-        torch.onnx.export(
+    with _quiet(done):
+        program = torch.onnx.export(
             module,
             example,
-            str(path),
             dynamo=True,
-            external_data=False,
             opset_version=OPSET,
             input_names=[port.name for port in promised.inputs],
             output_names=[port.name for port in promised.outputs],
             dynamic_shapes=dynamic,
-            verbose=False,
+            verbose=True,
         )
-    _verify(path, promised)
+    assert program is not None
+    file = OnnxFile(program.model)
+    _verify(file.outline(), path.name, promised, outline=True)
+    file.write(path)
+    done(1)
 
 
 def _example(system: System, name: str) -> tuple[Tensor, ...]:
@@ -84,10 +97,11 @@ def _example(system: System, name: str) -> tuple[Tensor, ...]:
     return (system.random_token_ids(3, system.max_tokens if system.fixed_length else 7, generator),)
 
 
-def _verify(path: Path, promised: GraphPorts) -> None:
-    graph = onnx.load(str(path), load_external_data=False)
-    onnx.checker.check_model(graph, full_check=False)
-    for values, wanted in ((graph.graph.input, promised.inputs), (graph.graph.output, promised.outputs)):
+def _verify(model: ModelProto, name: str, promised: GraphPorts, *, outline: bool = False) -> None:
+    onnx.checker.check_model(model, full_check=False)
+    # Behind the ports an outline has its weights.
+    inputs = model.graph.input[: len(promised.inputs)] if outline else model.graph.input
+    for values, wanted in ((inputs, promised.inputs), (model.graph.output, promised.outputs)):
         for value, port in zip(values, wanted, strict=True):
             tensor = value.type.tensor_type
             dims = tuple(d.dim_param or d.dim_value for d in tensor.shape.dim)
@@ -95,20 +109,37 @@ def _verify(path: Path, promised: GraphPorts) -> None:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
             if (value.name, dtype, fixed) != (port.name, port.dtype, port.shape):
                 raise BundleError(
-                    f"{path.name}: wrote {value.name} {dtype} {list(dims)}, "
+                    f"{name}: wrote {value.name} {dtype} {list(dims)}, "
                     f"the contract is {port.name} {port.dtype} {list(port.dims)}"
                 )
 
 
+class _Stages(io.StringIO):
+    """What the exporter prints, read for the stages that it has ended."""
+
+    def __init__(self, done: Callable[[int], None]) -> None:
+        super().__init__()
+        self._done, self.left = done, _STAGES
+
+    def write(self, text: str) -> int:
+        if _ENDED in text and self.left:
+            self.left -= 1
+            self._done(1)
+        return len(text)
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(done: Callable[[int], None]) -> Iterator[None]:
     # The exporter reports its steps on stdout and warns about its own internals.
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    stages = _Stages(done)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(stages):
             warnings.simplefilter("ignore")
             yield
     finally:
         logger.setLevel(level)
+    # Another version may say less.
+    done(stages.left)

@@ -45,9 +45,12 @@ class Row:
 
 
 def row(stage: str, got: NDArray[Any], want: Tensor, **more: float) -> Row:
-    """Compare an array with its float64 reference of the same shape."""
+    """Compare an array with its float64 reference of the same shape.
+
+    Where that is zero throughout, as an untrained head's scalars are, the error is not relative to anything.
+    """
     reference = want.detach().numpy()
-    scale = float(np.sqrt(np.mean(reference**2)))
+    scale = float(np.sqrt(np.mean(reference**2))) or 1.0
     error = np.abs(got - reference) / scale
     return Row(stage, float(error.max()), float(np.sqrt(np.mean(error**2))), **more)
 

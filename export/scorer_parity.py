@@ -13,20 +13,23 @@ from torch import Tensor
 from .bundle.ports import ATTENTION, MASKS, SCORER
 from .bundle.spec import TensorSpec
 from .evaluation.overlap import top_overlap
-from .graphs import random_mask, random_video_inputs
+from .graphs import random_mask
 from .parity_rows import Row, row
-from .systems.contract import System
+from .systems.contract import Record, System
 
 
 @torch.no_grad()
-def compare_scorer(system: System, session: ort.InferenceSession, generator: torch.Generator) -> Row:
-    """Records made in float64, scored by the graph in float32, against ``system.published`` in float64."""
+def compare_scorer(system: System, session: ort.InferenceSession, clips: Record, generator: torch.Generator) -> Row:
+    """Records made in float64, scored by the graph in float32, against ``system.published`` in float64.
+
+    Args:
+        clips: what ``system.published`` encodes of some clips, in float64; all videos are made of them.
+    """
     queries, videos = system.scorer.compared
     authors = system.published
     text = authors.encode_text(system.random_token_ids(4, system.max_tokens, generator))
-    video = authors.encode_video(*(_wide(x) for x in random_video_inputs(system, 3, generator)))
     text = _more(authors.text_record, text, queries, generator)
-    video = _more(authors.video_record, video, videos, generator)
+    video = _more(authors.video_record, clips, videos, generator)
     scores, *attention = _run(session, (*system.reduce_text(text), *system.reduce_video(video)))
     if not system.scorer.attends:
         return _scores(scores, authors.score(text, video))
@@ -62,7 +65,8 @@ def _more(
     return tuple(made)
 
 
-def _wide(x: Tensor) -> Tensor:
+def wide(x: Tensor) -> Tensor:
+    """In float64, if it is of numbers that aren't whole."""
     return x.double() if x.is_floating_point() else x
 
 

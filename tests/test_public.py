@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -112,3 +113,27 @@ def test_exceptions_are_lighter_still() -> None:
     modules = loaded("from framesift.errors import InvalidVideo")
     assert not {"grpc", "numpy", "tritonclient"} & modules
     assert len(ours(modules)) == 5
+
+
+def test_a_checkout_that_hides_what_is_installed_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "framesift").symlink_to(Path(__file__).parents[1], target_is_directory=True)
+    (tmp_path / "site" / "framesift").mkdir(parents=True)
+    (tmp_path / "site" / "framesift" / "__init__.py").write_text("")
+    for script in ("work/script.py", "elsewhere.py"):
+        (tmp_path / script).write_text("import framesift\nprint(framesift.__file__)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+    def run(*arguments: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=True, env=environment, cwd=tmp_path
+        )
+        return done.stdout.strip(), done.stderr
+
+    path, said = run("work/script.py")
+    assert path == str(tmp_path / "work" / "framesift" / "__init__.py")
+    assert f"imported from the checkout {tmp_path}/work/framesift and not from {tmp_path}/site" in said
+    assert "call its folder anything else" in said
+    assert run("elsewhere.py") == (str(tmp_path / "site" / "framesift" / "__init__.py"), "")
+    del environment["PYTHONPATH"]
+    assert "checkout" not in run("work/script.py")[1]

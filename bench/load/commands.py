@@ -47,12 +47,12 @@ def load_command(given: Given, scenario: str, seconds: float, clips: Path | None
     far are kept. Searches take about four minutes. Where NVIDIA's perf_analyzer is on the PATH it measures five of
     the levels too.
 
-    With --url, indexing adds videos to that server's gallery, with ids under framesift-bench/.
+    With --server, indexing adds videos to that server's gallery, with ids under framesift-bench/.
 
     \b
     Examples:
       framesift bench load bundles/mine
-      framesift bench load --url 127.0.0.1:8001 --queries queries.txt --scenario mixed --clips clips/
+      framesift bench load --server 127.0.0.1:8001 --queries queries.txt --scenario mixed --clips clips/
     """
     from .measurement_window import Observer
     from .mixed import mixed

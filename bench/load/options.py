@@ -36,8 +36,10 @@ probe_option = click.option(
 )
 _OPTIONS = (
     bundle_argument,
-    click.option("--url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."),
-    click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --url: where its CPU goes."),
+    click.option(
+        "--server", "url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."
+    ),
+    click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --server: where its CPU goes."),
     videos_option(least=1),
     click.option("--cache", type=FOLDER, help="Where made galleries are kept. [default: the user's cache]"),
     click.option(
@@ -92,7 +94,7 @@ class Given:
         from .target import embedded, existing
 
         if (self.bundle is None) == (self.url is None):
-            raise click.UsageError("give either a BUNDLE to serve or the --url of a running server")
+            raise click.UsageError("give either a BUNDLE to serve or the --server of a running server")
         if self.url is not None:
             return self.stack.enter_context(existing(self.url, self.metrics))
         return self.stack.enter_context(embedded(Path(str(self.bundle)), self.videos, self.cache))
@@ -134,7 +136,7 @@ class Given:
 
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:
-    """BUNDLE or ``--url``; the gallery; queries; client processes; where rows go: a ``Given`` for the command."""
+    """BUNDLE or ``--server``; the gallery; queries; client processes; where rows go: a ``Given`` for the command."""
 
     @wraps(command)
     def called(**named: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import Bundle
 from ...export.bundle.video.decode import decode
 from ...export.graphs import random_video_inputs
+from ...export.systems.contract import System
 from ..inputs.clips import generate
 from ..inputs.published import Published
 from .attended import Attended
@@ -37,9 +39,20 @@ class Stages:
     def __init__(self, bundle: Bundle, texts: Sequence[str], work: Path, wanted: Callable[[str], bool]) -> None:
         self.bundle, self.texts, self._work, self._wanted = bundle, list(texts), work, wanted
         self.tokenizer = bundle.tokenizer()
-        self._narrow, self._wide = eager_system(bundle).eval(), eager_system(bundle).double().eval()
-        self._towers = Towers(bundle, self._narrow, self._wide, wanted)
         self._gallery: tuple[int, Scored] | None = None
+
+    # Loading a large model takes longer than to decode or tokenise, which needs none.
+    @cached_property
+    def _narrow(self) -> System:
+        return eager_system(self.bundle).eval()
+
+    @cached_property
+    def _wide(self) -> System:
+        return eager_system(self.bundle).double().eval()
+
+    @cached_property
+    def _towers(self) -> Towers:
+        return Towers(self.bundle, self._narrow, self._wide, self._wanted)
 
     def case(self, spec: Spec) -> Case | None:
         """A case ready to run, or None where this model has no such stage or no engine for it is wanted."""

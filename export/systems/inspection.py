@@ -14,6 +14,7 @@ from .card import SystemCard
 from .contract import System
 from .preprocessing import Preprocessing
 from .registry import AUTO, SYSTEMS, card_of, cards
+from .unfilled import Unfilled
 from .weights import Weights, listed
 
 
@@ -97,7 +98,8 @@ class Resolved:
         """
         weights, unused = self.inspection.weights, set(self.inspection.unused)
         try:
-            system = self.inspection.card.build(self.inspection.sizes, self.options)
+            with Unfilled():
+                system = self.inspection.card.build(self.inspection.sizes, self.options)
             fit(system, {key: tensor for key, tensor in weights.state.items() if key not in unused})
         except (CheckpointError, ValueError) as error:
             raise weights.error(str(error)) from error

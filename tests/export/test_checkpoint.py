@@ -213,3 +213,25 @@ def test_weights_that_are_no_weights_are_named(change, message: str, tmp_path: P
     with pytest.raises(CheckpointError) as caught:
         reference(tmp_path / "model.pt", OPTIONS)
     assert message in str(caught.value)
+
+
+def test_a_model_has_the_files_own_tensors_and_none_that_share_memory(tmp_path: Path) -> None:
+    state = model().state_dict()
+    # Tied by accident, and views of one tensor: torch stores either once.
+    proj = "pool_frames.cross_attn.k_proj"
+    state[f"{proj}.weight"] = state[f"{proj.replace('k_proj', 'v_proj')}.weight"]
+    both = torch.stack([state[f"{proj}.bias"], state[f"{proj.replace('k_proj', 'v_proj')}.bias"]])
+    state[f"{proj}.bias"], state[f"{proj.replace('k_proj', 'v_proj')}.bias"] = both[0], both[1]
+    torch.save(state, tmp_path / "tied.pth")
+    file = load(tmp_path / "tied.pth")
+    before = torch.get_rng_state()
+    built = resolve(file, {**OPTIONS}).build()
+    assert torch.equal(torch.get_rng_state(), before)  # nothing was drawn only to be replaced
+    named = dict(built.named_parameters())
+    assert all(torch.equal(value, state[name]) for name, value in named.items())
+    places = [value.untyped_storage().data_ptr() for value in named.values()]
+    assert len(set(places)) == len(places)
+    taken = [name for name, value in named.items() if value.data_ptr() == file.state[name].data_ptr()]
+    assert len(taken) > 0.9 * len(named)
+    save(tmp_path / "saved.safetensors", built, {})
+    assert fingerprint(load(tmp_path / "saved.safetensors").state, {}) == fingerprint(state, {})

@@ -164,7 +164,7 @@ def test_every_factorised_scorer_is_written_so(
     written: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exported(*given: object) -> None:
-        shutil.copy(written.plain, str(given[-1]))
+        shutil.copy(written.plain, str(given[3]))
 
     monkeypatch.setattr(export, "write_graph", exported)
     export.write_graphs(written.system, tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,10 +65,36 @@ def checkpoint(folder: Path, **options: object) -> Path:
     return path
 
 
+class Bars:
+    """Progress bars as a terminal would show them: of every label the length, and the steps as they came."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, tuple[int, list[int]]] = {}
+
+    @contextmanager
+    def __call__(self, label: str, length: int) -> Iterator[Callable[[int], None]]:
+        self.shown[label] = length, []
+        yield self.shown[label][1].append
+
+
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def bars() -> Bars:
+    return Bars()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, bars: Bars) -> Bundle:
     folder = tmp_path_factory.mktemp("small")
-    return build_bundle(checkpoint(folder, **KEEPS_ALL), folder / "bundle", options={})
+    return build_bundle(checkpoint(folder, **KEEPS_ALL), folder / "bundle", options={}, bar=bars)
+
+
+def test_the_bars_of_an_export_move_with_its_stages_and_end_full(small: Bundle, bars: Bars) -> None:
+    (graphs, written), (length, compared) = bars.shown.values()
+    # The exporter says when it has captured, decomposed, translated and optimised each of three graphs.
+    assert [steps for steps in written if steps] == [1] * 15
+    assert sum(written) == graphs
+    assert sum(compared) == length
+    assert len(compared) == 8
 
 
 def test_a_model_that_keeps_every_frame_is_exported_and_agrees(small: Bundle) -> None:
@@ -148,6 +176,12 @@ def test_a_bundle_that_fails_its_check_is_not_finished(
     with pytest.raises(ParityError, match="video_encoder"):
         build_bundle(checkpoint(tmp_path, **KEEPS_ALL), tmp_path / "bundle", options={})
     assert {path.name for path in tmp_path.iterdir()} == {"merges.txt", "model.safetensors"}
+
+
+def test_a_reference_of_zeros_is_compared_absolutely() -> None:
+    zeros = torch.zeros(2, 3, dtype=torch.float64)
+    assert parity_rows.row("scalars", np.zeros((2, 3), np.float32), zeros).ok
+    assert not parity_rows.row("scalars", np.full((2, 3), 1e-3, np.float32), zeros).ok
 
 
 def test_nan_is_a_breach() -> None:
