@@ -34,9 +34,6 @@ def attacked(name: str, field: Field, scale: float) -> list[Row]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_promises_hold(name: str, field: Field) -> None:
-    if name == "fairness":
-        # On two cores that the clients share, three times is missed: six to nine.
-        field.patience = 5 * busy()
     rows = attacked(name, field, 0.01)
     assert all(row.tried for row in rows)
     assert not any(row.fell for row in rows), rendered(rows)
@@ -46,8 +43,6 @@ def test_promises_hold(name: str, field: Field) -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", NAMES)
 def test_promises_hold_for_longer(name: str, field: Field) -> None:
-    if name == "fairness":
-        field.patience = 5 * busy()
     rows = attacked(name, field, 0.1)
     assert not any(row.fell for row in rows), rendered(rows)
 

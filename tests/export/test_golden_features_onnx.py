@@ -25,7 +25,11 @@ INPUTS: dict[str, Callable[[Case], tuple[Tensor, list[Tensor]]]] = {
     "mmt": mmt_graph_inputs,
     "actbert": actbert_graph_inputs,
 }
-FOUND: list[Any] = [case for case in CASES if case.values[0] in INPUTS]
+FOUND: list[Any] = [
+    pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * (case.values[0] == "mmt"))
+    for case in CASES
+    if case.values[0] in INPUTS
+]
 
 
 @pytest.mark.parametrize(("name", "meta"), FOUND)

@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.graphs import graphs, ports, with_pixels
@@ -68,6 +69,11 @@ def video_inputs(system: System, case: Case) -> list[Tensor]:
     return [pixels.float(), *(more[port.name].float() for port in system.video_inputs[1:])]
 
 
+def at_length(system: System, ids: Tensor) -> Tensor:
+    """Token ids with more padding, where a text has one length and the case another."""
+    return functional.pad(ids, (0, system.max_tokens - ids.shape[1])) if system.fixed_length else ids
+
+
 def head_records(system: Any, case: Case, name: str) -> Records:
     """Records in float64 of a case that holds the towers' outputs."""
     if name == "xpool":
@@ -75,8 +81,8 @@ def head_records(system: Any, case: Case, name: str) -> Records:
     if name == "clipbert":
         tokens = system.transformer.bert.visual_embeddings(case["in.grid"])
         # A case's grid need not be square.
-        system.video_record = (replace(system.video_record[0], dims=tuple(tokens.shape[1:])),)
-        return system.encode_text(case["in.input_ids"]), (tokens,)
+        case.model.video_record = (replace(system.video_record[0], dims=tuple(tokens.shape[1:])),)
+        return system.encode_text(at_length(system, case["in.input_ids"])), (tokens,)
     mask = case["in.video_mask"]
     if name == "ts2net":
         videos, frames = mask.shape
@@ -100,7 +106,7 @@ def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_p
     if case.whole:
         with_pixels(system.float(), "float32")
         write_graphs(system, tmp_path)
-        text: Sequence[Tensor] = run(tmp_path, TEXT_ENCODER, [case["in.input_ids"]])
+        text: Sequence[Tensor] = run(tmp_path, TEXT_ENCODER, [at_length(system, case["in.input_ids"])])
         video: Sequence[Tensor] = run(tmp_path, VIDEO_ENCODER, video_inputs(system, case))
     else:
         text, video = head_records(system.double().folded(), case, name)

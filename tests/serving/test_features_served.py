@@ -29,7 +29,7 @@ from ..small_systems import small_bundle
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
-NAMES = ["howto100m", "mmt", pytest.param("actbert", marks=pytest.mark.slow)]
+NAMES = ["howto100m", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmt", "actbert"))]
 VIDEOS = 8
 QUERIES = [
     "a small red circle moves left",

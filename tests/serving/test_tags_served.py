@@ -30,7 +30,7 @@ from framesift.serving.serve import running
 
 from ..small_systems import small_bundle
 
-pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 VIDEOS = 6
 QUERIES = ["a small red circle moves left", "a large blue square", "a dog", "exit"]
