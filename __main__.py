@@ -24,7 +24,7 @@ from .serving.gallery.commands import gallery_group
 # The extra that brings a module.
 EXTRAS = {
     **dict.fromkeys(("ml_dtypes", "onnx", "onnxscript", "safetensors", "torch"), "export"),
-    **dict.fromkeys(("lancedb", "pyarrow", "pytriton"), "server"),
+    **dict.fromkeys(("lance", "pyarrow", "pytriton"), "server"),
     **dict.fromkeys(("PIL", "av", "ftfy", "onnxruntime", "regex"), "export,server"),
     **dict.fromkeys(("matplotlib", "psutil"), "bench"),
     **dict.fromkeys(("aiohttp", "anyio", "faiss", "fastapi", "pydantic", "transformers", "uvicorn"), "baselines"),

@@ -7,6 +7,7 @@ import click
 from .baselines.commands import against_command
 from .compare.commands import compare_command
 from .engines.commands import engines_command
+from .gallery.commands import gallery_command
 from .gpu.commands import gpu_group
 from .load.commands import load_command, overload_command, soak_command
 from .report.commands import report_command
@@ -30,6 +31,7 @@ def bench_group() -> None:
     framesift bench stages bundles/mine     each stage by itself, every engine
     framesift bench load bundles/mine       a server under growing load, up to saturation
     framesift bench against bundles/mine    the same search, served in other ways
+    framesift bench gallery                 a gallery of any size: import, load, restart, freshness
     framesift bench report                  a page of all results
     """
 
@@ -41,6 +43,7 @@ for _command in (
     soak_command,
     against_command,
     storages_command,
+    gallery_command,
     engines_command,
     gpu_group,
     ablation_command,

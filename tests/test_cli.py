@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 PLAIN = {"click", "google", "grpc", "numpy", "tritonclient"}
 # What torch, the server or the caller of a kernel brings.
 BROUGHT = {"triton", "triton_python_backend_utils"}
-HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "lancedb", "av", "grpc"}
+HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "lance", "av", "grpc"}
 MOST_SECONDS = 0.3
 
 ASK_ALL = """

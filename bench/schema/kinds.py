@@ -7,7 +7,7 @@ from typing import Any
 from .gpu import GpuEncoding, GpuScoring, GpuTile
 from .load import OverloadVerdict, SoakVerdict, Window
 from .row import Kind
-from .rows import Ablation, Change, Demo, Engine, Loop, LoopSummary, Stage, Storage, Timing
+from .rows import Ablation, Change, Demo, Engine, GalleryFigure, Loop, LoopSummary, Stage, Storage, Timing
 
 STAGES = Kind("stages", Stage, "framesift bench stages", "stages")
 LOAD = Kind("load", Window, "framesift bench load", "load")
@@ -18,6 +18,7 @@ SOAK_VERDICT = Kind("soak_verdict", SoakVerdict, "framesift bench soak", "soak")
 AGAINST = Kind("against", Loop, "framesift bench against", "against")
 AGAINST_SUMMARY = Kind("against_summary", LoopSummary, "framesift bench against", "against")
 STORAGES = Kind("storages", Storage, "framesift bench storages", "storages")
+GALLERY = Kind("gallery", GalleryFigure, "framesift bench gallery", "gallery")
 ENGINES = Kind("engines", Engine, "framesift bench engines", "engines")
 COMPARE = Kind("compare", Change, "framesift bench compare", "compare")
 ABLATION = Kind("ablation", Ablation, "framesift bench ablation", "ablation")
@@ -35,7 +36,7 @@ KINDS: dict[str, Kind[Any]] = {
     kind.name: kind
     for kind in (
         *(STAGES, LOAD, OVERLOAD, OVERLOAD_VERDICT, SOAK, SOAK_VERDICT, AGAINST, AGAINST_SUMMARY, STORAGES, ENGINES),
-        *(COMPARE, ABLATION, DEMO, GPU_SCORING, GPU_TILES, GPU_ENCODING),
+        *(GALLERY, COMPARE, ABLATION, DEMO, GPU_SCORING, GPU_TILES, GPU_ENCODING),
         *(EXACT_SCORING, TEXT_LENGTH, INT8, SERVED_STAGES),
     )
 }

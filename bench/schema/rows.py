@@ -111,6 +111,17 @@ class Storage(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GalleryFigure(Row):
+    """One figure of a gallery of so many videos, and what is promised of it."""
+
+    figure: str
+    videos: int
+    value: float
+    promise: str
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine(Row):
     """Bytes of a graph and of its engine and seconds to build that, or why there is none."""
 

@@ -27,6 +27,7 @@ from ...export.bundle.ports import (
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
+from ..gallery.store import CACHE
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
 from ..search.snapshot import Snapshot, View
@@ -54,8 +55,9 @@ class GallerySearch(Backend):
         manifest = read_manifest(folder)
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
+        gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
         # Other models do without the gallery's data, those that mend it among them.
-        self.snapshot = Snapshot(gallery_from_env(manifest).reader(), read, scorer_of(manifest).lanes, patient=True)
+        self.snapshot = Snapshot(gallery.reader(), read, lanes, cache=gallery.root / CACHE, patient=True)
         self.snapshot.start()
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from ...export.bundle.models import GALLERY_VARIABLE
+from .bulk_commands import export_command, import_command
+from .upkeep_commands import compact_command, stats_command
 
 # Where ids are lost, nobody can name what to remove.
 _REBUILD = "Not all of them can be named: put a copy of the folder back, or index all videos into a new gallery"
@@ -16,12 +18,16 @@ _REBUILD = "Not all of them can be named: put a copy of the folder back, or inde
 
 @click.group("gallery")
 def gallery_group() -> None:
-    """Look into a gallery's folder; a server may be using it.
+    """Look into a gallery's folder, fill it and empty it; a server may be using it.
 
     \b
     Example:
       framesift gallery info galleries/films
     """
+
+
+for _command in (import_command, export_command, compact_command, stats_command):
+    gallery_group.add_command(_command)
 
 
 @gallery_group.command("info")
@@ -65,8 +71,9 @@ def verify_command(folder: Path) -> None:
     from .verify import verify
 
     gallery = Gallery.existing(folder)
-    with click.progressbar(length=gallery.count, label="verifying", file=sys.stderr) as bar:
-        faults = verify(gallery.reader(), bar.update)
+    reader = gallery.reader()
+    with click.progressbar(length=reader.count, label="verifying", file=sys.stderr) as bar, reader.pinned():
+        faults = verify(reader, bar.update)
     for fault in faults:
         click.echo(f"{'a video whose id is lost' if fault.id is None else ascii(fault.id)}: {fault.what}")
     if not faults:

@@ -1,4 +1,4 @@
-"""Keeping the table's files few: many small commits leave many small files and old versions."""
+"""Keeping a table's files few: many small commits leave many small files and old versions."""
 
 from __future__ import annotations
 
@@ -8,64 +8,57 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-# Readers advance several times a second, so nobody still reads what is this old.
-RETAIN = timedelta(minutes=10)
+from .merging import Lock, all_due, due, index_further, merge, sealed_rows, unindexed
+from .table import drop_versions, parts
+
+# Readers advance several times a second, and begin again where a version goes while they load it.
+RETAIN = timedelta(minutes=3)
 
 _COMMITS_PER_CHECK = 16
-# Tables of up to this many bytes are merged in a few seconds.
-_BRIEF = 256 << 20
+# Each of these costs a look-up a seventh of a millisecond, and a replacement more than half of one.
+_UNINDEXED = 12
 # From glibc's malloc.h: numbers of settings, and here their values in bytes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _TRIM, _LARGE = 128 << 10, 1 << 20
 _log = logging.getLogger(__name__)
 
 
-def too_many(files: int, rows: int) -> bool:
-    """Whether the table's files should be merged, or so many commits' old files dropped.
-
-    Merging rewrites the whole table, so the allowed number grows with it: a row is rewritten some 200 times its size at
-    most, and a scan that opens every file stays a small part of the work of indexing.
-    """
-    return files > 64 + rows // 200
-
-
 class Compaction:
-    """Merges the table's files and drops versions older than ``retain``, in a thread beside the writer.
+    """Merges a table's fragments, extends its index and drops versions older than ``retain``, in a thread of its own.
 
-    A video that replaces another leaves no file more to read, but a version with its files. They too are dropped every
-    ``retain``.
-
-    Lance lets a merge commit beside additions. Where a row was replaced or removed meanwhile, all of its work is lost.
-    So ``lock`` keeps writers out while a small table is merged, which takes a few seconds; what failed or killed merges
-    and commits left is dropped then. A larger table is merged beside the writers; after a failure the next try waits
-    until there is as much to do again. ``alone`` keeps other processes' merges out of both.
+    Args:
+        row_bytes: of a row on disk, about.
+        lock: keeps writers out, for the commit of a merge or while one is small.
+        alone: keeps other processes' merges out.
     """
 
     def __init__(
         self,
         open_table: Callable[[], Any],
+        row_bytes: int,
         retain: timedelta = RETAIN,
-        lock: Callable[[], AbstractContextManager[None]] = nullcontext,
-        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+        lock: Lock = nullcontext,
+        alone: Lock = nullcontext,
     ) -> None:
         self._open_table = open_table
+        self._row_bytes, self._sealed = row_bytes, sealed_rows(row_bytes)
         self._retain = retain
         self._lock, self._alone = lock, alone
-        self._commits = self._tried = 0
-        # Versions that an earlier process left may be old already.
-        self._tried_at = -math.inf
+        self._commits = 0
+        # Versions and files that an earlier process left may be old already.
+        self._dropped_at = -math.inf
         self._thread: threading.Thread | None = None
 
-    def committed(self, rows: int) -> None:
-        """Note a commit after which the table has ``rows`` rows."""
+    def committed(self) -> None:
+        """Note a commit."""
         self._commits += 1
         running = self._thread is not None and self._thread.is_alive()
         if self._commits % _COMMITS_PER_CHECK == 0 and not running:
-            self._thread = threading.Thread(target=self._tidy, args=(rows,), name="gallery-compaction", daemon=True)
+            self._thread = threading.Thread(target=self._tidy, name="gallery-compaction", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -73,25 +66,48 @@ class Compaction:
         if self._thread is not None:
             self._thread.join()
 
-    def _tidy(self, rows: int) -> None:
+    def run(self, *, all_files: bool = False, alone: Lock | None = None) -> None:
+        """Do now what is due, or, with ``all_files``, merge all that can be merged, and drop old versions in any case.
+
+        Args:
+            alone: keeps other merges out in the place of the one that this object has.
+
+        Raises:
+            GalleryError: another process is at it.
+            OSError: Lance's, of a merge or a removal of files.
+        """
+        table = self._open_table()
+        found = parts(table)
+        wanted = all_due(found, self._sealed) if all_files else due(found, self._sealed)
+        old = all_files or time.monotonic() - self._dropped_at >= self._retain.total_seconds()
+        late = unindexed(table) > _UNINDEXED
+        if wanted is None and not old and not late:
+            return
+        with (alone or self._alone)():
+            if wanted is not None or late:
+                # Fragments that the index covers are not merged with ones that it does not.
+                index_further(table)
+            if wanted is not None:
+                return_large_blocks()
+                merge(table, wanted, self._row_bytes, self._lock)
+            if old:
+                self._drop(table)
+        return_the_rest()
+
+    def _drop(self, table: Any) -> None:
+        """Drop old versions, the first time also files of no version: killed writers and merges left them."""
+        first, self._dropped_at = self._dropped_at == -math.inf, time.monotonic()
+        table.checkout_latest()
+        # A file of no version may be a writer's, unless writers are kept out. Merges are.
+        with self._lock() if first else nullcontext():
+            drop_versions(table, self._retain, unknown=first)
+
+    def _tidy(self) -> None:
         try:
-            many = too_many(self._commits - self._tried, rows)
-            if self._tried and not many:
-                return
-            stats = self._open_table().stats()
-            scattered = too_many(stats["fragment_stats"]["num_fragments"], rows)
-            old = many and time.monotonic() - self._tried_at >= self._retain.total_seconds()
-            if not (scattered or old):
-                return
-            self._tried, self._tried_at = self._commits, time.monotonic()
-            return_large_blocks()
-            brief = stats["total_bytes"] <= _BRIEF
-            with self._alone(), self._lock() if brief else nullcontext():
-                # Files of no version may be a writer's or another merge's, unless both are kept out.
-                self._open_table().optimize(cleanup_older_than=self._retain, delete_unverified=brief)
-            return_the_rest()
+            self.run()
         except Exception as error:
-            # The table is as good as before; a later round tries again.
+            # The table is as good as before; a later round tries again, and clears what this one left.
+            self._dropped_at = -math.inf
             _log.info("the gallery's files were not merged this time: %s", error)
 
 

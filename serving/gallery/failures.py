@@ -1,4 +1,4 @@
-"""LanceDB's failures as the gallery's own error."""
+"""Lance's failures as the gallery's own error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PLACE = re.compile(r",\s+/\S+\.rs:\d+(:\d+)?")
 
 @contextmanager
 def gallery_failures(doing: str) -> Iterator[None]:
-    """Turn whatever LanceDB or Arrow raises in the block into a GalleryError that says what was being done.
+    """Turn whatever Lance or Arrow raises in the block into a GalleryError that says what was being done.
 
-    LanceDB raises RuntimeError, ValueError, OSError and others for the same fault, depending on the layer that met it,
+    Lance raises RuntimeError, ValueError, OSError and others for the same fault, depending on the layer that met it,
     so every Exception counts.
     """
     try:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,12 @@ import pyarrow as pa
 
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.ports import DIGEST, DURATION, ID, MASKS, METADATA, SOURCE, TIMESTAMPS
+from ...export.bundle.ports import MASKS, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
-from .checksums import CHECKSUMS, checksums
-from .schema import INDEXED_AT, SEQUENCE, GallerySchema
+from .schema import GallerySchema
 
 # Far more than rounding to half precision, or an engine in it, adds.
-_LENGTH_ERROR = 0.02
+LENGTH_ERROR = 0.02
 
 
 @dataclass(frozen=True)
@@ -74,39 +72,11 @@ class Row:
         return Row(entry, tensors, timestamps)
 
 
-def table(rows: Sequence[Row], schema: GallerySchema, first_sequence: int) -> pa.Table:
-    """Rows of a schema as a table, numbered upwards from ``first_sequence``."""
-    count, now = len(rows), datetime.now(UTC)
-    columns: dict[str, Any] = {
-        ID: [row.entry.id for row in rows],
-        SEQUENCE: np.arange(first_sequence, first_sequence + count, dtype=np.int64),
-        SOURCE: [row.entry.source for row in rows],
-        DIGEST: [row.entry.digest for row in rows],
-        DURATION: np.array([row.entry.duration for row in rows], np.float32),
-        METADATA: [row.entry.metadata for row in rows],
-        INDEXED_AT: [now] * count,
-        TIMESTAMPS: np.stack([row.timestamps for row in rows]),
-        **{spec.name: np.stack([row.tensors[spec.name] for row in rows]) for spec in schema.record},
-    }
-    arrow = schema.arrow()
-    arrays = {field.name: _array(columns[field.name], field.type) for field in arrow if field.name != CHECKSUMS}
-    places = {name: place for place, name in enumerate(schema.columns)}
-    sums = checksums(arrays, places, arrays[SEQUENCE])
-    arrays[CHECKSUMS] = _array(np.stack([sums[name] for name in schema.columns], axis=1), arrow.field(CHECKSUMS).type)
-    return pa.Table.from_arrays([arrays[name] for name in arrow.names], schema=arrow)
-
-
 def column(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """A column of numbers, or of fixed-size lists of them, as an array [rows, \\*shape]; not copied."""
     values = batch.column(name)
     flat = values.flatten() if shape else values
     return np.asarray(flat.to_numpy(zero_copy_only=True)).reshape(batch.num_rows, *shape)
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1), kind.value_type), type=kind)
-    return pa.array(values, kind)
 
 
 def _cast(video: str, values: npt.NDArray[Any], spec: TensorSpec) -> npt.NDArray[Any]:
@@ -134,8 +104,8 @@ def _check_lengths(video: str, name: str, kept: npt.NDArray[Any], length: float)
     """Refuse vectors [..., D] that are neither as long as they must be nor, as padding is, zeros."""
     found = np.linalg.norm(kept.astype(np.float32), axis=-1) / length
     # LayerNorm's epsilon leaves vectors that hardly vary shorter.
-    short = (found > 0) & (found < 1 - _LENGTH_ERROR) & (length == 1)
-    wrong = found[short | (found > 1 + _LENGTH_ERROR)]
+    short = (found > 0) & (found < 1 - LENGTH_ERROR) & (length == 1)
+    wrong = found[short | (found > 1 + LENGTH_ERROR)]
     if wrong.size:
         raise InvalidRequest(
             f"{name} of {video!r} has a vector {wrong.max():.4g} times as long as the scorer needs it, which is "

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from ...export.bundle.checks import DIGEST_BYTES
@@ -23,6 +24,8 @@ SEQUENCE = "sequence"
 INDEXED_AT = "indexed_at"
 
 _KEY = b"framesift"
+# What the facts take beside the timestamps: an id, a path, a digest, some metadata and the checksums.
+_FACTS_BYTES = 256
 _FACTS = (ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT)
 
 
@@ -77,10 +80,24 @@ class GallerySchema:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GalleryError(f"the table was not made by framesift: {error!r}") from error
 
+    @staticmethod
+    def noted(schema: pa.Schema) -> GallerySchema | None:
+        """The schema that a table of others may carry; None where it carries none that this framesift reads."""
+        try:
+            return GallerySchema.read(schema)
+        except GalleryError:
+            return None
+
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that have a checksum, in their order."""
         return (*_FACTS, *(spec.name for spec in self.record))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's numbers, about what it takes on disk."""
+        tensors = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.record)
+        return tensors + 4 * self.frames + _FACTS_BYTES
 
     def arrow(self) -> pa.Schema:
         """The table's columns; this schema travels in their metadata, so both are created in one commit."""

@@ -1,4 +1,4 @@
-"""The gallery: the durable store of video records, a LanceDB table in a folder."""
+"""The gallery: the durable store of video records, a Lance table in a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,20 +17,24 @@ import pyarrow as pa
 from ...export.bundle.errors import GalleryError, GalleryMismatch
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import ID
+from .addresses import local_folder
+from .blocks import Block, table
 from .compaction import Compaction
 from .failures import gallery_failures
 from .lock import exclusive
+from .merging import index_further
 from .reader import Found, Reader, among
-from .rows import GalleryEntry, Row, table
+from .rows import GalleryEntry, Row
 from .schema import GallerySchema
+from .table import chunks, create_table, has_table, index_ids, open_table
 
 LOCK_WAIT_S = 60.0
 MAX_BATCH = 1 << 20
 
-_TABLE = "videos"
-_LOCK = ".lock"
+# Files beside the table: the writers' lease, the lease of merges, and what searches map.
+LOCK = ".lock"
 _MERGING = ".merging"
-_CACHE = 4 << 20
+CACHE = ".cache"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,15 @@ class Commit:
 
     version: int
     count: int
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What became of a block: videos that were added or replaced, that were there, and the ids with other digests."""
+
+    added: int
+    same: int
+    other: Sequence[str]
 
 
 class Gallery:
@@ -52,12 +65,13 @@ class Gallery:
         self.root = root
         self.schema = schema
         with gallery_failures(f"opening the gallery in {root}"):
-            self._table = _open_table(root)
+            self._table = open_table(root)
             self._reader = self.reader()
         self._reading = threading.Lock()
         self._compaction = Compaction(
-            partial(_open_table, root),
-            lock=partial(exclusive, root / _LOCK, LOCK_WAIT_S),
+            partial(open_table, root),
+            schema.row_bytes,
+            lock=partial(exclusive, root / LOCK, LOCK_WAIT_S),
             alone=partial(exclusive, root / _MERGING, 0.0),
         )
 
@@ -72,18 +86,28 @@ class Gallery:
             GalleryMismatch: the gallery holds another model's records.
             GalleryError: it is damaged, of another format, not there, or the folder can't be used.
         """
-        root = Path(path)
-        if not create and not _has_table(root):
+        root = local_folder(path)
+        if not create and not has_table(root):
             raise GalleryError(f"the gallery's files in {root} are gone: stop the server and put them back")
-        wanted = GallerySchema.of(manifest)
+        return Gallery.made(root, GallerySchema.of(manifest))
+
+    @staticmethod
+    def made(path: str | os.PathLike[str], wanted: GallerySchema) -> Gallery:
+        """Open the gallery of a model in the folder ``path``, or make it.
+
+        Raises:
+            GalleryMismatch, GalleryError: as for ``open``.
+        """
+        root = local_folder(path)
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GalleryError(f"the gallery's folder {root} can't be made: {error}") from error
-        with exclusive(root / _LOCK, LOCK_WAIT_S):
-            if not _has_table(root):
+        with exclusive(root / LOCK, LOCK_WAIT_S):
+            if not has_table(root):
                 with gallery_failures(f"creating the gallery in {root}"):
-                    _connect(root).create_table(_TABLE, schema=wanted.arrow())
+                    create_table(root, wanted.arrow())
+                    index_ids(open_table(root))
         gallery = Gallery.existing(root)
         if gallery.schema != wanted:
             raise GalleryMismatch(
@@ -101,11 +125,11 @@ class Gallery:
         Raises:
             GalleryError: there is none, or it is damaged or of another format.
         """
-        root = Path(path)
-        if not _has_table(root):
+        root = local_folder(path)
+        if not has_table(root):
             raise GalleryError(f"there is no gallery in {root}")
         with gallery_failures(f"opening the gallery in {root}"):
-            return Gallery(root, GallerySchema.read(_open_table(root).schema))
+            return Gallery(root, GallerySchema.read(open_table(root).schema))
 
     def add(self, entries: Sequence[GalleryEntry]) -> Commit:
         """Check entries and keep them, see ``write``.
@@ -131,16 +155,39 @@ class Gallery:
             GalleryError: nothing was written.
         """
         kept = list({row.entry.id: row for row in rows}.values())
-        if len(kept) > MAX_BATCH:
-            raise GalleryError(f"{len(kept)} records in one commit, the limit is {MAX_BATCH}")
         with self._writing() as handle:
             if kept:
-                # Lance never uses a version twice, so numbers made from it grow for ever, whatever is removed.
-                added = table(kept, self.schema, int(handle.version) * MAX_BATCH)
-                handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(added)
+                added = table(Block.of(kept), self.schema, first_number(int(handle.version), len(kept)))
+                other = Reader(handle, self.schema).has_one_of([row.entry.id for row in kept])
+                self._put(handle, added, other=other)
             commit = Commit(int(handle.version), int(handle.count_rows()))
-        self._compaction.committed(commit.count)
+        self._compaction.committed()
         return commit
+
+    def bring(self, block: Block, *, replace: bool) -> Brought:
+        """Keep checked videos of different ids in one commit, but for those that are there with the same digest.
+
+        Args:
+            replace: put others in the place of those that are there with another digest; without, nothing of the block
+                is kept where there are such.
+
+        Raises:
+            GalleryError: nothing was written.
+        """
+        with self._writing() as handle:
+            there = Reader(handle, self.schema).find(block.ids).digests
+            known = [there.get(id_) for id_ in block.ids]
+            pairs = list(enumerate(zip(known, block.digests, strict=True)))
+            other = [block.ids[row] for row, (had, digest) in pairs if had not in (None, digest)]
+            wanted = [row for row, (had, digest) in pairs if had != digest]
+            if wanted and (replace or not other):
+                kept = block if len(wanted) == len(block.ids) else block.take(wanted)
+                added = table(kept, self.schema, first_number(int(handle.version), len(wanted)))
+                self._put(handle, added, other=bool(other))
+                self._compaction.committed()
+            else:
+                wanted = []
+        return Brought(len(wanted), sum(had == digest for _, (had, digest) in pairs), other)
 
     def remove(self, ids: Sequence[str]) -> Commit:
         """Remove videos; unknown ids are ignored.
@@ -152,7 +199,7 @@ class Gallery:
             if ids:
                 handle.delete(among(ids))
             commit = Commit(int(handle.version), int(handle.count_rows()))
-        self._compaction.committed(commit.count)
+        self._compaction.committed()
         return commit
 
     def lookup(self, ids: Sequence[str]) -> Found:
@@ -177,7 +224,25 @@ class Gallery:
     def reader(self) -> Reader:
         """A reader of its own, at the latest version."""
         with gallery_failures(f"opening the gallery in {self.root}"):
-            return Reader(_open_table(self.root), self.schema)
+            return Reader(open_table(self.root), self.schema)
+
+    def compact(self) -> None:
+        """Merge all small files now, have the index cover all rows, and drop old versions.
+
+        Raises:
+            GalleryError: it failed, or another process is at it; the videos are there as before.
+        """
+        with gallery_failures(f"compacting the gallery in {self.root}"):
+            self._compaction.run(all_files=True, alone=partial(exclusive, self.root / _MERGING, LOCK_WAIT_S))
+
+    def index(self) -> None:
+        """Have the index on ids cover all rows.
+
+        Raises:
+            GalleryError: it failed; ids are found all the same.
+        """
+        with gallery_failures(f"indexing the ids in {self.root}"), exclusive(self.root / _MERGING, LOCK_WAIT_S):
+            index_further(open_table(self.root))
 
     def close(self) -> None:
         """Wait for compaction to end, if it is running."""
@@ -195,35 +260,32 @@ class Gallery:
     def _writing(self) -> Iterator[Any]:
         # The lock also keeps this gallery's own threads from the one handle.
         with (
-            exclusive(self.root / _LOCK, LOCK_WAIT_S),
+            exclusive(self.root / LOCK, LOCK_WAIT_S),
             gallery_failures(f"writing to the gallery in {self.root}"),
         ):
             self._table.checkout_latest()
+            # A gallery of LanceDB has none, nor one whose maker was killed.
+            index_ids(self._table)
             yield self._table
 
-
-@cache
-def _session() -> Any:
-    import lancedb
-
-    # Arrow's own allocator grows by huge pages and gives none of them back.
-    pa.set_memory_pool(pa.system_memory_pool())
-    # What LanceDB remembers of every version of the table would fill a gigabyte, 85 kB a commit.
-    return lancedb.Session(index_cache_size_bytes=_CACHE, metadata_cache_size_bytes=_CACHE)
+    @staticmethod
+    def _put(handle: Any, added: pa.Table, *, other: bool) -> None:
+        """Commit rows; what is new is appended, which takes half the time of putting ``other`` rows' in their place."""
+        if other:
+            handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(chunks(added))
+        else:
+            handle.insert(chunks(added), mode="append")
 
 
-def _connect(root: Path) -> Any:
-    # LanceDB starts its threads when it is imported, at the priority of the thread that does so: a served model's has
-    # been lowered by now.
-    import lancedb
+def first_number(version: int, rows: int) -> int:
+    """The sequence number of the first of so many rows, committed by a writer that has found this version.
 
-    return lancedb.connect(root, session=_session())
+    Lance never uses a version twice, and a commit has at most ``MAX_BATCH`` rows, so numbers grow for ever, whatever is
+    removed and whoever writes next.
 
-
-def _open_table(root: Path) -> Any:
-    return _connect(root).open_table(_TABLE)
-
-
-def _has_table(root: Path) -> bool:
-    # A process that died while creating the table leaves empty folders behind.
-    return any((root / f"{_TABLE}.lance").glob("*/*.*"))
+    Raises:
+        GalleryError: too many rows for one commit.
+    """
+    if rows > MAX_BATCH:
+        raise GalleryError(f"{rows} records in one commit, the limit is {MAX_BATCH}")
+    return version * MAX_BATCH

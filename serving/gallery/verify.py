@@ -11,7 +11,6 @@ import pyarrow as pa
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
 from .checksums import CHECKSUMS, changed
-from .failures import gallery_failures
 from .reader import Reader
 from .schema import SEQUENCE
 
@@ -49,9 +48,7 @@ def verify(reader: Reader, done: Callable[[int], object] = lambda rows: None) ->
 
 
 def _batches(reader: Reader, where: str | None = None) -> Iterator[pa.RecordBatch]:
-    with gallery_failures("reading the gallery"):
-        query = reader.table.search().select([*reader.schema.columns, CHECKSUMS])
-        yield from (query if where is None else query.where(where)).to_batches()
+    return reader.scan([*reader.schema.columns, CHECKSUMS], where)
 
 
 def _changed(batch: pa.RecordBatch, reader: Reader) -> list[Fault]:
@@ -85,11 +82,11 @@ def _lost(reader: Reader, part: list[int], where: str, reason: str) -> Fault:
     if len(part) > 1:
         return Fault(None, f"rows {part[0]} to {part[-1]}: {reason}")
     try:
-        with gallery_failures("reading an id"):
-            found = reader.table.search().where(where).select([ID]).to_arrow()
-            return Fault(str(found.column(ID)[0].as_py()), reason)
-    except GalleryError:
-        return Fault(None, f"row {part[0]}: {reason}")
+        for batch in reader.scan([ID], where):
+            return Fault(str(batch.column(ID)[0].as_py()), reason)
+    except (GalleryError, UnicodeDecodeError, pa.ArrowInvalid):
+        pass
+    return Fault(None, f"row {part[0]}: {reason}")
 
 
 def _id(batch: pa.RecordBatch, row: int) -> str | None:

@@ -30,15 +30,20 @@ class Columns:
     Args:
         specs: of one row.
         lanes: of the arrays whose rows, vectors [n], lie side by side: how many do, see ``kernels/lanes.py``.
+        arrays: where rows are put, of ``shapes`` for as many as there is room for; by default in this process' memory.
     """
 
-    def __init__(self, specs: Sequence[TensorSpec], lanes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        specs: Sequence[TensorSpec],
+        lanes: Mapping[str, int] | None = None,
+        arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> None:
         self.rows = 0
-        self._specs, self._lanes = specs, lanes or {}
-        self._arrays: dict[str, npt.NDArray[Any]] = {}
-        for spec in specs:
-            beside = (self._lanes[spec.name],) if spec.name in self._lanes else ()
-            self._arrays[spec.name] = np.empty((0, *spec.shape, *beside), spec.dtype)
+        self.specs, self.lanes = specs, lanes or {}
+        self._arrays = dict(
+            arrays or {name: np.empty(shape, dtype) for name, shape, dtype in shapes(specs, self.lanes, 0)}
+        )
 
     def reserve(self, rows: int) -> None:
         """Make room for ``rows`` rows in all; what has to move is moved once."""
@@ -50,43 +55,52 @@ class Columns:
                 grown[:used] = array[:used]
                 self._arrays[name] = grown
 
+    @property
+    def room(self) -> int:
+        """Rows that there is room for before everything moves."""
+        return min(len(array) * self.lanes.get(name, 1) for name, array in self._arrays.items())
+
     def append(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
         """Add rows: one array [rows, ...] per name."""
         count = len(next(iter(values.values())))
+        self.extend(count)
+        self.put(np.arange(self.rows - count, self.rows), values)
+
+    def extend(self, count: int) -> None:
+        """Add so many rows, whose values are ``put`` before anybody sees them."""
         self.reserve(self.rows + count)
-        for name, array in self._arrays.items():
-            if name in self._lanes:
-                write_rows(array, self.rows, values[name])
-            else:
-                array[self.rows : self.rows + count] = values[name]
         self.rows += count
+
+    def put(self, rows: npt.NDArray[np.intp], values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write values [N, ...] as the rows of those numbers [N], of which no view may exist."""
+        if not len(rows):
+            return
+        start = int(rows[0])
+        together = bool((rows == np.arange(start, start + len(rows))).all())
+        for name, array in self._arrays.items():
+            if name not in self.lanes:
+                array[slice(start, start + len(rows)) if together else rows] = values[name]
+            elif together:
+                write_rows(array, start, values[name])
+            else:
+                block, lane = np.divmod(rows, self.lanes[name])
+                array[block, :, lane] = values[name]
 
     def truncate(self, rows: int) -> None:
         """Forget the rows from ``rows`` on, of which no view may exist."""
         self.rows = rows
 
-    def reorder(self, start: int, order: npt.NDArray[np.intp]) -> None:
-        """Put the rows from ``start`` on, of which no view may exist, into another order."""
-        for name, array in self._arrays.items():
-            if name in self._lanes:
-                write_rows(array, start, read_rows(array, start + order))
-            else:
-                array[start : self.rows] = array[start : self.rows][order]
-
-    def kept(self, live: npt.NDArray[np.bool_], room: int) -> Columns:
-        """New columns of the rows where ``live`` [rows] is true, with room for ``room`` rows in all."""
-        rows = np.flatnonzero(live)
-        kept = Columns(self._specs, self._lanes)
-        kept.reserve(max(room, len(rows)))
+    def copy(self, rows: npt.NDArray[np.intp], into: Columns) -> None:
+        """Add the rows of those numbers to other columns of the same specs, a piece at a time."""
+        into.reserve(into.rows + len(rows))
         for start in range(0, len(rows), _PIECE):
             piece = rows[start : start + _PIECE]
-            for name, array in self._arrays.items():
-                if name in self._lanes:
-                    write_rows(kept._arrays[name], start, read_rows(array, piece))
-                else:
-                    kept._arrays[name][start : start + len(piece)] = array[piece]
-        kept.rows = len(rows)
-        return kept
+            into.append(
+                {
+                    name: read_rows(array, piece) if name in self.lanes else array[piece]
+                    for name, array in self._arrays.items()
+                }
+            )
 
     def views(self) -> dict[str, npt.NDArray[Any]]:
         """The filled part of every array, not copied and not writable."""
@@ -97,7 +111,19 @@ class Columns:
 
     def _units(self, name: str, rows: int) -> int:
         """How much of an array ``rows`` rows take, along its first axis."""
-        return blocks(rows, self._lanes[name]) if name in self._lanes else rows
+        return blocks(rows, self.lanes[name]) if name in self.lanes else rows
+
+
+def shapes(
+    specs: Sequence[TensorSpec], lanes: Mapping[str, int], rows: int
+) -> list[tuple[str, tuple[int, ...], np.dtype[Any]]]:
+    """Name, shape and dtype of each array that has room for so many rows."""
+    found = []
+    for spec in specs:
+        beside = lanes.get(spec.name)
+        shape = (rows, *spec.shape) if beside is None else (blocks(rows, beside), *spec.shape, beside)
+        found.append((spec.name, shape, np.dtype(spec.dtype)))
+    return found
 
 
 def _pages(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -7,20 +7,24 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.errors import GalleryError, InvalidRequest
-from ...export.bundle.ports import ID, TIMESTAMPS
+from ...export.bundle.errors import GalleryError
+from ...export.bundle.ports import TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
-from ...kernels.lanes import blocks, read_rows, write_rows
+from ..gallery.compaction import return_the_rest
 from ..gallery.reader import UNANSWERED, Reader
-from ..gallery.rows import column
 from ..gallery.schema import SEQUENCE
 from .columns import Columns
+from .loading import Kind, Rows, load, read_new
+from .named import Named
+from .pieces import Check
+from .sweep import Sweep
 
 POLL_S = 0.25
 # A gallery that can't be read is tried again when it has changed, and after so long: its files may have been mended.
@@ -30,9 +34,11 @@ _RETRY_S = 30.0
 # is then shared by many changes, 32 rows for each, which is little beside the work of indexing a video.
 _DEAD_SHARE = 1 / 32
 _DEAD_ROWS = 256
-
-# Room for more videos costs nothing until it is written to, and spares a copy of everything at the first one.
-_HEADROOM = 1.25
+# Larger galleries are copied by a thread, while new videos and removals are followed, and less often; also when little
+# room is left, before everything would have to move at once.
+_BRIEF = 256 << 20
+_DEAD_SHARE_LARGE = 1 / 8
+_FULL = 0.9
 
 _log = logging.getLogger(__name__)
 
@@ -59,9 +65,9 @@ class View:
 class Snapshot:
     """Keeps ``view`` at the latest version of the gallery.
 
-    Only new rows are read: rows are numbered upwards for ever, so those above the highest number seen are
-    new, and when the counts then differ, something was removed. A view is replaced, never changed, so whoever
-    holds one keeps a consistent state.
+    Fragments of the table never change but for their lists of removed rows, so two versions are told apart by their
+    fragments, and only those that differ are looked into: for rows that are new, numbered above all that were seen, and
+    for rows that have gone. A view is replaced, never changed, so whoever holds one keeps a consistent state.
 
     Attributes:
         fault: why nothing of the gallery has been read yet, if ``patient``; its view is empty.
@@ -73,12 +79,14 @@ class Snapshot:
         tensors: Sequence[str],
         lanes: Mapping[str, int] | None = None,
         poll_s: float = POLL_S,
+        cache: Path | None = None,
         *,
         patient: bool = False,
     ) -> None:
         """Load the gallery's tensors called ``tensors``; of those in ``lanes`` so many rows lie side by side.
 
         Args:
+            cache: a folder for a file of the rows, which the next process maps instead of loading them.
             patient: a gallery whose data can't be read, or have changed on disk, is tried again instead.
 
         Raises:
@@ -96,26 +104,25 @@ class Snapshot:
             TensorSpec(TIMESTAMPS, "float32", (schema.frames,)),
             *(kept[name] for name in tensors),
         ]
-        self._shapes = {spec.name: spec.shape for spec in specs}
-        self._lanes = dict(lanes or {})
-        self._columns = Columns(specs, lanes)
-        self._ids: list[str] = []
-        self._rows: dict[str, int] = {}
-        self._dead: list[int] = []
-        self._seen = -1
+        self._kind = Kind(schema.fingerprint, specs, lanes or {}, cache)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self._columns.reserve(int(reader.count * _HEADROOM))
+        self._sweep: Sweep | None = None
+        self._named = Named(self._kind.lanes)
         self._tried = time.monotonic()
         self.fault: GalleryError | None = None
-        version = reader.advance()
+        self._dead = np.empty(0, np.intp)
+        self._rows = Rows(reader.version, Columns(specs, lanes), [], {})
+        self._check: Check | None = None
         try:
-            self.view = self._load(version)
+            self._rows = load(reader, self._kind)
+            self._check = self._rows.check
+            self.view = self._load(reader.advance())
         except GalleryError as error:
             if not patient:
                 raise
-            self.fault = error
-            self.view = self._view(version)
+            self._nothing(error)
+        return_the_rest()
 
     def start(self) -> None:
         """Follow the gallery from a thread of its own until ``close``."""
@@ -127,6 +134,10 @@ class Snapshot:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
+        if self._sweep is not None:
+            self._sweep.abandon()
+        if self._check is not None:
+            self._check.abandon()
 
     def refresh(self) -> None:
         """Bring ``view`` up to date. Not to be called while the thread runs.
@@ -135,11 +146,19 @@ class Snapshot:
             GalleryError: the gallery can't be read; the view stays what it was.
         """
         version = self._reader.advance()
+        spoilt = self._check is not None and self._check.failed
         retried = self.fault is not None and time.monotonic() - self._tried > _RETRY_S
-        if version == self.view.version and not retried:
+        swept = self._sweep is not None and self._sweep.done
+        if version == self.view.version and not (spoilt or retried or swept):
             return
         self._tried = time.monotonic()
         try:
+            if spoilt:
+                _log.warning("the cache of the gallery has changed on disk: rows are read from the table again")
+                self._check = None
+            if spoilt or self.fault is not None:
+                self._anew()
+                version = self._reader.version
             self.view = self._load(version)
             self.fault = None
         except GalleryError as error:
@@ -149,25 +168,8 @@ class Snapshot:
             raise
 
     def only(self, view: View, ids: Sequence[str]) -> View:
-        """The part of a view that holds the videos of these ids, in the order in which they were indexed.
-
-        Raises:
-            InvalidRequest: the view holds no video of one of them.
-        """
-        rows, scanned, gone = [], None, set(view.dead.tolist())
-        for id_ in dict.fromkeys(ids):
-            row = self._rows.get(id_)
-            # The thread may be ahead of the view; then the view alone knows.
-            if row is None or row >= len(view.timestamps) or view.ids[row] != id_:
-                scanned = _rows_of(view) if scanned is None else scanned
-                row = scanned.get(id_)
-            if row is None or row in gone:
-                raise InvalidRequest(f"the gallery has no video {id_[:100]!r}, which the search names as a candidate")
-            rows.append(row)
-        kept = np.array(sorted(rows), np.intp)
-        tensors = {name: _picked(values, kept, self._lanes.get(name)) for name, values in view.tensors.items()}
-        names = [view.ids[row] for row in kept.tolist()]
-        return View(view.version, len(kept), names, tensors, view.timestamps[kept], np.empty(0, np.intp), part=True)
+        """As ``Named.only``; not to be called by several threads."""
+        return self._named.only(view, ids)
 
     def __enter__(self) -> Snapshot:
         return self
@@ -196,74 +198,75 @@ class Snapshot:
             _log.error("%s%s", UNANSWERED, error)
         return str(error)
 
+    def _anew(self) -> None:
+        """Forget everything: another table lies in the gallery's place, or a copy of an earlier state."""
+        if self._sweep is not None:
+            self._sweep.abandon()
+        self._sweep = None
+        rows = load(self._reader, self._kind, anew=True)
+        self._rows, self._dead = rows, np.empty(0, np.intp)
+
     def _load(self, version: int) -> View:
-        self._read_new()
-        if len(self._rows) != self._reader.count:
-            self._drop_removed()
-        if len(self._dead) > max(_DEAD_ROWS, int(_DEAD_SHARE * self._columns.rows)):
-            self._rebuild()
+        self._update(self._rows)
+        if self._rows.columns.rows - len(self._dead) != self._reader.count:
+            _log.info("the gallery is read anew: it is not what it was with some changes")
+            self._anew()
+            version = self._reader.version
+        rows = self._rows
+        rows.version = version
+        if self._sweep is None and self._due(rows):
+            self._sweep = Sweep(rows, self._dead, self._kind, aside=self._large(rows))
+        if self._sweep is not None and self._sweep.done:
+            self._rows, self._dead = self._sweep.swept(rows, self._dead)
+            rows, self._sweep = self._rows, None
         return self._view(version)
 
+    def _nothing(self, error: GalleryError) -> None:
+        """Have a view of nothing, because the gallery can't be read."""
+        self.fault = error
+        self._rows = Rows(self._reader.version, Columns(self._kind.specs, self._kind.lanes), [], {})
+        self._dead = np.empty(0, np.intp)
+        self.view = self._view(self._reader.version)
+
     def _view(self, version: int) -> View:
-        arrays = self._columns.views()
+        rows = self._rows
+        arrays = rows.columns.views()
         return View(
             version=version,
-            count=len(self._rows),
-            ids=self._ids,
+            count=rows.columns.rows - len(self._dead),
+            ids=rows.ids,
             tensors={name: arrays[name] for name in self._tensors},
             timestamps=arrays[TIMESTAMPS],
-            dead=np.array(sorted(self._dead), np.intp),
+            dead=self._dead,
         )
 
-    def _read_new(self) -> None:
-        start = self._columns.rows
-        try:
-            for batch in self._reader.batches([TIMESTAMPS, *self._tensors], self._seen):
-                self._columns.append({name: column(batch, name, shape) for name, shape in self._shapes.items()})
-                self._ids.extend(batch.column(ID).to_pylist())
-        except BaseException:
-            self._columns.truncate(start)
-            del self._ids[start:]
-            raise
-        sequences = self._columns.views()[SEQUENCE][start:]
-        if not len(sequences):
+    def _due(self, rows: Rows) -> bool:
+        """Whether rows should be copied, without those that are dead."""
+        count, large = rows.columns.rows, self._large(rows)
+        share = _DEAD_SHARE_LARGE if large else _DEAD_SHARE
+        return len(self._dead) > max(_DEAD_ROWS, int(share * count)) or (large and count > _FULL * rows.columns.room)
+
+    def _large(self, rows: Rows) -> bool:
+        return rows.columns.rows * self._kind.row_bytes > _BRIEF
+
+    def _update(self, rows: Rows) -> None:
+        """Add the rows that are new in the reader's version, and note those that have gone."""
+        parts = self._reader.parts()
+        other = [number for number, part in parts.items() if rows.held.get(number, (None,))[0] != part]
+        gone = [number for number in rows.held if number not in parts]
+        if not other and not gone:
             return
-        if (np.diff(sequences) < 0).any():
-            order = np.argsort(sequences, kind="stable")
-            self._columns.reorder(start, order)
-            self._ids[start:] = [self._ids[start + place] for place in order.tolist()]
-        for row in range(start, self._columns.rows):
-            before = self._rows.get(self._ids[row])
-            if before is not None:
-                self._dead.append(before)
-            self._rows[self._ids[row]] = row
-        self._seen = int(self._columns.views()[SEQUENCE][-1])
-
-    def _drop_removed(self) -> None:
-        rows = np.fromiter(self._rows.values(), np.intp, len(self._rows))
-        sequences = self._columns.views()[SEQUENCE][rows]
-        for row in rows[~np.isin(sequences, self._reader.sequences())].tolist():
-            del self._rows[self._ids[row]]
-            self._dead.append(row)
-
-    def _rebuild(self) -> None:
-        live = np.ones(self._columns.rows, np.bool_)
-        live[self._dead] = False
-        self._columns = self._columns.kept(live, int(_HEADROOM * live.sum()))
-        self._ids = [self._ids[row] for row in np.flatnonzero(live).tolist()]
-        self._rows = {id_: row for row, id_ in enumerate(self._ids)}
-        self._dead = []
-
-
-def _rows_of(view: View) -> dict[str, int]:
-    """The rows of a view's videos by their ids; of equal ids the last, which replaced the others."""
-    return dict(zip(view.ids, range(len(view.timestamps)), strict=False))
-
-
-def _picked(values: npt.NDArray[Any], rows: npt.NDArray[np.intp], lanes: int | None) -> npt.NDArray[Any]:
-    """Rows of an array, in the layout of the array."""
-    if lanes is None:
-        return values[rows]
-    picked = np.zeros((blocks(len(rows), lanes), *values.shape[1:]), values.dtype)
-    write_rows(picked, 0, read_rows(values, rows))
-    return picked
+        own = self._reader.numbers(other)
+        numbers = rows.numbers
+        seen = int(numbers[-1]) if len(numbers) else -1
+        fresh = [number for number in other if len(own[number]) and own[number].max() > seen]
+        if fresh:
+            read_new(self._reader, rows, fresh, seen)
+        before = [rows.held[number][1] for number in (*other, *gone) if number in rows.held]
+        if before:
+            left = np.concatenate([np.empty(0, np.int64), *own.values()])
+            lost = np.setdiff1d(np.concatenate(before), left)
+            self._dead = np.union1d(self._dead, np.searchsorted(rows.numbers, lost)).astype(np.intp)
+        for number in gone:
+            del rows.held[number]
+        rows.held.update({number: (parts[number], own[number]) for number in other})

@@ -67,6 +67,7 @@ def server_of(
         files=files,
         first=_SEARCH_MODELS,
         env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
+        loads=[gallery],
         hang_after_s=hang_after_s,
     )
 

@@ -57,7 +57,8 @@ class EmbeddedServer:
         first: models that a Triton server that is started again loads before all others.
         env: further environment variables for the models.
         start_deadline_s: how long all models together may take to load; by default two minutes and a second for every
-            20 MiB of weights.
+            20 MiB of weights and of what else they load.
+        loads: folders of files that models load beside their weights.
         hang_after_s: a model's process that is silent, or in one execution, for longer is killed and started again.
         extra_args: further arguments of tritonserver.
 
@@ -77,6 +78,7 @@ class EmbeddedServer:
         first: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         start_deadline_s: float | None = None,
+        loads: Sequence[Path] = (),
         hang_after_s: float = 120.0,
         extra_args: Sequence[str] = (),
     ) -> None:
@@ -94,6 +96,7 @@ class EmbeddedServer:
         self._telemetry = telemetry
         self._files = files
         self._first, self._env, self._extra = list(first), dict(env or {}), list(extra_args)
+        self._loads = (self.repository, *loads)
         self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
         # Bytes of large requests that may lie in shared memory at once; known when it was started.
         self.room = 0
@@ -241,8 +244,8 @@ class EmbeddedServer:
     def _deadline_s(self) -> float:
         if self._start_deadline_s is not None:
             return self._start_deadline_s
-        weights = sum(path.stat().st_size for path in self.repository.rglob("*") if path.is_file())
-        return _LOAD_S + weights / _LOAD_BYTES_S
+        files = (path for folder in self._loads for path in folder.rglob("*"))
+        return _LOAD_S + sum(map(_size, files)) / _LOAD_BYTES_S
 
     def _reasons(self) -> str:
         reasons = failure(self.log_path)
@@ -277,3 +280,11 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; a gallery's may have gone by now."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0

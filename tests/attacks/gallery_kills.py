@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]
     whole = Row("killed writers: no video is torn or there twice")
     further = Row("killed writers: the gallery takes further videos")
     ends: Counter[str] = Counter()
-    with _writers() as kill:
+    with writers() as kill:
         for number in range(count):
             place = folder / f"gallery-{seed}-{number // _ROUNDS_PER_GALLERY}"
             place.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,8 @@ def _lines(path: Path) -> list[str]:
 
 
 @contextmanager
-def _writers() -> Iterator:
+def writers() -> Iterator:
+    """Starts the program of ``gallery_writer``, and gives a function that has processes of it killed."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.attacks.gallery_writer"],
         cwd=ROOT,
@@ -95,10 +96,19 @@ def _writers() -> Iterator:
     assert process.stdin is not None
     assert process.stdout is not None
 
-    def kill(folder: Path, names: list[str], point: str, after: int, seed: int) -> None:
-        told = {"folder": str(folder), "names": names, "point": point, "after": after, "seed": seed}
+    def kill(
+        folder: Path,
+        names: list[str],
+        point: str,
+        after: int,
+        seed: float,
+        task: str = "",
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
+        told = {"folder": str(folder), "names": names, "point": point, "after": after, "seed": seed, "task": task}
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
+        meanwhile()
         assert process.stdout.readline() == "killed\n"
 
     try:

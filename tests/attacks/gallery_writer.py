@@ -12,17 +12,17 @@ import random
 import signal
 import sys
 import time
-import warnings
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 
-import lancedb  # noqa: F401
+import lance  # noqa: F401
 
-from framesift.serving.gallery import compaction, store
+from framesift.serving.gallery import compaction, merging, store
 
 from .gallery_rows import entry, manifest
+from .gallery_tasks import LEASE, TASKS
 from .points import die_at
 
 SURVIVED = "survived"
@@ -60,7 +60,7 @@ def write(folder: Path, name: str, point: str, after: int) -> None:
         note("done")
         if last and where == "merge":
             die_at(kind)
-            gallery._compaction._tidy(_NEVER)
+            gallery._compaction._tidy()
         if last and point not in ("random", BESIDE):
             note(SURVIVED)
             return
@@ -68,23 +68,30 @@ def write(folder: Path, name: str, point: str, after: int) -> None:
 
 def _merge_often(*, beside: bool) -> None:
     """Have few files merged already, and versions dropped at once, so that it happens within a round."""
-    compaction.too_many = lambda files, rows: files > 3
+    merging._STEPS = ((2, 3), (2, 3))
     compaction._COMMITS_PER_CHECK = 4 if beside else _NEVER
     store.Compaction = partial(compaction.Compaction, retain=timedelta(microseconds=1))
 
 
 def main() -> None:
-    warnings.filterwarnings("ignore", message="lancedb fork support")
     for line in sys.stdin:
         told = json.loads(line)
         children = []
         for name in told["names"]:
             child = os.fork()
             if child == 0:
+                if task := told.get("task"):
+                    TASKS[task](Path(told["folder"]), told["point"], told["after"])
+                    os._exit(0)
                 point = told["point"] if told["point"] == "random" or name == told["names"][0] else BESIDE
                 write(Path(told["folder"]), name, point, told["after"])
                 os._exit(0)
             children.append(child)
+        if told.get("task") == LEASE:
+            # The other side ends it.
+            os.waitpid(children[0], 0)
+            print("killed", flush=True)
+            continue
         if told["point"] == "random":
             # From before its first commit until after some merges.
             time.sleep(random.Random(told["seed"]).uniform(0.05, 0.6))

@@ -11,7 +11,7 @@ from typing import Any
 
 from framesift.export.bundle.store import Bundle
 
-from . import exposure, fairness, files, fuzz, gallery_kills, impatient, kills, large_video, videos
+from . import exposure, fairness, files, fuzz, gallery_kills, gallery_restarts, impatient, kills, large_video, videos
 from .table import Progress, Row
 from .target import Target, served
 
@@ -79,5 +79,6 @@ ATTACKS: Mapping[str, Attack] = {
     "exposure": Attack(1, _exposure),
     "kills": Attack(90, lambda f, count, seed, bar: kills.attack(f.target, count, bar, f.patience), 3),
     "files": Attack(20_000, lambda f, count, seed, bar: files.attack(Path(mkdtemp(dir=f.folder)), count, seed, bar), 4),
+    "restarts": Attack(300, lambda f, count, seed, bar: gallery_restarts.attack(f.folder, count, seed, bar), 6),
     "gallery": Attack(300, lambda f, count, seed, bar: gallery_kills.attack(f.folder, count, seed, bar), 3),
 }

@@ -14,7 +14,7 @@ from .table import Row, rendered
 from .target import busy
 
 SEED = 7
-WITHOUT_SERVER = ("files", "gallery")
+WITHOUT_SERVER = ("files", "gallery", "restarts")
 NAMES = [name if name in WITHOUT_SERVER else pytest.param(name, marks=pytest.mark.server, id=name) for name in ATTACKS]
 
 

@@ -90,7 +90,7 @@ def test_indexing_stands_back(server) -> None:
     nice = {model: os.getpriority(os.PRIO_PROCESS, pid) for model, pid in processes.items()}
     behind = {name for name, value in nice.items() if value > nice["text_encoder"]}
     assert behind == {"video_decoder", "video_encoder", "gallery_index"}
-    # LanceDB does its work, merging files too, in threads of its own.
+    # Lance does its work, merging files too, in threads of its own.
     threads = Path(f"/proc/{processes['gallery_index']}/task").iterdir()
     lance = [int(thread.name) for thread in threads if "lance" in (thread / "comm").read_text()]
     assert lance

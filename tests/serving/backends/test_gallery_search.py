@@ -38,7 +38,8 @@ from framesift.export.bundle.scorers import block_rows
 from framesift.export.bundle.spec import GraphPorts
 from framesift.serving.backends.gallery_search import GallerySearch
 from framesift.serving.gallery.rows import GalleryEntry
-from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.store import CACHE, Gallery
+from framesift.serving.search import loading
 from framesift.serving.search.onnx_scorer import OnnxScorer
 from framesift.serving.search.ranking import GraphRanker
 
@@ -352,6 +353,32 @@ def test_a_cross_encoder_orders_what_the_means_chose(
                 ((ids, scores, _),) = _reference(text[q : q + 1], [entries[v] for v in chosen], top)
                 assert _ids(answer, q) == ids
                 np.testing.assert_allclose(answer[SCORES][q], scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_search_that_maps_the_cache_answers_as_the_one_that_made_it(
+    tmp_path: Path, folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "CACHED_BYTES", 1)
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_entry(f"v{n}") for n in range(60)])
+        # Served galleries are reached by a link.
+        (tmp_path / "link").symlink_to(folder)
+        text, found = _texts(4), []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            with _searching(tmp_path / name, tmp_path / "link", manifest, monkeypatch) as search:
+                found += _answers(search, _request(text, 20))
+                deadline = time.monotonic() + 10
+                while not list((folder / CACHE).glob("*.rows")):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                # The second loads nothing of the table.
+                monkeypatch.setattr(loading, "_read", None)
+                _wait(search, gallery.add([make_entry(name)]).version)
+                assert search.snapshot.view.count == 61 + (name == "second")
+    first, second = found
+    for q in range(4):
+        assert [id_ for id_ in _ids(second, q) if id_ != "first"][:19] == _ids(first, q)[:19]
 
 
 def test_a_gallery_that_has_changed_on_disk_is_told_of_until_it_is_mended(

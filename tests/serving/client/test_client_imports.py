@@ -11,7 +11,7 @@ HEAVY = (
     "torch",
     "onnx",
     "onnxruntime",
-    "lancedb",
+    "lance",
     "lance",
     "pyarrow",
     "PIL",

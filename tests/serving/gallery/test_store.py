@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import lancedb
+import lance
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,7 +17,8 @@ from framesift.export.bundle.errors import GalleryError, GalleryMismatch, Invali
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry, column
-from framesift.serving.gallery.store import Gallery
+from framesift.serving.gallery.store import MAX_BATCH, Gallery, first_number
+from framesift.serving.gallery.table import open_table
 
 MakeEntry = Callable[..., GalleryEntry]
 
@@ -184,7 +185,7 @@ def test_a_folder_without_a_gallery_is_not_opened_as_one(tmp_path: Path) -> None
     with pytest.raises(GalleryError, match="no gallery"):
         Gallery.existing(tmp_path)
     table = pa.table({"id": ["a"]})
-    lancedb.connect(tmp_path).create_table("videos", table)
+    lance.write_dataset(table, str(tmp_path / "videos.lance"))
     with pytest.raises(GalleryError, match="not made by framesift"):
         Gallery.existing(tmp_path)
 
@@ -252,3 +253,39 @@ def test_a_gallery_that_has_gone_is_not_made_anew(manifest: Manifest, tmp_path: 
     with pytest.raises(GalleryError, match="are gone"):
         Gallery.open(tmp_path / "absent", manifest, create=False)
     assert not (tmp_path / "absent").exists()
+
+
+def test_no_sequence_number_comes_twice_whatever_is_removed_and_whoever_writes_next(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    seen: list[int] = []
+    for round_ in range(4):
+        with Gallery.open(folder, manifest) as gallery:
+            gallery.add([make_entry(f"a{round_}"), make_entry(f"b{round_}")])
+            gallery.add([make_entry("again", seed=round_)])
+            seen += sorted(set(gallery.reader().sequences().tolist()) - set(seen))
+            gallery.remove([f"a{round_}", f"b{round_}", "again"])
+            gallery.compact()
+            assert gallery.count == 0
+    assert len(seen) == len(set(seen)) == 12
+    assert seen == sorted(seen)
+
+
+def test_a_commit_has_no_more_rows_than_a_version_has_numbers() -> None:
+    assert first_number(7, MAX_BATCH) + MAX_BATCH <= first_number(8, 1)
+    with pytest.raises(GalleryError, match="the limit is 1048576"):
+        first_number(7, MAX_BATCH + 1)
+
+
+def test_a_gallery_without_an_index_gets_one_from_its_next_writer(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    """Galleries that LanceDB wrote have none."""
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_entry("a")])
+        open_table(folder).drop_index("id_idx")
+    with Gallery.open(folder, manifest) as gallery:
+        assert gallery.lookup(["a"]).digests.keys() == {"a"}
+        gallery.add([make_entry("a", seed=1), make_entry("b")])
+        assert open_table(folder).describe_indices()
+        assert gallery.lookup(["a"]).digests == {"a": make_entry("a", seed=1).digest}

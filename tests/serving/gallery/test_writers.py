@@ -1,4 +1,4 @@
-"""Writers that die, writers that meet, and the compaction beside them."""
+"""Writers that die, and writers that meet."""
 
 from __future__ import annotations
 
@@ -11,20 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
-import lancedb
 import pytest
 
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
-from framesift.serving.gallery.compaction import Compaction, too_many
-from framesift.serving.gallery.lock import exclusive
 from framesift.serving.gallery.rows import GalleryEntry
-from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
-from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.gallery.store import Gallery
 
 MakeEntry = Callable[..., GalleryEntry]
 
@@ -38,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery.rows import GalleryEntry
-from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
+from framesift.serving.gallery.store import Gallery
 
 def write(name, commits):
     gallery = Gallery.open("gallery", Manifest.from_json(Path("manifest.json").read_text()))
@@ -151,17 +145,6 @@ def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
         assert sorted(_all_ids(gallery)) == sorted([*expected, "shared"])
 
 
-def test_a_lock_that_stays_taken_is_named(tmp_path: Path) -> None:
-    with (
-        exclusive(tmp_path / ".lock", 1),
-        pytest.raises(GalleryError, match=r"another writer has held .*\.lock for 0\.1 s"),
-        exclusive(tmp_path / ".lock", 0.1),
-    ):
-        pass
-    with exclusive(tmp_path / ".lock", 0):
-        pass
-
-
 def test_a_lock_that_is_a_link_is_refused(folder: Path, manifest: Manifest) -> None:
     victim = folder.parent / "victim"
     folder.mkdir()
@@ -169,102 +152,3 @@ def test_a_lock_that_is_a_link_is_refused(folder: Path, manifest: Manifest) -> N
     with pytest.raises(GalleryError, match=r"\.lock is a link, remove it"):
         Gallery.open(folder, manifest)
     assert not victim.exists()
-
-
-def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    with Gallery.open(folder, manifest) as gallery:
-        for n in range(120):
-            gallery.add([make_entry(f"v{n}")])
-        gallery.close()
-        fragments = lancedb.connect(folder).open_table("videos").stats()["fragment_stats"]["num_fragments"]
-        assert fragments < 80
-        assert gallery.count == 120
-
-
-def test_compaction_drops_old_versions_and_nothing_else(
-    folder: Path, manifest: Manifest, make_entry: MakeEntry
-) -> None:
-    with Gallery.open(folder, manifest) as gallery:
-        for n in range(70):
-            gallery.add([make_entry(f"v{n}")])
-    table = lancedb.connect(folder).open_table("videos")
-    compaction = Compaction(partial(lancedb.connect(folder).open_table, "videos"), retain=timedelta(milliseconds=1))
-    versions = len(table.list_versions())
-    for _ in range(16):
-        compaction.committed(70)
-    compaction.close()
-    assert versions > 70
-    assert len(table.list_versions()) < 5
-    assert len(list(folder.glob("videos.lance/data/*"))) < 5
-    assert sorted(_all_ids(Gallery.existing(folder))) == sorted(f"v{n}" for n in range(70))
-
-
-def test_videos_that_replace_others_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_entry(f"old{n}") for n in range(2000)])
-        opened = partial(lancedb.connect(folder).open_table, "videos")
-        lock = partial(exclusive, folder / ".lock", LOCK_WAIT_S)
-        alone = partial(exclusive, folder / ".merging", LOCK_WAIT_S)
-        compaction = Compaction(opened, retain=timedelta(milliseconds=1), lock=lock, alone=alone)
-        # A merge that was killed leaves files which no version knows.
-        left = folder / "videos.lance" / "data" / "left-by-a-killed-merge.lance"
-        left.write_bytes(next(folder.glob("videos.lance/data/*")).read_bytes())
-        # They go on being replaced while files are merged.
-        for n in range(112):
-            gallery.add([make_entry(f"v{n % 8}", seed=n)])
-            compaction.committed(2008)
-        compaction.close()
-        assert gallery.count == 2008
-    assert not left.exists()
-    assert len(list(folder.glob("videos.lance/_versions/*"))) < 60
-    assert len(list(folder.glob("videos.lance/data/*"))) < 60
-
-
-def test_a_merge_in_another_process_keeps_this_one_s_from_beginning(
-    folder: Path, manifest: Manifest, make_entry: MakeEntry
-) -> None:
-    with Gallery.open(folder, manifest) as gallery, exclusive(folder / ".merging", 0.0):
-        for n in range(70):
-            gallery.add([make_entry(f"v{n}")])
-        gallery.close()
-        assert lancedb.connect(folder).open_table("videos").stats()["fragment_stats"]["num_fragments"] == 70
-
-
-def test_writers_and_readers_go_on_while_files_are_merged(
-    folder: Path, manifest: Manifest, make_entry: MakeEntry
-) -> None:
-    with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_entry(f"v{n}") for n in range(2000)])
-        snapshot = Snapshot(gallery.reader(), [spec.name for spec in gallery.schema.record])
-        stop = threading.Event()
-        merged = []
-
-        def merge() -> None:
-            table = lancedb.connect(folder).open_table("videos")
-            while not stop.is_set():
-                try:
-                    table.optimize()
-                    merged.append(table.version)
-                except RuntimeError:
-                    # It lost against a replacement, which is its part: the writers must not lose.
-                    table.checkout_latest()
-
-        thread = threading.Thread(target=merge)
-        thread.start()
-        for n in range(25):
-            gallery.add([make_entry(f"v{n}", seed=1), make_entry(f"new{n}")])
-            gallery.remove([f"v{n + 1000}"])
-            snapshot.refresh()
-            assert snapshot.view.count == 2000
-        stop.set()
-        thread.join()
-        assert merged
-        assert gallery.lookup(["v24"]).digests["v24"] == make_entry("v24", seed=1).digest
-
-
-@pytest.mark.parametrize(
-    ("fragments", "rows", "merge"),
-    [(64, 0, False), (65, 0, True), (500, 100_000, False), (600, 100_000, True)],
-)
-def test_the_number_of_files_may_grow_with_the_gallery(fragments: int, rows: int, merge: bool) -> None:
-    assert too_many(fragments, rows) is merge

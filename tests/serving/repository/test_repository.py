@@ -237,7 +237,7 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["GalleryIndex", "GalleryLookup", "GallerySearch", "VideoDecoder"]
     requirements = (tmp_path / "c/requirements.txt").read_text()
-    assert "lancedb" in requirements
+    assert "pylance" in requirements
     assert "pytriton" not in requirements
     script = tmp_path / "c/run.sh"
     assert script.stat().st_mode & 0o111

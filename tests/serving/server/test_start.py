@@ -257,3 +257,14 @@ def launch(repository: Path) -> tuple[subprocess.Popen, int, str, str]:
     pid, mark, folder = launcher.stdout.readline().split()
     assert left(mark)
     return launcher, int(pid), mark, folder
+
+
+def test_a_large_gallery_has_more_time_to_load(tmp_path: Path) -> None:
+    gallery = tmp_path / "gallery"
+    (gallery / "data").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(gallery)
+    server = EmbeddedServer(repository_of(tmp_path, "plain"), run_dir=tmp_path / "run", loads=[tmp_path / "link"])
+    before = server._deadline_s()
+    with (gallery / "data" / "rows").open("wb") as file:
+        file.truncate(2000 << 20)
+    assert server._deadline_s() == pytest.approx(before + 100)

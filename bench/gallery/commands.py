@@ -1,0 +1,39 @@
+"""``framesift bench gallery``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import results_option, work_option
+
+
+@click.command("gallery", short_help="Import, commits, load, restart and freshness of a gallery of any size.")
+@click.option("--videos", default=20_000, show_default=True, type=click.IntRange(10_000), help="Size of the gallery.")
+@work_option
+@results_option
+def gallery_command(videos: int, work: Path, results: Path) -> None:
+    """Make a gallery of records of the reference model's shapes, and compare what it takes with what is promised.
+
+    It needs no bundle, 30 kB of disk a video, and exits with 1 where a promise is not kept. The galleries are removed
+    in the end.
+
+    \b
+    Example:
+      framesift bench gallery --videos 100000
+    """
+    import shutil
+
+    from ..schema.files import write
+    from .measure import figures
+
+    folder = work / f"gallery-{videos}"
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = []
+    for row in figures(folder, videos, lambda what: click.echo(what, err=True)):
+        rows.append(row)
+        click.echo(f"{row.figure:<44} {row.value:>12,.3f}   {row.promise}{'' if row.kept else '   NOT KEPT'}")
+    click.echo(f"rows in {write('gallery', rows, results)}")
+    if fell := sum(not row.kept for row in rows):
+        raise click.ClickException(f"{fell} of {len(rows)} promises are not kept")

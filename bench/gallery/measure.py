@@ -1,0 +1,184 @@
+"""What a gallery of N videos takes, beside the same things at a size where they are small."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE
+from ...export.bundle.scorers import scorer_of
+from ...serving.gallery.blocks import Block
+from ...serving.gallery.bulk import bring_in
+from ...serving.gallery.schema import GallerySchema
+from ...serving.gallery.sources import Records
+from ...serving.gallery.store import CACHE, Gallery
+from ...serving.search.snapshot import Snapshot
+from ..schema.rows import GalleryFigure
+from .records import block, manifest, write
+
+# Records that are added one by one; ids beyond any gallery's.
+_ADDED, _FIRST = 41, 100_000_000
+_SMALL = 10_000
+_LOOKED_UP = 4096
+_FILE = 50_000
+
+Told = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """The least or the most that a figure may be."""
+
+    least: float | None = None
+    most: float | None = None
+
+    def kept(self, value: float) -> bool:
+        """Whether a value is within it."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+
+
+PROMISES: Mapping[str, Promise] = {
+    "import, records a second": Promise(least=5000),
+    # Where others want the processor too.
+    "import, records a processor second": Promise(least=4000),
+    "commit of a new record, times one at 10,000": Promise(most=1.3),
+    "lookup of 4,096 ids, times one at 10,000": Promise(most=2.0),
+    "memory at load, times resident and 128 MiB": Promise(most=1.1),
+    "first answer without a cache, s": Promise(most=60),
+    "first answer with a warm cache, s": Promise(most=2),
+    "new video searchable, s": Promise(most=1),
+    "removal seen, s": Promise(most=1),
+}
+
+
+def figures(folder: Path, videos: int, told: Told) -> Iterator[GalleryFigure]:
+    """Every figure, as soon as it is there. ``folder`` must not be there, and gets the gallery and its source."""
+    schema = GallerySchema.of(manifest())
+    folder.mkdir(parents=True)
+    with Gallery.made(folder / "small", schema) as small, Gallery.made(folder / "gallery", schema) as gallery:
+        small.bring(block(0, _SMALL, schema), replace=False)
+        small.index()
+        seconds, processor = _imported(gallery, videos, folder, told)
+        yield _figure("import, records a second", videos, videos / seconds)
+        yield _figure("import, records a processor second", videos, videos / processor)
+        told("commits and look-ups")
+        yield _figure("commit of a new record, times one at 10,000", videos, _commits(small, gallery))
+        yield _figure("lookup of 4,096 ids, times one at 10,000", videos, _lookups(small, gallery, videos))
+        told("restarts")
+        for name, value in _restarts(folder / "gallery"):
+            yield _figure(name, videos, value)
+        told("freshness")
+        for name, value in _freshness(gallery):
+            yield _figure(name, videos, value)
+    shutil.rmtree(folder)
+
+
+def _figure(name: str, videos: int, value: float) -> GalleryFigure:
+    promise = PROMISES[name]
+    return GalleryFigure(
+        figure=name, videos=videos, value=round(value, 4), promise=str(promise), kept=promise.kept(value)
+    )
+
+
+def _imported(gallery: Gallery, videos: int, folder: Path, told: Told) -> tuple[float, float]:
+    """Seconds, and those of the processor, of the import alone; its files come one by one, because all are large."""
+    seconds = processor = 0.0
+    for start in range(0, videos, _FILE):
+        told(f"records {start} to {min(videos, start + _FILE)}")
+        file = folder / "records.parquet"
+        write(file, start, min(_FILE, videos - start), gallery.schema)
+        begun, spent = time.perf_counter(), time.process_time()
+        bring_in(gallery, Records.open(file), lambda rows: None)
+        seconds += time.perf_counter() - begun
+        processor += time.process_time() - spent
+        file.unlink()
+    return seconds, processor
+
+
+def _commits(small: Gallery, gallery: Gallery) -> float:
+    """The ratio of the medians of processor time of commits, which take turns: the disk's waits are not the size's."""
+    spent: tuple[list[float], list[float]] = ([], [])
+    for number in range(_ADDED):
+        made = block(_FIRST + number, 1, gallery.schema)
+        for each, at in zip((small, gallery), spent, strict=True):
+            at.append(_processor(partial(each.bring, made, replace=False)))
+    return float(np.median(spent[1]) / np.median(spent[0]))
+
+
+def _lookups(small: Gallery, gallery: Gallery, videos: int) -> float:
+    spent: tuple[list[float], list[float]] = ([], [])
+    for seed in range(7):
+        for each, count, at in zip((small, gallery), (_SMALL, videos), spent, strict=True):
+            numbers = np.random.default_rng(seed).choice(count, _LOOKED_UP, replace=False)
+            ids = [f"films/{number // 1000:05d}/{number:08d}.mp4" for number in numbers.tolist()]
+            at.append(_processor(partial(each.lookup, ids)))
+    return float(np.median(spent[1]) / np.median(spent[0]))
+
+
+def _processor(act: Callable[[], Any]) -> float:
+    begun = time.process_time()
+    act()
+    return time.process_time() - begun
+
+
+def _restarts(folder: Path) -> Iterator[tuple[str, float]]:
+    shutil.rmtree(folder / CACHE, ignore_errors=True)
+    told = _restart(folder, wait=True)
+    yield "first answer without a cache, s", told["answer_s"]
+    # What Lance holds while it reads is the same for galleries of all sizes.
+    yield "memory at load, times resident and 128 MiB", told["peak"] / (told["resident"] + (128 << 20))
+    told = _restart(folder, wait=False)
+    yield "first answer with a warm cache, s", told["answer_s"]
+
+
+def _restart(folder: Path, *, wait: bool) -> dict[str, Any]:
+    """What a process of its own says; with ``wait`` its cache is in place when it ends."""
+    command = [sys.executable, "-m", "framesift.bench.gallery.restart", str(folder)]
+    # As the server starts its models.
+    env = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told: dict[str, Any] = json.loads(process.stdout.readline())
+        # Small galleries have none.
+        while wait and list((folder / CACHE).glob("*.part")):
+            time.sleep(0.05)
+        process.stdin.write("\n")
+    return told
+
+
+def _freshness(gallery: Gallery) -> Iterator[tuple[str, float]]:
+    model = manifest()
+    reads, lanes = [FRAME_VECTORS, GRAM_TABLE], scorer_of(model).lanes
+    added, removed = [], []
+    with Snapshot(gallery.reader(), reads, lanes, cache=gallery.root / CACHE) as snapshot:
+        snapshot.start()
+        for number in range(10):
+            made: Block = block(_FIRST + 1000 + number, 1, gallery.schema)
+            gallery.bring(made, replace=False)
+            added.append(_seen(snapshot, gallery.version))
+            gallery.remove([block(_FIRST + number, 1, gallery.schema).ids[0]])
+            removed.append(_seen(snapshot, gallery.version))
+    yield "new video searchable, s", max(added)
+    yield "removal seen, s", max(removed)
+
+
+def _seen(snapshot: Snapshot, version: int) -> float:
+    begun = time.perf_counter()
+    while snapshot.view.version < version:
+        time.sleep(0.002)
+    return time.perf_counter() - begun

@@ -1,0 +1,154 @@
+"""Galleries by the million: bringing in records that were made elsewhere, and handing a gallery on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ...export.bundle.errors import FramesiftError, GalleryError, GalleryMismatch
+from ...export.bundle.ports import ID
+from .addresses import local_folder
+from .ahead import ahead
+from .blocks import Block, checked
+from .checksums import CHECKSUMS
+from .failures import gallery_failures
+from .merging import sealed_rows
+from .reader import Reader
+from .schema import SEQUENCE
+from .sources import Records, block_of
+from .store import Gallery
+from .table import write_table
+
+Told = Callable[[int], object]
+# The index on ids covers what was brought in after so many commits, so that looking ids up stays as fast.
+_COMMITS_PER_INDEX = 4
+_BATCHES_AHEAD = 2
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Videos that were added or replaced, and those that were there already."""
+
+    added: int
+    same: int
+
+
+def bring_in(gallery: Gallery, records: Records, told: Told, *, replace: bool = False) -> Imported:
+    """Import all records, checked as every record is, in commits of a sealed fragment's rows.
+
+    What is there with the same digest is passed over, so an import that was stopped goes on where it is run again.
+
+    Args:
+        told: called with numbers of rows that are done.
+        replace: put records in the place of those that have the same id and another digest.
+
+    Raises:
+        GalleryMismatch: the records are another model's.
+        FramesiftError: a record that can't be kept, or one with a digest that differs; what was imported before stays,
+            and the message says how much that is.
+    """
+    made_for = records.made_for()
+    if made_for is not None and made_for != gallery.schema:
+        raise GalleryMismatch(
+            f"{records.path} holds records of the model {made_for.fingerprint} ({made_for.system}), the gallery those "
+            f"of {gallery.schema.fingerprint} ({gallery.schema.system}), and they don't compare"
+        )
+    done = Counter[str]()
+    try:
+        for number, block in enumerate(ahead(_commits(gallery, records)), start=1):
+            brought = gallery.bring(block, replace=replace)
+            if brought.other and not replace:
+                names = ", ".join(ascii(id_) for id_ in brought.other[:_SHOWN])
+                raise GalleryError(
+                    f"{len(brought.other)} videos are there with another digest, of which {names}: --replace puts "
+                    "these records in their place"
+                )
+            done.update(added=brought.added, same=brought.same)
+            told(len(block.ids))
+            if number % _COMMITS_PER_INDEX == 0:
+                gallery.index()
+    except FramesiftError as error:
+        raise type(error)(f"{error}. {sum(done.values())} records before it are in; run it again to go on") from error
+    gallery.index()
+    return Imported(done["added"], done["same"])
+
+
+def hand_on(reader: Reader, out: Path, told: Told) -> int:
+    """Write all videos of a version into the new file or folder ``out``, and return their number.
+
+    It gets a Parquet file, or a Lance table where its name ends in ``.lance``, under its name once it is whole.
+
+    Raises:
+        GalleryError: it is there already or can't be written, or the gallery can't be read.
+    """
+    out = local_folder(out)
+    if out.exists() or out.is_symlink():
+        raise GalleryError(f"{out} is there already: name a new file")
+    if out.suffix not in (".parquet", ".lance"):
+        raise GalleryError(f"{out} must end in .parquet or .lance, which says what is written")
+    part = out.with_name(f".{out.name}-{os.getpid()}")
+    schema = reader.schema.arrow()
+    batches = _told(
+        reader.batches([name for name in schema.names if name not in (ID, SEQUENCE, CHECKSUMS)]), schema, told
+    )
+    try:
+        with gallery_failures(f"writing {out}"), reader.pinned():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if out.suffix == ".lance":
+                write_table(part, schema, batches, sealed_rows(reader.schema.row_bytes))
+            else:
+                from pyarrow.parquet import ParquetWriter
+
+                with ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
+                    for batch in batches:
+                        writer.write_batch(batch)
+            part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+    return reader.count
+
+
+def _commits(gallery: Gallery, records: Records) -> Iterator[Block]:
+    """Checked records in blocks of a sealed fragment's rows; of an id that comes twice the last is kept."""
+    rows = sealed_rows(gallery.schema.row_bytes)
+    held: list[Block] = []
+    count = 0
+    for batch in ahead(records.batches(gallery.schema), _BATCHES_AHEAD):
+        start = 0
+        while start < batch.num_rows:
+            block = checked(block_of(batch.slice(start, rows - count), gallery.schema), gallery.schema)
+            held.append(block)
+            start, count = start + len(block.ids), count + len(block.ids)
+            if count == rows:
+                yield _joined(held)
+                held, count = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    joined = Block(
+        ids=[id_ for block in blocks for id_ in block.ids],
+        sources=[source for block in blocks for source in block.sources],
+        digests=[digest for block in blocks for digest in block.digests],
+        metadata=[text for block in blocks for text in block.metadata],
+        durations=np.concatenate([block.durations for block in blocks]),
+        timestamps=np.concatenate([block.timestamps for block in blocks]),
+        tensors={name: np.concatenate([block.tensors[name] for block in blocks]) for name in blocks[0].tensors},
+    )
+    last = {id_: row for row, id_ in enumerate(joined.ids)}
+    return joined if len(last) == len(joined.ids) else joined.take(sorted(last.values()))
+
+
+def _told(batches: Iterator[pa.RecordBatch], schema: pa.Schema, told: Told) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield batch.select(schema.names).cast(schema)
+        told(batch.num_rows)

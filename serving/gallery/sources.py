@@ -1,0 +1,157 @@
+"""Records of other makers: Parquet files and Lance tables, read a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...export.bundle.errors import GalleryError, InvalidRequest
+from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE, TIMESTAMPS
+from .addresses import local_folder
+from .blocks import Block
+from .checksums import CHECKSUMS, changed
+from .failures import gallery_failures
+from .reader import damage
+from .schema import SEQUENCE, GallerySchema
+from .table import dataset, has_table
+
+_BATCH_BYTES, _MOST_ROWS = 16 << 20, 4096
+_PARQUET = ".parquet"
+
+
+@dataclass(frozen=True)
+class Records:
+    """A table of records: its columns, how many rows it has, and where it lies."""
+
+    path: Path
+    files: Sequence[Path]
+    schema: pa.Schema
+    count: int
+
+    @staticmethod
+    def open(path: Path) -> Records:
+        """A Parquet file, a folder of such, a Lance table, or a gallery's folder.
+
+        Raises:
+            GalleryError: there is none of these.
+        """
+        path = local_folder(path)
+        if not path.exists():
+            raise GalleryError(f"there is no {path} to import")
+        with gallery_failures(f"opening {path}"):
+            if path.is_dir() and has_table(path):
+                path = path / "videos.lance"
+            if path.is_dir() and (path / "_versions").is_dir():
+                table = dataset(path)
+                return Records(path, (), table.schema, table.count_rows())
+            files = sorted(path.glob(f"*{_PARQUET}")) if path.is_dir() else [path]
+            if not files:
+                raise GalleryError(f"{path} holds no Parquet files (*{_PARQUET}) and is no Lance table")
+            from pyarrow.parquet import ParquetFile
+
+            opened = [ParquetFile(file) for file in files]
+            schema = opened[0].schema_arrow
+            for file, held in zip(files, opened, strict=True):
+                if not held.schema_arrow.equals(schema):
+                    raise GalleryError(f"{file} has other columns than {files[0]}: import them one by one")
+            return Records(path, files, schema, sum(held.metadata.num_rows for held in opened))
+
+    def made_for(self) -> GallerySchema | None:
+        """The model whose records these are, where ``framesift gallery export`` or a gallery has noted it."""
+        return GallerySchema.noted(self.schema)
+
+    def batches(self, schema: GallerySchema) -> Iterator[pa.RecordBatch]:
+        """All rows with the columns that a gallery of ``schema`` has.
+
+        Raises:
+            GalleryError: a column is missing, or the data can't be read.
+        """
+        needed = [ID, DIGEST, *(spec.name for spec in schema.record)]
+        if missing := [name for name in needed if name not in self.schema.names]:
+            raise GalleryError(f"{self.path} has no column {', '.join(missing)}; it has {', '.join(self.schema.names)}")
+        known = (*needed, SOURCE, METADATA, DURATION, TIMESTAMPS, SEQUENCE, CHECKSUMS)
+        names = [name for name in self.schema.names if name in known or name in schema.columns]
+        rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // schema.row_bytes))
+        with gallery_failures(f"reading {self.path}"):
+            if not self.files:
+                yield from dataset(self.path).scanner(columns=names, batch_size=rows, batch_readahead=2).to_batches()
+                return
+            from pyarrow.parquet import ParquetFile
+
+            for file in self.files:
+                yield from ParquetFile(file).iter_batches(batch_size=rows, columns=names)
+
+
+def block_of(batch: pa.RecordBatch, schema: GallerySchema) -> Block:
+    """A batch's videos, of whatever floating dtype and kind of list; what has checksums is compared with them.
+
+    Raises:
+        InvalidRequest: a value that is missing, or a column of another kind.
+        GalleryError: values have changed since they were written.
+    """
+    for name in batch.schema.names:
+        if batch.column(name).null_count:
+            row = batch.column(name).is_null().to_pylist().index(True)
+            raise InvalidRequest(f"{name} of {batch.column(ID)[row].as_py()!r} is missing")
+    if set(schema.columns) | {CHECKSUMS} <= set(batch.schema.names):
+        with gallery_failures("comparing checksums"):
+            if damaged := changed(batch, schema.columns, SEQUENCE):
+                raise damage([batch.column(ID)[row].as_py() for row in damaged])
+    count = batch.num_rows
+    return Block(
+        ids=_texts(batch, ID, ""),
+        sources=_texts(batch, SOURCE, ""),
+        digests=_digests(batch),
+        metadata=_texts(batch, METADATA, "{}"),
+        durations=_numbers(batch, DURATION, ()) if DURATION in batch.schema.names else np.zeros(count, np.float32),
+        timestamps=_numbers(batch, TIMESTAMPS, (schema.frames,))
+        if TIMESTAMPS in batch.schema.names
+        else np.zeros((count, schema.frames), np.float32),
+        tensors={spec.name: _numbers(batch, spec.name, spec.shape) for spec in schema.record},
+    )
+
+
+def _texts(batch: pa.RecordBatch, name: str, otherwise: str) -> list[str]:
+    if name not in batch.schema.names:
+        return [otherwise] * batch.num_rows
+    kind = batch.schema.field(name).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise InvalidRequest(f"the column {name} is {kind}, it must hold texts")
+    with gallery_failures(f"reading the column {name}"):
+        return [str(value) for value in batch.column(name).to_pylist()]
+
+
+def _digests(batch: pa.RecordBatch) -> list[bytes]:
+    kind = batch.schema.field(DIGEST).type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)):
+        raise InvalidRequest(f"the column {DIGEST} is {kind}, it must hold the 32 bytes of a SHA-256")
+    return [bytes(value) for value in batch.column(DIGEST).to_pylist()]
+
+
+def _numbers(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A column as an array [B, *shape]."""
+    values, size = batch.column(name), int(np.prod(shape, dtype=np.int64))
+    while not pa.types.is_floating(values.type):
+        if not hasattr(values, "flatten") or pa.types.is_struct(values.type):
+            raise InvalidRequest(f"the column {name} is {batch.column(name).type}, it must hold floating numbers")
+        values = values.flatten()
+    if values.null_count or len(values) != size * batch.num_rows or not _even(batch.column(name), size):
+        raise InvalidRequest(f"the column {name} must hold {size} numbers a video, {list(shape)}, and no gaps")
+    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(batch.num_rows, *shape)
+
+
+def _even(values: pa.Array, size: int) -> bool:
+    """Whether every row of a column has as many numbers: lists of varying lengths may have them on average."""
+    kind = values.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not len(values):
+        return True
+    import pyarrow.compute as pc
+
+    inner = kind.value_type
+    return not pa.types.is_floating(inner) or bool(pc.all(pc.equal(pc.list_value_length(values), size)).as_py())

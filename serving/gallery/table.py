@@ -1,0 +1,137 @@
+"""The Lance table in a gallery's folder: how it is made, opened and told apart."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ...export.bundle.ports import ID
+
+_TABLE = "videos.lance"
+INDEX = "id_idx"
+# Rows of a piece in which they are written.
+PIECE = 512
+_LONGEST_READING = timedelta(hours=6)
+# What Lance remembers of every version of a table would fill a gigabyte. The index's pages are worth keeping.
+_METADATA_CACHE, _INDEX_CACHE = 4 << 20, 32 << 20
+
+
+@dataclass(frozen=True)
+class Part:
+    """A fragment of the table. Equal parts hold the same rows.
+
+    Attributes:
+        number: never used again.
+        file: its data, a name that is never used again either.
+        rows: written, removed ones among them.
+        live: those that are left.
+        removals: which list of removed rows it has, empty without one.
+    """
+
+    number: int
+    file: str
+    rows: int
+    live: int
+    removals: str
+
+
+def create_table(root: Path, schema: pa.Schema) -> None:
+    """Make an empty table in the folder ``root``."""
+    _lance().write_dataset(schema.empty_table(), str(root / _TABLE), schema=schema, mode="create", session=_session())
+
+
+def open_table(root: Path) -> Any:
+    """The table, as Lance's dataset, at its latest version."""
+    return dataset(root / _TABLE)
+
+
+def dataset(path: Path) -> Any:
+    """Any Lance table."""
+    return _lance().dataset(str(path), session=_session())
+
+
+def chunks(rows: pa.Table) -> pa.RecordBatchReader:
+    """Rows in pieces: a page of a file is as large as the piece that it came in, and readers hold whole pages."""
+    return pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=PIECE))
+
+
+def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch], rows: int) -> None:
+    """Make a table of these batches, in fragments of so many rows."""
+    reader = pa.RecordBatchReader.from_batches(schema, batches)
+    _lance().write_dataset(reader, str(path), schema=schema, mode="create", max_rows_per_file=rows)
+
+
+def has_table(root: Path) -> bool:
+    """Whether there is one; a process that died while creating it leaves empty folders behind."""
+    return any((root / _TABLE).glob("*/*.*"))
+
+
+def index_ids(table: Any) -> None:
+    """Give the table its index on ids, where it has none."""
+    if not table.describe_indices():
+        table.create_scalar_index(ID, "BTREE", name=INDEX)
+
+
+@contextmanager
+def pinned(table: Any) -> Iterator[None]:
+    """Keep the version of ``table`` from being dropped while the block runs: for those who read all of it.
+
+    A folder that can't be written to has no writer who could drop one.
+    """
+    name = f"reading-{os.getpid()}-{time.time_ns()}"
+    try:
+        table.tags.create(name, int(table.version))
+    except OSError:
+        name = ""
+    try:
+        yield
+    finally:
+        if name:
+            table.tags.delete(name)
+
+
+def drop_versions(table: Any, older_than: timedelta, *, unknown: bool) -> None:
+    """Drop old versions that nobody reads, and with ``unknown`` also files of no version."""
+    now = datetime.now(UTC)
+    for name, told in table.tags.list().items():
+        # Its reader was killed.
+        if now - told["created_at"] > _LONGEST_READING:
+            table.tags.delete(name)
+    table.cleanup_old_versions(older_than=older_than, delete_unverified=unknown, error_if_tagged_old_versions=False)
+
+
+def parts(table: Any) -> dict[int, Part]:
+    """The table's fragments by number, in their order."""
+    return {fragment.fragment_id: _part(fragment.metadata) for fragment in table.get_fragments()}
+
+
+def _part(held: Any) -> Part:
+    removed = held.deletion_file
+    name = "" if removed is None else f"{removed.read_version}-{removed.id}"
+    gone = 0 if removed is None else int(removed.num_deleted_rows)
+    return Part(held.id, held.files[0].path, held.physical_rows, held.physical_rows - gone, name)
+
+
+@cache
+def _lance() -> Any:
+    # Read when the module is imported. What fails raises besides, and merges that give way to writers are no news.
+    os.environ.setdefault("LANCE_LOG", "error")
+    import lance
+
+    # Arrow's own allocator grows by huge pages and gives none of them back.
+    pa.set_memory_pool(pa.system_memory_pool())
+    return lance
+
+
+@cache
+def _session() -> Any:
+    return _lance().Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
