@@ -15,11 +15,8 @@ from framesift.export.bundle.video.sampling import SAMPLERS
 @pytest.mark.parametrize(
     ("profile", "fault"),
     [
-        (FrameProfile(sampler="random"), "sampler 'random' is unknown, known: equal_middle, second_steps, "),
-        (
-            FrameProfile(resize="none"),
-            "resize 'none' is unknown, known: cv2_bilinear, pil_bicubic, tensor_bicubic, tensor_bi",
-        ),
+        (FrameProfile(sampler="random"), f"sampler 'random' is unknown, known: {', '.join(sorted(SAMPLERS))}"),
+        (FrameProfile(resize="none"), f"resize 'none' is unknown, known: {', '.join(sorted(RESIZES))}"),
         (FrameProfile(crop="none"), "crop 'none'"),
         (FrameProfile(missing="zeros"), "missing 'zeros' is unknown, known: mask, repeat"),
         (FrameProfile(count=0), "count 0"),

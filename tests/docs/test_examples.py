@@ -76,6 +76,7 @@ def test_the_readers_way_from_checkpoint_to_search(
     for clip in clips[:4]:
         (tmp_path / "videos" / clip.video.name).symlink_to(clip.video)
     (tmp_path / "demo.safetensors").symlink_to(demo_checkpoint)
+    (tmp_path / "ids.txt").write_text("".join(f"{clip.video.name}\n" for clip in clips[:2]), encoding="utf-8")
     (tmp_path / "galleries/mine").symlink_to(gallery_folder)
     client.index(clips[0].video, id="old/clip.mp4")
     ran = []
