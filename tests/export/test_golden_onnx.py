@@ -28,8 +28,8 @@ read_library_once()
 Records = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 # One case of a sentence and frames, of a text that is read with every frame, and of a space-time tower. The others run
-# among the slow tests: every system's small model is exported and compared with eager float64 where it is served, and of
-# every case test_golden_systems shows that the eager system is right.
+# among the slow tests: every system's small model is exported and compared with eager float64 where it is served,
+# and of every case test_golden_systems shows that the eager system is right.
 QUICK = ("xpool-xpool_small_openai_dev", "all_in_one-all_in_one_both_small_dev", "frozen-frozen_more_frames_small_dev")
 USUAL = [
     pytest.param(*case.values, id=case.id, marks=[pytest.mark.slow] * (case.id.partition("-")[2] not in QUICK))

@@ -71,9 +71,12 @@ def test_server_and_models_tell_what_they_are(triton: grpc.InferenceServerClient
         ("text", "UINT8", [-1, -1]),
         ("text_length", "INT32", [-1, 1]),
         ("top", "INT32", [-1, 1]),
+        ("candidates", "UINT8", [-1, -1]),
+        ("candidate_lengths", "INT32", [-1, -1]),
     ]
     config = triton.get_model_config("search").config
-    assert (config.max_batch_size, [list(port.dims) for port in config.input]) == (32, [[-1], [1], [1]])
+    assert (config.max_batch_size, [list(port.dims) for port in config.input]) == (32, [[-1], [1], [1], [-1], [-1]])
+    assert [port.name for port in config.input if port.optional] == ["candidates", "candidate_lengths"]
     # Nobody may call the steps, so nobody is told of them.
     assert not config.HasField("ensemble_scheduling")
     assert int(triton.get_model_config("score_text").config.parameters["framesift.max_rows"].string_value) == 65536
