@@ -28,12 +28,12 @@ from ..bundle.spec import TensorSpec
 from ..encoders.bert import BertConfig, Embeddings
 from ..encoders.post_ln import HEAD_WIDTH, key_bias
 from ..encoders.tangled import FeatureEmbeddings, TangledEncoder, in_paddles_layout
-from .bert import SMALL_BERT, random_texts
+from .bert import SMALL_BERT
 from .card import Example, Sign, SystemCard
-from .contract import System
 from .options import HEADS, MAX_TOKENS, Option
 from .preprocessing import Preprocessing
 from .weights import Weights
+from .word_pieces import WordPieceSystem
 
 # Numbers that place a region: its corners and its area, as shares of the picture.
 PLACE = 5
@@ -84,7 +84,7 @@ class TangledBert(nn.Module):
         return pooled.relu()
 
 
-class ActBert(System):
+class ActBert(WordPieceSystem):
     """A pair's score is the probability that they match. Text length and number of regions take part in it.
 
     Raises:
@@ -109,7 +109,7 @@ class ActBert(System):
         super().__init__()
         if sizes.connection_width % connection_heads:
             raise ValueError(f"{connection_heads} heads don't divide the width {sizes.connection_width}")
-        self.sizes, self.max_tokens = sizes, max_tokens
+        self.sizes, self.text_sizes, self.max_tokens = sizes, sizes.bert, max_tokens
         self.bert = TangledBert(sizes, (region_heads, heads, action_heads), connection_heads)
         self.cls = nn.ModuleDict({"seq_relationship": nn.Linear(sizes.connection_width, 2)})
         in_paddles_layout(self)
@@ -196,20 +196,6 @@ class ActBert(System):
     def embed_dim(self) -> int:
         """As ``System.embed_dim``."""
         return self.sizes.connection_width
-
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.sizes.bert.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.sizes.bert.positions
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``; what is not 0 counts."""
-        return random_texts(self.vocab_size, rows, length, generator)
 
 
 def infer(weights: Weights) -> ActBertSizes:

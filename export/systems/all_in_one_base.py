@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ..bundle.scorers import DOT
 from ..encoders.bert import Embeddings
 from ..encoders.post_ln import key_bias
 from ..encoders.unified import AllInOneSizes, Transformer
-from .bert import random_texts
-from .contract import System, pixels
+from .contract import pixels
+from .word_pieces import WordPieceSystem
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
-class AllInOneBase(System):
+class AllInOneBase(WordPieceSystem):
     """Embeddings, transformer and every head that the weights hold."""
 
     name = "all_in_one"
@@ -27,7 +26,7 @@ class AllInOneBase(System):
     ) -> None:
         super().__init__()
         width = sizes.width
-        self.sizes, self.max_tokens, self.trained = sizes, max_tokens, trained
+        self.sizes, self.text_sizes, self.max_tokens, self.trained = sizes, sizes, max_tokens, trained
         self.text_embeddings = Embeddings(width, sizes.vocab_size, sizes.positions)
         self.token_type_embeddings = nn.Embedding(2, width)
         self.transformer = Transformer(sizes, heads)
@@ -73,17 +72,3 @@ class AllInOneBase(System):
     def embed_dim(self) -> int:
         """As ``System.embed_dim``."""
         return self.sizes.embed_dim if self.scorer is DOT else self.sizes.width
-
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.sizes.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.sizes.positions
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``; what is not 0 counts."""
-        return random_texts(self.vocab_size, rows, length, generator)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,12 +17,13 @@ from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.post_ln import EPS, HEAD_WIDTH
 from ..encoders.resnet import RESNET_50, STEM, NormedConv, ResNet, Stage
-from .bert import SMALL_BERT, random_texts
+from .bert import SMALL_BERT
 from .card import Example, Sign, SystemCard
-from .contract import System, pixels
+from .contract import pixels
 from .options import HEADS, MAX_TOKENS, Option
 from .preprocessing import Preprocessing
 from .weights import Weights
+from .word_pieces import WordPieceSystem
 
 MEAN, STD = (123.675, 116.28, 103.53), (1.0, 1.0, 1.0)
 # Pixels of a side that become one of the grid.
@@ -103,7 +103,7 @@ class PairClassifier(nn.Module):
         return logits
 
 
-class ClipBert(System):
+class ClipBert(WordPieceSystem):
     """C clips of J frames each. A pair's score is the probability that they match, of all clips together."""
 
     name = "clipbert"
@@ -125,7 +125,7 @@ class ClipBert(System):
             raise ValueError(f"image_size is {image_size}, it must be from {CELL} to {CELL * sizes.grid}")
         if pooling not in POOLINGS:
             raise ValueError(f"pooling is {pooling!r}, it must be one of {', '.join(POOLINGS)}")
-        self.sizes, self.max_tokens = sizes, max_tokens
+        self.sizes, self.text_sizes, self.max_tokens = sizes, sizes.bert, max_tokens
         self.clips, self.clip_frames, self.pooling = clips, clip_frames, pooling
         self.cnn = GridEncoder(sizes)
         self.transformer = PairClassifier(sizes)
@@ -197,20 +197,6 @@ class ClipBert(System):
     def embed_dim(self) -> int:
         """As ``System.embed_dim``."""
         return self.sizes.bert.width
-
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.sizes.bert.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.sizes.bert.positions
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``; what is not 0 counts."""
-        return random_texts(self.vocab_size, rows, length, generator)
 
 
 def build(sizes: ClipBertSizes, options: Mapping[str, Any]) -> ClipBert:

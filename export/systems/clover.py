@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...kernels.dot.reference import dot
 from ..bundle.manifest import FrameProfile
 from ..bundle.ports import TEXT_EMBEDDING, VIDEO_EMBEDDING
-from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.pixels import Pixels
 from ..encoders.swin_windows import Axes, window_of
 from ..encoders.video_swin import SwinConfig, VideoSwin
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, random_texts
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
 from .card import Example, Sign, SystemCard
-from .contract import System, pixels
+from .contract import pixels
 from .options import FRAME_COUNT, Option
 from .preprocessing import Preprocessing
 from .weights import Weights
+from .word_pieces import WordPieceDual
 
 # As the authors' configuration has them, of RGB: the means of BGR. Their weights were trained so.
 PIXELS = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
@@ -40,16 +39,15 @@ class CloverConfig:
     embed_dim: int = 768
 
 
-class Clover(System):
+class Clover(WordPieceDual):
     """One unit vector a side. Videos with few frames repeat them."""
 
     name = "clover"
-    scorer = DOT
 
     def __init__(self, config: CloverConfig, frames: int, image_size: int, max_tokens: int) -> None:
         super().__init__()
         width, inside, out = config.vision.out, config.inside, config.embed_dim
-        self.max_tokens, self.config = max_tokens, config
+        self.max_tokens, self.config, self.text_sizes = max_tokens, config, config.text
         self.backbone = VideoSwin(config.vision, frames, image_size)
         self.text_backbone = nn.ModuleDict({"bert": Bert(config.text)})
         video = (nn.Linear(width, inside), nn.LayerNorm(inside), nn.GELU(), nn.Linear(inside, out), nn.LayerNorm(out))
@@ -81,32 +79,10 @@ class Clover(System):
         """Token ids int64 [Q, W] to unit vectors [Q, D]."""
         return (unit_or_zero(self.embed_text(token_ids)),)
 
-    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
-        """See ``kernels/dot``."""
-        return dot(text[0], video[0])
-
-    def standardise(self, frames: Tensor) -> Tensor:
-        """As ``System.standardise``, with the authors' mean and deviation."""
-        return self.pixels.standardise(frames)
-
     @property
     def embed_dim(self) -> int:
         """The width of the projections."""
         return self.config.embed_dim
-
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.config.text.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.config.text.positions
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``."""
-        return random_texts(self.vocab_size, rows, length, generator)
 
 
 def unit_or_zero(x: Tensor) -> Tensor:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...kernels.dot.reference import dot
 from ..bundle.manifest import FrameProfile
 from ..bundle.ports import MASK, TEXT_EMBEDDING, VIDEO_EMBEDDING
-from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.distilbert import DistilBert, sizes_of
 from ..encoders.pixels import IMAGENET, Pixels
 from ..encoders.space_time import SpaceTimeVit, VitConfig
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, random_texts, usual_heads
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, usual_heads
 from .card import Example, Sign, SystemCard
-from .contract import System, pixels
+from .contract import pixels
 from .options import FRAME_COUNT, Option
 from .preprocessing import Preprocessing
 from .weights import Weights
+from .word_pieces import WordPieceDual
 
 # The authors' lower bound of a norm.
 SHORTEST = 1e-8
@@ -47,11 +45,10 @@ class FrozenConfig:
     rectified: bool = True
 
 
-class Frozen(System):
+class Frozen(WordPieceDual):
     """One unit vector a side. A clip may have fewer frames: the pixels of those that are missing are zeros."""
 
     name = "frozen"
-    scorer = DOT
 
     def __init__(self, config: FrozenConfig, frames: int, max_tokens: int) -> None:
         super().__init__()
@@ -65,7 +62,7 @@ class Frozen(System):
         self.txt_proj: nn.Module = nn.Sequential(nn.ReLU(), text) if config.rectified else text
         self.vid_proj: nn.Module = nn.Sequential(video) if config.rectified else video
         self.pixels = Pixels(*IMAGENET)
-        self.config = config
+        self.config, self.text_sizes = config, config.text
         self.video_inputs = (pixels(frames, config.vision.image_size), TensorSpec(MASK, "float32", (frames,)))
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (config.embed_dim,)),)
         self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (config.embed_dim,)),)
@@ -91,32 +88,10 @@ class Frozen(System):
         """Token ids int64 [Q, W] to unit vectors [Q, D]."""
         return (F.normalize(self.embed_text(token_ids), dim=-1, eps=SHORTEST),)
 
-    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
-        """See ``kernels/dot``."""
-        return dot(text[0], video[0])
-
-    def standardise(self, frames: Tensor) -> Tensor:
-        """As ``System.standardise``, with ImageNet's mean and deviation."""
-        return self.pixels.standardise(frames)
-
     @property
     def embed_dim(self) -> int:
         """The width of the projections."""
         return self.config.embed_dim
-
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.config.text.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.config.text.positions
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``."""
-        return random_texts(self.vocab_size, rows, length, generator)
 
 
 def read_sizes(weights: Weights) -> FrozenConfig:

@@ -21,12 +21,12 @@ from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.expert_bert import ExpertBert
 from ..encoders.gated import GatedUnit
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, random_texts
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
 from .card import Example, Sign, SystemCard
-from .contract import System
 from .options import Option
 from .preprocessing import Preprocessing
 from .weights import Weights
+from .word_pieces import WordPieceSystem
 
 # The authors' number of every expert, and the seconds of a row of those whose rows follow one another in time.
 EXPERTS: Mapping[str, tuple[int, float | None]] = {
@@ -67,7 +67,7 @@ class Projection(nn.Module):
         return F.normalize(self.fc(x), dim=-1)
 
 
-class Mmt(System):
+class Mmt(WordPieceSystem):
     """One vector of all experts a side; the score is their dot product: of each expert, weighed by the text."""
 
     name = "mmt"
@@ -76,7 +76,7 @@ class Mmt(System):
     def __init__(self, sizes: MmtSizes, *, rows: int, max_tokens: int, video_heads: int) -> None:
         super().__init__()
         names = sorted(sizes.dims)
-        self.sizes, self.experts, self.max_tokens = sizes, names, max_tokens
+        self.sizes, self.text_sizes, self.experts, self.max_tokens = sizes, sizes.text, names, max_tokens
         self.features = FeatureProfile("experts", tuple(a for name in names for a in _arrays(name, sizes.dims[name])))
         shape = (len(names), rows)
         self.video_inputs = (
@@ -130,26 +130,12 @@ class Mmt(System):
         """Numbers of all experts' vectors."""
         return len(self.experts) * self.sizes.width
 
-    @property
-    def vocab_size(self) -> int:
-        """As ``System.vocab_size``."""
-        return self.sizes.text.vocab_size
-
-    @property
-    def text_positions(self) -> int:
-        """As ``System.text_positions``."""
-        return self.sizes.text.positions
-
     def random_arrays(self, generator: torch.Generator) -> Mapping[str, NDArray[Any]]:
         """As ``System.random_arrays``: times are those of experts that are there, in seconds from 0 on."""
         found = super().random_arrays(generator)
         kept = {name: array for name, array in found.items() if name.removesuffix(TIMES) in found}
         made = {name: 20 * abs(array) if name.endswith(TIMES) else array for name, array in kept.items()}
         return made or self.random_arrays(generator)
-
-    def random_token_ids(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
-        """As ``System.random_token_ids``."""
-        return random_texts(self.vocab_size, rows, length, generator)
 
 
 def _arrays(name: str, width: int) -> list[FeatureArray]:
