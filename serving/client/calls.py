@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +26,7 @@ from ...export.bundle.errors import (
     ServerUnavailable,
 )
 from ...export.bundle.limits import MAX_VIDEO_BYTES
-from ...export.bundle.models import (
-    ENCODE_FRAMES,
-    ENCODE_VIDEO,
-    GALLERY_LOOKUP,
-    INDEX_VIDEO,
-    SCORE_TEXT,
-    SEARCH,
-)
+from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, GALLERY_LOOKUP, INDEX_VIDEO, SCORE_TEXT, SEARCH
 from . import uploads, wire
 from .connection import (
     AWAY_S,
@@ -220,10 +214,17 @@ class Calls:
             raise InvalidRequest(f"what to wait for is {type(indexed).__name__}: give what `index` returned")
         seconds = check_seconds(timeout_s)
         deadline = time.monotonic() + seconds
-        while (await self.search("any", top=1)).version < indexed.version:
+        while not await self._sees(indexed):
             if time.monotonic() > deadline:
                 raise DeadlineExceeded(f"{indexed.id} was not searchable within {seconds:g} s")
             await self._transport.sleep(_POLL_S)
+
+    async def _sees(self, indexed: Indexed) -> bool:
+        # The gallery may hold more than a scorer of whole pairs goes through: then the video alone is searched.
+        for among in (None, [indexed.id]):
+            with suppress(InvalidRequest):
+                return (await self.search("any", top=1, candidates=among)).version >= indexed.version
+        return False
 
     async def close(self) -> None:
         """As ``Client.close``."""

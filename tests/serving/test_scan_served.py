@@ -40,8 +40,7 @@ def test_the_gallery_is_scored_up_to_the_limit_and_candidates_beyond(clips: list
         _agree(client.search_many(texts), list(paths)[:LIMIT], scores[:, :LIMIT])
         for path in list(paths.values())[LIMIT:]:
             last = client.index(path)
-        while client.lookup([]).count < len(paths):
-            pass
+        client.wait_searchable(last)
         ids = list(paths)[2:]
         _agree(client.search_many(texts, candidates=ids), ids, scores[:, 2:])
         with pytest.raises(InvalidRequest, match=f"at most {LIMIT} videos for a text, and the search would take 6"):
