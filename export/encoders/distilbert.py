@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bert import PADDING, BertConfig, Embeddings
-from .post_ln import EPS, HEAD_WIDTH, attend, key_bias
+from .heads import heads_of
+from .post_ln import EPS, attend, key_bias
 
 
 def sizes_of(state: Mapping[str, Tensor], prefix: str) -> BertConfig:
@@ -35,9 +36,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int | None = None) -> None:
         super().__init__()
-        self.heads = heads or max(1, width // HEAD_WIDTH)
-        if width % self.heads:
-            raise ValueError(f"{self.heads} heads don't divide the width {width}")
+        self.heads = heads_of(width, heads)
         self.q_lin, self.k_lin, self.v_lin, self.out_lin = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HEAD_WIDTH = 64
+from .heads import heads_of
+
 EPS = 1e-12
 # Added to the attention logits of what is padding: the authors' constant, which half precision can hold, too.
 MASKED = -10_000.0
@@ -37,9 +38,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int | None = None) -> None:
         super().__init__()
-        self.heads = heads or max(1, width // HEAD_WIDTH)
-        if width % self.heads:
-            raise ValueError(f"{self.heads} heads don't divide the width {width}")
+        self.heads = heads_of(width, heads)
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:

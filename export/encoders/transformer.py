@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HEAD_WIDTH = 64
+from .heads import heads_of
 
 
 class QuickGELU(nn.Module):
@@ -27,9 +27,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, *, causal: bool, heads: int | None = None) -> None:
         super().__init__()
-        self.heads, self.causal = heads or max(1, width // HEAD_WIDTH), causal
-        if width % self.heads:
-            raise ValueError(f"{self.heads} heads don't divide the width {width}")
+        self.heads, self.causal = heads_of(width, heads), causal
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)

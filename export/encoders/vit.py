@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .post_ln import HEAD_WIDTH, attend
+from .heads import heads_of
+from .post_ln import attend
 
 EPS = 1e-6
 
@@ -21,9 +22,7 @@ class VitAttention(nn.Module):
 
     def __init__(self, width: int, heads: int | None = None) -> None:
         super().__init__()
-        self.heads = heads or max(1, width // HEAD_WIDTH)
-        if width % self.heads:
-            raise ValueError(f"{self.heads} heads don't divide the width {width}")
+        self.heads = heads_of(width, heads)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 

@@ -26,7 +26,8 @@ from ..bundle.ports import (
 from ..bundle.scorers import TANGLED_ENCODER
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import BertConfig, Embeddings
-from ..encoders.post_ln import HEAD_WIDTH, key_bias
+from ..encoders.heads import HEAD_WIDTH
+from ..encoders.post_ln import key_bias
 from ..encoders.tangled import FeatureEmbeddings, TangledEncoder, in_paddles_layout
 from .bert import SMALL_BERT
 from .card import Example, Sign, SystemCard

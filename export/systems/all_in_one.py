@@ -23,7 +23,7 @@ from ..bundle.ports import (
 )
 from ..bundle.scorers import DOT, ROLLED_ENCODER
 from ..bundle.spec import TensorSpec
-from ..encoders.post_ln import HEAD_WIDTH
+from ..encoders.heads import HEAD_WIDTH, usual_heads
 from ..encoders.unified import AllInOneSizes
 from .all_in_one_base import MEAN, STD, AllInOneBase
 from .bert import SMALL_BERT
@@ -210,7 +210,7 @@ ALL_IN_ONE = SystemCard(
         ),
         replace(
             HEADS,
-            default=lambda sizes, found: max(1, sizes.width // HEAD_WIDTH),
+            default=lambda sizes, found: usual_heads(sizes.width),
             why=lambda sizes, found: f"heads are not in the weights: {sizes.width} / {HEAD_WIDTH}",
             what="of the transformer",
         ),

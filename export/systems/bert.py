@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..encoders.bert import BertConfig
+from ..encoders.heads import usual_heads
 from .options import MAX_TOKENS, Option
 from .weights import Weights
 
@@ -23,11 +24,6 @@ TEXT_HEADS = Option(
 )
 # The mask makes any number the same but for what it cuts.
 TOKENS = replace(MAX_TOKENS, why=f"{MAX_TOKENS.why}, and a longer text is cut")
-
-
-def usual_heads(width: int) -> int:
-    """The attention heads of a layer of that width, where nothing shows them: each is 64 wide."""
-    return max(1, width // 64)
 
 
 def random_texts(vocab_size: int, rows: int, length: int, generator: torch.Generator) -> Tensor:

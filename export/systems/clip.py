@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..encoders.clip import ClipConfig, Towers, Vision
-from ..encoders.transformer import HEAD_WIDTH
+from ..encoders.heads import usual_heads
 from .contract import System
 from .options import Option
 from .weights import Weights
@@ -61,11 +61,6 @@ class ClipSystem(System, Generic[Vision]):
         at = torch.randint(1, length, (rows, 1), generator=generator)
         places = torch.arange(length)
         return torch.where(places < at, ids, torch.where(places == at, end, 0))
-
-
-def usual_heads(width: int) -> int:
-    """The attention heads of a block of that width, where nothing shows them: each is 64 wide."""
-    return max(1, width // HEAD_WIDTH)
 
 
 def read_towers(weights: Weights) -> ClipConfig:

@@ -15,8 +15,9 @@ from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig, Towers, Vision, vision_sizes
 from ..encoders.clip_patch3d import VisionTower3d
 from ..encoders.clip_vision import VisionTower
+from ..encoders.heads import usual_heads
 from ..encoders.temporal import temporal_transformer
-from .clip import ClipSystem, read_towers, usual_heads
+from .clip import ClipSystem, read_towers
 from .contract import pixels, unit
 from .options import FRAME_COUNT, HEADS, MAX_TOKENS
 from .preprocessing import Preprocessing

@@ -15,7 +15,8 @@ from ..bundle.ports import PLACED_WORDS, VISUAL_TOKENS, WORD_MASK
 from ..bundle.scorers import CLIP_POOLING
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
-from ..encoders.post_ln import EPS, HEAD_WIDTH
+from ..encoders.heads import HEAD_WIDTH, usual_heads
+from ..encoders.post_ln import EPS
 from ..encoders.resnet import RESNET_50, STEM, NormedConv, ResNet, Stage
 from .bert import SMALL_BERT
 from .card import Example, Sign, SystemCard
@@ -255,7 +256,7 @@ CLIPBERT = SystemCard(
         ),
         replace(
             HEADS,
-            default=lambda sizes, found: max(1, sizes.bert.width // HEAD_WIDTH),
+            default=lambda sizes, found: usual_heads(sizes.bert.width),
             why=lambda sizes, found: f"heads are not in the weights: {sizes.bert.width} / {HEAD_WIDTH}",
             what="of BERT",
         ),

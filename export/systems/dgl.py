@@ -15,9 +15,10 @@ from ..bundle.ports import TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, ClipConfig
+from ..encoders.heads import usual_heads
 from ..encoders.prompted import PromptConfig, PromptedClip, PromptedTower
 from .card import Example, Sign, SystemCard
-from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, usual_heads, with_clip
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, with_clip
 from .contract import pixels, unit
 from .options import FRAME_COUNT, MAX_TOKENS, Option
 from .preprocessing import Preprocessing

@@ -15,9 +15,10 @@ from ..bundle.ports import MASK, TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.distilbert import DistilBert, sizes_of
+from ..encoders.heads import usual_heads
 from ..encoders.pixels import IMAGENET, Pixels
 from ..encoders.space_time import SpaceTimeVit, VitConfig
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described, usual_heads
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
 from .card import Example, Sign, SystemCard
 from .contract import pixels
 from .options import FRAME_COUNT, Option

@@ -24,9 +24,10 @@ from ..bundle.spec import TensorSpec
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
 from ..encoders.clip_text import TextTower
 from ..encoders.clip_vision import VisionTower
+from ..encoders.heads import usual_heads
 from ..encoders.transformer import Transformer
 from .card import Example, Sign, SystemCard
-from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, usual_heads, with_clip
+from .clip import SMALL, TEXT_HEADS, VISION_HEADS, ClipSystem, read_towers, with_clip
 from .clip4clip_base import MASKED
 from .contract import pixels, unit
 from .options import HEADS, MAX_TOKENS, Option

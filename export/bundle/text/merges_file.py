@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import BundleError
+from .bounded_file import read_text
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge
 
 # OpenAI's file lists 262,144 merges; CLIP's vocabulary of 49,408 has room for the first 48,894.
 MAX_MERGES = 48_894
 
-_LARGEST = 16 << 20
 _HEADER = "#version: 0.2"
 
 
@@ -29,15 +28,7 @@ def read_merges(path: Path) -> list[Merge]:
     Raises:
         BundleError: unreadable, larger than any vocabulary, or a line that is not two symbols known before it.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            # Only so much is unpacked: a small file can hold gigabytes.
-            raw = stream.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise BundleError(f"the merges file {path} holds more than {_LARGEST >> 20} MiB, which no vocabulary does")
-        text = raw.decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BundleError(f"the merges file {path} can't be read: {error}") from error
+    text = read_text(path, "the merges file")
     lines = text.split("\n")
     skipped = 1 if "#version" in lines[0] else 0
     known = {symbol + end for symbol in BYTE_SYMBOLS.values() for end in ("", END_OF_WORD)}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
 from ..errors import BundleError
+from .bounded_file import read_text
 
 START, END, PADDING, UNKNOWN = "[CLS]", "[SEP]", "[PAD]", "[UNK]"
-
-_LARGEST = 16 << 20
 
 
 def uncased_vocab() -> Path:
@@ -26,15 +23,7 @@ def read_vocab(path: Path) -> dict[str, int]:
     Raises:
         BundleError: unreadable, larger than any vocabulary, a piece that is there twice, or a special one that is not.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            # Only so much is unpacked: a small file can hold gigabytes.
-            raw = stream.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise BundleError(f"the vocabulary {path} holds more than {_LARGEST >> 20} MiB, which none does")
-        text = raw.decode("utf-8")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BundleError(f"the vocabulary {path} can't be read: {error}") from error
+    text = read_text(path, "the vocabulary")
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     ids = {piece: number for number, piece in enumerate(lines)}
     if len(ids) < len(lines):

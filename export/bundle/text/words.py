@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from ..checks import check_text_left, check_text_size
 from ..errors import BundleError, InvalidQuery
 from ..manifest import WORDS_CLEANING, TokenizerProfile
+from .bounded_file import read_text
 
 # Runs of letters, digits, underscores and apostrophes, in any script, in the case in which they are written.
 _WORD = re.compile(r"[\w']+")
@@ -76,15 +75,7 @@ def read_words(path: Path) -> dict[str, int]:
     Raises:
         BundleError: unreadable, empty, larger than any vocabulary, or with a word that is there twice.
     """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            # Only so much is unpacked: a small file can hold gigabytes.
-            raw = stream.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise BundleError(f"the words {path} hold more than {_LARGEST >> 20} MiB, which no vocabulary does")
-        lines = raw.decode("utf-8").removesuffix("\n").split("\n")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BundleError(f"the words {path} can't be read: {error}") from error
+    lines = read_text(path, "the word list", _LARGEST).removesuffix("\n").split("\n")
     ids = {word: number for number, word in enumerate(lines, start=1)}
     if len(ids) < len(lines) or "" in ids:
         raise BundleError(f"the words {path} are damaged: a line is empty or there twice")
