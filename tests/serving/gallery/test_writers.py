@@ -121,7 +121,8 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path, manifest: Manifest,
         assert len(ids) <= len(acknowledged) + 1 + 2 * (round_ + 1)
         digests = gallery.lookup(sorted(acknowledged)).digests
         assert digests == {id_: hashlib.sha256(id_.encode()).digest() for id_ in acknowledged}
-    assert len(acknowledged) > rounds
+    # The first of either writer in every round.
+    assert len(acknowledged) >= 2 * rounds
 
 
 def test_two_processes_and_two_threads_write_at_once_and_lose_nothing(
