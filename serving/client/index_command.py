@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, get_args
 
 import click
 
-from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.errors import AccessDenied, DeadlineExceeded, InvalidRequest, ServerUnavailable
 from .discover import Found, IdFrom, Named
 from .metadata_lines import decoded, read_metadata
 from .options import server_option
@@ -58,8 +59,8 @@ def index_command(
     ids are their paths without suffix.
 
     Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a stop. Files
-    are known again by size, inode and times, which lie in ~/.cache/framesift. Exits with 1 when a video could not be
-    indexed.
+    are known again by size, inode and times, which lie in ~/.cache/framesift. It ends when searches see what it
+    indexed, with status 1 when a video could not be.
 
     \b
     Examples:
@@ -86,6 +87,7 @@ def index_command(
             if unused:
                 click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
             _index(client, found, facts, jobs, force, fail_fast, digests, outcomes)
+            _wait_searchable(client, outcomes)
     finally:
         digests.close()
         _summarise(outcomes, len(found.videos) + len(found.refused))
@@ -150,6 +152,18 @@ def _index(
             index_files(client, found.videos, told, jobs=jobs, force=force, metadata=metadata, digests=digests)
         except _Enough:
             pass
+
+
+def _wait_searchable(client: Client, outcomes: Sequence[Outcome]) -> None:
+    """Whoever searches next finds what was indexed; a caller who may not search need not wait."""
+    indexed = [outcome.indexed for outcome in outcomes if outcome.indexed is not None]
+    if not indexed:
+        return
+    try:
+        with suppress(AccessDenied):
+            client.wait_searchable(max(indexed, key=lambda one: one.version))
+    except (DeadlineExceeded, ServerUnavailable) as error:
+        click.echo(printable(f"all is kept in the gallery, but searches may not see it yet: {error}"), err=True)
 
 
 def _summarise(outcomes: Sequence[Outcome], total: int) -> None:

@@ -28,11 +28,12 @@ _ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file; ``reason`` says why it failed."""
+    """What became of one file; ``reason`` says why it failed, ``indexed`` what the gallery holds of it now."""
 
     path: Path
     status: Literal["indexed", "skipped", "failed"]
     reason: str = ""
+    indexed: Indexed | None = None
 
 
 def index_files(
@@ -74,7 +75,7 @@ def index_files(
             return
         if stamp is not None and left[place].features is None and Stamp.of(path) == stamp:
             digests.put(path, stamp, result.digest)
-        told(Outcome(path, "indexed"))
+        told(Outcome(path, "indexed", indexed=result))
 
     facts = metadata or {}
     items = [(file.path, file.id, facts.get(file.id), file.features) for file in left]

@@ -148,7 +148,12 @@ class DecoderProcess:
                     "processor time; try again later"
                 )
             self._limits.refuse_work(f"the video has taken {spent:.0f} s of work without an end", 2 * spent)
-        message = self._channel.recv(MESSAGE_BYTES)
+        try:
+            message = self._channel.recv(MESSAGE_BYTES)
+        except ConnectionResetError as error:
+            # It ended with the request unread, so the video is not to blame.
+            self._end()
+            raise ProcessGone from error
         if not message:
             self._explain_end()
         reply: dict[str, Any] = json.loads(message)

@@ -163,7 +163,8 @@ def test_gather_may_be_given_as_many_as_there_are(address: str, server: Any) -> 
 def test_without_a_timeout_a_video_has_ten_minutes_and_a_search_half_a_minute(address: str, server: Any) -> None:
     with Client(address) as client:
         client.index(b"video", timeout_s=5)
-        assert server.patience["index_video"] <= 5
+        # gRPC rounds a deadline up on its way, by less than a hundredth of it.
+        assert server.patience["index_video"] <= 5.05
         client.index_many([b"video"])
         client.encode_video(b"video")
         client.search("a dog")
