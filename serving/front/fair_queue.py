@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 # The rows by which a caller's credit grows in each round.
 _QUANTUM = 4
-# Whoever has so many rows, waiting or sent, has many. While there was somebody with few a moment ago, nobody has more
-# of the next request than a quantum: what everybody waits for stays short.
+# Whoever has so many rows, waiting or sent, has many. While there was somebody with few a moment ago, nobody's credit
+# grows by more than this: what everybody waits for stays short.
 _MANY = 8
+_BESIDE_FEW = 2
 _MOMENT_S = 0.5
 _REMEMBERED = 256
 
@@ -142,7 +143,7 @@ class FairQueue:
         Those whose client has left are dropped.
 
         Args:
-            mixed: at most a quantum of every caller's.
+            mixed: one round, of little credit for every caller.
             few: nothing of those that have many.
         """
         self._drop_gone()
@@ -150,7 +151,7 @@ class FairQueue:
         while lines := [pair for pair in self._lines.items() if not (few and self._inside[pair[0]] >= _MANY)]:
             before = len(taken)
             for caller, line in lines:
-                line.credit += _QUANTUM
+                line.credit += _BESIDE_FEW if mixed else _QUANTUM
                 if self._take_from(line, taken, most, patient=mixed):
                     # Whose turn it was stands behind the others; whoever had nothing that fits stays in front.
                     del self._lines[caller]
