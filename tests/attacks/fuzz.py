@@ -19,7 +19,7 @@ from .mutations import Chance
 from .requests import Requests, broken, chance_of
 from .steady import Steady
 from .table import Progress, Row
-from .target import Target
+from .target import SENT, Target
 
 INFER = f"{SERVICE}ModelInfer"
 # What the door may answer. Whatever else there is, INTERNAL and UNKNOWN above all, is somebody's mistake.
@@ -42,7 +42,7 @@ class Fuzzer:
 
     def __init__(self, target: Target, seed: int) -> None:
         self._target, self._seed = target, seed
-        videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:6]}
+        videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
         self._requests = Requests(public_models(target.bundle.manifest), videos)
         self.codes: Counter[str] = Counter()
         self.typed = Row("fuzz: every answer is of a kind that the door promises, within a minute")

@@ -17,7 +17,7 @@ from .mutations import Chance
 from .requests import Requests, chance_of
 from .steady import Steady
 from .table import Progress, Row
-from .target import Target
+from .target import SENT, Target
 
 _CLIENTS = 32
 # In seconds. A search takes some milliseconds, so that many of these end while it is being answered.
@@ -35,7 +35,7 @@ class Impatient:
         self._target, self._seed = target, seed
         publics = public_models(target.bundle.manifest)
         self._search = publics["search"]
-        videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:2]}
+        videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
         self._requests = Requests(publics, videos)
         self.ends: Counter[str] = Counter()
 

@@ -49,7 +49,7 @@ class Searching:
             while not self._ended.is_set():
                 started = time.monotonic()
                 try:
-                    if (answer := asked(client, self._target.query)) != self._target.answer:
+                    if (answer := asked(client, self._target.clips)) != self._target.answer:
                         self.errors.append(f"another answer: {answer}")
                     self.answers += 1
                 except FramesiftError as error:

@@ -24,7 +24,7 @@ class Requests:
 
     Args:
         publics: what clients may call, by name.
-        videos: files by the id under which the gallery has them, so that indexing them again changes no answer.
+        videos: files by the id under which the gallery has them: ``target.SENT`` clips.
     """
 
     def __init__(self, publics: Mapping[str, Public], videos: Mapping[str, bytes]) -> None:

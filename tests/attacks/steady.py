@@ -47,7 +47,7 @@ class Steady:
             self._processes = self._target.processes()
         try:
             with self._target.client(timeout_s=10) as client:
-                answer = asked(client, self._target.query)
+                answer = asked(client, self._target.clips)
         except FramesiftError as error:
             self.same.see(False, f"{error} after {where}")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +22,13 @@ from framesift.export.bundle.video.work import Work
 Write = Callable[..., Path]
 PROFILE = FrameProfile(count=4, size=16)
 SETTING = re.compile(r"raise the limit: framesift serve --video-limit (\w+=\w+)$")
+
+
+def _taken(path: Path, frames: int) -> float:
+    """Seconds of this thread for decoding so many small frames."""
+    started = time.thread_time()
+    decode(path, FrameProfile(count=frames, size=16))
+    return time.thread_time() - started
 
 
 def test_limits_are_set_by_name() -> None:
@@ -125,9 +133,7 @@ def slow(write_jpeg2000: Write) -> Path:
 
 
 def test_slow_video_is_refused_before_it_has_taken_its_time(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile, work = FrameProfile(count=30, size=16), Work(DEFAULT_LIMITS)
-    decode(slow, profile, work=work)
-    taken = work.spent
+    profile, taken = FrameProfile(count=30, size=16), _taken(slow, 30)
     limits = VideoLimits(max_work=2 * taken)
     with pytest.raises(InvalidVideo, match=r"s of work, the limit is [\d.]+ s for a video slower than 40 megapixels"):
         decode(slow, profile, work=(late := Work(limits)))
@@ -144,18 +150,13 @@ def test_slow_video_is_refused_before_it_has_taken_its_time(slow: Path, monkeypa
 def test_fast_video_may_take_longer(write_clip: Write, write_jpeg2000: Write, slow: Path) -> None:
     """The time in which many pixels are decoded is too long for few."""
     fast = write_clip(40, size=(640, 480), options={"g": "250", "preset": "ultrafast"})
-    by_fast, by_slow = Work(DEFAULT_LIMITS), Work(DEFAULT_LIMITS)
-    decode(fast, FrameProfile(count=1, size=16), work=by_fast)
-    decode(slow, FrameProfile(count=30, size=16), work=by_slow)
-    count = round(1.5 * 30 * by_fast.spent / by_slow.spent)
-    limits = VideoLimits(max_work=3 * by_fast.spent)
+    by_fast, by_slow = _taken(fast, 1), _taken(slow, 30)
+    count = round(1.5 * 30 * by_fast / by_slow)
+    limits = VideoLimits(max_work=3 * by_fast)
     assert decode(fast, FrameProfile(count=1, size=16), limits).frame_count == 40
     with pytest.raises(InvalidVideo, match="slower than 40 megapixels"):
         decode(write_jpeg2000((128, 96), count), FrameProfile(count=count, size=16), limits)
 
 
 def test_only_chosen_pictures_of_slow_codecs_are_decoded(slow: Path) -> None:
-    one, all_of_them = Work(DEFAULT_LIMITS), Work(DEFAULT_LIMITS)
-    decode(slow, FrameProfile(count=1, size=16), work=one)
-    decode(slow, FrameProfile(count=30, size=16), work=all_of_them)
-    assert one.spent < all_of_them.spent / 5
+    assert _taken(slow, 1) < _taken(slow, 30) / 5

@@ -15,7 +15,7 @@ _SLOW_SHARE = 4
 _JUDGED_AFTER_S = 3.0
 # Seconds between two looks, or this share of the limit: to ask for a thread's time is a system call, which on some
 # machines, or with others waiting, takes longer than a frame.
-_LOOK_S, _LOOK_SHARE = 0.02, 0.01
+_LOOK_S, _LOOK_SHARE = 0.1, 0.01
 
 
 class Work:
