@@ -105,6 +105,13 @@ DAMAGED = {
     "negative": tensors({"2d": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4)),
     "a size that is none": tensors({"2d": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}}, bytes(4)),
     "another type": tensors({"2d": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)),
+    "nothing of more than memory": tensors(
+        {"2d": {"dtype": "F32", "shape": [0, 1 << 70], "data_offsets": [0, 0]}}, b""
+    ),
+    "more sizes than an array has": tensors(
+        {"2d": {"dtype": "F32", "shape": [1] * 65, "data_offsets": [0, 4]}}, bytes(4)
+    ),
+    "a size that is a truth": zipped("2d.npy", npy(SHAPE % "(True, 6)", bytes(24))),
     "a type that is none": tensors({"2d": {"dtype": [], "shape": [2], "data_offsets": [0, 4]}}, bytes(4)),
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidFeatures
-from .kinds import check_kind
+from .kinds import check_kind, shaped
 
 # An npz of features has some tens of arrays, and a header of numpy's some hundred bytes.
 MOST_ARRAYS = 64
@@ -84,7 +84,7 @@ def _array(name: str, content: bytes) -> npt.NDArray[Any]:
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != left:
         raise InvalidFeatures(f"{name!a:.60} has the shape {list(shape)!s:.60} of {dtype}, but {left} bytes")
     flat = np.frombuffer(content, dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
+    return shaped(name, flat, shape, "F" if fortran else "C")
 
 
 class _Reader(io.RawIOBase):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidFeatures
-from .kinds import KINDS, check_kind
+from .kinds import KINDS, check_kind, shaped
 from .npz import MOST_ARRAYS
 
 _LONGEST_HEADER = 256 << 10
@@ -85,4 +85,4 @@ def _tensor(name: str, told: Any, data: memoryview) -> npt.NDArray[Any]:
     dtype = np.dtype(_NUMPY[kind]).newbyteorder("<")
     if not first <= last <= len(data) or math.prod(shape) * dtype.itemsize != last - first:
         raise InvalidFeatures(f"{name!a:.60} has the shape {list(shape)!s:.60} of {dtype}, but {last - first} bytes")
-    return np.frombuffer(data[first:last], dtype).reshape(shape)
+    return shaped(name, np.frombuffer(data[first:last], dtype), shape)
