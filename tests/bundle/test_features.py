@@ -139,6 +139,14 @@ def test_unpacked_arrays_have_a_limit() -> None:
         read_arrays(memoryview(write_tensors(arrays())), 100)
 
 
+def test_small_numbers_have_the_limit_of_the_large_ones_that_they_become() -> None:
+    given = {name: np.ones(array.shape, np.uint8) for name, array in arrays().items()}
+    read = read_arrays(memoryview(npz(given)))
+    assert all(array.dtype == np.float32 for array in check_arrays(read, PROFILE, 136).values())
+    with pytest.raises(InvalidFeatures, match="136 bytes as float32, the limit is 135"):
+        check_arrays(read, PROFILE, 135)
+
+
 def changed(name: str, value: NDArray[Any] | None) -> dict[str, NDArray[Any]]:
     values = {**arrays(), **({} if value is None else {name: value})}
     return values if value is not None else {key: kept for key, kept in values.items() if key != name}

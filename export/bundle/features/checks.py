@@ -5,18 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InvalidFeatures
+from ..limits import MAX_FEATURE_BYTES
 from .arrays_file import Arrays
 from .profile import FeatureArray, FeatureProfile
 
 _CHUNK = 1 << 12
+_ITEM_BYTES = 4
 
 
-def check_arrays(arrays: Arrays, profile: FeatureProfile) -> Arrays:
+def check_arrays(arrays: Arrays, profile: FeatureProfile, largest: int = MAX_FEATURE_BYTES) -> Arrays:
     """The arrays that a profile reads, as float32.
+
+    Args:
+        largest: the most bytes of all arrays as float32, in which whole numbers take up to four times a file's bytes.
 
     Raises:
         InvalidFeatures: one that is missing, unknown or of another shape, without rows, with a row of zeros, or with
-            values that are not finite; the message names it and what to bring.
+            values that are not finite, or all together too large; the message names it and what to bring.
     """
     known = {array.name: array for array in profile.arrays}
     if strangers := sorted(arrays.keys() - known.keys()):
@@ -28,9 +33,12 @@ def check_arrays(arrays: Arrays, profile: FeatureProfile) -> Arrays:
     if not arrays:
         raise InvalidFeatures(f"the feature file holds no array: {_take(profile)}")
     sizes: dict[str, tuple[int, str]] = {}
-    found = {}
     for name, array in arrays.items():
         _check_shape(array.shape, known[name], sizes, profile)
+    if (size := sum(array.size for array in arrays.values()) * _ITEM_BYTES) > largest:
+        raise InvalidFeatures(f"the arrays have {size} bytes as float32, the limit is {largest}: leave out rows")
+    found = {}
+    for name, array in arrays.items():
         with np.errstate(over="ignore"):
             found[name] = array.astype(np.float32, copy=False)
         _check_values(known[name], found[name].reshape(len(array) if array.ndim > 1 else 1, -1))

@@ -18,6 +18,9 @@ from .kinds import check_kind, shaped
 # An npz of features has some tens of arrays, and a header of numpy's some hundred bytes.
 MOST_ARRAYS = 64
 _LONGEST_HEADER = 4096
+# In front of a header: the magic, a version, and its length.
+_BEFORE_HEADER = 12
+_PIECE = 1 << 20
 # The directory of so many arrays, and the record that ends an archive: np.savez writes no comment behind it.
 _LARGEST_DIRECTORY = 64 << 10
 _END, _LARGE_END = struct.Struct("<4s4H2LH"), 20
@@ -60,18 +63,21 @@ def _check_directory(data: memoryview) -> None:
         raise InvalidFeatures("the npz file has no end as np.savez writes it, or is cut off: save it by numpy")
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
     if member.compress_type not in _METHODS or member.flag_bits & 1:
         raise InvalidFeatures(f"{member.filename!a:.60} is packed as np.savez doesn't: save it by numpy")
+    content = bytearray()
     with archive.open(member) as stream:
-        # However much it inflates to, no more than was announced is read.
-        return stream.read(member.file_size)
+        # However much it inflates to, no more than was announced is read. In one piece it would be held twice.
+        while piece := stream.read(min(_PIECE, member.file_size - len(content))):
+            content += piece
+    return content
 
 
-def _array(name: str, content: bytes) -> npt.NDArray[Any]:
+def _array(name: str, content: bytearray) -> npt.NDArray[Any]:
     # Its types lack an argument.
     npy: Any = np.lib.format
-    stream = io.BytesIO(content)
+    stream = io.BytesIO(content[: _BEFORE_HEADER + _LONGEST_HEADER])
     try:
         version = npy.read_magic(stream)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]

@@ -51,7 +51,7 @@ def regions(arrays: Arrays, profile: FeatureProfile, ports: Mapping[str, TensorS
     corners = boxes / np.array([width, height, width, height], np.float32)
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / np.float32(width * height)
     whole = np.array([[0, 0, 1, 1, 1]], np.float32)
-    rows = np.concatenate([found.mean(0, keepdims=True), found])[:room]
+    rows = np.concatenate([found.mean(0, keepdims=True), found[:room]])[:room]
     return {
         REGIONS: _padded(rows, room),
         LOCATIONS: _padded(np.concatenate([whole, np.column_stack([corners, area])])[:room], room),
