@@ -49,12 +49,12 @@ def check_manifest(manifest: Manifest) -> Manifest:
         if not isinstance(value, str) or not _PLAIN.fullmatch(value):
             raise _fault(what, value, "a plain name of letters, digits, dots and dashes")
     _whole("embed_dim", manifest.embed_dim, MAX_WIDTH)
-    _video(manifest)
-    _tokenizer(manifest.tokenizer)
-    _files(manifest.files)
     for name, ports in manifest.graphs.items():
         for side in (ports.inputs, ports.outputs):
             _ports(name, side)
+    _video(manifest)
+    _tokenizer(manifest.tokenizer)
+    _files(manifest.files, manifest.tokenizer.files)
     for what, mapping in (("options", manifest.options), ("versions", manifest.versions)):
         if not isinstance(mapping, Mapping):
             raise _fault(what, mapping, "an object of names and values")
@@ -144,7 +144,7 @@ def _tokenizer(profile: TokenizerProfile) -> None:
         raise _fault("tokenizer.cleaning", profile.cleaning, "a name")
 
 
-def _files(files: Mapping[str, str]) -> None:
+def _files(files: Mapping[str, str], vocabulary: Collection[str]) -> None:
     if not isinstance(files, Mapping):
         raise _fault("files", files, "an object of names and SHA-256 hashes")
     if strangers := sorted(name for name in files if name not in FILES):
@@ -152,7 +152,8 @@ def _files(files: Mapping[str, str]) -> None:
     for name, digest in files.items():
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise _fault(f"files.{name}", digest, "a SHA-256 in hexadecimal")
-    if missing := sorted({f"{graph}.onnx" for graph in GRAPHS} - files.keys()):
+    # What is not listed is not compared with anything, and may be a link to a file of the reader's.
+    if missing := sorted({*(f"{graph}.onnx" for graph in GRAPHS), *vocabulary} - files.keys()):
         raise BundleError(f"the manifest lists no {', '.join(missing)}: export it again")
 
 

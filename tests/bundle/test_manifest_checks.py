@@ -21,7 +21,8 @@ from framesift.export.bundle.store import MANIFEST, Bundle, seal
 from framesift.serving.repository.render import reference_manifest
 
 Change = Callable[[dict[str, Any]], object]
-FILES = {f"{graph}.onnx": "0" * 64 for graph in GRAPHS}
+VOCABULARY = "merges.txt.gz"
+FILES = {**{f"{graph}.onnx": "0" * 64 for graph in GRAPHS}, VOCABULARY: "0" * 64}
 WHOLE = replace(reference_manifest(), fingerprint="0" * 64, files=FILES)
 
 
@@ -62,7 +63,8 @@ def test_names_of_files_are_of_a_fixed_set(name: str) -> None:
     ("change", "message"),
     [
         (lambda v: v.update(files=[]), "files is \\[\\], it must be an object"),
-        (lambda v: v.update(files={}), "lists no scorer.onnx"),
+        (lambda v: v.update(files={}), "lists no merges.txt.gz, scorer.onnx"),
+        (lambda v: v["files"].pop(VOCABULARY), "lists no merges.txt.gz"),
         (lambda v: v["files"].update({"scorer.onnx": 5}), "SHA-256"),
         (lambda v: v["frames"].update(count=1_000_000), "frames.count is 1000000, .* from 1 to 1024"),
         (lambda v: v["frames"].update(size=1_000_000), "frames.size is 1000000"),
@@ -86,6 +88,7 @@ def test_names_of_files_are_of_a_fixed_set(name: str) -> None:
         (lambda v: v["graphs"]["video_encoder"]["outputs"][0].update(dtype="object"), "dtype"),
         (lambda v: v["graphs"]["video_encoder"]["outputs"][0].update(stored="int8"), "stored"),
         (lambda v: v["graphs"]["video_encoder"].update(outputs=[]), "0 tensors"),
+        (lambda v: v["graphs"]["video_encoder"].update(inputs=[]), "0 tensors"),
         (lambda v: v["graphs"].update(scorer=7), "not complete"),
         (lambda v: v.update(graphs={}), "lists the graphs"),
         (lambda v: v.update(format=[4]), "format \\[4\\]"),
@@ -103,7 +106,7 @@ def test_texts_that_are_no_manifest(text: str) -> None:
         Manifest.from_json(text)
 
 
-@pytest.mark.parametrize("name", ["scorer.onnx", MANIFEST])
+@pytest.mark.parametrize("name", ["scorer.onnx", VOCABULARY, MANIFEST])
 def test_links_are_refused(name: str, folder: Path) -> None:
     elsewhere = folder.parent / "elsewhere"
     (folder / name).rename(elsewhere)
