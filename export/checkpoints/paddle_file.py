@@ -11,7 +11,7 @@ import torch
 from .faults import Damaged, Forbidden
 from .known_globals import Inert, Known, inert, mapping
 from .pickle_reader import PickleReader
-from .stored import Storage, StoredTensor
+from .stored import Storage, StoredTensor, tensor_of
 
 # The protocol, and before a dictionary's beginning maybe the length of a frame.
 HEAD = 12
@@ -107,9 +107,10 @@ class _Array(Inert):
         if len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(raw):
             raise Damaged(f"an array {list(shape[:8])} has {len(raw)} bytes")
         inner = shape if columns else shape[::-1]
-        strides = tuple(math.prod(inner[:place]) for place in range(len(inner)))
-        count = math.prod(shape)
-        return StoredTensor(Storage(key, dtype, count), dtype, 0, shape, strides if columns else strides[::-1]), raw
+        # No array of no numbers needs steps, and sizes beside a zero may be beyond any.
+        strides = tuple(math.prod(inner[:place]) if raw else 0 for place in range(len(inner)))
+        stored = tensor_of(Storage(key, dtype, math.prod(shape)), 0, shape, strides if columns else strides[::-1])
+        return stored, raw
 
 
 class _Names:

@@ -168,6 +168,14 @@ class Runs:
         return print, ("unpickled",)
 
 
+class Huge:
+    """Would be an array of no numbers whose other size is beyond any."""
+
+    def __reduce__(self) -> Any:
+        make, args, state = np.zeros(0, "f4").__reduce__()
+        return make, args, (state[0], (0, 1 << 70), *state[2:])
+
+
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -201,6 +209,13 @@ def test_a_cut_or_inflated_paddle_file_is_refused(tmp_path: Path) -> None:
     many = pickle.dumps({str(n): shared for n in range(2000)}, protocol=4)
     file.write_bytes(many)
     with pytest.raises(CheckpointError, match="claim"):
+        load(file)
+
+
+def test_an_array_of_nothing_beside_a_size_beyond_all_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.pdparams"
+    file.write_bytes(pickle.dumps({"a": Huge()}, protocol=4))
+    with pytest.raises(CheckpointError, match="sizes are no whole numbers"):
         load(file)
 
 
