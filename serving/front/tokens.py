@@ -57,7 +57,7 @@ class Caller:
 class Tokens:
     """The tokens in a file, read again whenever it has changed.
 
-    A change that can't be read leaves things as they are, and is logged.
+    A change that can't be read leaves things as they are, is logged, and is tried again.
 
     Raises:
         InvalidRequest: there is no such file, or a line of it is none.
@@ -74,8 +74,9 @@ class Tokens:
         try:
             stamp = _stamp(self._path)
             if stamp != self._stamp:
-                self._stamp = stamp
                 self._callers = read_tokens(self._path)
+                # Not before: what could not be read now may be readable in a moment, and look the same.
+                self._stamp = stamp
                 _LOG.warning("%d tokens were read", len(self._callers))
             self._fault = ""
         except InvalidRequest as error:
@@ -164,9 +165,10 @@ def check_roles(roles: Sequence[str]) -> Sequence[str]:
     return roles
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
         stat = path.stat()
     except OSError as error:
         raise InvalidRequest(f"the tokens in {path} can't be read: {error.strerror}") from error
-    return stat.st_mtime_ns, stat.st_ino
+    # The time of the last change of state, which no program can set, also tells of new rights to read it.
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +42,30 @@ def test_a_token_is_made_once_and_kept_as_a_hash(tmp_path: Path) -> None:
         assert tokens.caller(wrong) is None
     with pytest.raises(InvalidRequest, match="has a token of nightly already"):
         new_token(path, "nightly", ["admin"])
+
+
+def test_a_revoked_token_is_forgotten_however_the_file_was_changed(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    kept, revoked = (b"Bearer " + new_token(path, name, ["search"]).encode() for name in ("kept", "revoked"))
+    before, times = path.read_text(), path.stat()
+    tokens = Tokens(path)
+    path.write_text("# " + before.splitlines()[0][2:] + before[len(before.splitlines()[0]) :])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    tokens.refresh()
+    assert tokens.caller(kept) is None
+    assert tokens.caller(revoked) is not None
+    path.write_text(before.splitlines()[0])
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        # No file can be opened: as with too many clients, or rights that are put right a moment later.
+        tokens.refresh()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert tokens.caller(revoked) is not None
+    tokens.refresh()
+    assert tokens.caller(kept) is not None
+    assert tokens.caller(revoked) is None
 
 
 @pytest.mark.parametrize(
