@@ -136,22 +136,19 @@ def _digests(batch: pa.RecordBatch) -> list[bytes]:
 
 def _numbers(batch: pa.RecordBatch, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """A column as an array [B, *shape]."""
-    values, size = batch.column(name), int(np.prod(shape, dtype=np.int64))
+    values, size, even = batch.column(name), int(np.prod(shape, dtype=np.int64)), True
     while not pa.types.is_floating(values.type):
-        if not hasattr(values, "flatten") or pa.types.is_struct(values.type):
+        if not hasattr(values, "flatten") or pa.types.is_struct(values.type) or pa.types.is_map(values.type):
             raise InvalidRequest(f"the column {name} is {batch.column(name).type}, it must hold floating numbers")
-        values = values.flatten()
-    if values.null_count or len(values) != size * batch.num_rows or not _even(batch.column(name), size):
+        even, values = even and _even(values), values.flatten()
+    if not even or values.null_count or len(values) != size * batch.num_rows:
         raise InvalidRequest(f"the column {name} must hold {size} numbers a video, {list(shape)}, and no gaps")
     return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(batch.num_rows, *shape)
 
 
-def _even(values: pa.Array, size: int) -> bool:
-    """Whether every row of a column has as many numbers: lists of varying lengths may have them on average."""
-    kind = values.type
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not len(values):
-        return True
+def _even(values: pa.Array) -> bool:
+    """Whether all lists are there and of one length: of others a video could get numbers of the next one."""
     import pyarrow.compute as pc
 
-    inner = kind.value_type
-    return not pa.types.is_floating(inner) or bool(pc.all(pc.equal(pc.list_value_length(values), size)).as_py())
+    lengths = pc.min_max(pc.list_value_length(values)).as_py()
+    return not values.null_count and lengths["min"] == lengths["max"]

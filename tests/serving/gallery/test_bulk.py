@@ -133,6 +133,23 @@ def test_a_record_that_would_be_refused_when_indexed_is_refused(
     assert "0 records before it are in; run it again to go on" in told.stderr
 
 
+def test_a_video_never_gets_numbers_of_the_next_one(
+    folder: Path, tmp_path: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    Gallery.open(folder, manifest).close()
+    entries = [make_entry(name) for name in NAMES]
+    made = _made_elsewhere(tmp_path, entries)
+    table = parquet.read_table(made)
+    place = table.schema.get_field_index(FRAME_EMBEDDINGS)
+    nested = [entry.tensors[FRAME_EMBEDDINGS].astype(np.float64).tolist() for entry in entries]
+    # As many in all: one video lacks a frame, and the next has one more.
+    moved = [*nested[:3], nested[3][:-1], [nested[3][-1], *nested[4]], *nested[5:]]
+    kind = pa.list_(pa.list_(pa.float64()))
+    for values, said in ((moved, "numbers a video"), (nested, "60 videos imported")):
+        parquet.write_table(table.set_column(place, FRAME_EMBEDDINGS, pa.array(values, kind)), made)
+        assert said in run("import", folder, made).output
+
+
 def test_an_import_goes_on_where_it_stopped(
     folder: Path, tmp_path: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
