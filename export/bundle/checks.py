@@ -200,11 +200,13 @@ def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str]) -
     size = len(_utf8(value, what))
     if size > limit:
         raise InvalidRequest(f"the {what} has {size} bytes, the limit is {limit}: shorten it")
-    for place, character in enumerate(value):
-        if kind := refused.get(unicodedata.category(character)):
-            raise InvalidRequest(
-                f"the {what} {value!a} holds {kind} at character {place}, U+{ord(character):04X}: remove it"
-            )
+    # None of the refused can be printed, and most texts can; of the others every character is looked at once.
+    kinds = {} if value.isprintable() else {each: refused.get(unicodedata.category(each)) for each in set(value)}
+    if places := [value.index(each) for each, kind in kinds.items() if kind is not None]:
+        place, character = min(places), value[min(places)]
+        raise InvalidRequest(
+            f"the {what} {value!a} holds {kinds[character]} at character {place}, U+{ord(character):04X}: remove it"
+        )
     return value
 
 

@@ -15,8 +15,9 @@ MAX_TEXT_BYTES = 64 * 1024
 MAX_TOP = 1000
 # Ids of one lookup: more take seconds, in which no other is answered.
 MAX_IDS = 4096
-# Videos that a search names.
+# Videos that a search names, and the bytes of their ids for all its texts.
 MAX_CANDIDATES = 4096
+MAX_CANDIDATE_BYTES = MAX_CANDIDATES * MAX_ID_BYTES
 # What a bundle may ask for: frames of a video, their side in pixels, and the bytes of all; positions of a text;
 # numbers of a vector; bytes of a tensor of a record.
 MAX_FRAMES = 1024

@@ -14,7 +14,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
-from ...export.bundle.limits import MAX_CANDIDATES, MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
+from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ARRAYS,
     ENCODE_FRAMES,
@@ -87,6 +87,8 @@ def search_calls(
 ) -> list[Call[list[SearchResult]]]:
     """Calls that search for the ``top`` best of each of ``texts``, in order, at most ``most`` texts in each.
 
+    Ids of candidates go with every text, so of long ones fewer texts go together.
+
     Args:
         candidates: ids of the videos to search among; None for all.
 
@@ -100,7 +102,8 @@ def search_calls(
         inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32), **named}
         return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, [text.decode() for text in part]))
 
-    return [call(texts[part]) for part in _parts(len(texts), min(most, TEXTS_PER_CALL))]
+    together = (MAX_CANDIDATE_BYTES // values.nbytes for values in among.values())
+    return [call(texts[part]) for part in _parts(len(texts), min(most, TEXTS_PER_CALL, *together))]
 
 
 def texts_per_search(config: Any) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...export.bundle.errors import InvalidRequest
 from .messages import SMALL_BYTES, Messages
 
-_LENGTH_DELIMITED = 2
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 
 
@@ -54,10 +54,10 @@ class Fields:
             raise InvalidRequest("the message has a field that is longer than the message")
         return Field(tag // 8, size, bytes(header))
 
-    async def whole(self, field: Field) -> bytes:
-        """A field's value, of at most ``SMALL_BYTES``."""
-        if field.size > SMALL_BYTES:
-            raise InvalidRequest(f"a field has {field.size} bytes, the limit is {SMALL_BYTES}")
+    async def whole(self, field: Field, most: int = SMALL_BYTES) -> bytes:
+        """A field's value, of at most ``most`` bytes."""
+        if field.size > most:
+            raise InvalidRequest(f"a field has {field.size} bytes, the limit is {most}")
         value = bytearray()
         async for part in self.parts(field):
             value += part
@@ -92,3 +92,39 @@ class Fields:
             self._part = await self._messages.some(self._missing)
             self._missing -= len(self._part)
             self._at = 0
+
+
+def beside(message: bytes, number: int, most: int) -> int:
+    """The bytes of a message's fields but those of this number; counted no further than to more than ``most``.
+
+    A message that can't be read is counted as far as it can.
+    """
+    counted = place = 0
+    while place < len(message) and counted <= most:
+        start = place
+        tag, place = _varint(message, place)
+        kind = tag % 8
+        if kind == _LENGTH_DELIMITED:
+            size, place = _varint(message, place)
+            place += size
+        elif kind == _VARINT:
+            place = _varint(message, place)[1]
+        elif kind in (_FIXED64, _FIXED32):
+            place += 8 if kind == _FIXED64 else 4
+        else:
+            break
+        if tag // 8 != number:
+            counted += place - start
+    return counted
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """A number, and the place behind it."""
+    value = shift = 0
+    while place < len(message) and shift < 7 * _LONGEST_VARINT:
+        byte = message[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            break
+    return value, place

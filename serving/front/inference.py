@@ -14,8 +14,9 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from ...export.bundle.limits import MAX_CANDIDATE_BYTES
 from ...export.bundle.models import CUT, TEXT_BATCH
-from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
+from ...export.bundle.ports import CANDIDATES, TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
 from .admission import Admission
 from .arena import Arena
 from .background import Background
@@ -25,7 +26,7 @@ from .jobs import Job
 from .metrics import Histogram
 from .public import VERSION, Public
 from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
-from .texts import Encoder, candidate_tensors, read_candidates, read_texts, read_top
+from .texts import Encoder, candidate_tensors, read_texts, read_top
 from .tracing import Tracing
 from .upstream import Output, RegionUnknown, Tensor, Upstream
 from .waiting import Client
@@ -135,7 +136,7 @@ class Inference:
         began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors}
         texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
-        candidates = read_candidates(raw, len(texts))
+        candidates = await self._encoder.candidates(raw, len(texts))
         record.texts = texts
         if not self._texts.enter(client.caller, len(texts)):
             raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
@@ -148,6 +149,8 @@ class Inference:
         loop = asyncio.get_running_loop()
         entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
         entry.span, entry.candidates = record.span, candidates
+        # They go upstream with every text anew.
+        entry.alone = len(raw.get(CANDIDATES, b"")) * self._search.max_batch > MAX_CANDIDATE_BYTES
         self.batches.put(entry)
         try:
             return await client.wait(entry.answer), cut

@@ -12,14 +12,14 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
 from .arena import Arena, Slot
-from .fields import Fields
+from .fields import Fields, beside
 from .messages import SMALL_BYTES, Messages, Prefix
 from .public import VERSION, Public
 from .record import RECEIVE, Record
 from .requests import Asked, read_request, read_tensors
 from .status import Code, Refusal
 from .tokens import Caller
-from .uploads import LARGEST_HEAD, receive
+from .uploads import LARGEST_HEAD, TENSORS, receive
 from .upstream import Tensor
 
 
@@ -124,6 +124,11 @@ class Jobs:
 
 
 def _parsed(message: bytes) -> Any:
+    # A million empty inputs are 2 MB, or 2 kB compressed, and everybody would wait while they are read.
+    if len(message) > LARGEST_HEAD and beside(message, TENSORS, LARGEST_HEAD) > LARGEST_HEAD:
+        raise InvalidRequest(
+            f"all of a request but its tensors may have {LARGEST_HEAD} bytes: send those as raw_input_contents"
+        )
     try:
         return pb.ModelInferRequest.FromString(message)
     except DecodeError as error:

@@ -20,6 +20,8 @@ from .upstream import Tensor
 # So many characters are encoded on the event loop, where the worst take a few milliseconds. Of longer texts the worst
 # take a hundred: they go to a thread of their own, so that nobody waits for them.
 _AT_ONCE = 512
+# So many bytes of candidates' ids take a millisecond or two.
+_IDS_AT_ONCE = 16 << 10
 
 
 def read_texts(raw: Mapping[str, bytes], shape: Sequence[int]) -> list[str]:
@@ -69,8 +71,11 @@ def read_candidates(raw: Mapping[str, bytes], rows: int) -> tuple[str, ...]:
     lengths = np.frombuffer(raw[CANDIDATE_LENGTHS], "<i4").reshape(rows, -1)
     if (joined != joined[:1]).any() or (lengths != lengths[:1]).any():
         raise InvalidRequest("all texts of a request must have the same candidates")
-    if lengths.shape[1] > MAX_CANDIDATES:
-        raise InvalidRequest(f"the search names {lengths.shape[1]} candidates, the limit is {MAX_CANDIDATES}")
+    if not 1 <= lengths.shape[1] <= MAX_CANDIDATES:
+        raise InvalidRequest(
+            f"the search names {lengths.shape[1]} candidates, the limit is {MAX_CANDIDATES}: name 1 or more, or leave "
+            f"{CANDIDATES} and {CANDIDATE_LENGTHS} out"
+        )
     return tuple(map(check_id, unpack_joined(joined[0], lengths[0], CANDIDATES)))
 
 
@@ -86,7 +91,7 @@ def candidate_tensors(ids: Sequence[str], rows: int) -> list[Tensor]:
 
 
 class Encoder:
-    """Encodes texts without holding up the event loop."""
+    """Reads texts and ids without holding up the event loop."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -101,6 +106,12 @@ class Encoder:
         if sum(map(len, texts)) <= _AT_ONCE:
             return self._tokenizer.encode(texts)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._tokenizer.encode, texts)
+
+    async def candidates(self, raw: Mapping[str, bytes], rows: int) -> tuple[str, ...]:
+        """As ``read_candidates``."""
+        if len(raw.get(CANDIDATES, b"")) <= _IDS_AT_ONCE:
+            return read_candidates(raw, rows)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read_candidates, raw, rows)
 
     async def cut(self, texts: list[str], ids: npt.NDArray[np.int64]) -> list[int]:
         """The rows of texts that are longer than what is read of them.

@@ -13,9 +13,11 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.ports import TEXT, TEXT_LENGTH
+from ...export.bundle.limits import MAX_CANDIDATE_BYTES
+from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, TEXT, TEXT_LENGTH
 from .arena import Slot
 from .fields import Field, Fields
+from .messages import SMALL_BYTES
 from .requests import Asked, Input, check_sizes
 from .upstream import Tensor
 
@@ -23,7 +25,14 @@ from .upstream import Tensor
 LARGEST_HEAD = 64 << 10
 # Tensors up to this size travel with the request.
 _IN_REQUEST = 64 << 10
-_TENSORS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
+# These are read here, by the door, and may have so many bytes.
+_READ_HERE = {
+    TEXT: SMALL_BYTES,
+    TEXT_LENGTH: SMALL_BYTES,
+    CANDIDATES: MAX_CANDIDATE_BYTES,
+    CANDIDATE_LENGTHS: SMALL_BYTES,
+}
+TENSORS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 
 
 async def receive(
@@ -44,7 +53,7 @@ async def receive(
     slot: Slot | None = None
     tensors: list[Tensor] = []
     while (field := await fields.next()) is not None:
-        if field.number != _TENSORS:
+        if field.number != TENSORS:
             if asked is not None:
                 raise InvalidRequest("a large request has its tensors last")
             if len(head) + field.size > LARGEST_HEAD:
@@ -57,8 +66,9 @@ async def receive(
             raise InvalidRequest(f"the request has {len(tensors)} inputs and the bytes of more")
         wanted = asked.inputs[len(tensors)]
         check_sizes([field.size], [wanted])
-        if field.size <= _IN_REQUEST or wanted.name in (TEXT, TEXT_LENGTH):
-            tensors.append(Tensor(wanted.name, wanted.datatype, wanted.shape, await fields.whole(field)))
+        if field.size <= _IN_REQUEST or wanted.name in _READ_HERE:
+            most = _READ_HERE.get(wanted.name, _IN_REQUEST)
+            tensors.append(Tensor(wanted.name, wanted.datatype, wanted.shape, await fields.whole(field, most)))
         else:
             slot = slot or await take_slot()
             tensors.append(await _stored(fields, field, wanted, slot))

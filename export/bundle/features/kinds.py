@@ -33,9 +33,7 @@ def check_kind(name: str, dtype: np.dtype[Any]) -> None:
         raise InvalidFeatures(f"{name!a:.60} is {dtype!s:.60}: features are numbers, {', '.join(KINDS)}")
 
 
-def shaped(
-    name: str, flat: npt.NDArray[Any], shape: Sequence[int], order: Literal["C", "F"] = "C"
-) -> npt.NDArray[Any]:
+def shaped(name: str, flat: npt.NDArray[Any], shape: Sequence[int], order: Literal["C", "F"] = "C") -> npt.NDArray[Any]:
     """Numbers [N] in the shape that a file gives them, whose sizes multiply to N.
 
     Raises:

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import InvalidRequest
-from framesift.export.bundle.limits import MAX_CANDIDATES
+from framesift.export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES
+from framesift.export.bundle.manifest import TokenizerProfile
 from framesift.export.bundle.packing import pack_joined
+from framesift.export.bundle.text.merges_file import clip_merges
+from framesift.export.bundle.text.tokenizers import load_tokenizer
 from framesift.serving.client.wire import search_calls
 from framesift.serving.front.describing import config, metadata
 from framesift.serving.front.fair_queue import Entry
 from framesift.serving.front.requests import read_request
-from framesift.serving.front.texts import candidate_tensors, read_candidates
+from framesift.serving.front.texts import Encoder, candidate_tensors, read_candidates
 
 from .requests_of import Arrays, request, search
 from .test_requests import PUBLIC
+
+NOBODY = {"candidates": np.zeros((1, 1), np.uint8), "candidate_lengths": np.zeros((1, 0), np.int32)}
 
 
 def named(ids: list[str], rows: int = 1) -> Arrays:
@@ -55,6 +60,7 @@ def _lengths(*values: int) -> Arrays:
         (_lengths(3), "4 bytes, their lengths add up to 3"),
         (_lengths(5, -1), "negative length"),
         (_lengths(4, 0), "id"),
+        (NOBODY, "names 0 candidates"),
         (_lengths(*[1] * 4, *[0] * MAX_CANDIDATES), f"names {MAX_CANDIDATES + 4} candidates, the limit is"),
         (named(["a" * 1025]), "1024"),
         ({**named(["a"]), "candidates": np.array([[0xFF]], np.uint8)}, "UTF-8"),
@@ -106,6 +112,31 @@ def test_only_searches_of_the_same_candidates_go_together() -> None:
 def test_the_client_refuses_what_can_not_be_right(ids: list, fault: str) -> None:
     with pytest.raises(InvalidRequest, match=fault):
         search_calls([b"text"], 5, 8, ids)
+
+
+def test_of_long_ids_fewer_texts_go_together() -> None:
+    ids = [f"{number:01024}" for number in range(1024)]
+    sizes = [call.inputs[0].shape()[0] for call in search_calls([b"text"] * 9, 5, 8, ids)]
+    assert sizes == [4, 4, 1]
+    assert [call.inputs[0].shape()[0] for call in search_calls([b"text"] * 9, 5, 8, ["v1"])] == [8, 1]
+    (call,) = search_calls([b"text"], 5, 8, [f"{number:01024}" for number in range(MAX_CANDIDATES)])
+    assert [tensor.shape() for tensor in call.inputs if tensor.name() == "candidates"] == [[1, MAX_CANDIDATE_BYTES]]
+
+
+def test_others_have_their_turns_while_many_ids_are_read() -> None:
+    arrays = {**search(), **named([f"{number:0500}" for number in range(MAX_CANDIDATES)])}
+    raw = {name: array.tobytes() for name, array in arrays.items()}
+    encoder = Encoder(load_tokenizer(TokenizerProfile(files=(clip_merges().name,)), clip_merges().parent))
+
+    async def turns() -> int:
+        reading, count = asyncio.ensure_future(encoder.candidates(raw, 1)), 0
+        while not reading.done():
+            await asyncio.sleep(0)
+            count += 1
+        assert len(reading.result()) == MAX_CANDIDATES
+        return count
+
+    assert asyncio.run(turns()) > 1
 
 
 def test_the_client_sends_what_the_door_reads() -> None:

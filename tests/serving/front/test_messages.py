@@ -15,13 +15,17 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from framesift.export.bundle.errors import InvalidRequest
+from framesift.export.bundle.packing import pack_joined
 from framesift.serving.front.arena import Arena
 from framesift.serving.front.deployment import public_models
+from framesift.serving.front.fields import beside
 from framesift.serving.front.jobs import Job, Jobs
 from framesift.serving.front.messages import SMALL_BYTES, Messages
 from framesift.serving.front.record import Record
 from framesift.serving.front.status import ClientGone, Code, Refusal
+from framesift.serving.front.texts import read_candidates
 from framesift.serving.front.tokens import Caller
+from framesift.serving.front.uploads import TENSORS
 from framesift.serving.repository.render import reference_manifest
 
 from .requests_of import body, framed, request, search
@@ -138,6 +142,51 @@ def test_small_tensors_travel_with_a_large_request(arena: Arena) -> None:
     assert stored == arrays["frame_vectors"].tobytes()
     assert [bool(tensor.region) for tensor in job.tensors] == [False, False, True, True]
     assert job.tensors[0].raw == arrays["text"].tobytes()
+
+
+def test_many_candidates_reach_the_door_whole(arena: Arena) -> None:
+    ids = [f"{number:0900}" for number in range(4096)]
+    joined, lengths = pack_joined([id_.encode() for id_ in ids])
+    raw = framed(
+        request(
+            "search", {**search(), "candidates": joined[None], "candidate_lengths": lengths[None]}
+        ).SerializeToString()
+    )
+    assert len(raw) > SMALL_BYTES
+    job, _ = asyncio.run(receive(raw, [raw], arena))
+    assert read_candidates({tensor.name: tensor.raw for tensor in job.tensors}, 1) == tuple(ids)
+
+
+def typed() -> pb.ModelInferRequest:
+    made = request("search", search())
+    del made.raw_input_contents[:]
+    made.inputs[0].contents.uint_contents.extend([1] * (1 << 20))
+    return made
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"\x2a\0" * (1 << 20), b"\x22\0" * 40_000, b"\x32\0" * 40_000, typed().SerializeToString()],
+    ids=["inputs", "parameters", "outputs", "typed contents"],
+)
+def test_what_takes_long_to_read_is_refused_before_it_is_read(message: bytes, arena: Arena) -> None:
+    with pytest.raises(InvalidRequest, match="send those as raw_input_contents"):
+        asyncio.run(receive(framed(message), [framed(message)], arena))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fields_beside_the_tensors_are_counted_as_protobuf_writes_them(seed: int) -> None:
+    random_ = random.Random(seed)
+    whole = request(
+        "search", search((random_.randbytes(random_.choice((1, 200, 70_000))),)), id="x" * random_.randrange(300)
+    )
+    whole.parameters["a"].int64_param = random_.getrandbits(60)
+    raw = whole.SerializeToString()
+    whole.ClearField("raw_input_contents")
+    assert beside(raw, TENSORS, 1 << 20) == whole.ByteSize()
+    # Whatever it is, it ends.
+    for _ in range(50):
+        assert beside(random_.randbytes(random_.randrange(60)), TENSORS, 1 << 20) >= 0
 
 
 def resident(name: str) -> int:
