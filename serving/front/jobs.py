@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
-from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from .admission import Admission
 from .arena import Arena, Slot
 from .fields import Fields, beside
 from .messages import SMALL_BYTES, Messages, Prefix
@@ -21,6 +22,10 @@ from .status import Code, Refusal
 from .tokens import Caller
 from .uploads import LARGEST_HEAD, TENSORS, receive
 from .upstream import Tensor
+
+# Bytes of messages that are put together in memory while they arrive, as slowly as their clients like. Those of a few
+# bytes are not counted.
+_ARRIVING, _FEW = 128 << 20, 64 << 10
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Jobs:
 
     def __init__(self, publics: Mapping[str, Public], arena: Arena) -> None:
         self._publics, self._arena = publics, arena
+        self._arriving = Admission(_ARRIVING)
         self._largest = LARGEST_HEAD + max(public.largest for public in publics.values())
 
     async def receive(self, messages: Messages, prefix: Prefix, caller: Caller, record: Record) -> Job:
@@ -52,11 +58,13 @@ class Jobs:
             InvalidRequest: it doesn't fit its model, or the machine's shared memory.
             Refusal: there is no such model, or it is too large.
             AccessDenied: the caller may not call it.
-            ServerUnavailable: others have filled the shared memory.
+            ServerUnavailable: others have filled the shared memory, or too much arrives already.
         """
         record.received = prefix.size
         if prefix.size <= SMALL_BYTES:
-            return self.read(_parsed(await messages.whole(prefix)), caller, record)
+            with self.arriving(caller, prefix.size):
+                message = await messages.whole(prefix)
+            return self.read(_parsed(message), caller, record)
         if prefix.size > self._largest or prefix.compressed:
             limit = SMALL_BYTES if prefix.compressed else self._largest
             raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {limit}")
@@ -75,6 +83,23 @@ class Jobs:
             asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
             record.stage(RECEIVE, record.began)
             return Job(found[0], asked, tensors, stack.pop_all())
+
+    @contextmanager
+    def arriving(self, caller: Caller, size: int) -> Iterator[None]:
+        """The time in which a message of so many bytes is put together in memory.
+
+        Raises:
+            ServerUnavailable: too much is already.
+        """
+        if size <= _FEW:
+            yield
+            return
+        if not self._arriving.enter(caller.name, size):
+            raise ServerUnavailable(f"{self._arriving.rows >> 20} MiB of messages arrive already: try again")
+        try:
+            yield
+        finally:
+            self._arriving.leave(caller.name, size)
 
     def public(self, name: str, version: str = "") -> Public:
         """The model of that name.

@@ -42,6 +42,12 @@ class Messages:
         self._buffer = b""
         self._more = True
         self._until = float("inf")
+        self._left = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes of the present message that were not read: no other can be begun before."""
+        return self._left
 
     async def begin(self) -> Prefix | None:
         """The next message's prefix; None if there is none."""
@@ -59,6 +65,7 @@ class Messages:
         if flag > 1:
             raise Refusal(Code.INVALID_ARGUMENT, f"a message begins with {flag}, which gRPC does not know")
         self._buffer = self._buffer[_PREFIX.size :]
+        self._left = size
         self.resume(size)
         return Prefix(bool(flag), size)
 
@@ -66,17 +73,17 @@ class Messages:
         """The reader was kept waiting, and now reads a message of ``size`` bytes: its time begins anew."""
         self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / _SLOWEST
 
-    async def whole(self, prefix: Prefix) -> bytes:
-        """A message of at most ``SMALL_BYTES``, inflated where it is compressed."""
-        if prefix.size > SMALL_BYTES:
-            raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {SMALL_BYTES}")
+    async def whole(self, prefix: Prefix, most: int = SMALL_BYTES) -> bytes:
+        """A message of at most ``most`` bytes, inflated where it is compressed."""
+        if prefix.size > most:
+            raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {most}")
         message = await self.some(prefix.size) if prefix.size else b""
         if len(message) < prefix.size:
             parts = bytearray(message)
             while missing := prefix.size - len(parts):
                 parts += await self.some(missing)
             message = bytes(parts)
-        return self._inflated(message) if prefix.compressed else message
+        return self._inflated(message, most) if prefix.compressed else message
 
     async def some(self, most: int) -> bytes:
         """What has arrived of the present message, at least one byte and at most ``most``."""
@@ -85,6 +92,7 @@ class Messages:
                 raise Refusal(Code.INVALID_ARGUMENT, "the request ends within a message")
             await self._fill(PATIENCE_S)
         part, self._buffer = self._buffer[:most], self._buffer[most:]
+        self._left -= len(part)
         return part
 
     async def end(self) -> None:
@@ -101,16 +109,14 @@ class Messages:
         part, self._more = await next_part(self._receive, patience_s)
         self._buffer = self._buffer + part if self._buffer else part
 
-    def _inflated(self, message: bytes) -> bytes:
+    def _inflated(self, message: bytes, most: int) -> bytes:
         if self._encoding not in _WINDOW_BITS:
             raise Refusal(Code.UNIMPLEMENTED, "messages may be compressed with gzip or deflate")
         inflater = zlib.decompressobj(_WINDOW_BITS[self._encoding])
         try:
-            inflated = inflater.decompress(message, SMALL_BYTES)
+            inflated = inflater.decompress(message, most)
         except zlib.error as error:
             raise Refusal(Code.INVALID_ARGUMENT, f"a message can't be inflated: {error}") from error
         if not inflater.eof:
-            raise Refusal(
-                Code.RESOURCE_EXHAUSTED, f"a compressed message may hold {SMALL_BYTES} bytes: send it uncompressed"
-            )
+            raise Refusal(Code.RESOURCE_EXHAUSTED, f"a compressed message may hold {most} bytes: send it uncompressed")
         return inflated

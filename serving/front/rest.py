@@ -30,6 +30,7 @@ _PATH = re.compile(
     r"/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>config|stats|infer))?)?"
 )
 _ALL = "/v2/models/stats"
+_LONGEST_NUMBER = 20
 _HEAD_BYTES = b"inference-header-content-length"
 # What a client is told of each of the door's codes.
 _STATUS = {
@@ -134,12 +135,19 @@ class Rest:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidRequest("send the request without a content-encoding")
         self._jobs.allowed(*named, caller)
-        raw = await body.whole(receive, SMALL_BYTES)
+        with self._jobs.arriving(caller, _announced(headers)):
+            raw = await body.whole(receive, SMALL_BYTES)
         record.received = len(raw)
         request, form = json_requests.read_request(*named, raw, _head_bytes(headers))
         job = self._jobs.read(request, caller, record)
         response = await self._inference.run(job, Client(caller.name, receive=receive), record)
         return json_requests.answer(pb.ModelInferResponse.FromString(response), form)
+
+
+def _announced(headers: Mapping[bytes, bytes]) -> int:
+    """The bytes that a request's body will have, as far as that is said."""
+    told = headers.get(b"content-length", b"")
+    return min(int(told), SMALL_BYTES) if told.isdigit() and len(told) < _LONGEST_NUMBER else SMALL_BYTES
 
 
 def _head_bytes(headers: Mapping[bytes, bytes]) -> int | None:

@@ -28,6 +28,8 @@ _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 OPEN = frozenset({f"{SERVICE}ServerLive", f"{SERVICE}ServerReady", _HEALTH_CHECK})
 # HealthCheckResponse: its one field, ``status``, is 1 for serving and 2 for not serving.
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
+# The longest message that names something.
+_NAME_BYTES = 4 << 10
 
 
 class Service:
@@ -120,7 +122,7 @@ class Service:
     async def _check(self, call: Call, caller: Caller) -> bytes:
         prefix = await call.messages.begin()
         # HealthCheckRequest: one field, the service's name. A model's name asks for that model alone.
-        name = (await call.messages.whole(prefix))[2:].decode("utf-8", "replace") if prefix else ""
+        name = (await call.messages.whole(prefix, _NAME_BYTES))[2:].decode("utf-8", "replace") if prefix else ""
         if name in ("", SERVICE.strip("/")):
             ready = self._health.ready
         elif name in self._publics:
@@ -136,7 +138,7 @@ class Service:
 async def _message(call: Call, kind: Any) -> Any:
     prefix = await call.messages.begin()
     try:
-        return kind.FromString(await call.messages.whole(prefix) if prefix else b"")
+        return kind.FromString(await call.messages.whole(prefix, _NAME_BYTES) if prefix else b"")
     except DecodeError as error:
         raise InvalidRequest(f"the message is no {kind.DESCRIPTOR.name}") from error
 

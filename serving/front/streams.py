@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from .call import Call
 from .inference import Inference
 from .jobs import Job, Jobs
-from .messages import SMALL_BYTES, Prefix
+from .messages import Prefix
 from .record import Record
 from .records import Records
 from .status import ClientGone, told
@@ -64,8 +64,8 @@ class Stream:
         except Exception as error:
             record.fail(error)
             self._records.end(record)
-            # A small message was read to its end, so others may follow it.
-            if prefix.size > SMALL_BYTES:
+            # Others may follow a message that was read to its end.
+            if self._call.messages.left:
                 raise
             return _failed(error)
         return self._answered(job, record)

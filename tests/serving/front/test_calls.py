@@ -241,3 +241,9 @@ def test_shared_memory_of_a_client_is_refused(triton: grpc.InferenceServerClient
     made[0].set_shared_memory("region", 12)
     with pytest.raises(grpc.InferenceServerException, match="takes no parameter 'shared_memory"):
         triton.infer("search", made)
+
+
+def test_a_message_that_only_names_something_is_short(channel: plain.Channel) -> None:
+    for path in ("/grpc.health.v1.Health/Check", "/inference.GRPCInferenceService/ModelReady"):
+        code, said = refusal(channel, b"\x0a\x88\x27" + b"x" * 5000, path)
+        assert (code, "the limit is 4096" in said) == ("RESOURCE_EXHAUSTED", True)

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from framesift.export.bundle.errors import InvalidRequest
+from framesift.export.bundle.errors import InvalidRequest, ServerUnavailable
 from framesift.export.bundle.packing import pack_joined
 from framesift.serving.front.arena import Arena
+from framesift.serving.front.asgi import Event, Receive
 from framesift.serving.front.deployment import public_models
 from framesift.serving.front.fields import beside
-from framesift.serving.front.jobs import Job, Jobs
+from framesift.serving.front.jobs import _ARRIVING, Job, Jobs
 from framesift.serving.front.messages import SMALL_BYTES, Messages
 from framesift.serving.front.record import Record
 from framesift.serving.front.status import ClientGone, Code, Refusal
@@ -187,6 +188,53 @@ def test_fields_beside_the_tensors_are_counted_as_protobuf_writes_them(seed: int
     # Whatever it is, it ends.
     for _ in range(50):
         assert beside(random_.randbytes(random_.randrange(60)), TENSORS, 1 << 20) >= 0
+
+
+def test_what_arrives_slowly_has_room_that_ends_and_that_nobody_takes_from_others(arena: Arena) -> None:
+    jobs, quick = Jobs(PUBLIC, arena), framed(request("search", search((b"x" * 70_000,))).SerializeToString())
+
+    async def received(caller: str, receive: Receive) -> Job:
+        messages = Messages(receive)
+        prefix = await messages.begin()
+        assert prefix is not None
+        return await jobs.receive(messages, prefix, Caller(caller), Record("ModelInfer"))
+
+    async def crowd() -> None:
+        over = asyncio.Event()
+
+        def slow() -> Receive:
+            parts = iter([b"\0" + SMALL_BYTES.to_bytes(4, "big")])
+
+            async def receive() -> Event:
+                for part in parts:
+                    return {"type": "http.request", "body": part, "more_body": True}
+                await over.wait()
+                return {"type": "http.disconnect"}
+
+            return receive
+
+        waiting = [asyncio.ensure_future(received("slow", slow())) for _ in range(_ARRIVING // SMALL_BYTES + 1)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(ServerUnavailable, match="arrive already: try again"):
+            await received("slow", body([quick]))
+        assert (await received("other", body([quick]))).public.name == "search"
+        over.set()
+        assert {type(end) for end in await asyncio.gather(*waiting, return_exceptions=True)} == {ClientGone}
+        assert (await received("slow", body([quick]))).public.name == "search"
+
+    asyncio.run(crowd())
+
+
+def test_a_message_that_was_not_read_to_its_end_is_told_from_one_that_was() -> None:
+    async def left() -> list[int]:
+        messages, found = Messages(body([framed(b"one", b"another")])), []
+        for most in (3, 2):
+            assert await messages.begin() is not None
+            await messages.some(most)
+            found.append(messages.left)
+        return found
+
+    assert asyncio.run(left()) == [0, 5]
 
 
 def resident(name: str) -> int:
