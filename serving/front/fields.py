@@ -10,6 +10,8 @@ from .messages import SMALL_BYTES, Messages
 
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
+# What a field counts for.
+_LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class Fields:
 
 
 def beside(message: bytes, number: int, most: int) -> int:
-    """The bytes of a message's fields but those of this number; counted no further than to more than ``most``.
+    """The bytes of a message's fields but those of this number, each at least ``_LEAST``: an empty one takes memory too.
 
-    A message that can't be read is counted as far as it can.
+    They are counted no further than to more than ``most``; and of a message that can't be read as far as it can.
     """
     counted = place = 0
     while place < len(message) and counted <= most:
@@ -114,7 +116,7 @@ def beside(message: bytes, number: int, most: int) -> int:
         else:
             break
         if tag // 8 != number:
-            counted += place - start
+            counted += max(_LEAST, place - start)
     return counted
 
 
