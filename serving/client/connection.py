@@ -233,11 +233,10 @@ def translate(error: InferenceServerException, address: str, timeout_s: float | 
 def passing(error: InferenceServerException) -> bool:
     """Whether the same call may be answered in a moment: the server has too much to do, or is being started again."""
     message, status = error.message() or "", error.status() or ""
-    return (
-        status.endswith("UNAVAILABLE")
-        or isinstance(from_wire(message), ServerUnavailable)
-        or any(sign in message.lower() for sign in (*_OVERLOADED, _RESTARTING))
-    )
+    # What framesift says of a request may hold words of the caller's own.
+    if (sent := from_wire(message)) is not None:
+        return isinstance(sent, ServerUnavailable)
+    return status.endswith("UNAVAILABLE") or any(sign in message.lower() for sign in (*_OVERLOADED, _RESTARTING))
 
 
 def busy(error: InferenceServerException) -> bool:

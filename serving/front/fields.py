@@ -97,7 +97,7 @@ class Fields:
 
 
 def beside(message: bytes, number: int, most: int) -> int:
-    """The bytes of a message's fields but those of this number, each at least ``_LEAST``: an empty one takes memory too.
+    """The bytes of a message's fields but those of this number, each at least ``_LEAST``: empty ones take memory too.
 
     They are counted no further than to more than ``most``; and of a message that can't be read as far as it can.
     """

@@ -17,7 +17,7 @@ from framesift.export.bundle.errors import (
     ServerError,
     ServerUnavailable,
 )
-from framesift.serving.client.connection import channel_options, translate, waits, with_trace
+from framesift.serving.client.connection import channel_options, passing, translate, waits, with_trace
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,16 @@ def test_a_call_within_a_span_names_it_and_any_other_names_nothing(monkeypatch: 
         # As in a program that does not use OpenTelemetry.
         monkeypatch.delitem(sys.modules, "opentelemetry.trace")
         assert with_trace(token) is token
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "again"),
+    [
+        ("[unavailable] the server has too much to do: try again in a moment", "UNAVAILABLE", True),
+        ("Stub process 'x_0' is not healthy.", "INTERNAL", True),
+        ("[invalid-request] the gallery has no video 'is not healthy'", "INVALID_ARGUMENT", False),
+        ("[invalid-request] mean_embedding of 'timeout expired' is all zeros", "INVALID_ARGUMENT", False),
+    ],
+)
+def test_words_of_the_caller_s_own_are_no_reason_to_try_again(message: str, status: str, again: bool) -> None:
+    assert passing(InferenceServerException(message, f"StatusCode.{status}")) is again
