@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,24 +23,6 @@ class BertConfig:
     positions: int = 512
     types: int = 2
     heads: int | None = None
-
-    @staticmethod
-    def from_state(state: Mapping[str, Tensor], prefix: str = "bert.") -> BertConfig:
-        """Read the sizes off a state_dict whose embeddings and encoder lie under ``prefix``.
-
-        Raises:
-            KeyError: a tensor that shows a size is missing.
-        """
-        stem = f"{prefix}encoder.layer."
-        vocab_size, width = state[f"{prefix}embeddings.word_embeddings.weight"].shape
-        return BertConfig(
-            width=width,
-            layers=len({key[len(stem) :].split(".")[0] for key in state if key.startswith(stem)}),
-            inside=state[f"{stem}0.intermediate.dense.weight"].shape[0],
-            vocab_size=vocab_size,
-            positions=state[f"{prefix}embeddings.position_embeddings.weight"].shape[0],
-            types=state[f"{prefix}embeddings.token_type_embeddings.weight"].shape[0],
-        )
 
 
 class Embeddings(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,24 +10,6 @@ from torch.nn import functional as F
 from .bert import PADDING, BertConfig, Embeddings
 from .heads import heads_of
 from .post_ln import EPS, attend, key_bias
-
-
-def sizes_of(state: Mapping[str, Tensor], prefix: str) -> BertConfig:
-    """The sizes of a DistilBERT whose embeddings and transformer lie under ``prefix``.
-
-    Raises:
-        KeyError: a tensor that shows a size is missing.
-    """
-    stem = f"{prefix}transformer.layer."
-    vocab_size, width = state[f"{prefix}embeddings.word_embeddings.weight"].shape
-    return BertConfig(
-        width=width,
-        layers=len({key[len(stem) :].split(".")[0] for key in state if key.startswith(stem)}),
-        inside=state[f"{stem}0.ffn.lin1.weight"].shape[0],
-        vocab_size=vocab_size,
-        positions=state[f"{prefix}embeddings.position_embeddings.weight"].shape[0],
-        types=0,
-    )
 
 
 class Attention(nn.Module):

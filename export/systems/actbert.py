@@ -29,7 +29,7 @@ from ..encoders.bert import BertConfig, Embeddings
 from ..encoders.heads import HEAD_WIDTH
 from ..encoders.post_ln import key_bias
 from ..encoders.tangled import FeatureEmbeddings, TangledEncoder, in_paddles_layout
-from .bert import SMALL_BERT
+from .bert import SMALL_BERT, bert_sizes
 from .card import Example, Sign, SystemCard
 from .options import HEADS, MAX_TOKENS, Option
 from .preprocessing import Preprocessing
@@ -201,11 +201,7 @@ class ActBert(WordPieceSystem):
 
 def infer(weights: Weights) -> ActBertSizes:
     """What the weights show: all sizes but those of an attention head, and how long texts and lists of regions are."""
-    weights.shape("bert.embeddings.word_embeddings.weight", 2)
-    weights.shape("bert.embeddings.position_embeddings.weight", 2)
-    weights.shape("bert.embeddings.token_type_embeddings.weight", 2)
-    inside = weights.shape("bert.encoder.layer.0.intermediate.dense.weight", 2)[1]
-    bert = replace(BertConfig.from_state(weights.state, "bert."), inside=inside)
+    bert = bert_sizes(weights, "bert.", paddles=True)
     region_features, region_width = weights.shape("bert.v_embeddings.image_embeddings.weight", 2)
     action_features, action_width = weights.shape("bert.a_embeddings.action_embeddings.weight", 2)
     sizes = ActBertSizes(
@@ -231,7 +227,6 @@ def infer(weights: Weights) -> ActBertSizes:
         f"regions {region_width} wide with {sizes.region_layers}; actions {action_width} wide with "
         f"{sizes.action_layers}; {sizes.connections} connections {sizes.connection_width} wide"
     )
-    weights.most["max_tokens"] = bert.positions, f"its text embeddings have {bert.positions} positions"
     return sizes
 
 

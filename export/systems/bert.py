@@ -33,26 +33,27 @@ def random_texts(vocab_size: int, rows: int, length: int, generator: torch.Gener
     return torch.where(torch.arange(length) < used, ids, 0)
 
 
-def check_bert(weights: Weights, prefix: str, layers: str, inner: str, *, types: bool = True) -> None:
-    """Check that the tensors are there that show the sizes of a BERT.
+def bert_sizes(weights: Weights, prefix: str, *, distilled: bool = False, paddles: bool = False) -> BertConfig:
+    """The sizes of a BERT that the weights show.
 
     Args:
         prefix: what its names begin with.
-        layers: what the names of its layers begin with, behind the prefix.
-        inner: the layer's matrix that shows the width between its last two.
-        types: whether it has a table of types.
+        distilled: whether it is a DistilBERT, whose layers have other names and which has no table of types.
+        paddles: whether its matrices lie as Paddle's do, [in, out].
 
     Raises:
-        CheckpointError: one is missing or misshapen, or there are no layers.
+        CheckpointError: a tensor that shows a size is missing or misshapen, or there are no layers.
     """
-    tables = ("word_embeddings", "position_embeddings", *(("token_type_embeddings",) if types else ()))
-    for table in tables:
-        weights.shape(f"{prefix}embeddings.{table}.weight", 2)
-    if not weights.count(f"{prefix}{layers}"):
+    stem, inner = ("transformer.layer.", "ffn.lin1") if distilled else ("encoder.layer.", "intermediate.dense")
+    vocab_size, width = weights.shape(f"{prefix}embeddings.word_embeddings.weight", 2)
+    positions = weights.shape(f"{prefix}embeddings.position_embeddings.weight", 2)[0]
+    types = 0 if distilled else weights.shape(f"{prefix}embeddings.token_type_embeddings.weight", 2)[0]
+    layers = weights.count(f"{prefix}{stem}")
+    if not layers:
         raise weights.error("its text tower has no layers")
-    weights.shape(f"{prefix}{layers}0.{inner}.weight", 2)
-    positions = weights.state[f"{prefix}embeddings.position_embeddings.weight"].shape[0]
+    inside = weights.shape(f"{prefix}{stem}0.{inner}.weight", 2)[int(paddles)]
     weights.most["max_tokens"] = positions, f"its text tower has {positions} positions"
+    return BertConfig(width, layers, inside, vocab_size, positions, types)
 
 
 def described(text: BertConfig) -> str:

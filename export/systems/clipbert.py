@@ -18,7 +18,7 @@ from ..encoders.bert import Bert, BertConfig
 from ..encoders.heads import HEAD_WIDTH, usual_heads
 from ..encoders.post_ln import EPS
 from ..encoders.resnet import RESNET_50, STEM, NormedConv, ResNet, Stage
-from .bert import SMALL_BERT
+from .bert import SMALL_BERT, bert_sizes
 from .card import Example, Sign, SystemCard
 from .contract import pixels
 from .options import HEADS, MAX_TOKENS, Option
@@ -208,11 +208,8 @@ def build(sizes: ClipBertSizes, options: Mapping[str, Any]) -> ClipBert:
 
 def infer(weights: Weights) -> ClipBertSizes:
     """What the weights show: all sizes but those of a picture, a clip and an attention head."""
-    state, prefix = weights.state, "transformer.bert."
-    for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
-        weights.shape(f"{prefix}embeddings.{name}.weight", 2)
-    weights.shape(f"{prefix}encoder.layer.0.intermediate.dense.weight", 2)
-    bert = BertConfig.from_state(state, prefix)
+    prefix = "transformer.bert."
+    bert = bert_sizes(weights, prefix)
     stages: list[Stage] = []
     while weights.has(f"{_BACKBONE}res{len(stages) + 2}."):
         name = f"{_BACKBONE}res{len(stages) + 2}."
@@ -232,7 +229,6 @@ def infer(weights: Weights) -> ClipBertSizes:
         f"ResNet of {'-'.join(str(stage.blocks) for stage in stages)} blocks; BERT {bert.width} wide with "
         f"{bert.layers} layers, {bert.positions} positions, {bert.vocab_size} tokens; {labels} logits"
     )
-    weights.most["max_tokens"] = bert.positions, f"its text embeddings have {bert.positions} positions"
     return ClipBertSizes(stem, tuple(stages), bert, grid, inner, labels)
 
 

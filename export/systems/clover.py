@@ -16,7 +16,7 @@ from ..encoders.bert import Bert, BertConfig
 from ..encoders.pixels import Pixels
 from ..encoders.swin_windows import Axes, window_of
 from ..encoders.video_swin import SwinConfig, VideoSwin
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, bert_sizes, described
 from .card import Example, Sign, SystemCard
 from .contract import pixels
 from .options import FRAME_COUNT, Option
@@ -97,8 +97,7 @@ def infer(weights: Weights) -> CloverConfig:
     Raises:
         CheckpointError: a tensor that shows a size is missing or misshapen, or windows are none that are known.
     """
-    check_bert(weights, "text_backbone.bert.", "encoder.layer.", "intermediate.dense")
-    text = BertConfig.from_state(weights.state, "text_backbone.bert.")
+    text = bert_sizes(weights, "text_backbone.bert.")
     width, _, *patch = weights.shape("backbone.patch_embed.proj.weight", 5)
     stages = weights.count("backbone.layers.")
     if not stages:

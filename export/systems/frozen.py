@@ -14,11 +14,11 @@ from ..bundle.manifest import FrameProfile
 from ..bundle.ports import MASK, TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
-from ..encoders.distilbert import DistilBert, sizes_of
+from ..encoders.distilbert import DistilBert
 from ..encoders.heads import usual_heads
 from ..encoders.pixels import IMAGENET, Pixels
 from ..encoders.space_time import SpaceTimeVit, VitConfig
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, bert_sizes, described
 from .card import Example, Sign, SystemCard
 from .contract import pixels
 from .options import FRAME_COUNT, Option
@@ -102,12 +102,7 @@ def read_sizes(weights: Weights) -> FrozenConfig:
         CheckpointError: a tensor that shows a size is missing or misshapen.
     """
     distilled = weights.has("text_model.transformer.")
-    if distilled:
-        check_bert(weights, "text_model.", "transformer.layer.", "ffn.lin1", types=False)
-        text = sizes_of(weights.state, "text_model.")
-    else:
-        check_bert(weights, "text_model.", "encoder.layer.", "intermediate.dense")
-        text = BertConfig.from_state(weights.state, "text_model.")
+    text = bert_sizes(weights, "text_model.", distilled=distilled)
     width, _, patch, _ = weights.shape("video_model.patch_embed.proj.weight", 4)
     layers, places = weights.count("video_model.blocks."), weights.shape("video_model.pos_embed", 3)[1]
     side = math.isqrt(places - 1)

@@ -21,7 +21,7 @@ from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.expert_bert import ExpertBert
 from ..encoders.gated import GatedUnit
-from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, check_bert, described
+from .bert import SMALL_BERT, TEXT_HEADS, TOKENS, bert_sizes, described
 from .card import Example, Sign, SystemCard
 from .options import Option
 from .preprocessing import Preprocessing
@@ -165,8 +165,7 @@ def infer(weights: Weights) -> MmtSizes:
     if not layers:
         raise weights.error("its video transformer has no layers")
     inside = weights.shape("vid_bert.encoder.layer.0.intermediate.dense.weight", 2)[0]
-    check_bert(weights, "txt_bert.", "encoder.layer.", "intermediate.dense")
-    text = BertConfig.from_state(weights.state, "txt_bert.")
+    text = bert_sizes(weights, "txt_bert.")
     shown = ", ".join(f"{name} {dim}" for name, dim in dims.items())
     weights.towers = f"experts {shown}; video {width} wide with {layers} layers; {described(text)}"
     return MmtSizes(dims, width, layers, inside, positions, kinds, text)

@@ -27,7 +27,7 @@ def test_transformers_clip_is_the_checkpoints(bundle: Bundle) -> None:
     model = text_model(eager.clip)
     merges = bundle.file(profile.files[0])
     tokenizer = clip_tokenizer(list(read_merges(merges)))
-    ours = ClipTokenizer.load(profile, [merges])
+    ours = ClipTokenizer.load(profile, merges)
     texts = [*captions(200), "It's a DOG's  café!! 3 dogs, 12 cats", "don't stop", "word " * 100]
     for text in texts:
         theirs = tokenizer([text], truncation=True, max_length=words)["input_ids"][0]

@@ -69,7 +69,7 @@ def test_learned_merges_make_a_vocabulary_of_their_own(tmp_path: Path) -> None:
     assert learn_merges(_CORPUS, 5) == merges[:5]
     for name in ("merges.txt", "merges.txt.gz"):
         write_merges(tmp_path / name, merges)
-        own = ClipTokenizer.load(TokenizerProfile(context_length=16, buckets=(8, 16)), [tmp_path / name])
+        own = ClipTokenizer.load(TokenizerProfile(context_length=16, buckets=(8, 16)), tmp_path / name)
         assert own.vocab_size == 512 + len(merges) + 2
         assert own.end_id == own.vocab_size - 1
         assert _unpadded(own.encode(["circle"])[0], own)[1:-1] == [512 + merges.index("circl e</w>")]

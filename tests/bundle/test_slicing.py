@@ -16,12 +16,12 @@ DOG = 1929
 
 @pytest.fixture(scope="module")
 def long() -> ClipTokenizer:
-    return ClipTokenizer.load(TokenizerProfile(buckets=(77,)), [clip_merges()])
+    return ClipTokenizer.load(TokenizerProfile(buckets=(77,)), clip_merges())
 
 
 @pytest.fixture(scope="module")
 def sliced() -> ClipTokenizer:
-    return ClipTokenizer.load(TokenizerProfile(context_length=32, buckets=(16, 32), sliced_from=77), [clip_merges()])
+    return ClipTokenizer.load(TokenizerProfile(context_length=32, buckets=(16, 32), sliced_from=77), clip_merges())
 
 
 @pytest.mark.parametrize("words", [1, 14, 15, 29, 30, 31, 32, 74, 75, 76, 500])
@@ -60,6 +60,6 @@ def test_nothing_is_logged_where_every_text_keeps_its_end(
 
 
 def test_slice_of_the_same_length_cuts_nothing(long: ClipTokenizer) -> None:
-    same = ClipTokenizer.load(TokenizerProfile(buckets=(77,), sliced_from=77), [clip_merges()])
+    same = ClipTokenizer.load(TokenizerProfile(buckets=(77,), sliced_from=77), clip_merges())
     texts = ["a dog", "dog " * 500]
     assert np.array_equal(same.encode(texts), long.encode(texts))

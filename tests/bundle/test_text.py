@@ -30,7 +30,7 @@ REFERENCE = json.loads((Path(__file__).parent / "clip_tokens.json").read_text(en
 
 @pytest.fixture(scope="module")
 def clip() -> ClipTokenizer:
-    return ClipTokenizer.load(TokenizerProfile(), [clip_merges()])
+    return ClipTokenizer.load(TokenizerProfile(), clip_merges())
 
 
 def _unpadded(row: np.ndarray, tokenizer: ClipTokenizer) -> list[int]:

@@ -20,7 +20,7 @@ def test_a_profile_names_the_tokenizer_and_its_vocabulary(tmp_path: Path) -> Non
     shutil.copyfile(clip_merges(), tmp_path / "vocabulary.gz")
     loaded = load_tokenizer(profile, tmp_path)
     assert loaded.profile == profile
-    own = ClipTokenizer.load(TokenizerProfile(), [clip_merges()])
+    own = ClipTokenizer.load(TokenizerProfile(), clip_merges())
     assert loaded.vocab_size == own.vocab_size
     np.testing.assert_array_equal(loaded.encode(["a dog"]), own.encode(["a dog"]))
 
@@ -30,7 +30,7 @@ def test_a_profile_names_the_tokenizer_and_its_vocabulary(tmp_path: Path) -> Non
     [
         (TokenizerProfile(kind="morse"), "the tokenizer 'morse' is unknown, known: clip_bpe, wordpiece"),
         (TokenizerProfile(files=("absent.txt",)), r"absent.txt can't be read"),
-        (TokenizerProfile(files=("a.txt", "b.txt")), r"reads one merges file, its profile lists \['a.txt', 'b.txt'\]"),
+        (TokenizerProfile(files=("a.txt", "b.txt")), r"reads one file, its profile lists \['a.txt', 'b.txt'\]"),
     ],
 )
 def test_a_profile_that_can_not_be_loaded_is_refused(profile: TokenizerProfile, said: str, tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def profile(length: int = 512, cleaning: str = BERT_CLEANING) -> TokenizerProfil
 
 @pytest.fixture(scope="module")
 def bert() -> WordPieceTokenizer:
-    return WordPieceTokenizer.load(profile(), [uncased_vocab()])
+    return WordPieceTokenizer.load(profile(), uncased_vocab())
 
 
 def small(tmp_path: Path, pieces: list[str], cleaning: str = BERT_CLEANING) -> WordPieceTokenizer:
     write_vocab(tmp_path / "vocab.txt", pieces)
-    return WordPieceTokenizer.load(profile(16, cleaning), [tmp_path / "vocab.txt"])
+    return WordPieceTokenizer.load(profile(16, cleaning), tmp_path / "vocab.txt")
 
 
 def test_the_vocabulary_is_the_published_one() -> None:
@@ -176,7 +176,7 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path: Path, lines: str, fau
         ({"buckets": (8,)}, "largest bucket"),
         ({"pad_id": 3}, r"pad id is 3, the vocabulary's \[PAD\] is 0"),
         ({"sliced_from": 77}, "doesn't slice"),
-        ({"files": ("a", "b")}, "reads one vocabulary file"),
+        ({"files": ("a", "b")}, "reads one file"),
     ],
 )
 def test_a_profile_that_makes_no_sense_is_refused(changed: dict, fault: str) -> None:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from framesift.export.encoders.bert import Bert, BertConfig
-from framesift.export.encoders.distilbert import DistilBert, sizes_of
+from framesift.export.encoders.distilbert import DistilBert
 from framesift.export.encoders.post_ln import Layers, key_bias
 from framesift.export.encoders.vit import VitBase, VitBlock
+from framesift.export.systems.bert import bert_sizes
+from framesift.export.systems.weights import Weights as Checkpoint
 
 Array = NDArray[np.float64]
 Weights = Mapping[str, Array]
@@ -140,10 +142,14 @@ def test_layers_take_any_mask_and_any_width_of_heads() -> None:
 
 
 def test_sizes_are_read_off_the_weights() -> None:
-    bert = {f"text.{key}": value for key, value in Bert(SMALL).state_dict().items()}
-    assert BertConfig.from_state(bert, "text.") == BertConfig(48, 2, 80, 30, 12)
-    distil = {f"text.{key}": value for key, value in DistilBert(SMALL).state_dict().items()}
-    assert sizes_of(distil, "text.") == BertConfig(48, 2, 80, 30, 12, types=0)
+    for tower, distilled, types in ((Bert(SMALL), False, 2), (DistilBert(SMALL), True, 0)):
+        named = {f"text.{key}": value for key, value in tower.state_dict().items()}
+        found = Checkpoint(named, "some system", "it is said so")
+        assert bert_sizes(found, "text.", distilled=distilled) == BertConfig(48, 2, 80, 30, 12, types)
+        # Paddle's matrices lie the other way around.
+        turned = {key: value.T if value.dim() == 2 and "layer." in key else value for key, value in named.items()}
+        read = bert_sizes(Checkpoint(turned, "", ""), "text.", distilled=distilled, paddles=True)
+        assert read == BertConfig(48, 2, 80, 30, 12, types)
 
 
 def test_published_sizes_have_the_published_tensors() -> None:

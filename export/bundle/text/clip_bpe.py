@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BundleError, InvalidQuery
+from ..errors import BundleError
 from ..manifest import CLIP_CLEANING, TokenizerProfile
 from .bpe import BYTE_SYMBOLS, END_OF_WORD, Merge, merge, spell
 from .cleaning import clean, is_cut, split
 from .merges_file import read_merges
+from .rows import check_buckets, check_texts, padded
 
 _CACHED_WORDS = 1 << 14
 _LONGEST_CACHED = 64
@@ -36,11 +37,7 @@ class ClipTokenizer:
     def __init__(self, merges: Sequence[Merge], profile: TokenizerProfile) -> None:
         if profile.cleaning != CLIP_CLEANING:
             raise BundleError(f"the tokenizer's cleaning {profile.cleaning!r} is unknown, known: {CLIP_CLEANING}")
-        if profile.context_length < 3 or max(profile.buckets, default=0) != profile.context_length:
-            raise BundleError(
-                f"the tokenizer's largest bucket must be its context length of at least 3, "
-                f"got buckets {profile.buckets} and context length {profile.context_length}"
-            )
+        check_buckets(profile)
         if profile.sliced_from is not None and profile.sliced_from < profile.context_length:
             raise BundleError(
                 f"the tokenizer can't slice {profile.context_length} positions from {profile.sliced_from}"
@@ -53,21 +50,18 @@ class ClipTokenizer:
         self.vocab_size = len(tokens) + 2
         if not 0 <= profile.pad_id < self.vocab_size:
             raise BundleError(f"the tokenizer's pad id {profile.pad_id} is not below {self.vocab_size}")
-        self._buckets = sorted(profile.buckets)
         self._ids = {token: place for place, token in enumerate(tokens)}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._cached = lru_cache(_CACHED_WORDS)(self._encode_word)
 
     @staticmethod
-    def load(profile: TokenizerProfile, files: Sequence[Path]) -> ClipTokenizer:
+    def load(profile: TokenizerProfile, file: Path) -> ClipTokenizer:
         """The tokenizer of a merges file, plain or gzipped.
 
         Raises:
-            BundleError: not one file, one that can't be read, or a profile that asks for what doesn't exist.
+            BundleError: it can't be read, or the profile asks for what doesn't exist.
         """
-        if len(files) != 1:
-            raise BundleError(f"the tokenizer reads one merges file, its profile lists {list(profile.files)}")
-        return ClipTokenizer(read_merges(files[0]), profile)
+        return ClipTokenizer(read_merges(file), profile)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Token ids int64 [Q, W] of Q texts, each from start to end token and padded with ``profile.pad_id``.
@@ -79,8 +73,7 @@ class ClipTokenizer:
         Raises:
             InvalidQuery: no texts, or one that is too long or of which nothing is left after cleaning.
         """
-        if isinstance(texts, str) or not texts:
-            raise InvalidQuery("encode takes a list of at least one text")
+        check_texts(texts)
         rows = [self._encode_text(text) for text in texts]
         endless = sum(row[-1] != self.end_id for row in rows)
         if endless:
@@ -91,12 +84,7 @@ class ClipTokenizer:
                 len(rows),
                 self.profile.context_length - 2,
             )
-        longest = max(map(len, rows))
-        width = next(bucket for bucket in self._buckets if bucket >= longest)
-        ids = np.full((len(rows), width), self.profile.pad_id, dtype=np.int64)
-        for row, found in zip(ids, rows, strict=True):
-            row[: len(found)] = found
-        return ids
+        return padded(rows, self.profile)
 
     def cuts(self, text: str) -> bool:
         """Whether a text is longer than what is read of it. Costs as much as encoding it."""

@@ -38,7 +38,7 @@ class TokenizerKind:
     """One way from texts to token ids.
 
     Attributes:
-        load: the tokenizer of a profile and its vocabulary's files.
+        load: the tokenizer of a profile and its vocabulary's file.
         file: what a bundle calls the vocabulary's file; gzipped, it ends in .gz.
         cleaning: what it does to a text before it reads it, as a manifest names it, where a system says nothing else.
         shipped: the vocabulary that comes with framesift, for models that have none of their own.
@@ -46,7 +46,7 @@ class TokenizerKind:
         bring: what to pass where a model's vocabulary is another one.
     """
 
-    load: Callable[[TokenizerProfile, Sequence[Path]], Tokenizer]
+    load: Callable[[TokenizerProfile, Path], Tokenizer]
     file: str
     cleaning: str
     shipped: Callable[[], Path]
@@ -55,21 +55,24 @@ class TokenizerKind:
 
 
 def load_tokenizer(profile: TokenizerProfile, folder: Path) -> Tokenizer:
-    """The tokenizer of a profile, whose vocabulary files lie in ``folder``.
+    """The tokenizer of a profile, whose vocabulary lies in ``folder``.
 
     Raises:
-        BundleError: a kind that is not known, a file that can't be read, or a profile that asks for what doesn't exist.
+        BundleError: a kind that is not known, not one file, one that can't be read, or a profile that asks for what
+            doesn't exist.
     """
     if profile.kind not in TOKENIZERS:
         raise BundleError(f"the tokenizer {profile.kind!r} is unknown, known: {', '.join(sorted(TOKENIZERS))}")
-    return TOKENIZERS[profile.kind].load(profile, [folder / name for name in profile.files])
+    if len(profile.files) != 1:
+        raise BundleError(f"a tokenizer reads one file, its profile lists {list(profile.files)}")
+    return TOKENIZERS[profile.kind].load(profile, folder / profile.files[0])
 
 
 # What cleans texts is installed with the server and the exporter, and loaded by those that need it.
-def _clip_bpe(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+def _clip_bpe(profile: TokenizerProfile, file: Path) -> Tokenizer:
     from .clip_bpe import ClipTokenizer
 
-    return ClipTokenizer.load(profile, files)
+    return ClipTokenizer.load(profile, file)
 
 
 def _clip_merges() -> Path:
@@ -78,10 +81,10 @@ def _clip_merges() -> Path:
     return clip_merges()
 
 
-def _wordpiece(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+def _wordpiece(profile: TokenizerProfile, file: Path) -> Tokenizer:
     from .wordpiece import WordPieceTokenizer
 
-    return WordPieceTokenizer.load(profile, files)
+    return WordPieceTokenizer.load(profile, file)
 
 
 def _uncased_vocab() -> Path:
@@ -90,10 +93,10 @@ def _uncased_vocab() -> Path:
     return uncased_vocab()
 
 
-def _words(profile: TokenizerProfile, files: Sequence[Path]) -> Tokenizer:
+def _words(profile: TokenizerProfile, file: Path) -> Tokenizer:
     from .words import WordTokenizer
 
-    return WordTokenizer.load(profile, files)
+    return WordTokenizer.load(profile, file)
 
 
 def _no_words() -> Path:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checks import check_text_left
-from ..errors import BundleError, InvalidQuery
+from ..errors import BundleError
 from ..manifest import BERT_CLEANING, SENTENCE_CLEANING, TokenizerProfile
 from .cleaning import is_cut
+from .rows import check_buckets, check_texts, padded
 from .vocab_file import END, PADDING, START, UNKNOWN, read_vocab
 from .word_splitting import with_full_stop, words
 
@@ -37,11 +38,7 @@ class WordPieceTokenizer:
             raise BundleError(
                 f"the tokenizer's cleaning {profile.cleaning!r} is unknown, known: {', '.join(sorted(_PREPARED))}"
             )
-        if profile.context_length < 3 or max(profile.buckets, default=0) != profile.context_length:
-            raise BundleError(
-                f"the tokenizer's largest bucket must be its context length of at least 3, "
-                f"got buckets {profile.buckets} and context length {profile.context_length}"
-            )
+        check_buckets(profile)
         if profile.sliced_from is not None:
             raise BundleError("a tokenizer of word pieces doesn't slice: it always keeps the end token")
         if profile.pad_id != ids[PADDING]:
@@ -53,21 +50,18 @@ class WordPieceTokenizer:
         self.vocab_size = len(ids)
         self._ids, self._unknown = ids, ids[UNKNOWN]
         self._prepared = _PREPARED[profile.cleaning]
-        self._buckets = sorted(profile.buckets)
         # No longer piece has to be tried.
         self._longest = max(map(len, ids))
         self._cached = lru_cache(_CACHED_WORDS)(self._encode_word)
 
     @staticmethod
-    def load(profile: TokenizerProfile, files: Sequence[Path]) -> WordPieceTokenizer:
+    def load(profile: TokenizerProfile, file: Path) -> WordPieceTokenizer:
         """The tokenizer of a vocabulary file, plain or gzipped.
 
         Raises:
-            BundleError: not one file, one that can't be read, or a profile that asks for what doesn't exist.
+            BundleError: it can't be read, or the profile asks for what doesn't exist.
         """
-        if len(files) != 1:
-            raise BundleError(f"the tokenizer reads one vocabulary file, its profile lists {list(profile.files)}")
-        return WordPieceTokenizer(read_vocab(files[0]), profile)
+        return WordPieceTokenizer(read_vocab(file), profile)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Token ids int64 [Q, W] of Q texts, each from start to end token and padded with ``profile.pad_id``.
@@ -78,15 +72,8 @@ class WordPieceTokenizer:
         Raises:
             InvalidQuery: no texts, or one that is too long or of which nothing is left after cleaning.
         """
-        if isinstance(texts, str) or not texts:
-            raise InvalidQuery("encode takes a list of at least one text")
-        rows = [self._encode_text(text) for text in texts]
-        longest = max(map(len, rows))
-        width = next(bucket for bucket in self._buckets if bucket >= longest)
-        ids = np.full((len(rows), width), self.profile.pad_id, dtype=np.int64)
-        for row, found in zip(ids, rows, strict=True):
-            row[: len(found)] = found
-        return ids
+        check_texts(texts)
+        return padded([self._encode_text(text) for text in texts], self.profile)
 
     def cuts(self, text: str) -> bool:
         """Whether a text is longer than what is read of it. Costs as much as encoding it."""

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checks import check_text_left, check_text_size
-from ..errors import BundleError, InvalidQuery
+from ..errors import BundleError
 from ..manifest import WORDS_CLEANING, TokenizerProfile
 from .bounded_file import read_text
+from .rows import check_texts, padded
 
 # Runs of letters, digits, underscores and apostrophes, in any script, in the case in which they are written.
 _WORD = re.compile(r"[\w']+")
@@ -33,15 +34,13 @@ class WordTokenizer:
         self._ids = ids
 
     @staticmethod
-    def load(profile: TokenizerProfile, files: Sequence[Path]) -> WordTokenizer:
+    def load(profile: TokenizerProfile, file: Path) -> WordTokenizer:
         """The tokenizer of a file of words, plain or gzipped.
 
         Raises:
-            BundleError: not one file, one that can't be read, or a profile that asks for what doesn't exist.
+            BundleError: it can't be read, or the profile asks for what doesn't exist.
         """
-        if len(files) != 1:
-            raise BundleError(f"the tokenizer reads one file of words, its profile lists {list(profile.files)}")
-        return WordTokenizer(read_words(files[0]), profile)
+        return WordTokenizer(read_words(file), profile)
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """Rows int64 [Q, W] of Q texts. Words beyond the first W that are known are left out.
@@ -51,13 +50,8 @@ class WordTokenizer:
         Raises:
             InvalidQuery: no texts, or one that is too long or empty.
         """
-        if isinstance(texts, str) or not texts:
-            raise InvalidQuery("encode takes a list of at least one text")
-        ids = np.zeros((len(texts), self.profile.context_length), np.int64)
-        for row, text in zip(ids, texts, strict=True):
-            found = list(islice(self._all_ids(text), len(row)))
-            row[: len(found)] = found
-        return ids
+        check_texts(texts)
+        return padded([list(islice(self._all_ids(text), self.profile.context_length)) for text in texts], self.profile)
 
     def cuts(self, text: str) -> bool:
         """Whether a text has more known words than are read of it. Costs as much as encoding it."""

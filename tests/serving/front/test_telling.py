@@ -22,7 +22,7 @@ from framesift.serving.front.texts import Encoder
 
 @pytest.fixture(scope="module")
 def tokenizer() -> ClipTokenizer:
-    return ClipTokenizer.load(TokenizerProfile(), [clip_merges()])
+    return ClipTokenizer.load(TokenizerProfile(), clip_merges())
 
 
 # CLIP reads 75 tokens between the first and the last, and no more than 8,192 characters.
