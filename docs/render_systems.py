@@ -6,6 +6,7 @@ A table stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``; everything else
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,9 +72,10 @@ def options_table(page: str) -> str:
                 if not option.applies(card.sizes, found):
                     continue
                 value, _ = option.assumed(card.sizes, found)
-                flag = option.name.replace("_", "-") if option.flag else f"set {option.name}={value}"
+                written = json.dumps(value) if isinstance(value, bool) else str(value)
+                flag = option.name.replace("_", "-") if option.flag else f"set {option.name}={written}"
                 how = f"`--{flag}`" + (f": {option.what}" if option.what else "")
-                shown = f"`{value}`" if isinstance(value, str) else value
+                shown = f"`{written}`" if isinstance(value, str | bool) else value
                 rows.setdefault(option.name, (f"`{option.name}`", shown, how))
     return table(("option", "default", "set it with"), "---", list(rows.values()))
 
@@ -123,7 +125,7 @@ def overview_table() -> str:
     several = {name for name, _ in rows if sum(name == other for other, _ in rows) > 1}
     titles = {card.name: f"[{card.title}]({card.page or card.name}.md)" for card in cards()}
     for (name, _), row in rows.items():
-        row[0] = titles[name] + (f" {', '.join(row[0])}" if name in several else "")
+        row[0] = f"{titles[name]} {', '.join(row[0]) if name in several else ''}".strip()
     heads = ("page", "`--system`", "scored by", "bytes a video", "operations a pair", "checkpoints of the authors")
     return table(heads, "--->>-", list(rows.values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -57,6 +58,11 @@ def accepts(system: System, options: dict[str, Any], name: str) -> bool:
     return True
 
 
+def written(value: object) -> str:
+    """As ``--set`` takes it."""
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
 def test_every_system_has_a_page_with_the_same_headings() -> None:
     assert [card.name for card in cards()] == list(SYSTEMS)
     assert {card.page or card.name for card in cards()} == set(PAGES)
@@ -99,7 +105,7 @@ def test_what_a_page_lists_is_what_is_assumed_of_such_weights(page: str) -> None
     assumed = [{name: value for name, (value, _) in one.assumed.items()} for one in inspected]
     listed = {row[0]: row[1] for row in table(page, "option")}
     assert set(listed) == {name for options in assumed for name in options}
-    assert all(value in {str(options.get(name)) for options in assumed} for name, value in listed.items())
+    assert all(value in {written(options.get(name)) for options in assumed} for name, value in listed.items())
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -109,7 +115,7 @@ def test_a_scorers_formula_gives_the_operations_that_are_counted(page: str) -> N
         system = next(system for _, system in found if system.scorer.name == scorer)
         parts = system.video_record[0].shape
         letters = {"F": int(frames), "W": int(tokens), "D": system.embed_dim, "L": LAYERS.get(scorer, 12)}
-        letters |= {"C": parts[0], "T": parts[1] if len(parts) > 2 else 0, "R": 36, "A": 5, "E": 768}
+        letters |= {"C": parts[0], "T": parts[1] if len(parts) > 2 else 0, "R": 36, "A": 5, "E": 768, "M": 7}
         assert eval(formula, {}, letters) == int(count) == RENDER["operations"](system)
         assert int(size) == RENDER["size"](system)
         assert all(f"`{spec.name}`" in read(page) for spec in (*system.text_record, *system.video_record))

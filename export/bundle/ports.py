@@ -29,8 +29,12 @@ OF_FRAMES = frozenset({FRAMES, MASK, NOISE})
 FRAME_EMBEDDINGS = "frame_embeddings"
 FRAME_MASK = "frame_mask"
 VIDEO_EMBEDDING = "video_embedding"
-# The vectors of several experts, one behind the other.
+# The mean of the unit vectors of several views of a video, which is shorter.
+VIEWS_EMBEDDING = "views_embedding"
+# The vectors of several experts, one behind the other; of a video, which of them it has; of a text, how much it minds.
 EXPERT_EMBEDDINGS = "expert_embeddings"
+EXPERT_MASK = "expert_mask"
+EXPERT_LOGITS = "expert_logits"
 MEAN_EMBEDDING = "mean_embedding"
 FRAME_VECTORS = "frame_vectors"
 GRAM_TABLE = "gram_table"
@@ -47,10 +51,10 @@ PLACED_PATCHES = "placed_patches"
 VISUAL_TOKENS = "visual_tokens"
 REGION_EMBEDDINGS = "region_embeddings"
 ACTION_EMBEDDINGS = "action_embeddings"
-# 1 for what counts and 0 for padding, from the front on.
+# 1 for what counts and 0 for padding or for what is missing.
 WORD_MASK = "word_mask"
 REGION_MASK = "region_mask"
-MASKS = frozenset({MASK, FRAME_MASK, REGIONS_MASK, REGION_MASK, WORD_MASK})
+MASKS = frozenset({MASK, FRAME_MASK, REGIONS_MASK, REGION_MASK, WORD_MASK, EXPERT_MASK})
 LOGIT_VECTOR = "logit_vector"
 READOUT_VECTOR = "readout_vector"
 TEXT_SCALARS = "text_scalars"

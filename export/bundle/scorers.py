@@ -8,6 +8,7 @@ texts:
 scorer           floats a pair     measured         seconds
 ===============  ================  ===============  ========
 dot              2                 2                0.0002, 0.0013
+weighed_experts  5                 WEXP
 frame_softmax    4 F               3.4 F            0.04, 0.08
 topk_attention   11 F              10.3 F           0.15, 0.38
 multi_grained    5 F W             4.7 F W          0.14, 0.97
@@ -63,6 +64,8 @@ _SCAN_S, _PATIENT = 10.0, 12
 _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 
 DOT = ScorerCard("dot", lambda _: 2, "2*D", unit=_UNIT)
+# M experts, of which a video may lack some.
+WEIGHED_EXPERTS = ScorerCard("weighed_experts", lambda _: 5, "2*D + 2*M")
 FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, unit=_UNIT)
 TOPK_ATTENTION = ScorerCard(
     "topk_attention",
@@ -137,6 +140,7 @@ SCORERS: Mapping[str, ScorerCard] = {
     card.name: card
     for card in (
         DOT,
+        WEIGHED_EXPERTS,
         FRAME_SOFTMAX,
         TOPK_ATTENTION,
         MULTI_GRAINED,

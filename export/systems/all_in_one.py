@@ -19,6 +19,7 @@ from ..bundle.ports import (
     PLACED_WORDS,
     TEXT_EMBEDDING,
     VIDEO_EMBEDDING,
+    VIEWS_EMBEDDING,
     WORD_MASK,
 )
 from ..bundle.scorers import DOT, ROLLED_ENCODER
@@ -28,6 +29,7 @@ from ..encoders.unified import AllInOneSizes
 from .all_in_one_base import MEAN, STD, AllInOneBase
 from .bert import SMALL_BERT
 from .card import Example, Sign, SystemCard
+from .contract import pixels
 from .options import FRAME_COUNT, HEADS, MAX_TOKENS, Option
 from .preprocessing import Preprocessing
 from .weights import Weights
@@ -40,18 +42,32 @@ SHORTEST = 1e-8
 
 
 class AllInOneVtc(AllInOneBase):
-    """One vector a side, compared by their cosine."""
+    """One vector a side, compared by their cosine.
+
+    Args:
+        views: how many sets of frames a video is seen by. Its score is the mean of their cosines, which the dot product
+            with the mean of their unit vectors is.
+    """
 
     scorer = DOT
 
-    def __init__(self, sizes: AllInOneSizes, **options: Any) -> None:
+    def __init__(self, sizes: AllInOneSizes, *, views: int = 1, **options: Any) -> None:
         super().__init__(sizes, **options)
+        self.views = views
+        frames, *_ = self.video_inputs
+        self.video_inputs = (pixels(views * frames.shape[0], sizes.image_size),)
+        name = VIDEO_EMBEDDING if views == 1 else VIEWS_EMBEDDING
         self.text_record = (TensorSpec(TEXT_EMBEDDING, "float32", (sizes.embed_dim,)),)
-        self.video_record = (TensorSpec(VIDEO_EMBEDDING, "float32", (sizes.embed_dim,)),)
+        self.video_record = (TensorSpec(name, "float32", (sizes.embed_dim,)),)
 
     def encode_video(self, frames: Tensor) -> tuple[Tensor]:
-        """Frames [V, F, 3, H, W] to unit vectors [V, E]."""
-        return (bounded_unit(self.embed_video(self.place_video(frames))),)
+        """Frames [V, F * views, 3, H, W] to unit vectors [V, E], or with several views to their means.
+
+        Of the equal parts that a view has a frame of, each has ``views`` frames, one behind the other.
+        """
+        seen = frames.unflatten(1, (-1, self.views)).transpose(1, 2).flatten(0, 1)
+        vectors = bounded_unit(self.embed_video(self.place_video(seen)))
+        return (vectors.unflatten(0, (-1, self.views)).mean(1),)
 
     def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
         """Token ids int64 [Q, W] to unit vectors [Q, E]."""
@@ -137,11 +153,15 @@ def bounded_unit(x: Tensor) -> Tensor:
 
 def build(sizes: AllInOneSizes, options: Mapping[str, Any]) -> AllInOneBase:
     """The module of all options, with random weights."""
-    kept = {name: value for name, value in options.items() if name != "head"}
-    head, trained = options["head"], options["trained"]
+    kept = {name: value for name, value in options.items() if name not in ("head", "views")}
+    head, trained, views = options["head"], options["trained"], options.get("views", 1)
     if head not in _possible(trained):
         raise ValueError(f"head is {head!r}, these weights allow {' or '.join(_possible(trained))}")
-    return AllInOneVtc(sizes, **kept) if head == "vtc" else AllInOneIrtr(sizes, chooses=head == "both", **kept)
+    if head == "vtc":
+        return AllInOneVtc(sizes, views=views, **kept)
+    if views != 1:
+        raise ValueError(f"views is {views}, and head {head} reads one: pass head=vtc, whose vectors are averaged")
+    return AllInOneIrtr(sizes, chooses=head == "both", **kept)
 
 
 def infer(weights: Weights) -> AllInOneSizes:
@@ -202,6 +222,14 @@ ALL_IN_ONE = SystemCard(
             FRAME_COUNT,
             default=lambda sizes, found: sizes.moments,
             why=lambda sizes, found: f"transformer.temporal_embed has {sizes.moments} rows",
+        ),
+        Option(
+            "views",
+            1,
+            "how often a video is seen is not in the weights; the authors average 3 where they evaluate",
+            "with head=vtc: so many frames of each part of a video, one for each view; scores are averaged",
+            most=16,
+            applies=lambda sizes, found: "vtc" in found["trained"],
         ),
         replace(
             MAX_TOKENS,

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...kernels.dot.reference import dot
+from ...kernels.weighed_experts.reference import weighed_experts
 from ..bundle.features.profile import FeatureArray, FeatureProfile
 from ..bundle.features.rules import FEATURE_MASK, FEATURE_TIMES, TIMES, port_of
 from ..bundle.manifest import SENTENCE_CLEANING
-from ..bundle.ports import EXPERT_EMBEDDINGS, TEXT_EMBEDDING
-from ..bundle.scorers import DOT
+from ..bundle.ports import EXPERT_EMBEDDINGS, EXPERT_LOGITS, EXPERT_MASK, TEXT_EMBEDDING
+from ..bundle.scorers import DOT, WEIGHED_EXPERTS
 from ..bundle.spec import TensorSpec
 from ..encoders.bert import Bert, BertConfig
 from ..encoders.expert_bert import ExpertBert
@@ -107,19 +108,19 @@ class Mmt(WordPieceSystem):
         return self.vid_bert(torch.stack(projected, 1), times, present)  # type: ignore[no-any-return]
 
     def embed_text(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Token ids int64 [Q, W] to unit vectors [Q, M, D] and the experts' weights [Q, M]."""
+        """Token ids int64 [Q, W] to unit vectors [Q, M, D] and the logits of the experts' weights [Q, M]."""
         first = self.txt_bert(token_ids)[:, 0]
         embedded = torch.stack([self.text_GU[name](first) for name in self.experts], 1)
-        return embedded, torch.cat([self.moe_fc_txt[name](first) for name in self.experts], 1).softmax(-1)
+        return embedded, torch.cat([self.moe_fc_txt[name](first) for name in self.experts], 1)
 
-    def encode_video(self, *inputs: Tensor) -> tuple[Tensor]:
+    def encode_video(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What ``video_inputs`` names to the experts' vectors one behind the other, [V, M * D]."""
         return (self.embed_video(*inputs).flatten(1),)
 
-    def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, ...]:
         """Token ids int64 [Q, W] to the weighed vectors of all experts, [Q, M * D]."""
-        embedded, weights = self.embed_text(token_ids)
-        return ((weights.unsqueeze(-1) * embedded).flatten(1),)
+        embedded, logits = self.embed_text(token_ids)
+        return ((logits.softmax(-1).unsqueeze(-1) * embedded).flatten(1),)
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/dot``."""
@@ -136,6 +137,32 @@ class Mmt(WordPieceSystem):
         kept = {name: array for name, array in found.items() if name.removesuffix(TIMES) in found}
         made = {name: 20 * abs(array) if name.endswith(TIMES) else array for name, array in kept.items()}
         return made or self.random_arrays(generator)
+
+
+class MmtOfPresent(Mmt):
+    """The experts that a video has share its score: the authors' ``keep_missing_modalities``, turned off."""
+
+    scorer = WEIGHED_EXPERTS
+
+    def __init__(self, sizes: MmtSizes, **lengths: int) -> None:
+        super().__init__(sizes, **lengths)
+        count = (len(self.experts),)
+        self.text_record = (*self.text_record, TensorSpec(EXPERT_LOGITS, "float32", count))
+        self.video_record = (*self.video_record, TensorSpec(EXPERT_MASK, "float32", count))
+
+    def encode_video(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What ``video_inputs`` names to vectors [V, M * D], zeros for missing experts, and which are there [V, M]."""
+        present = inputs[-1].amax(2)
+        return (self.embed_video(*inputs) * present.unsqueeze(-1)).flatten(1), present
+
+    def encode_text(self, token_ids: Tensor) -> tuple[Tensor, ...]:
+        """Token ids int64 [Q, W] to the vectors of all experts [Q, M * D] and the logits of their weights [Q, M]."""
+        embedded, logits = self.embed_text(token_ids)
+        return embedded.flatten(1), logits
+
+    def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
+        """See ``kernels/weighed_experts``."""
+        return weighed_experts(*text, *video)
 
 
 def _arrays(name: str, width: int) -> list[FeatureArray]:
@@ -175,7 +202,7 @@ def build(sizes: MmtSizes, options: Mapping[str, Any]) -> Mmt:
     """The module of all options, with random weights."""
     sizes = replace(sizes, text=replace(sizes.text, heads=options["text_heads"]))
     lengths = {name: options[name] for name in ("rows", "max_tokens", "video_heads")}
-    return Mmt(sizes, **lengths)
+    return Mmt(sizes, **lengths) if options["keep_missing_modalities"] else MmtOfPresent(sizes, **lengths)
 
 
 _SMALL = MmtSizes(
@@ -202,6 +229,12 @@ MMT = SystemCard(
             lambda sizes, found: f"heads are not in the weights: {sizes.width} / {_HEAD_WIDTH}",
         ),
         TEXT_HEADS,
+        Option(
+            "keep_missing_modalities",
+            True,
+            "what becomes of missing experts is not in the weights: the authors kept them",
+            "`false` leaves a missing expert out of a score",
+        ),
     ),
     build=build,
     preprocessing=Preprocessing(None, tokenizer="wordpiece", cleaning=SENTENCE_CLEANING),
@@ -210,5 +243,8 @@ MMT = SystemCard(
     lengths=((0, 30), (0, 100)),
     code="gabeur/mmt",
     checkpoints="three, linked in the repository",
-    examples=(Example("", _SMALL, small={"rows": 6}),),
+    examples=(
+        Example("", _SMALL, small={"rows": 6}),
+        Example("of present experts", _SMALL, {"keep_missing_modalities": False}, small={"rows": 6}),
+    ),
 )

@@ -59,6 +59,8 @@ class Option:
             raise CheckpointError(f"{self.name} is {value!r}, it must be a number above 0")
         if kind is str and type(value) is not str:
             raise CheckpointError(f"{self.name} is {value!r}, it must be a name")
+        if kind is bool and type(value) is not bool:
+            raise CheckpointError(f"{self.name} is {value!r}, it must be true or false")
         if kind not in (int, float, str) and type(value) is not kind:
             raise CheckpointError(f"{self.name} is {value!r}, it must be like {default!r}")
 

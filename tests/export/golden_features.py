@@ -91,11 +91,11 @@ def mmt(case: Case) -> dict[str, Tensor]:
     """Every output of a case: from tensors, or from captions and raw arrays where it has them."""
     model = case.model
     ids, inputs = mmt_graph_inputs(case)
-    embedded, weights = model.embed_text(ids)
+    embedded, logits = model.embed_text(ids)
     return {
         "vid_embds": model.embed_video(*inputs),
         "text_embds": embedded,
-        "text_weights": weights,
+        "text_weights": logits.softmax(-1),
         "vid_weights": case["out.vid_weights"],
         "sims": model.score(model.encode_text(ids), model.encode_video(*inputs)),
     }

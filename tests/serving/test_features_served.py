@@ -29,7 +29,10 @@ from ..small_systems import small_bundle
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
-NAMES = ["howto100m", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmt", "actbert"))]
+NAMES = [
+    "howto100m",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmt", "mmt of present experts", "actbert")),
+]
 VIDEOS = 8
 QUERIES = [
     "a small red circle moves left",
