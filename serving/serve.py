@@ -20,6 +20,7 @@ from .repository.deploy import deploy
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
+from .server.loading import Report, quiet
 from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
 
@@ -33,20 +34,22 @@ def running(
     limits: VideoLimits = DEFAULT_LIMITS,
     telemetry: Telemetry = NOTHING,
     hang_after_s: float | None = None,
+    report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
     """Serve ``bundle`` on an embedded Triton server while the block runs, on a free port of this machine by default.
 
     Args:
         limits: the largest video that is decoded.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
+        report: called with a line for the gallery, and with others while the models load.
 
     Raises:
         GalleryMismatch: the gallery was written by another model.
         ServerStartError: the server did not start; the message says why.
     """
     # Opened here, a foreign gallery is refused before a server is started.
-    with Gallery.open(gallery, bundle.manifest):
-        pass
+    with Gallery.open(gallery, bundle.manifest) as found:
+        report(f"gallery {gallery}: {found.count:,} videos")
     with scratch_folder(Path(temporary_root()), "framesift_") as folder:
         # The models know the gallery by a path that they can write down, whatever its own is.
         (folder / "gallery").symlink_to(gallery.absolute(), target_is_directory=True)
@@ -59,6 +62,7 @@ def running(
             telemetry=telemetry,
             limits=limits,
             hang_after_s=hang_after_s,
+            report=report,
         )
         with server:
             yield server
@@ -75,11 +79,19 @@ def serve(
         BundleError, GalleryMismatch, ServerStartError: before anything listens.
         ServerError: the server ended by itself.
     """
+
+    def report(line: str) -> None:
+        click.echo(line, err=True)
+
+    report(f"verifying the files of {bundle}")
     opened = Bundle.open(bundle)
     stopping = stop_event()
-    click.echo(f"loading {bundle} (model {opened.manifest.fingerprint[:12]})", err=True)
+    report(f"loading {opened.manifest.system} (model {opened.manifest.fingerprint[:12]})")
     aside = telemetry.access_log == STDOUT
-    with printed(telemetry) as told, running(opened, gallery, reach, limits=limits, telemetry=told) as server:
+    with (
+        printed(telemetry) as told,
+        running(opened, gallery, reach, limits=limits, telemetry=told, report=report) as server,
+    ):
         if server.room < limits.max_bytes:
             click.echo(f"no video of more than {server.room >> 20} MiB can be indexed: {ENLARGE}", err=True)
         if scorer_of(opened.manifest).search == "topk_attention" and compiled() is None:

@@ -23,6 +23,7 @@ from ..repository.deploy import DOOR, REPOSITORY
 from .door import Reach
 from .embedded import EmbeddedServer
 from .files import ServerFiles
+from .loading import Report, quiet
 from .log import last
 
 # What a Triton server that is started again loads first.
@@ -40,6 +41,7 @@ def server_of(
     files: ServerFiles | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     hang_after_s: float | None = None,
+    report: Report = quiet,
 ) -> EmbeddedServer:
     """The server of what ``repository.deploy`` wrote, not started.
 
@@ -50,6 +52,7 @@ def server_of(
         limits: the largest video that is decoded.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video or the slowest search
             may take.
+        report: as for ``EmbeddedServer``.
 
     Raises:
         ServerStartError: a path can't be used.
@@ -69,6 +72,7 @@ def server_of(
         env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
         loads=[gallery],
         hang_after_s=hang_after_s,
+        report=report,
     )
 
 

@@ -23,6 +23,7 @@ from .door import NAME as DOOR
 from .door import Reach, door_program
 from .files import ServerFiles, of_wheel
 from .kept import Kept
+from .loading import Loading, Report, quiet
 from .log import failure, said
 from .run_folder import RunFolder
 from .temporary import temporary_root
@@ -61,6 +62,7 @@ class EmbeddedServer:
         loads: folders of files that models load beside their weights.
         hang_after_s: a model's process that is silent, or in one execution, for longer is killed and started again.
         extra_args: further arguments of tritonserver.
+        report: called with a line now and then while the models load.
 
     Raises:
         ServerStartError: a path can't be used.
@@ -81,6 +83,7 @@ class EmbeddedServer:
         loads: Sequence[Path] = (),
         hang_after_s: float = 120.0,
         extra_args: Sequence[str] = (),
+        report: Report = quiet,
     ) -> None:
         self.repository = Path(repository).resolve()
         # Begins the names of the run's shared memory, and stands in the command lines of its processes.
@@ -96,7 +99,7 @@ class EmbeddedServer:
         self._telemetry = telemetry
         self._files = files
         self._first, self._env, self._extra = list(first), dict(env or {}), list(extra_args)
-        self._loads = (self.repository, *loads)
+        self._loads, self._report = (self.repository, *loads), report
         self._start_deadline_s, self._hang_after_s = start_deadline_s, hang_after_s
         # Bytes of large requests that may lie in shared memory at once; known when it was started.
         self.room = 0
@@ -225,7 +228,7 @@ class EmbeddedServer:
         return Admin(self._folder.triton)
 
     def _wait_until_ready(self, kept: Kept) -> None:
-        admin = self._admin()
+        admin, loading = self._admin(), Loading(self.repository, self.log_path, self._report)
         deadline = time.monotonic() + self._deadline_s()
         while kept.alive:
             # Metrics and the door may begin to listen a moment later.
@@ -235,6 +238,7 @@ class EmbeddedServer:
                 raise ServerStartError(
                     f"Triton server was not ready within {self._deadline_s():g} s:\n{self._reasons()}"
                 )
+            loading.look()
             time.sleep(0.05)
         raise ServerStartError(f"Triton server did not start:\n{self._reasons()}")
 

@@ -73,8 +73,8 @@ def main(
     stopping = stop_event()
     manifest = read_manifest(deployment / DOOR)
     click.echo(f"loading {manifest.system} (model {manifest.fingerprint[:12]})", err=True)
-    with Gallery.open(gallery, manifest):
-        pass
+    with Gallery.open(gallery, manifest) as found:
+        click.echo(f"gallery {gallery}: {found.count:,} videos", err=True)
     folder = Path(tempfile.mkdtemp(prefix="framesift-"))
     try:
         _mirror(deployment / REPOSITORY, folder / REPOSITORY)
@@ -89,6 +89,7 @@ def main(
                 repository=folder / REPOSITORY,
                 files=files,
                 limits=limits,
+                report=lambda line: click.echo(line, err=True),
             )
             with server:
                 attend(server, reach, gallery, stopping, verbose=True, aside=access_log == STDOUT)
