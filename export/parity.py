@@ -56,12 +56,15 @@ def compare_graphs(
     rows, clips = _video(system, folder, generator, done)
     yield from rows
     yield from _text(system, _session(folder, TEXT_ENCODER), generator, done)
-    yield compare_scorer(system.folded(), _session(folder, SCORER), clips, generator)
+    yield compare_scorer(system.folded(), lambda: _session(folder, SCORER), clips, generator)
     done(1)
 
 
 def _session(folder: Path, name: str) -> ort.InferenceSession:
-    return ort.InferenceSession(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    # An arena grows by doubling and gives nothing back: a graph runs a few times here, and memory is dearer than time.
+    options.enable_cpu_mem_arena = False
+    return ort.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def _lengths(system: System) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnxruntime as ort
@@ -13,16 +13,20 @@ from torch import Tensor
 from .bundle.ports import ATTENTION, MASKS, SCORER
 from .bundle.spec import TensorSpec
 from .evaluation.overlap import top_overlap
+from .freed import give_back
 from .graphs import random_mask
 from .parity_rows import Row, row
 from .systems.contract import Record, System
 
 
 @torch.no_grad()
-def compare_scorer(system: System, session: ort.InferenceSession, clips: Record, generator: torch.Generator) -> Row:
+def compare_scorer(
+    system: System, session: Callable[[], ort.InferenceSession], clips: Record, generator: torch.Generator
+) -> Row:
     """Records made in float64, scored by the graph in float32, against ``system.published`` in float64.
 
     Args:
+        session: loads the graph, which is gone again before the reference is computed.
         clips: what ``system.published`` encodes of some clips, in float64; all videos are made of them.
     """
     queries, videos = system.scorer.compared
@@ -30,9 +34,10 @@ def compare_scorer(system: System, session: ort.InferenceSession, clips: Record,
     text = authors.encode_text(system.random_token_ids(4, system.max_tokens, generator))
     text = _more(authors.text_record, text, queries, generator)
     video = _more(authors.video_record, clips, videos, generator)
-    scores, *attention = _run(session, (*system.reduce_text(text), *system.reduce_video(video)))
+    scores, *attention = _run(session(), (*system.reduce_text(text), *system.reduce_video(video)))
+    give_back()
     if not system.scorer.attends:
-        return _scores(scores, authors.score(text, video))
+        return _scores(scores, _reference(authors, text, video))
     reference, weights = authors.attend(text, video)
     if not system.scorer.selects:
         return _worse(_scores(scores, reference), row(ATTENTION, attention[0], weights))
@@ -42,6 +47,17 @@ def compare_scorer(system: System, session: ort.InferenceSession, clips: Record,
     overlap = top_overlap(scores, reference.numpy())
     found = row(SCORER, scores[same], reference[kept], overlap=overlap, swaps=float(1 - same.mean()))
     return _worse(found, row(ATTENTION, attention[0][same], weights[kept]))
+
+
+def _reference(authors: System, text: Record, video: Record) -> Tensor:
+    """Scores of all pairs; one after the other where a whole transformer runs for each."""
+    if authors.scorer.search != "shortlist":
+        return authors.score(text, video)
+    rows = (
+        [authors.score([x[q : q + 1] for x in text], [x[v : v + 1] for x in video]) for v in range(len(video[0]))]
+        for q in range(len(text[0]))
+    )
+    return torch.cat([torch.cat(row, 1) for row in rows])
 
 
 def _more(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..export.bundle.errors import GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
+from ..export.bundle.errors import DeadlineExceeded, GalleryError, InvalidInput, InvalidQuery, ServerUnavailable
 from ..export.bundle.limits import MAX_TOP
 from ..export.evaluation.captions import CaptionSet
 from ..export.evaluation.names import DEFAULT_RULE, T2V
@@ -22,6 +22,9 @@ from .client.sync import Client
 
 # Few enough texts that the bar moves, enough that the server scores them in one pass over the gallery.
 _TEXTS_PER_CALL = 8
+# A text that takes so many seconds has a transformer read it with every video. The server takes such texts one by one,
+# and so many on their way keep it at work.
+_SLOW_S, _SLOW_JOBS = 1.0, 2
 _SHOWN = 50
 _QUOTED = 60
 # Seconds to wait before each new try while the server is overloaded or restarting.
@@ -106,9 +109,9 @@ def served_scores(
     scores, seen = np.full(shape, -np.inf, np.float32), np.zeros(shape, bool)
     lowest = np.full(shape[0], -np.inf, np.float32)
 
-    def work(start: int) -> int:
+    def work(start: int, count: int) -> int:
         # Each answer is read here and forgotten: a thousand hits with their frames take megabytes.
-        results = _search(client, captions.captions[start : start + _TEXTS_PER_CALL], top)
+        results = _search(client, captions.captions[start : start + count], top)
         for row, result in enumerate(results, start=start):
             for hit in result.hits:
                 if (place := column.get(hit.id)) is not None:
@@ -116,9 +119,13 @@ def served_scores(
             lowest[row] = result.hits[-1].score if result.hits else -np.inf
         return len(results)
 
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="evaluate")
+    began = time.monotonic()
+    done(work(0, 1))
+    slow = time.monotonic() - began > _SLOW_S
+    step = 1 if slow else _TEXTS_PER_CALL
+    pool = ThreadPoolExecutor(min(jobs, _SLOW_JOBS) if slow else jobs, thread_name_prefix="evaluate")
     try:
-        for future in as_completed([pool.submit(work, start) for start in range(0, shape[0], _TEXTS_PER_CALL)]):
+        for future in as_completed([pool.submit(work, start, step) for start in range(1, shape[0], step)]):
             done(future.result())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -138,6 +145,10 @@ def _search(client: Client, texts: Sequence[str], top: int) -> list[SearchResult
             if len(texts) == 1:
                 raise InvalidQuery(f"the caption {texts[0][:_QUOTED]!r} can't be searched for: {error}") from error
             return [result for text in texts for result in _search(client, [text], top)]
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(
+                f"{error}: a model that reads every pair takes longer, give it more by --timeout"
+            ) from error
         except ServerUnavailable:
             if (wait := next(waits, None)) is None:
                 raise

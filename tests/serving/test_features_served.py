@@ -26,6 +26,7 @@ from framesift.serving.ranking_parity import TIE, compare
 from framesift.serving.serve import running
 
 from ..small_systems import small_bundle
+from .evaluated import check_evaluation, rule_of
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -33,7 +34,7 @@ NAMES = [
     "howto100m",
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmt", "mmt of present experts", "actbert")),
 ]
-VIDEOS = 8
+VIDEOS = 6
 QUERIES = [
     "a small red circle moves left",
     "a large blue square appears, then a white cross",
@@ -108,6 +109,12 @@ def test_every_ranking_is_the_eager_systems(served: Served) -> None:
     assert (gaps > TIE).mean() > 0.5
     assert all(hit.timestamps == () and hit.moment is None for hit in found[0].hits)
     assert found[-1].cut
+
+
+def test_evaluate_counts_as_the_authors_do(served: Served, tmp_path: Path) -> None:
+    manifest = served.bundle.manifest
+    rule = rule_of(manifest.system, manifest.scorer)
+    check_evaluation(served.client, rule, list(served.files), QUERIES, served.scores, tmp_path)
 
 
 def test_encoding_and_scoring_without_the_gallery(served: Served) -> None:

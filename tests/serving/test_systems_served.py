@@ -26,6 +26,7 @@ from framesift.serving.ranking_parity import TIE, compare
 from framesift.serving.serve import running
 
 from ..small_systems import small_bundle
+from .evaluated import check_evaluation, rule_of
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -37,7 +38,7 @@ MODELS = {(made.name, made.scorer.name): name for name, made in MADE.items() if 
 # Those that tell how much a frame counted.
 ATTENDING = ("dong2026", "xpool", "ts2net")
 SYSTEMS = [pytest.param(name, marks=[] if name in USUAL else pytest.mark.slow) for name in MODELS.values()]
-VIDEOS, QUERIES = 8, 6
+VIDEOS, QUERIES = 10, 11
 # Longer than every text tower here reads: the tokenizer's cut and STAN's slice take part.
 LONG = "a " * 40 + "circle"
 
@@ -61,7 +62,7 @@ def served(
     name, folder = request.param, tmp_path_factory.mktemp("served")
     bundle = small_bundle(name, bundles)
     chosen = clips[:VIDEOS]
-    queries = [clip.captions[0] for clip in chosen[: QUERIES - 1]] + [LONG]
+    queries = [clip.captions[0] for clip in chosen] + [LONG]
     paths = {clip.video.name: clip.video for clip in chosen}
     with running(bundle, folder / "gallery") as server, Client(server.address) as client:
         for path in paths.values():
@@ -123,6 +124,12 @@ def test_the_manifest_says_what_is_served(served: Served) -> None:
     assert (hit.moment in hit.timestamps) if attends else (hit.moment is None and hit.attention == ())
     if attends:
         assert sum(hit.attention) == pytest.approx(1, abs=1e-5)
+
+
+def test_evaluate_counts_as_the_authors_do(served: Served, tmp_path: Path) -> None:
+    manifest = served.bundle.manifest
+    rule = rule_of(manifest.system, manifest.scorer)
+    check_evaluation(served.client, rule, served.ids, served.queries[:VIDEOS], served.scores[:VIDEOS], tmp_path)
 
 
 def test_encoding_and_scoring_without_the_gallery(served: Served, clips: list) -> None:

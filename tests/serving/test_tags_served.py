@@ -29,11 +29,12 @@ from framesift.serving.ranking_parity import compare
 from framesift.serving.serve import running
 
 from ..small_systems import small_bundle
+from .evaluated import check_evaluation, rule_of
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
 
 VIDEOS = 6
-QUERIES = ["a small red circle moves left", "a large blue square", "a dog", "exit"]
+QUERIES = ["a small red circle moves left", "a large blue square", "a dog", "exit", "a cross", "left"]
 TAGS: list[dict[str, list[str]]] = [
     {"object": ["circle", "a red circle"], "motion": ["moves left"]},
     {},
@@ -105,6 +106,13 @@ def test_every_ranking_is_the_eager_systems(served: Served) -> None:
     )
     assert (parity.equal, parity.off, parity.scores) == (len(QUERIES), 0, len(QUERIES) * VIDEOS)
     assert all(len(hit.timestamps) == served.bundle.manifest.frame_count for hit in found[0].hits)
+
+
+def test_evaluate_by_the_rule_that_favours_nobody(served: Served, tmp_path: Path) -> None:
+    manifest = served.bundle.manifest
+    scores = np.stack(list(served.scores.values()), 1)
+    rule = rule_of(manifest.system, manifest.scorer)
+    check_evaluation(served.client, rule, list(served.scores), QUERIES, scores, tmp_path)
 
 
 def test_tags_change_a_record_and_none_is_an_empty_object(served: Served) -> None:
