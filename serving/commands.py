@@ -150,7 +150,8 @@ def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None
     repository = deploy(opened, out, target, engines=None if engines is None else Engines.open(engines, opened))
     click.echo(repository)
     if target != "embedded":
-        click.echo(f"next, on a machine with Docker: {out / 'run.sh'}", err=True)
+        click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)
+        click.echo(f"or, letting in everybody: FRAMESIFT_INSECURE=1 {out / 'run.sh'} GALLERY", err=True)
 
 
 @repository_group.command("render")

@@ -120,7 +120,7 @@ def read_tokens(path: Path) -> dict[bytes, Caller]:
 
 
 def new_token(path: Path, name: str, roles: Sequence[str]) -> str:
-    """Make a token, append its hash to the file, and return it: it is kept nowhere.
+    """Make a token, append its hash to the file, which is made if absent, and return it: it is kept nowhere.
 
     Raises:
         InvalidRequest: a name or role that can't be, a name that the file has already, or a file that can't be written.
@@ -132,6 +132,7 @@ def new_token(path: Path, name: str, roles: Sequence[str]) -> str:
     token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
     line = f"{name} {','.join(roles)} sha256:{hashlib.sha256(token.encode()).hexdigest()}\n"
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(0o600)
         before = path.read_text(encoding="utf-8")
         with path.open("a", encoding="utf-8") as stream:

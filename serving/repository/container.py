@@ -85,29 +85,44 @@ exec python3 -P -m framesift.serving.server.launch "$here"
 _RUN = """\
 #!/usr/bin/env bash
 # Builds the image and serves it:  run.sh [GALLERY [SECRETS]]
-# GALLERY, ./gallery by default, is made if absent; the container runs as the user who owns it. SECRETS is a folder with
-# tls.crt and tls.key, and tokens or clients.crt. Without it FRAMESIFT_INSECURE=1 lets everybody call who reaches the
-# port.
+# GALLERY, ./gallery by default, is made if absent; the container runs as the user who owns it, or as 1000 where root
+# made it. SECRETS is a folder with tls.crt and tls.key, and tokens or clients.crt. Without it FRAMESIFT_INSECURE=1 lets
+# everybody call who reaches the port.
 # Environment variables:
 #   PUBLISH  address and port on this machine (127.0.0.1:8001)
-#   GPUS     which GPUs (all), or none
+#   GPUS     which GPUs, or none; by default all where there is nvidia-smi
 #   SHM      shared memory (4g): four videos of 256 MiB that arrive, and as many that are decoded
 #   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS,
 #   OTEL_EXPORTER_OTLP_ENDPOINT, FRAMESIFT_TRACE_RATIO: see start.sh
 set -euo pipefail
 image={image}
-gallery=$(realpath -m "${{1:-gallery}}")
-secrets=${{2:+$(realpath "$2")}}
-cd "$(dirname "$0")"
-mkdir -p "$gallery"
-user=$(stat --format %u:%g "$gallery")
-if [ "${{user%%:*}}" = 0 ]; then
-    echo "$gallery belongs to root, and the server does not run as root: chown it to whoever shall own it" >&2
-    exit 1
+refuse() {{ echo "$1" >&2; exit 1; }}
+command -v docker > /dev/null || refuse "there is no docker here: run this on a machine with Docker"
+docker info > /dev/null 2>&1 || refuse "Docker's daemon does not answer: start it, or become somebody who may call it"
+docker buildx version > /dev/null 2>&1 || refuse "Docker has no buildx, which builds the image: install docker-buildx"
+if [ -n "${{2:-}}" ]; then
+    secrets=$(realpath -e "$2") || refuse "there is no folder of secrets at $2"
+elif [ "${{FRAMESIFT_INSECURE:-}}" = 1 ]; then
+    secrets=
+else
+    refuse "who may call? Name a folder with tls.crt, tls.key and tokens, or set FRAMESIFT_INSECURE=1: everybody"
 fi
+gallery=$(realpath -m "${{1:-gallery}}")
+cd "$(dirname "$0")"
+if [ ! -d "$gallery" ]; then
+    mkdir -p "$gallery"
+    [ "$(id -u)" != 0 ] || chown 1000:1000 "$gallery"
+fi
+user=$(stat --format %u:%g "$gallery")
+[ "${{user%%:*}}" != 0 ] ||
+    refuse "$gallery belongs to root, as whom the server does not run: chown -R 1000:1000 $gallery, or another user"
 docker build --tag "$image" .
-gpus=(--gpus "${{GPUS:-all}}")
-[ "${{GPUS:-all}}" != none ] || gpus=()
+if [ -z "${{GPUS:-}}" ]; then
+    GPUS=$(command -v nvidia-smi > /dev/null && echo all || echo none)
+    echo "GPUs: $GPUS" >&2
+fi
+gpus=(--gpus "$GPUS")
+[ "$GPUS" != none ] || gpus=()
 exec docker run --rm --name framesift --stop-timeout 30 "${{gpus[@]}}" \\
     --user "$user" --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /tmp \\
     --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\

@@ -15,7 +15,7 @@ from framesift.__main__ import main
 from framesift.export.evaluation.measure import measure
 from framesift.export.evaluation.report import to_dict
 from framesift.export.evaluation.rules import RULES
-from framesift.export.evaluation.scores import ScoreMatrix, load_scores
+from framesift.export.evaluation.scores import load_scores
 from framesift.serving.client.sync import Client
 
 # By the system and, where it has several ways to score, the scorer. Of those from a paper alone no rule is known.
@@ -47,7 +47,11 @@ def rule_of(system: str, scorer: str) -> str:
 def check_evaluation(
     client: Client, rule: str, ids: Sequence[str], captions: Sequence[str], scores: NDArray[Any], folder: Path
 ) -> None:
-    """Measure a caption a video on the server, and the eager scores [captions, ids], which must give the same."""
+    """Measure a caption a video on the server: by the rule, of scores that are the eager system's [captions, ids].
+
+    What a rule makes of texts that are the same once they are cut hangs on the last bits, so it is asked of the scores
+    that were measured.
+    """
     rows = [json.dumps({"video": id_, "captions": [text]}) for id_, text in zip(ids, captions, strict=True)]
     (folder / "captions.jsonl").write_text("\n".join(rows), encoding="utf-8")
     direction = "t2v" if RULES[rule].v2t is None else "both"
@@ -58,7 +62,5 @@ def check_evaluation(
     found = json.loads(run.stdout)["measured"]
     served = load_scores(folder / "scores.npz", None)
     np.testing.assert_allclose(served.scores, scores, atol=2e-4 * np.abs(scores).max())
-    # What rounds scores first may round two of them otherwise that differ in their last bits.
-    matrix = served if rule == "clipbert" else ScoreMatrix(scores.astype(np.float32), np.arange(len(ids)))
-    wanted = measure(matrix, rule=rule, directions=tuple(found))
-    assert found == to_dict(wanted, None)["measured"]
+    assert served.target.tolist() == list(range(len(ids)))
+    assert found == to_dict(measure(served, rule=rule, directions=tuple(found)), None)["measured"]

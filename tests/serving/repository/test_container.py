@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,7 +113,7 @@ def test_a_container_has_no_rights_and_is_reached_from_this_machine_alone(
     done = run(docker, tmp_path, str(gallery), str(secrets))
     if owner == 0:
         assert done.returncode == 1
-        assert "does not run as root" in done.stderr
+        assert f"{gallery} belongs to root" in done.stderr
         subprocess.run(["chown", "1234:1234", str(gallery)], check=True)
         done = run(docker, tmp_path, str(gallery), str(secrets))
     assert done.returncode == 0, done.stderr
@@ -124,3 +126,39 @@ def test_a_container_has_no_rights_and_is_reached_from_this_machine_alone(
     assert options["--publish"] == "127.0.0.1:8001:8001"
     assert options["--shm-size"] == "4g"
     assert started[-1] == build[build.index("--tag") + 1]
+
+
+def test_what_keeps_it_from_serving_is_said_before_anything_is_built(docker: dict[str, str], tmp_path: Path) -> None:
+    done = run(docker, tmp_path, str(tmp_path / "gallery"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "or set FRAMESIFT_INSECURE=1: everybody" in done.stderr
+    done = run(docker, tmp_path, str(tmp_path / "gallery"), "absent")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no folder of secrets at absent" in done.stderr
+    program = tmp_path / "bin/docker"
+    for fails, said in (("info", "Docker's daemon does not answer"), ("buildx", "install docker-buildx")):
+        program.write_text(f"#!/bin/sh\n[ $1 != {fails} ]\n")
+        done = run(docker, tmp_path, str(tmp_path / "gallery"), str(tmp_path))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+    program.unlink()
+    assert "run this on a machine with Docker" in run(without(docker), tmp_path).stderr
+    assert not (tmp_path / "gallery").exists()
+
+
+def test_a_gallery_that_root_makes_is_not_roots(docker: dict[str, str], tmp_path: Path) -> None:
+    done = run({**docker, "FRAMESIFT_INSECURE": "1"}, tmp_path, str(tmp_path / "galleries/new"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "galleries/new").stat().st_uid == (os.getuid() or 1000)
+    assert "--user" in done.stdout.split("\n")
+    told = run({**docker, "FRAMESIFT_INSECURE": "1", "GPUS": "none"}, tmp_path, str(tmp_path / "galleries/new"))
+    assert "--gpus" not in told.stdout.split("\n")
+
+
+def without(docker: dict[str, str]) -> dict[str, str]:
+    """An environment whose PATH has the shell's tools and no docker."""
+    folder = Path(docker["PATH"].partition(":")[0]).parent / "tools"
+    folder.mkdir()
+    for tool in ("bash", "realpath", "dirname", "mkdir", "stat", "id"):
+        (folder / tool).symlink_to(shutil.which(tool) or tool)
+    return {"PATH": str(folder)}
