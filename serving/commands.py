@@ -20,6 +20,8 @@ _PORT = click.IntRange(1, 65535)
 @click.command("serve")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
+@click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
+@click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC; health and metrics over HTTP.")
 @click.option("--tokens", type=_FILE, help="Callers need a token of this file: see `framesift token`.")
@@ -55,6 +57,8 @@ _PORT = click.IntRange(1, 65535)
 def serve_command(
     bundle: Path,
     gallery: Path,
+    shortlist_from: Path | None,
+    shortlist_gallery: Path | None,
     host: str,
     port: int,
     tokens: Path | None,
@@ -75,9 +79,14 @@ def serve_command(
     Everything listens on this machine alone unless --host says otherwise; then callers need tokens, and connections are
     encrypted.
 
+    A model that reads every text and video together may take its candidates from another model: `index` fills both
+    galleries, and a search scores the best videos of the other.
+
     \b
     Examples:
       framesift serve bundles/demo --gallery galleries/demo
+      framesift serve bundles/pairs --gallery galleries/pairs \\
+          --shortlist-from bundles/demo --shortlist-gallery galleries/demo
       framesift serve bundles/demo --gallery galleries/demo --host 0.0.0.0 \\
           --tokens tokens --tls-cert server.crt --tls-key server.key
     """
@@ -90,12 +99,16 @@ def serve_command(
     if (tls_cert is None) != (tls_key is None) or (tls_clients is not None and tls_cert is None):
         raise click.UsageError("TLS needs --tls-cert and --tls-key, and --tls-clients needs both")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key, tls_clients)
+    if (shortlist_from is None) != (shortlist_gallery is None):
+        raise click.UsageError("--shortlist-from names a bundle and --shortlist-gallery its gallery: give both")
+    shortlist = None if shortlist_from is None or shortlist_gallery is None else (shortlist_from, shortlist_gallery)
     try:
         limits = VideoLimits.from_environment().with_settings(video_limits)
     except InvalidRequest as error:
         raise click.UsageError(str(error)) from error
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
-    serve(bundle, gallery, Reach(host, port, tls, tokens, insecure), limits, telemetry, verbose=verbose)
+    reach = Reach(host, port, tls, tokens, insecure)
+    serve(bundle, gallery, reach, limits, telemetry, shortlist=shortlist, verbose=verbose)
 
 
 @click.command("token")
@@ -127,8 +140,9 @@ def repository_group() -> None:
 @click.argument("bundle", type=_FOLDER)
 @click.argument("out", type=_FOLDER)
 @click.option("--target", type=click.Choice(get_args(Target)), default="container", show_default=True)
+@click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
-def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None) -> None:
+def deploy_command(bundle: Path, out: Path, target: Target, shortlist_from: Path | None, engines: Path | None) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.
 
     All targets hold the same model repository. With --target container the front door, its supervision, requirements
@@ -147,7 +161,9 @@ def deploy_command(bundle: Path, out: Path, target: Target, engines: Path | None
     from .repository.deploy import deploy
 
     opened = Bundle.open(bundle)
-    repository = deploy(opened, out, target, engines=None if engines is None else Engines.open(engines, opened))
+    built = None if engines is None else Engines.open(engines, opened)
+    chooser = None if shortlist_from is None else Bundle.open(shortlist_from)
+    repository = deploy(opened, out, target, chooser=chooser, engines=built)
     click.echo(repository)
     if target != "embedded":
         click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)

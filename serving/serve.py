@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from ..export.bundle.manifest import Manifest
 from ..export.bundle.scorers import scorer_of
 from ..export.bundle.scratch import scratch_folder
+from ..export.bundle.shortlist import check_chooser
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..kernels.topk_attention.native import NOT_COMPILED, compiled
 from .front.arena import ENLARGE
 from .front.telemetry import NOTHING, Telemetry
+from .gallery.comparing import compared
 from .gallery.store import Gallery
 from .repository.deploy import deploy
 from .server.deployment import attend, server_of, stop_event
@@ -25,12 +29,21 @@ from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
 
 
+@dataclass(frozen=True)
+class Chooser:
+    """The bundle that chooses candidates for another, and its gallery, of videos with the same ids."""
+
+    bundle: Bundle
+    gallery: Path
+
+
 @contextlib.contextmanager
 def running(
     bundle: Bundle,
     gallery: Path,
     reach: Reach | None = None,
     *,
+    chooser: Chooser | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     telemetry: Telemetry = NOTHING,
     hang_after_s: float | None = None,
@@ -39,26 +52,35 @@ def running(
     """Serve ``bundle`` on an embedded Triton server while the block runs, on a free port of this machine by default.
 
     Args:
+        chooser: what chooses candidates, for a model that reads every text and video together.
         limits: the largest video that is decoded.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
 
     Raises:
-        GalleryMismatch: the gallery was written by another model.
+        BundleError: ``chooser`` can't choose for the bundle.
+        GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start; the message says why.
     """
+    if chooser is not None:
+        check_chooser(bundle.manifest, chooser.bundle.manifest)
     # Opened here, a foreign gallery is refused before a server is started.
-    with Gallery.open(gallery, bundle.manifest) as found:
-        report(f"gallery {gallery}: {found.count:,} videos")
+    for manifest, place in _galleries(bundle, gallery, chooser):
+        with Gallery.open(place, manifest) as found:
+            report(f"gallery {place}: {found.count:,} videos")
     with scratch_folder(Path(temporary_root()), "framesift_") as folder:
         # The models know the gallery by a path that they can write down, whatever its own is.
         (folder / "gallery").symlink_to(gallery.absolute(), target_is_directory=True)
-        deploy(bundle, folder / "deployment", "embedded", link=True)
+        if chooser is not None:
+            (folder / "shortlist").symlink_to(chooser.gallery.absolute(), target_is_directory=True)
+        other = None if chooser is None else chooser.bundle
+        deploy(bundle, folder / "deployment", "embedded", chooser=other, link=True)
         server = server_of(
             folder / "deployment",
             folder / "run",
             folder / "gallery",
             reach,
+            shortlist_gallery=None if chooser is None else folder / "shortlist",
             telemetry=telemetry,
             limits=limits,
             hang_after_s=hang_after_s,
@@ -69,11 +91,21 @@ def running(
 
 
 def serve(
-    bundle: Path, gallery: Path, reach: Reach, limits: VideoLimits, telemetry: Telemetry, *, verbose: bool
+    bundle: Path,
+    gallery: Path,
+    reach: Reach,
+    limits: VideoLimits,
+    telemetry: Telemetry,
+    *,
+    shortlist: tuple[Path, Path] | None = None,
+    verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
 
     An access log at ``STDOUT`` goes to the standard output, and what is told to the user to the standard error.
+
+    Args:
+        shortlist: the folders of the bundle that chooses candidates and of its gallery.
 
     Raises:
         BundleError, GalleryMismatch, ServerStartError: before anything listens.
@@ -87,13 +119,22 @@ def serve(
     opened = Bundle.open(bundle)
     stopping = stop_event()
     report(f"loading {opened.manifest.system} (model {opened.manifest.fingerprint[:12]})")
+    chooser = None if shortlist is None else Chooser(Bundle.open(shortlist[0]), shortlist[1])
     aside = telemetry.access_log == STDOUT
     with (
         printed(telemetry) as told,
-        running(opened, gallery, reach, limits=limits, telemetry=told, report=report) as server,
+        running(opened, gallery, reach, chooser=chooser, limits=limits, telemetry=told, report=report) as server,
     ):
+        if chooser is not None:
+            for line in compared(gallery, chooser.gallery):
+                report(line)
         if server.room < limits.max_bytes:
             click.echo(f"no video of more than {server.room >> 20} MiB can be indexed: {ENLARGE}", err=True)
         if scorer_of(opened.manifest).search == "topk_attention" and compiled() is None:
             click.echo(NOT_COMPILED, err=True)
         attend(server, reach, gallery, stopping, verbose=verbose, aside=aside)
+
+
+def _galleries(bundle: Bundle, gallery: Path, chooser: Chooser | None) -> list[tuple[Manifest, Path]]:
+    own = [(bundle.manifest, gallery)]
+    return own if chooser is None else [*own, (chooser.bundle.manifest, chooser.gallery)]

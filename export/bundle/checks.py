@@ -24,6 +24,8 @@ from .limits import (
 _BREAKING = {"Cc": "a control character", "Zl": "a line separator", "Zp": "a paragraph separator"}
 _UNSEEN = {**_BREAKING, "Cf": "a format character", "Cs": "half a character"}
 # What a feature file is called.
+# Sent as the features of a film that has none, to a model that reads both: a JSON object without a name.
+NO_FEATURES = b"{}"
 FEATURE_SUFFIXES = (".npz", ".safetensors")
 TAG_SUFFIX = ".json"
 # Of a SHA-256.

@@ -11,6 +11,7 @@ FEATURE_READER = "feature_reader"
 GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
+GALLERY_MODELS = frozenset({GALLERY_INDEX, GALLERY_SEARCH, GALLERY_LOOKUP})
 
 # What clients call. The texts of a search, and of scoring, the front door encodes; ensembles answer the rest.
 ENCODE_VIDEO = "encode_video"
@@ -39,10 +40,14 @@ CUT = "framesift.cut"
 SYSTEM = "framesift.system"
 FINGERPRINT = "framesift.fingerprint"
 GALLERY = "framesift.gallery"
+# And, in words, which other model chooses candidates, and its gallery's folder.
+CHOOSER = "framesift.shortlist"
 
-# Environment of the models' processes: set in the embedded server's, and the folder of their gallery.
+# Environment of the models' processes: set in the embedded server's, and the folders of their gallery and of the one
+# that chooses candidates.
 EMBEDDED_VARIABLE = "FRAMESIFT_EMBEDDED"
 GALLERY_VARIABLE = "FRAMESIFT_GALLERY"
+SHORTLIST_VARIABLE = "FRAMESIFT_SHORTLIST_GALLERY"
 
 # The server's batches are an engine's largest shapes.
 VIDEO_BATCH = 8

@@ -79,6 +79,8 @@ TOP = "top"
 # Ids of the videos that a search is for: a row's joined, and the bytes of each. One of no bytes stands for all videos.
 CANDIDATES = "candidates"
 CANDIDATE_LENGTHS = "candidate_lengths"
+# Where candidates came from that another model chose, as JSON.
+SHORTLIST = "shortlist"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"

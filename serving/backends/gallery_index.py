@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError
+from ...export.bundle.models import SHORTLIST_VARIABLE
 from ...export.bundle.packing import unpack_row
 from ...export.bundle.ports import (
     COUNT,
@@ -19,8 +20,8 @@ from ...export.bundle.ports import (
     SOURCE,
     TIMESTAMPS,
     VERSION,
-    VIDEO_ENCODER,
 )
+from ...export.bundle.shortlist import PREFIX, chooser_in
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.rows import GalleryEntry, Row
@@ -31,27 +32,33 @@ from .base import Arrays, Backend
 class GalleryIndex(Backend):
     """Reads records, float32 [B, ...] per tensor, with their facts; writes ``version`` and ``count`` int64 [B, 1].
 
-    A video that came as features has no ``timestamps`` and no ``duration``.
+    A video that came as features has no ``timestamps`` and no ``duration``. Where another gallery chooses candidates,
+    requests hold the records of both, and both are written before a request is answered, the main one last: what it has
+    can be chosen. ``version`` and ``count`` are the main gallery's.
 
     Once a request is answered its videos survive the death of every process.
     """
 
     gallery: Gallery
+    chooser: Gallery | None = None
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
-        """Open the gallery, or make it."""
-        manifest = read_manifest(folder)
-        self._tensors = [port.name for port in manifest.graphs[VIDEO_ENCODER].outputs]
+        """Open the galleries, or make them."""
+        manifest, chooser = read_manifest(folder), chooser_in(folder)
         self.gallery = gallery_from_env(manifest)
+        if chooser is not None:
+            self.chooser = gallery_from_env(chooser, SHORTLIST_VARIABLE)
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
-        """All requests in one commit, but for those that can't be kept."""
+        """All requests in one commit of each gallery, but for those that can't be kept."""
         read = [self._read(request) for request in inputs]
         rows = [row for found in read if isinstance(found, list) for row in found]
         if not rows:
             return [found for found in read if isinstance(found, FramesiftError)]
         try:
-            commit = self.gallery.write(rows)
+            if self.chooser is not None:
+                self.chooser.write([other for _, other in rows if other is not None])
+            commit = self.gallery.write([row for row, _ in rows])
         except FramesiftError as error:
             return [found if isinstance(found, FramesiftError) else error for found in read]
         return [
@@ -65,22 +72,35 @@ class GalleryIndex(Backend):
         ]
 
     def finalize(self) -> None:
-        """Let the gallery's compaction end."""
+        """Let the galleries' compaction end."""
         self.gallery.close()
+        if self.chooser is not None:
+            self.chooser.close()
 
-    def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[Row] | FramesiftError:
+    def _read(self, request: Mapping[str, np.ndarray[Any, Any]]) -> list[tuple[Row, Row | None]] | FramesiftError:
+        """A request's rows of the main gallery, each with that of the gallery that chooses, if there is one."""
+        other = self.chooser
         try:
-            return [self.gallery.row(self._entry(request, place)) for place in range(len(request[ID]))]
+            return [
+                (
+                    self.gallery.row(_entry(request, place, self.gallery)),
+                    None if other is None else other.row(_entry(request, place, other, PREFIX)),
+                )
+                for place in range(len(request[ID]))
+            ]
         except FramesiftError as error:
             return error
 
-    def _entry(self, request: Mapping[str, np.ndarray[Any, Any]], place: int) -> GalleryEntry:
-        return GalleryEntry(
-            id=unpack_row(request[ID][place], ID),
-            tensors={name: request[name][place] for name in self._tensors},
-            timestamps=request[TIMESTAMPS][place] if TIMESTAMPS in request else np.zeros(1, np.float32),
-            duration=float(request[DURATION][place, 0]) if DURATION in request else 0.0,
-            digest=request[DIGEST][place].tobytes(),
-            source=unpack_row(request[SOURCE][place], SOURCE),
-            metadata=unpack_row(request[METADATA][place], METADATA),
-        )
+
+def _entry(request: Mapping[str, np.ndarray[Any, Any]], place: int, gallery: Gallery, prefix: str = "") -> GalleryEntry:
+    """A row of a request as a gallery takes it, whose tensors have that prefix."""
+    times, duration = request.get(prefix + TIMESTAMPS), request.get(prefix + DURATION)
+    return GalleryEntry(
+        id=unpack_row(request[ID][place], ID),
+        tensors={spec.name: request[prefix + spec.name][place] for spec in gallery.schema.record},
+        timestamps=np.zeros(1, np.float32) if times is None else times[place],
+        duration=0.0 if duration is None else float(duration[place, 0]),
+        digest=request[DIGEST][place].tobytes(),
+        source=unpack_row(request[SOURCE][place], SOURCE),
+        metadata=unpack_row(request[METADATA][place], METADATA),
+    )

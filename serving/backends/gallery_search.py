@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
+from ...export.bundle.models import SHORTLIST_VARIABLE
 from ...export.bundle.packing import pack_joined, pack_rows, unpack_joined
 from ...export.bundle.ports import (
     ATTENTION,
@@ -19,15 +21,18 @@ from ...export.bundle.ports import (
     IDS,
     SCORER,
     SCORES,
+    SHORTLIST,
     TEXT_ENCODER,
     TIMESTAMPS,
     TOP,
     VERSION,
 )
 from ...export.bundle.scorers import scorer_of
+from ...export.bundle.shortlist import FOLDER, PREFIX, chooser_in, most_chosen
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.store import CACHE
+from ..search.chooser import Chooser
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
 from ..search.snapshot import Snapshot, View
@@ -45,20 +50,28 @@ class GallerySearch(Backend):
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
     where the scorer has one weight a frame.
+
+    Where another gallery chooses candidates, requests without any hold its model's record of the text too, of one row,
+    and ``shortlist`` uint8 [1, W] is JSON that says where candidates came from; empty where the request named them.
     """
 
     ranker: Ranker
     snapshot: Snapshot
+    chooser: Chooser | None = None
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
         manifest = read_manifest(folder)
-        self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
+        self._text = self._read = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
         # Other models do without the gallery's data, those that mend it among them.
         self.snapshot = Snapshot(gallery.reader(), read, lanes, cache=gallery.root / CACHE, patient=True)
         self.snapshot.start()
+        if (chooser := chooser_in(folder)) is not None:
+            other, graph = gallery_from_env(chooser, SHORTLIST_VARIABLE), folder / FOLDER / f"{SCORER}.onnx"
+            self.chooser = Chooser(chooser, other, graph, most_chosen(manifest), self.gpu)
+            self._read = [*self._text, *(PREFIX + name for name in self.chooser.text)]
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one pass over the gallery; one that can't be answered does not touch the others.
@@ -73,11 +86,12 @@ class GallerySearch(Backend):
         for place, request in enumerate(inputs):
             try:
                 top, named = self._top(request), candidates(request)
-                found.append(self._ranked(self.snapshot.only(view, named), [(request, top)])[0] if named else {})
+                alone = self._alone(view, request, top, named)
             except FramesiftError as error:
                 found.append(error)
             else:
-                if not named:
+                found.append(alone or {})
+                if alone is None:
                     together.append((place, request, top))
         try:
             answers: Sequence[Arrays | FramesiftError] = self._ranked(view, [rest for _, *rest in together])
@@ -95,6 +109,26 @@ class GallerySearch(Backend):
     def finalize(self) -> None:
         """Stop following the gallery."""
         self.snapshot.close()
+        if self.chooser is not None:
+            self.chooser.close()
+
+    def _alone(
+        self, view: View, request: Mapping[str, np.ndarray[Any, Any]], top: int, named: Sequence[str]
+    ) -> Arrays | None:
+        """The answer to a request that is for a part of the gallery; None where it is for all of it."""
+        told: dict[str, Any] = {}
+        if named:
+            view = self.snapshot.only(view, named)
+        elif self.chooser is not None:
+            text = {port: request[PREFIX + port] for port in self.chooser.text}
+            chosen = self.chooser.choose(self.snapshot, view, text)
+            view, told = chosen.view, chosen.told(self.chooser.manifest)
+        else:
+            return None
+        (found,) = self._ranked(view, [(request, top)])
+        if self.chooser is not None:
+            found[SHORTLIST] = pack_rows([json.dumps(told).encode()] * len(request[TOP]))
+        return found
 
     def _ranked(self, view: View, asked: Sequence[Sequence[Any]]) -> list[Arrays]:
         """The answers to requests for so many hits each, in one pass over a view."""
@@ -110,7 +144,7 @@ class GallerySearch(Backend):
         tops = {int(top) for top in request[TOP].ravel()}
         if len(tops) != 1:
             raise InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
-        if not all(np.isfinite(request[name]).all() for name in self._text):
+        if not all(np.isfinite(request[name]).all() for name in self._read):
             raise InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
         return check_top(tops.pop())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from tritonclient.grpc import InferResult
 
 from ...export.bundle.errors import ServerError
 from ...export.bundle.models import CUT
-from ...export.bundle.packing import unpack_joined
+from ...export.bundle.packing import unpack_joined, unpack_row
 from ...export.bundle.ports import (
     ATTENTION,
     COUNT,
@@ -20,10 +21,11 @@ from ...export.bundle.ports import (
     IDS,
     PRESENT,
     SCORES,
+    SHORTLIST,
     TIMESTAMPS,
     VERSION,
 )
-from .results import Hit, LookupResult, SearchResult, VideoRecord
+from .results import Hit, LookupResult, SearchResult, Shortlist, VideoRecord
 
 
 def output(result: InferResult, name: str) -> npt.NDArray[Any]:
@@ -49,7 +51,7 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
     joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
     scores = output(result, SCORES).tolist()
     times, attention = result.as_numpy(TIMESTAMPS), weights(result)
-    versions = output(result, VERSION)
+    versions, chosen = output(result, VERSION), result.as_numpy(SHORTLIST)
     told = result.get_response().parameters
     cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
     return [
@@ -68,9 +70,15 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
             ),
             int(versions[row, 0]),
             str(row) in cut,
+            None if chosen is None else _shortlist(chosen[row]),
         )
         for row, text in enumerate(texts)
     ]
+
+
+def _shortlist(row: npt.NDArray[Any]) -> Shortlist | None:
+    told = json.loads(unpack_row(row, SHORTLIST))
+    return Shortlist(**{**told, "missing": tuple(told["missing"])}) if told else None
 
 
 def record_list(result: InferResult) -> list[VideoRecord]:

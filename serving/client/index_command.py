@@ -100,7 +100,8 @@ def where(served: Served) -> str:
     model = f"{served.system} model {served.fingerprint[:12]}" if served.fingerprint else "a model that it doesn't name"
     videos = f"{served.count} video{'' if served.count == 1 else 's'}"
     gallery = f"the gallery {served.gallery}" if served.gallery else "its gallery"
-    return printable(f"{served.address} serves {model}, with {videos} in {gallery}")
+    beside = f"; candidates are chosen by {served.shortlist}, which is filled too" if served.shortlist else ""
+    return printable(f"{served.address} serves {model}, with {videos} in {gallery}{beside}")
 
 
 def _read_by(served: Served, named: Named) -> Found:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -51,21 +51,49 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Shortlist:
+    """Where a search's candidates came from, where another model chose them from a gallery of its own.
+
+    ``system``, ``fingerprint`` and ``version`` are that model's and its gallery's. Of the ``chosen`` candidates those
+    were scored that the searched gallery has; ``missing`` are the ids of the others. ``unlisted`` videos of the
+    searched gallery are not in the other one, so no search finds them that doesn't name them as candidates.
+    """
+
+    system: str
+    fingerprint: str
+    version: int
+    chosen: int
+    missing: tuple[str, ...]
+    unlisted: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The short list as JSON's types."""
+        return {**asdict(self), "missing": list(self.missing)}
+
+
+@dataclass(frozen=True)
 class SearchResult:
     """The best videos for one query, best first, and the ``version`` of the gallery that was searched.
 
     ``cut`` says that the query is longer than the model reads: what follows its first words had no part in the search.
+    ``shortlist`` says where candidates came from; None where all videos were searched, or those that the caller named.
     """
 
     query: str
     hits: tuple[Hit, ...]
     version: int
     cut: bool = False
+    shortlist: Shortlist | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as JSON's types."""
-        hits = [hit.to_dict() for hit in self.hits]
-        return {"query": self.query, "version": self.version, "cut": self.cut, "hits": hits}
+        """The result as JSON's types; ``shortlist`` is None where there is none."""
+        return {
+            "query": self.query,
+            "version": self.version,
+            "cut": self.cut,
+            "shortlist": None if self.shortlist is None else self.shortlist.to_dict(),
+            "hits": [hit.to_dict() for hit in self.hits],
+        }
 
 
 @dataclass(frozen=True)
@@ -88,6 +116,7 @@ class Served:
     ``system`` and ``fingerprint`` are the model's, ``gallery`` is the gallery's folder on the server's machine: each is
     empty where the server doesn't tell. ``count`` is the number of videos in the gallery. ``takes`` are the kinds of
     files that the model reads of a video, "video" or "features" or both, and ``arrays`` says what a feature file holds.
+    ``shortlist`` names the model that chooses candidates, with its gallery, which is filled too; empty where none does.
     """
 
     address: str
@@ -97,6 +126,7 @@ class Served:
     count: int
     takes: tuple[str, ...] = (VIDEO,)
     arrays: str = ""
+    shortlist: str = ""
 
     @property
     def reads_films(self) -> bool:

@@ -13,9 +13,10 @@ from .options import server_option
 from .printable import printable
 
 if TYPE_CHECKING:
-    from .results import SearchResult
+    from .results import SearchResult, Shortlist
 
 _QUOTED = 60
+_NAMED = 3
 
 
 @click.command("search")
@@ -53,6 +54,8 @@ def search_command(
         if result.cut:
             shown = printable(result.query[:_QUOTED])
             click.echo(f"longer than the model reads, so its end was left out: {shown} ...", err=True)
+        if result.shortlist is not None:
+            click.echo(origin(result.shortlist), err=True)
         if as_json:
             click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
         else:
@@ -64,6 +67,9 @@ def search_command(
 def table(result: SearchResult) -> str:
     """The hits of one query as aligned text."""
     if not result.hits:
+        if result.shortlist is not None:
+            found = "none of the candidates is in the gallery" if result.shortlist.chosen else "there are no candidates"
+            return f"{found}: index videos with `framesift index`"
         return "the gallery is empty: index videos with `framesift index`"
     columns = [
         ["rank", *(str(rank) for rank in range(1, len(result.hits) + 1))],
@@ -75,6 +81,17 @@ def table(result: SearchResult) -> str:
     # The ids come last: their width on a terminal is not their number of characters.
     aligned.append(["id", *(printable(hit.id) for hit in result.hits)])
     return "\n".join("  ".join(row) for row in zip(*aligned, strict=True))
+
+
+def origin(shortlist: Shortlist) -> str:
+    """One line that says which model chose the candidates, and what either gallery lacks."""
+    told = f"candidates: {shortlist.chosen}, chosen by {shortlist.system} model {shortlist.fingerprint[:12]}"
+    if shortlist.missing:
+        some = ", ".join(shortlist.missing[:_NAMED]) + (", ..." if len(shortlist.missing) > _NAMED else "")
+        told += f"; {len(shortlist.missing)} are not in the gallery and were left out: {some}"
+    if shortlist.unlisted:
+        told += f"; {shortlist.unlisted} videos of the gallery can't be chosen, because that model's gallery lacks them"
+    return printable(told)
 
 
 def _lines() -> list[str]:

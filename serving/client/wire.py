@@ -12,11 +12,12 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import np_to_triton_dtype
 
-from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
+from ...export.bundle.checks import NO_FEATURES, check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ARRAYS,
+    CHOOSER,
     ENCODE_FRAMES,
     ENCODE_VIDEO,
     FINGERPRINT,
@@ -57,9 +58,6 @@ from .uploads import Brought
 TEXTS_PER_CALL = 32
 # A message holds less than 2 GiB, and the server copies it.
 RECORD_BYTES_PER_CALL = 256 << 20
-
-# What is sent as the features of a film that has none, to a model that reads both: a JSON object without a name.
-NO_FEATURES = b"{}"
 
 Answer = TypeVar("Answer")
 
@@ -221,8 +219,9 @@ def served(address: str, config: Any, count: int) -> Served:
     """What answers, from the server's configuration of the indexing model."""
     told = {name: value.string_value for name, value in config.parameters.items()}
     takes = tuple(port.name for port in config.input if port.name in (VIDEO, FEATURES))
-    system, fingerprint, gallery, arrays = (told.get(name, "") for name in (SYSTEM, FINGERPRINT, GALLERY, ARRAYS))
-    return Served(address, system, fingerprint, gallery, count, takes, arrays)
+    named = (told.get(name, "") for name in (SYSTEM, FINGERPRINT, GALLERY, ARRAYS, CHOOSER))
+    system, fingerprint, gallery, arrays, shortlist = named
+    return Served(address, system, fingerprint, gallery, count, takes, arrays, shortlist)
 
 
 def record_inputs(takes: Signature) -> Signature:

@@ -10,6 +10,7 @@ from ...export.bundle.limits import MAX_FEATURE_BYTES
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
     ARRAYS,
+    CHOOSER,
     ENCODE_FRAMES,
     ENCODE_VIDEO,
     FINGERPRINT,
@@ -26,6 +27,7 @@ from ...export.bundle.models import (
     SYSTEM,
 )
 from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, FEATURES, TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
+from ...export.bundle.shortlist import PREFIX
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
@@ -46,17 +48,32 @@ _ROLES = {
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 
 
-def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS, *, gallery: str = "") -> dict[str, Public]:
+def public_models(
+    manifest: Manifest,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    *,
+    chooser: Manifest | None = None,
+    gallery: str = "",
+    shortlist_gallery: str = "",
+) -> dict[str, Public]:
     """What clients may call, by name: the steps of ensembles are none of it.
 
     Args:
         limits: the largest video that is decoded.
-        gallery: the gallery's folder, as those who index are told it.
+        chooser: of the bundle that chooses candidates, if one does.
+        gallery, shortlist_gallery: the galleries' folders, as those who index are told them.
     """
-    served = {model.name: model for model in plan(manifest)}
-    brought = {} if manifest.features is None else {ARRAYS: manifest.features.describe()}
+    served = {model.name: model for model in plan(manifest, chooser)}
+    brought = _arrays(manifest)
+    chosen = {} if chooser is None else {**_arrays(chooser), CHOOSER: _named(chooser, shortlist_gallery)}
     told = {
-        INDEX_VIDEO: {SYSTEM: manifest.system, FINGERPRINT: manifest.fingerprint, GALLERY: gallery, **brought},
+        INDEX_VIDEO: {
+            SYSTEM: manifest.system,
+            FINGERPRINT: manifest.fingerprint,
+            GALLERY: gallery,
+            **chosen,
+            **brought,
+        },
         ENCODE_VIDEO: brought,
     }
     found = [_as_served(served[name], told.get(name, {})) for name in _ROLES if name in served]
@@ -70,11 +87,21 @@ def public_models(manifest: Manifest, limits: VideoLimits = DEFAULT_LIMITS, *, g
     return {public.name: public for public in found}
 
 
-def gallery_told() -> str:
-    """The folder of this process' gallery; empty where it has none."""
-    folder = os.environ.get(GALLERY_VARIABLE)
+def gallery_told(variable: str = GALLERY_VARIABLE) -> str:
+    """The folder of this process' gallery, which a variable names; empty where it has none."""
+    folder = os.environ.get(variable)
     # Its name is the machine's own bytes, which a client may not be able to write.
     return os.fsencode(os.path.realpath(folder)).decode("utf-8", "replace") if folder else ""
+
+
+def _arrays(manifest: Manifest) -> dict[str, str]:
+    return {} if manifest.features is None else {ARRAYS: manifest.features.describe()}
+
+
+def _named(manifest: Manifest, gallery: str) -> str:
+    """A model and its gallery, in words."""
+    where = f" with the gallery {gallery}" if gallery else ""
+    return f"{manifest.system} model {manifest.fingerprint[:12]}{where}"
 
 
 def _as_served(served: Served, parameters: Mapping[str, str]) -> Public:
@@ -103,10 +130,11 @@ def _of_videos(public: Public, limits: VideoLimits) -> Public:
 
 def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = None) -> Public:
     """A model whose texts the door encodes. Without a batch, its token ids have the number of texts in front."""
+    read = (TOKEN_IDS, PREFIX + TOKEN_IDS)
     ids = next(spec for spec in served.inputs if spec.name == TOKEN_IDS)
     batched = served.max_batch > 0
     query = _QUERY if batched else tuple(spec.batched(str(ids.dims[0])) for spec in _QUERY)
-    others = (spec for spec in served.inputs if spec.name != TOKEN_IDS)
+    others = (spec for spec in served.inputs if spec.name not in read)
     return Public(
         name,
         served.max_batch,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from pathlib import Path
 
 from ... import __version__
-from ...export.bundle.models import FEATURE_READER, SEARCH, VIDEO_DECODER
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.models import FEATURE_READER, SEARCH, SHORTLIST_VARIABLE, VIDEO_DECODER
 from ...export.bundle.scorers import patience_s, scorer_of
+from ...export.bundle.shortlist import FOLDER, chooser_in
 from ...export.bundle.store import read_manifest
 from ...export.bundle.text.tokenizers import load_tokenizer
 from ...export.bundle.video.limits import VideoLimits
@@ -46,9 +49,15 @@ class Door:
     """The front door of one run; make it within its event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        manifest = read_manifest(settings.deployment)
-        models = {model.name: model for model in plan(manifest) if isinstance(model, Model)}
-        publics = public_models(manifest, VideoLimits.from_environment(), gallery=gallery_told())
+        manifest, chooser = read_manifest(settings.deployment), chooser_in(settings.deployment)
+        models = {model.name: model for model in plan(manifest, chooser) if isinstance(model, Model)}
+        publics = public_models(
+            manifest,
+            VideoLimits.from_environment(),
+            chooser=chooser,
+            gallery=gallery_told(),
+            shortlist_gallery=gallery_told(SHORTLIST_VARIABLE),
+        )
         self._drained = settings.state / DRAINED
         self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
         self._upstream, self._metrics = Upstream(settings.triton), Upstream(settings.triton_metrics)
@@ -65,10 +74,11 @@ class Door:
             scorer_of(manifest).texts_in_flight,
             reader,
             self._upstream,
-            Encoder(load_tokenizer(manifest.tokenizer, settings.deployment)),
+            _encoder(manifest, settings.deployment),
             self._arena,
             tracing,
             costly=patience_s(manifest) > 0,
+            chooser=None if chooser is None else _encoder(chooser, settings.deployment / FOLDER),
         )
         self._health = Health(
             publics[SEARCH], self._inference.probe, self._upstream, self._supervision, patience_s(manifest)
@@ -138,3 +148,7 @@ class Door:
             # Looked at here and not for every call: it is a file.
             self._gate.stopping = self._supervision.stopping
         self._drained.touch()
+
+
+def _encoder(manifest: Manifest, folder: Path) -> Encoder:
+    return Encoder(load_tokenizer(manifest.tokenizer, folder))

@@ -39,6 +39,7 @@ class Entry:
         batch_rows: rows of the request with which it was last sent.
         alone: it goes with no others.
         candidates: ids of the videos that it is for; empty for all.
+        chooser_ids: token ids int64 [B, W] of the model that chooses candidates, if one does.
         span: of its request, while that is traced.
         shared: another request's trace has the span of the request with which it was last sent.
     """
@@ -56,6 +57,7 @@ class Entry:
     shared: bool = False
     alone: bool = False
     candidates: tuple[str, ...] = ()
+    chooser_ids: npt.NDArray[np.int64] | None = None
 
     @property
     def rows(self) -> int:
@@ -65,7 +67,8 @@ class Entry:
     @property
     def key(self) -> tuple[Any, ...]:
         """What the rows of one upstream request have in common."""
-        key = (self.top, self.ids.shape[1], self.candidates)
+        widths = tuple(ids.shape[1] for ids in (self.ids, self.chooser_ids) if ids is not None)
+        key = (self.top, widths, self.candidates)
         return (*key, id(self)) if self.alone else key
 
 

@@ -17,6 +17,7 @@ from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES
 from ...export.bundle.models import CUT, TEXT_BATCH
 from ...export.bundle.ports import CANDIDATES, TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
+from ...export.bundle.shortlist import PREFIX
 from .admission import Admission
 from .arena import Arena
 from .background import Background
@@ -40,6 +41,7 @@ MAX_REQUESTS = 128
 _CLIPS_UPSTREAM = 8
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _UNTRACED = nullcontext("")
+Ids = npt.NDArray[np.int64]
 # No gallery takes such an id.
 _NOBODY = "\0"
 
@@ -56,6 +58,7 @@ class Inference:
         decoder: the step of which few requests may be upstream.
         tracing: where spans go, if anywhere.
         costly: a search takes seconds; then a probe is refused by the last step, before any video is scored.
+        chooser: encodes texts for the model that chooses candidates, if one does.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class Inference:
         tracing: Tracing | None = None,
         *,
         costly: bool = False,
+        chooser: Encoder | None = None,
     ) -> None:
         self._tracing, self._costly = tracing, costly
+        self._chooser = chooser
         self._search, self._decoder = search, decoder
         self._upstream, self._encoder, self._arena = upstream, encoder, arena
         self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
@@ -119,12 +124,12 @@ class Inference:
         Raises:
             FramesiftError: searches are not answered.
         """
-        ids = await self._encoder.encode(["a"])
+        ids, chooser_ids = await self._read(["a"])
         if not self._costly:
             await self._send(ids, 1, ())
             return
         with contextlib.suppress(InvalidRequest):
-            await self._search_among((_NOBODY,), ids, 1)
+            await self._search_among((_NOBODY,), ids, 1, chooser_ids=chooser_ids)
 
     async def stop(self) -> None:
         """Give up what is upstream."""
@@ -141,14 +146,14 @@ class Inference:
         if not self._texts.enter(client.caller, len(texts)):
             raise ServerUnavailable(f"the server is searching for {self._texts.rows} texts already: try again")
         try:
-            ids = await self._encoder.encode(texts)
+            ids, chooser_ids = await self._read(texts)
             cut = await self._encoder.cut(texts, ids)
         except BaseException:
             self._texts.leave(client.caller, len(texts))
             raise
         loop = asyncio.get_running_loop()
         entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
-        entry.span, entry.candidates = record.span, candidates
+        entry.span, entry.candidates, entry.chooser_ids = record.span, candidates, chooser_ids
         # They go upstream with every text anew.
         entry.alone = len(raw.get(CANDIDATES, b"")) * self._search.max_batch > MAX_CANDIDATE_BYTES
         self.batches.put(entry)
@@ -160,20 +165,33 @@ class Inference:
                 record.batch_rows, record.shared = entry.batch_rows, entry.shared
                 record.stage(UPSTREAM, sent, entry.answered or None)
 
-    async def _send(self, ids: npt.NDArray[np.int64], top: int, entries: Sequence[Entry]) -> list[Output]:
+    async def _send(self, ids: Ids, top: int, entries: Sequence[Entry]) -> list[Output]:
         spans = [entry.span for entry in entries if entry.span is not None]
         for entry in entries if spans else ():
             entry.shared = entry.span is not spans[0]
         with self._sent(self._search.upstream, spans, len(ids)) as headers:
-            outputs = await self._search_among(entries[0].candidates if entries else (), ids, top, headers)
+            chosen = [entry.chooser_ids for entry in entries if entry.chooser_ids is not None]
+            outputs = await self._search_among(
+                entries[0].candidates if entries else (),
+                ids,
+                top,
+                headers,
+                chooser_ids=np.concatenate(chosen) if chosen else None,
+            )
         self.answered()
         return outputs
 
+    async def _read(self, texts: list[str]) -> tuple[Ids, Ids | None]:
+        """Token ids of texts, for the model that answers and for the one that chooses candidates, if one does."""
+        ids = await self._encoder.encode(texts)
+        return ids, None if self._chooser is None else await self._chooser.encode(texts)
+
     async def _search_among(
-        self, candidates: Sequence[str], ids: npt.NDArray[np.int64], top: int, headers: str = ""
+        self, candidates: Sequence[str], ids: Ids, top: int, headers: str = "", *, chooser_ids: Ids | None = None
     ) -> list[Output]:
         tensors = [
             _ids(ids),
+            *([] if chooser_ids is None else [_ids(chooser_ids, PREFIX)]),
             Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids)),
             *candidate_tensors(candidates, len(ids)),
         ]
@@ -247,8 +265,8 @@ class Inference:
         return [_ids(ids), *(tensor for tensor in job.tensors if tensor.name not in raw)]
 
 
-def _ids(ids: npt.NDArray[np.int64]) -> Tensor:
-    return Tensor(TOKEN_IDS, "INT64", ids.shape, ids.tobytes())
+def _ids(ids: Ids, prefix: str = "") -> Tensor:
+    return Tensor(prefix + TOKEN_IDS, "INT64", ids.shape, ids.tobytes())
 
 
 def _answer(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:

@@ -10,15 +10,15 @@ from ...export.bundle.models import EMBEDDED_VARIABLE, GALLERY_VARIABLE
 from .store import Gallery
 
 
-def gallery_from_env(manifest: Manifest) -> Gallery:
-    """The gallery in the folder that the environment names.
+def gallery_from_env(manifest: Manifest, variable: str = GALLERY_VARIABLE) -> Gallery:
+    """The gallery in the folder that the environment names, by a variable.
 
     Raises:
         GalleryError: the variable is not set, or ``Gallery.open`` can't open it.
     """
-    folder = os.environ.get(GALLERY_VARIABLE)
+    folder = os.environ.get(variable)
     if not folder:
-        raise GalleryError(f"{GALLERY_VARIABLE} is not set: it names the gallery's folder")
+        raise GalleryError(f"{variable} is not set: it names the gallery's folder")
     # The embedded server's launcher makes the gallery. One that is missing later was removed, and an empty one in its
     # place would answer as if nothing had ever been indexed.
     return Gallery.open(folder, manifest, create=EMBEDDED_VARIABLE not in os.environ)

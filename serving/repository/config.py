@@ -38,13 +38,14 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
     if isinstance(served, Ensemble):
         config.platform = "ensemble"
         # What no later step reads is not asked for.
-        used = {port.name for port in (*served.outputs, *(p for member in served.steps for p in member.inputs))}
+        used = {port.name for port in served.outputs}
+        used |= {member.called(port.name) for member in served.steps for port in member.inputs}
         for member in served.steps:
             step = config.ensemble_scheduling.step.add(model_name=member.name, model_version=-1)
             for port in member.inputs:
-                step.input_map[port.name] = port.name
-            for port in (p for p in member.outputs if p.name in used):
-                step.output_map[port.name] = port.name
+                step.input_map[port.name] = member.called(port.name)
+            for port in (p for p in member.outputs if member.called(p.name) in used):
+                step.output_map[port.name] = member.called(port.name)
         return config
     # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.
     group = config.instance_group.add(count=served.instances)

@@ -11,18 +11,20 @@ RELEASE = "25.09"
 REQUIREMENTS = "requirements.txt"
 
 
-def container_files(manifest: Manifest, *, engines: bool = False) -> dict[str, str]:
+def container_files(manifest: Manifest, chooser: Manifest | None = None, *, engines: bool = False) -> dict[str, str]:
     """Dockerfile, requirements and the scripts that start the server, by file name.
 
     Args:
+        chooser: of the bundle that chooses candidates, if one does.
         engines: there are TensorRT engines, in a folder of that name.
     """
-    image = f"framesift/{manifest.system}:{manifest.fingerprint[:12]}"
+    tag = "-".join(each.fingerprint[:12] for each in (manifest, chooser) if each is not None)
+    image = f"framesift/{manifest.system}:{tag}"
     return {
         "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines=_ENGINES * engines),
         REQUIREMENTS: (files(__package__) / REQUIREMENTS).read_text(encoding="utf-8"),
         "start.sh": _START,
-        "run.sh": _RUN.format(image=image),
+        "run.sh": _RUN.format(image=image, **(_ALONE if chooser is None else _CHOSEN)),
     }
 
 
@@ -52,8 +54,8 @@ ENV PATH=/opt/framesift/environment/bin:$PATH \\
     MALLOC_ARENA_MAX=1 \\
     HOME=/tmp
 # Whoever runs it owns the gallery. Nothing else is written but /tmp, /dev/shm, and the engines that ONNX Runtime keeps.
-RUN mkdir -m 1777 /gallery /engines
-VOLUME /gallery /engines
+RUN mkdir -m 1777 /gallery /shortlist /engines
+VOLUME /gallery /shortlist /engines
 USER 1000:1000
 EXPOSE 8001
 HEALTHCHECK --interval=5s --timeout=5s --start-period=10m CMD ["python3", "-P", "-m", "framesift.serving.server.probe"]
@@ -65,6 +67,7 @@ _START = """\
 # Starts Triton server and the front door, and starts again whatever dies. It runs in the container, or wherever python3
 # has the packages of requirements.txt. Settings are environment variables:
 #   FRAMESIFT_GALLERY   the gallery's folder (/gallery); made if absent
+#   FRAMESIFT_SHORTLIST_GALLERY  that of the bundle that chooses candidates (/shortlist), where the deployment has one
 #   FRAMESIFT_SECRETS   a folder (/secrets) with tls.crt and tls.key, and tokens or clients.crt: who may call
 #   FRAMESIFT_INSECURE  1: let everybody call, without TLS
 #   FRAMESIFT_HOST      the IPv4 address to listen on (0.0.0.0), and
@@ -92,7 +95,7 @@ _RUN = """\
 #   PUBLISH  address and port on this machine (127.0.0.1:8001)
 #   GPUS     which GPUs, or none; by default all where there is nvidia-smi
 #   SHM      shared memory (4g): four videos of 256 MiB that arrive, and as many that are decoded
-#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS,
+{told}#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS,
 #   OTEL_EXPORTER_OTLP_ENDPOINT, FRAMESIFT_TRACE_RATIO: see start.sh
 set -euo pipefail
 image={image}
@@ -108,11 +111,13 @@ else
     refuse "who may call? Name a folder with tls.crt, tls.key and tokens, or set FRAMESIFT_INSECURE=1: everybody"
 fi
 gallery=$(realpath -m "${{1:-gallery}}")
-cd "$(dirname "$0")"
-if [ ! -d "$gallery" ]; then
-    mkdir -p "$gallery"
-    [ "$(id -u)" != 0 ] || chown 1000:1000 "$gallery"
-fi
+{read}cd "$(dirname "$0")"
+for folder in "$gallery"{made}; do
+    if [ ! -d "$folder" ]; then
+        mkdir -p "$folder"
+        [ "$(id -u)" != 0 ] || chown 1000:1000 "$folder"
+    fi
+done
 user=$(stat --format %u:%g "$gallery")
 [ "${{user%%:*}}" != 0 ] ||
     refuse "$gallery belongs to root, as whom the server does not run: chown -R 1000:1000 $gallery, or another user"
@@ -125,9 +130,18 @@ gpus=(--gpus "$GPUS")
 [ "$GPUS" != none ] || gpus=()
 exec docker run --rm --name framesift --stop-timeout 30 "${{gpus[@]}}" \\
     --user "$user" --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /tmp \\
-    --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\
+    --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\{mounted}
     ${{secrets:+--volume "$secrets:/secrets:ro"}} \\
     --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE --env FRAMESIFT_VIDEO_LIMITS --env FRAMESIFT_ACCESS_LOG \\
     --env FRAMESIFT_LOG_TEXTS --env OTEL_EXPORTER_OTLP_ENDPOINT --env FRAMESIFT_TRACE_RATIO \\
     --publish "${{PUBLISH:-127.0.0.1:8001}}:8001" "$image"
 """
+
+# Where another bundle chooses candidates, its gallery is mounted beside the first.
+_ALONE = {"told": "", "read": "", "made": "", "mounted": ""}
+_CHOSEN = {
+    "told": "#   SHORTLIST_GALLERY  folder of the gallery that chooses candidates (./shortlist)\n",
+    "read": 'shortlist=$(realpath -m "${SHORTLIST_GALLERY:-shortlist}")\n',
+    "made": ' "$shortlist"',
+    "mounted": '\n    --volume "$shortlist:/shortlist" \\',
+}

@@ -12,7 +12,9 @@ from ...export.bundle.engines.check import CHECKED
 from ...export.bundle.engines.folder import Engines
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
 from ...export.bundle.errors import BundleError, EngineError
+from ...export.bundle.models import GALLERY_MODELS
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
+from ...export.bundle.shortlist import FOLDER
 from ...export.bundle.store import MANIFEST, Bundle
 from .config import render, to_text
 from .container import container_files
@@ -38,7 +40,15 @@ _SERVED_PACKAGES = (
 )
 
 
-def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None = None, link: bool = False) -> Path:
+def deploy(
+    bundle: Bundle,
+    out: Path,
+    target: Target,
+    *,
+    chooser: Bundle | None = None,
+    engines: Engines | None = None,
+    link: bool = False,
+) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
 
     All targets get the very same ``model_repository``; for the container, framesift's own modules, a Dockerfile, pinned
@@ -47,6 +57,7 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None
 
     Args:
         out: a new or empty folder.
+        chooser: the bundle that chooses candidates for this one.
         engines: of this bundle, for the target ``tensorrt`` alone.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
 
@@ -54,7 +65,7 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None
         The model repository's folder.
 
     Raises:
-        BundleError: ``out`` holds something already.
+        BundleError: ``out`` holds something already, or ``chooser`` can't choose for the bundle.
         EngineError: the target ``tensorrt`` without engines, or engines that Triton server can't run.
     """
     if out.exists() and any(out.iterdir()):
@@ -67,27 +78,34 @@ def deploy(bundle: Bundle, out: Path, target: Target, *, engines: Engines | None
             f"run: build some on the machine that shall serve: framesift build {bundle.root} --flavour tensorrt"
         )
     repository = out / REPOSITORY
-    write(repository, bundle.manifest)
+    other = None if chooser is None else chooser.manifest
+    write(repository, bundle.manifest, other)
     place: Callable[[Path, Path], object] = os.symlink if link else shutil.copyfile
-    for served in plan(bundle.manifest):
+    for served in plan(bundle.manifest, other):
         version = repository / served.name / "1"
         version.mkdir(exist_ok=True)
         if not isinstance(served, Model):
             continue
-        for name, source in _weights(bundle, served).items():
+        for name, source in _weights(chooser if served.prefix and chooser else bundle, served).items():
             place(source.resolve(), version / name)
+        if chooser is not None and served.name in GALLERY_MODELS:
+            (version / FOLDER).mkdir()
+            for name, source in _weights(chooser, served).items():
+                place(source.resolve(), version / FOLDER / name)
         if served.warmup is not None:
             for name, raw in served.warmup.files.items():
                 (repository / served.name / "warmup").mkdir(exist_ok=True)
                 (repository / served.name / "warmup" / name).write_bytes(raw)
-    (out / DOOR).mkdir()
-    for name in (MANIFEST, *bundle.manifest.tokenizer.files):
-        place((bundle.root / name).resolve(), out / DOOR / name)
+    for folder, read in ((out / DOOR, bundle), (out / DOOR / FOLDER, chooser)):
+        if read is not None:
+            folder.mkdir()
+            for name in (MANIFEST, *read.manifest.tokenizer.files):
+                place((read.root / name).resolve(), folder / name)
     if engines is not None:
         _place_engines(engines, out, place)
     if target != "embedded":
         _copy_packages(out / "python" / "framesift")
-        for name, text in container_files(bundle.manifest, engines=engines is not None).items():
+        for name, text in container_files(bundle.manifest, other, engines=engines is not None).items():
             (out / name).write_text(text, encoding="utf-8")
             if name.endswith(".sh"):
                 (out / name).chmod(0o755)
@@ -109,7 +127,7 @@ def _place_engines(engines: Engines, out: Path, place: Callable[[Path, Path], ob
 
 def _weights(bundle: Bundle, model: Model) -> dict[str, Path]:
     if model.body is None:
-        return {"model.onnx": bundle.graph(model.name)}
+        return {"model.onnx": bundle.graph(model.kind)}
     return {MANIFEST: bundle.root / MANIFEST, **{name: bundle.file(name) for name in model.files}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -58,28 +58,40 @@ from ...export.bundle.ports import (
     VIDEO_ENCODER,
 )
 from ...export.bundle.scorers import pair_floats, scorer_of
+from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import GraphPorts, TensorSpec
+from .choosing import choosing, joined, prefixed
 from .served import Batching, Ensemble, Model, Served, Warmup
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
 
 
-def plan(manifest: Manifest) -> tuple[Served, ...]:
+def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, ...]:
     """Every model and ensemble that serves a bundle, members before the ensembles that use them.
 
+    Args:
+        chooser: of the bundle that chooses candidates, if one does.
+
     Raises:
-        BundleError: a graph's tensor has the name of one that ensembles use, or the scorer is not known.
+        BundleError: a graph's tensor has the name of one that ensembles use, the scorer is not known, or ``chooser``
+            can't choose for the bundle.
     """
     _check_names(manifest.graphs)
-    models = _models(manifest)
+    models, beside = _models(manifest), dict[str, Model]()
+    if chooser is not None:
+        check_chooser(manifest, chooser)
+        _check_names(chooser.graphs)
+        beside = choosing(_models(chooser))
+        models = joined(models, beside, _times(chooser))
     video, text = models[VIDEO_ENCODER], models[TEXT_ENCODER]
-    readers = tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
+    readers, others = _readers(models), _readers(beside)
+    videos, texts = ([beside[kind]] if beside else [] for kind in (VIDEO_ENCODER, TEXT_ENCODER))
     record, times = video.outputs, _times(manifest)
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
     named = {port.name for port in record}
-    brought = tuple(port for reader in readers for port in reader.inputs)
-    described = (port for port in _DESCRIPTION if port not in brought)
+    brought = _brought(readers)
+    indexed = {port.name: port for port in (*_brought((*readers, *others)), *_DESCRIPTION)}
     # Features have been made by whoever sends them: there is no encoding of less.
     framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
     ensembles = (
@@ -95,8 +107,14 @@ def plan(manifest: Manifest) -> tuple[Served, ...]:
             scorer.outputs,
             (text, scorer),
         ),
-        Ensemble(INDEX_VIDEO, 1, (*brought, *described), index.outputs, (*readers, video, index)),
-        Ensemble(SEARCH_IDS, search.max_batch, (*text.inputs, *_ASKED), search.outputs, (text, search)),
+        Ensemble(INDEX_VIDEO, 1, tuple(indexed.values()), index.outputs, (*readers, video, *others, *videos, index)),
+        Ensemble(
+            SEARCH_IDS,
+            search.max_batch,
+            (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *_ASKED),
+            search.outputs,
+            (text, *texts, search),
+        ),
     )
     return (*models.values(), *ensembles)
 
@@ -222,6 +240,16 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
     )
     return {model.name: model for model in models}
+
+
+def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:
+    """What opens the files of a video."""
+    return tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
+
+
+def _brought(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
+    """What these models read of a request, each once."""
+    return tuple({port.name: port for reader in readers for port in reader.inputs}.values())
 
 
 def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:

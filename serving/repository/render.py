@@ -41,7 +41,7 @@ def shim(model: Model) -> str:
     """The ``model.py`` of a Python model: its body lies in framesift."""
     return (
         f'"""The {model.name} model of Triton server; its body can be imported without the server."""\n\n'
-        f"from {_BACKENDS}.{model.name} import {model.body} as TritonPythonModel  # noqa: F401\n"
+        f"from {_BACKENDS}.{model.kind} import {model.body} as TritonPythonModel  # noqa: F401\n"
     )
 
 
@@ -58,10 +58,10 @@ def files(served: Served) -> dict[str, str]:
     return written
 
 
-def write(root: Path, manifest: Manifest) -> list[Path]:
-    """Write all configurations and shims below ``root``; returns what was written."""
+def write(root: Path, manifest: Manifest, chooser: Manifest | None = None) -> list[Path]:
+    """Write all configurations and shims below ``root``; returns what was written. The arguments are ``plan``'s."""
     written = []
-    for served in plan(manifest):
+    for served in plan(manifest, chooser):
         for name, text in files(served).items():
             path = root / served.name / name
             path.parent.mkdir(parents=True, exist_ok=True)

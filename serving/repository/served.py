@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ...export.bundle.ports import FEATURES, ID, VIDEO
 from ...export.bundle.spec import TensorSpec
+
+# What a request brings once, whichever models read it.
+_SHARED = frozenset({VIDEO, FEATURES, ID})
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Model:
     """A model with a backend of its own. Dimensions leave out the batch where ``max_batch`` is not 0.
 
     ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
-    without it the model is an ONNX graph.
+    without it the model is an ONNX graph. ``prefix`` begins the name where it is a model of the bundle that chooses
+    candidates.
     """
 
     name: str
@@ -47,6 +52,20 @@ class Model:
     batching: Batching | None = None
     warmup: Warmup | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What it is called where it serves a bundle by itself."""
+        return self.name.removeprefix(self.prefix)
+
+    def called(self, port: str) -> str:
+        """The name that an ensemble gives one of its tensors."""
+        return port if port in _SHARED else self.prefix + port
+
+    def chosen_by(self, prefix: str) -> Model:
+        """The same model for the bundle that chooses candidates."""
+        return replace(self, name=prefix + self.name, prefix=prefix)
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,7 @@ class Ensemble:
     """Models run one after another on the server.
 
     A tensor keeps its name from step to step: each member reads what it needs from the inputs and earlier outputs.
+    Those of a model with a prefix have it before their names.
     """
 
     name: str

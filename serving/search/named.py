@@ -35,8 +35,17 @@ class Named:
         Raises:
             InvalidRequest: the view holds no video of one of them.
         """
+        part, missing = self.among(view, ids)
+        if missing:
+            raise InvalidRequest(
+                f"the gallery has no video {missing[0][:100]!r}, which the search names as a candidate"
+            )
+        return part
+
+    def among(self, view: View, ids: Sequence[str]) -> tuple[View, list[str]]:
+        """The part of a view that holds those of these ids that it has, in the order of indexing, and the others."""
         self._follow(view)
-        rows, scanned, gone = [], None, set(view.dead.tolist())
+        rows, missing, scanned, gone = [], list[str](), None, set(view.dead.tolist())
         for id_ in dict.fromkeys(ids):
             row = self._rows.get(id_)
             # A later view may have been asked for before; then this one alone knows.
@@ -44,10 +53,11 @@ class Named:
                 scanned = _rows_of(view) if scanned is None else scanned
                 row = scanned.get(id_)
             if row is None or row in gone:
-                raise InvalidRequest(f"the gallery has no video {id_[:100]!r}, which the search names as a candidate")
-            rows.append(row)
+                missing.append(id_)
+            else:
+                rows.append(row)
         kept = np.array(sorted(rows), np.intp)
-        return replace(
+        part = replace(
             view,
             count=len(kept),
             ids=[view.ids[row] for row in kept.tolist()],
@@ -56,6 +66,7 @@ class Named:
             dead=np.empty(0, np.intp),
             part=True,
         )
+        return part, missing
 
     def _follow(self, view: View) -> None:
         if self._ids is not view.ids:

@@ -171,6 +171,10 @@ class Snapshot:
         """As ``Named.only``; not to be called by several threads."""
         return self._named.only(view, ids)
 
+    def among(self, view: View, ids: Sequence[str]) -> tuple[View, list[str]]:
+        """As ``Named.among``; not to be called by several threads."""
+        return self._named.among(view, ids)
+
     def __enter__(self) -> Snapshot:
         return self
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import click
 
-from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS
+from ...export.bundle.errors import ServerStartError
+from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS, SHORTLIST_VARIABLE
 from ...export.bundle.ports import TEXT_ENCODER
 from ...export.bundle.scorers import patience_s
+from ...export.bundle.shortlist import PREFIX, chooser_in
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
 from ..front.telemetry import NOTHING, Telemetry
@@ -36,6 +38,7 @@ def server_of(
     gallery: Path,
     reach: Reach | None = None,
     *,
+    shortlist_gallery: Path | None = None,
     telemetry: Telemetry = NOTHING,
     repository: Path | None = None,
     files: ServerFiles | None = None,
@@ -47,6 +50,7 @@ def server_of(
 
     Args:
         gallery: folder of a gallery, which must be there.
+        shortlist_gallery: that of the bundle that chooses candidates, where the deployment has one.
         telemetry: what the door tells of calls.
         repository: the models, if not the deployment's own folder of them; it must be writable.
         limits: the largest video that is decoded.
@@ -55,12 +59,20 @@ def server_of(
         report: as for ``EmbeddedServer``.
 
     Raises:
-        ServerStartError: a path can't be used.
+        ServerStartError: a path can't be used, or there is one gallery where two are needed, or two for one.
         BundleError: the deployment's manifest can't be read.
     """
     if hang_after_s is None:
         longest = patience_s(read_manifest(deployment / DOOR))
         hang_after_s = max(120.0, 2 * limits.max_work, 2 * longest)
+    chooses = chooser_in(deployment / DOOR) is not None
+    if chooses != (shortlist_gallery is not None):
+        raise ServerStartError(
+            "the deployment has a bundle that chooses candidates, and needs the folder of its gallery too"
+            if chooses
+            else "the deployment has no bundle that chooses candidates, so it needs no second gallery"
+        )
+    others = {} if shortlist_gallery is None else {SHORTLIST_VARIABLE: str(shortlist_gallery.absolute())}
     return EmbeddedServer(
         repository or deployment / REPOSITORY,
         run_dir=run_dir,
@@ -68,9 +80,9 @@ def server_of(
         reach=reach,
         telemetry=telemetry,
         files=files,
-        first=_SEARCH_MODELS,
-        env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings()},
-        loads=[gallery],
+        first=(*((PREFIX + TEXT_ENCODER,) if chooses else ()), *_SEARCH_MODELS),
+        env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings(), **others},
+        loads=[gallery] if shortlist_gallery is None else [gallery, shortlist_gallery],
         hang_after_s=hang_after_s,
         report=report,
     )

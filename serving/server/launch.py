@@ -15,7 +15,8 @@ import click
 from ...export.bundle.engines.check import CHECKED, check, library_version
 from ...export.bundle.engines.device import local_device
 from ...export.bundle.errors import FramesiftError
-from ...export.bundle.models import GALLERY_VARIABLE
+from ...export.bundle.models import GALLERY_VARIABLE, SHORTLIST_VARIABLE
+from ...export.bundle.shortlist import chooser_in
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import VideoLimits
 from ..front.telemetry import Telemetry
@@ -38,6 +39,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("deployment", type=_FOLDER)
 @click.option("--gallery", envvar=GALLERY_VARIABLE, default="/gallery", type=_FOLDER)
+@click.option("--shortlist-gallery", envvar=SHORTLIST_VARIABLE, default="/shortlist", type=_FOLDER)
 @click.option("--secrets", envvar=SECRETS_VARIABLE, default=SECRETS, type=_FOLDER)
 @click.option("--host", envvar="FRAMESIFT_HOST", default=ANY)
 @click.option("--port", envvar=PORT_VARIABLE, default=PORT, type=click.IntRange(1, 65535))
@@ -51,6 +53,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def main(
     deployment: Path,
     gallery: Path,
+    shortlist_gallery: Path,
     secrets: Path,
     host: str,
     port: int,
@@ -73,8 +76,11 @@ def main(
     stopping = stop_event()
     manifest = read_manifest(deployment / DOOR)
     click.echo(f"loading {manifest.system} (model {manifest.fingerprint[:12]})", err=True)
-    with Gallery.open(gallery, manifest) as found:
-        click.echo(f"gallery {gallery}: {found.count:,} videos", err=True)
+    chooser = chooser_in(deployment / DOOR)
+    for served, place in ((manifest, gallery), (chooser, shortlist_gallery)):
+        if served is not None:
+            with Gallery.open(place, served) as found:
+                click.echo(f"gallery {place}: {found.count:,} videos", err=True)
     folder = Path(tempfile.mkdtemp(prefix="framesift-"))
     try:
         _mirror(deployment / REPOSITORY, folder / REPOSITORY)
@@ -85,6 +91,7 @@ def main(
                 folder / "run",
                 gallery,
                 reach,
+                shortlist_gallery=None if chooser is None else shortlist_gallery,
                 telemetry=telemetry,
                 repository=folder / REPOSITORY,
                 files=files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from framesift.export.bundle.features.profile import FeatureProfile
@@ -14,6 +15,7 @@ from framesift.export.bundle.ports import (
     MEAN_EMBEDDING,
     NOISE,
     TEXT_EMBEDDING,
+    VIDEO_ENCODER,
     graph_ports,
 )
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
@@ -71,3 +73,12 @@ def toy_manifest(
         tokenizer=TokenizerProfile(),
         graphs=toy_ports(frames, size, width, **ports),
     )
+
+
+def whole_pairs(limit: int = 3, **ports: Any) -> Manifest:
+    """A manifest of a model that reads every text and video together, ``limit`` of them, and keeps no mean."""
+    made = toy_manifest(3, 32, 8, scorer="clip_pooling", attends=False, **ports)
+    encoder = made.graphs[VIDEO_ENCODER]
+    kept = tuple(port for port in encoder.outputs if port.name != MEAN_EMBEDDING)
+    graphs = {**made.graphs, VIDEO_ENCODER: GraphPorts(encoder.inputs, kept)}
+    return replace(made, graphs=graphs, options={"scan_limit": limit})

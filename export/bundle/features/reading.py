@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BundleError
+from ..checks import NO_FEATURES
+from ..errors import BundleError, InvalidFeatures
 from ..spec import TensorSpec
 from ..text.tokenizers import Tokenizer
 from .arrays_file import Arrays, read_arrays
@@ -34,6 +35,11 @@ def read_features(
     """
     if tokenizer is not None:
         return tag_inputs(read_tags(data, profile), ports, tokenizer)
+    if bytes(data[: len(NO_FEATURES) + 1]) == NO_FEATURES:
+        raise InvalidFeatures(
+            f"the film has no feature file: put an npz or safetensors file of {profile.describe()} beside it, called "
+            "like the film but for the suffix"
+        )
     return feature_inputs(check_arrays(read_arrays(data), profile), profile, ports)
 
 

@@ -51,7 +51,7 @@ def test_the_scripts_tell_and_pass_on_every_setting() -> None:
     assert {"FRAMESIFT_GALLERY", "FRAMESIFT_ACCESS_LOG", "OTEL_EXPORTER_OTLP_ENDPOINT"} <= settings
     assert [name for name in settings if not re.search(rf"{name}[ =]", FILES["start.sh"])] == []
     # Where things lie in the image, and what is published, is not a setting of whoever runs it.
-    fixed = {f"FRAMESIFT_{name}" for name in ("GALLERY", "SECRETS", "HOST", "PORT", "TRITON")}
+    fixed = {f"FRAMESIFT_{name}" for name in ("GALLERY", "SHORTLIST_GALLERY", "SECRETS", "HOST", "PORT", "TRITON")}
     assert set(re.findall(r"--env (\w+)", FILES["run.sh"])) - {VIDEO_LIMITS} == settings - fixed
 
 

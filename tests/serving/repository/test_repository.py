@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import BundleError
+from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
 from framesift.export.bundle.spec import TensorSpec
 from framesift.export.bundle.store import Bundle
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy
 from framesift.serving.repository.plan import max_pairs, plan
-from framesift.serving.repository.render import differences, reference_manifest, write
+from framesift.serving.repository.render import differences, reference_manifest, shim, write
 from framesift.serving.repository.served import Ensemble, Model
 
-from ..toy_ports import toy_manifest
+from ..toy_ports import toy_manifest, whole_pairs
 
 COMMITTED = Path(__file__).parents[3] / "model_repository"
 PLAN = plan(reference_manifest())
@@ -29,7 +30,15 @@ PLAN = plan(reference_manifest())
 NOISY = toy_manifest(3, 32, 8, mask=True, noise=(4, 6))
 FIXED = toy_manifest(3, 32, 8, scorer="token_frame", dtype="float32", words=20, attends=False)
 SLOW = toy_manifest(3, 32, 8, scorer="cross_encoder", mask=True, attends=False)
-PLANS = {"reference": PLAN, "noisy": plan(NOISY), "fixed": plan(FIXED), "slow": plan(SLOW)}
+PAIRS = whole_pairs()
+PLANS = {
+    "reference": PLAN,
+    "noisy": plan(NOISY),
+    "fixed": plan(FIXED),
+    "slow": plan(SLOW),
+    "chosen": plan(PAIRS, NOISY),
+    "features": plan(whole_pairs(features=FeatureProfile("rows", (FeatureArray("2d", ("rows", 4)),))), FIXED),
+}
 SERVED = [pytest.param(served, id=f"{name}-{served.name}") for name, found in PLANS.items() for served in found]
 
 # Runs without the environment's .pth files, so that framesift can come from the deployment alone, as in the container.
@@ -72,8 +81,8 @@ def test_the_committed_repository_is_what_the_plan_says() -> None:
 def test_every_step_finds_its_inputs(ensemble: Ensemble) -> None:
     known = {port.name for port in ensemble.inputs}
     for member in ensemble.steps:
-        assert {port.name for port in member.inputs} <= known, member.name
-        known |= {port.name for port in member.outputs}
+        assert {member.called(port.name) for port in member.inputs} <= known, member.name
+        known |= {member.called(port.name) for port in member.outputs}
     assert {port.name for port in ensemble.outputs} <= known
 
 
@@ -147,6 +156,45 @@ def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
     graphs["text_encoder"] = replace(graphs["text_encoder"], outputs=(TensorSpec("text", "float32", ("batch", 8)),))
     with pytest.raises(BundleError, match="tensors of the text_encoder can't be named text"):
         plan(replace(NOISY, graphs=graphs))
+
+
+def test_two_bundles_are_filled_by_one_request_and_searched_by_one() -> None:
+    found = _named("chosen")
+    assert [p.name for p in found["index_video"].inputs] == ["video", "id", "source", "digest", "metadata"]
+    assert [step.name for step in found["index_video"].steps] == [  # type: ignore[union-attr]
+        *("video_decoder", "video_encoder", "shortlist_video_decoder", "shortlist_video_encoder", "gallery_index")
+    ]
+    assert [p.name for p in found["encode_video"].inputs] == ["video"]
+    search = render(found["search_ids"])
+    assert [port.name for port in search.input] == [
+        *("token_ids", "shortlist_token_ids", "top", "candidates", "candidate_lengths")
+    ]
+    assert search.output[-1].name == "shortlist"
+    steps = {step.model_name: dict(step.input_map) for step in search.ensemble_scheduling.step}
+    assert steps["shortlist_text_encoder"] == {"token_ids": "shortlist_token_ids"}
+    assert steps["gallery_search"]["shortlist_text_embedding"] == "shortlist_text_embedding"
+    indexed = {step.model_name: dict(step.input_map) for step in render(found["index_video"]).ensemble_scheduling.step}
+    # The film and its id come once, whatever is made of them.
+    assert indexed["shortlist_video_decoder"] == {"video": "video", "id": "id"}
+    assert indexed["shortlist_video_encoder"] == {name: f"shortlist_{name}" for name in ("frames", "mask", "noise")}
+    assert (
+        shim(found["shortlist_video_decoder"])
+        .splitlines()[2]
+        .startswith(  # type: ignore[arg-type]
+            "from framesift.serving.backends.video_decoder import VideoDecoder as"
+        )
+    )
+    assert [p.name for p in _named("features")["index_video"].inputs][:2] == ["features", "video"]
+
+
+def test_only_a_model_with_vectors_chooses_and_only_for_one_that_reads_pairs() -> None:
+    with pytest.raises(BundleError, match="finds videos by vectors of its own: serve it without --shortlist-from"):
+        plan(SLOW, NOISY)
+    with pytest.raises(BundleError, match="reads texts and videos together itself"):
+        plan(PAIRS, SLOW)
+    rows = FeatureProfile("rows", (FeatureArray("2d", ("rows", 4)),))
+    with pytest.raises(BundleError, match="both read a feature file of every video, and a request has one"):
+        plan(whole_pairs(features=rows), toy_manifest(3, 32, 8, features=rows, attends=False))
 
 
 def test_what_no_later_step_reads_is_not_asked_for() -> None:
