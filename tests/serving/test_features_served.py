@@ -80,7 +80,7 @@ def served(request: pytest.FixtureRequest, bundles: Path, tmp_path_factory: pyte
 
 
 @torch.no_grad()
-def eager_scores(bundle: Bundle, files: Files) -> NDArray[Any]:
+def eager_scores(bundle: Bundle, files: Files, queries: list[str] = QUERIES) -> NDArray[Any]:
     """Scores in float64 from records rounded as the gallery stores them."""
     system = eager_system(bundle).double().folded()
     profile = bundle.manifest.features
@@ -90,7 +90,7 @@ def eager_scores(bundle: Bundle, files: Files) -> NDArray[Any]:
     inputs = [torch.from_numpy(np.stack([one[name] for one in made])).double() for name in ports]
     record = system.encode_video(*inputs)
     video = [x.to(getattr(torch, t.stored)).double() for x, t in zip(record, system.video_record, strict=True)]
-    text = system.encode_text(torch.from_numpy(bundle.tokenizer().encode(QUERIES)))
+    text = system.encode_text(torch.from_numpy(bundle.tokenizer().encode(queries)))
     scores: NDArray[Any] = system.score(text, video).numpy()
     return scores
 
