@@ -19,6 +19,7 @@ from .bundle.store import Bundle, seal, staged
 from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
 from .expected import expected
+from .extractors import with_extractor
 from .freed import give_back
 from .graphs import ports, with_pixels
 from .onnx import OPSET, STEPS, write_graphs
@@ -78,6 +79,7 @@ def build_bundle(
     shortlist: int | None = None,
     scan_limit: int | None = None,
     merges: Path | None = None,
+    extractor: Sequence[Path] = (),
     key: str | None = None,
     prefix: str | None = None,
     overwrite: bool = False,
@@ -94,6 +96,7 @@ def build_bundle(
         scan_limit: the most videos that are scored for a text, where that is bounded; the scorer's card's if None.
         merges: the tokenizer's vocabulary, where it is neither beside the checkpoint nor the one that comes with
             framesift.
+        extractor: files of the networks that make features of a film, for a system that has room for them.
         key, prefix: where the weights lie in the file, see ``checkpoint.load``.
         report: called with a line for every step.
         bar: makes a progress bar of a label and a number of steps, to be called with those done.
@@ -102,6 +105,7 @@ def build_bundle(
         CheckpointError, BundleError, ParityError: nothing is left behind.
     """
     file = load(checkpoint, key=key, prefix=prefix)
+    file = with_extractor(file, extractor, system, options)
     file, given = with_word_vectors(file, merges, checkpoint.parent, system, options)
     for note in file.notes:
         report(note)
@@ -150,6 +154,7 @@ def build_bundle(
             embed_dim=model.embed_dim,
             frames=rules.frames,
             features=rules.features,
+            film=rules.film,
             tokenizer=tokenizer,
             graphs=ports(model),
             options={**options, **search},

@@ -86,6 +86,12 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
     type=_FILE,
     help="The tokenizer's vocabulary, where it is not CLIP's or BERT's: a BPE merges file, or a vocab.txt.",
 )
+@click.option(
+    "--extractor",
+    multiple=True,
+    type=_FILE,
+    help="Weights of a network that makes features of films, for HowTo100M: give both.",
+)
 @click.option("--key", metavar="NAME", help="Where the weights lie in the file: ema, or with dots state.ema.")
 @click.option("--prefix", metavar="NAME", help="Take the tensors whose names begin so, and no others.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
@@ -99,6 +105,7 @@ def export_command(
     shortlist: int | None,
     scan_limit: int | None,
     merges: Path | None,
+    extractor: tuple[Path, ...],
     key: str | None,
     prefix: str | None,
     overwrite: bool,
@@ -135,6 +142,7 @@ def export_command(
         shortlist=shortlist,
         scan_limit=scan_limit,
         merges=merges,
+        extractor=extractor,
         key=key,
         prefix=prefix,
         overwrite=overwrite,

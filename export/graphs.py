@@ -8,9 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .bundle.ports import FRAMES, MASKS, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
+from .bundle.ports import FILM_CLIPS, FILM_SECONDS, FRAMES, MASKS, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
 from .bundle.spec import GraphPorts, TensorSpec
 from .systems.contract import System
+
+# Of random films: unlike any fixed dimension, as a fixed one would be taken for a constant.
+_FILM = {"seconds": 3, "clips": 2, "height": 72, "width": 104}
 
 
 class VideoEncoder(nn.Module):
@@ -107,6 +110,9 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
             return pixels.to(torch.uint8)
         # A resize of floats leaves fractions and overshoots.
         return pixels + torch.rand(size, generator=generator) * 2 - 1
+    if tensor.name in (FILM_SECONDS, FILM_CLIPS):
+        sides = tuple(_FILM.get(str(dim), dim) for dim in tensor.dims)
+        return torch.randint(0, 256, (rows, *map(int, sides)), generator=generator).to(torch.uint8)
     if tensor.name in MASKS:
         return random_mask(rows, tensor.shape[0], generator)
     return torch.randn(size, generator=generator)

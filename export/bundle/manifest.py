@@ -52,8 +52,8 @@ class FrameProfile:
 
     ``count`` frames chosen by ``sampler``, the short side resized to ``size`` by ``resize``, then ``crop``; the rules
     are those of ``video.sampling`` and ``video.resizing``. Where a video has fewer frames, ``missing`` says what takes
-    their places: the last frame again (``repeat``), or zeros after normalisation with a mask that leaves them out
-    (``mask``).
+    their places: the last frame again (``repeat``), zeros after normalisation with a mask that leaves them out
+    (``mask``), or nothing (``none``).
 
     ``together`` frames are a clip, where the sampler takes clips.
 
@@ -77,11 +77,23 @@ class FrameProfile:
 
 
 @dataclass(frozen=True)
+class FilmProfile:
+    """How a whole film becomes pixels, for networks that read it from its beginning to its end.
+
+    ``seconds`` are single pictures that keep their sides, ``clips`` pictures in clips of ``clips.together``, the last
+    one filled up with black. ``count`` is the most of either: a longer film is refused.
+    """
+
+    seconds: FrameProfile
+    clips: FrameProfile
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle is. ``options`` are the system's own; ``files`` the SHA-256 of every file beside it.
 
-    ``frames`` is None where a video brings no pictures, and ``features`` where it brings no features; it brings one of
-    them at least.
+    ``frames`` is None where a video brings no pictures, ``film`` where it brings no whole film, and ``features`` where
+    it brings no features; it brings one of them at least.
 
     ``fingerprint`` names the model: the same checkpoint and options give the same fingerprint whatever wrote the
     graphs, and a gallery accepts only records of its own fingerprint.
@@ -99,6 +111,7 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict)
     parity: tuple[Mapping[str, Any], ...] = ()
     features: FeatureProfile | None = None
+    film: FilmProfile | None = None
 
     @property
     def pictures(self) -> FrameProfile:
@@ -143,10 +156,12 @@ class Manifest:
             )
         try:
             tokenizer, frames, features = values.pop("tokenizer"), values.pop("frames"), values.pop("features", None)
+            film = values.pop("film", None)
             graphs = {name: _graph(ports) for name, ports in values.pop("graphs").items()}
             manifest = Manifest(
                 frames=None if frames is None else _frames(frames),
                 features=None if features is None else _features(features),
+                film=None if film is None else FilmProfile(**{name: _frames(part) for name, part in film.items()}),
                 tokenizer=TokenizerProfile(
                     **{**tokenizer, **{name: tuple(tokenizer[name]) for name in ("files", "buckets")}}
                 ),

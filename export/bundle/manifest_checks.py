@@ -10,9 +10,9 @@ from typing import Any, get_args
 from .errors import BundleError
 from .features.profile import FeatureProfile
 from .features.rules import RULE_NAMES
-from .limits import MAX_CLIP_BYTES, MAX_FRAMES, MAX_POSITIONS, MAX_RECORD_BYTES, MAX_SIDE, MAX_WIDTH
-from .manifest import FrameProfile, Manifest, TokenizerProfile
-from .ports import FRAMES, GRAPHS, VIDEO_ENCODER
+from .limits import MAX_CLIP_BYTES, MAX_FILM_FRAMES, MAX_FRAMES, MAX_POSITIONS, MAX_RECORD_BYTES, MAX_SIDE, MAX_WIDTH
+from .manifest import FilmProfile, FrameProfile, Manifest, TokenizerProfile
+from .ports import FILM_CLIPS, FILM_SECONDS, FRAMES, GRAPHS, VIDEO_ENCODER
 from .spec import DATA_TYPES, TensorSpec
 from .text.tokenizers import TOKENIZERS
 from .video.names import ResizeName, SamplerName
@@ -29,7 +29,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PORT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ARRAY = re.compile(r"[a-z0-9][a-z0-9_.]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DIMENSIONS = ("batch", "length", "queries", "videos")
+_DIMENSIONS = ("batch", "length", "queries", "videos", "seconds", "clips", "height", "width")
 _LARGEST_PIXEL = 1e6
 _LONGEST_ROW_S = 1e6
 _MOST_PORTS, _MOST_DIMS, _MOST_BUCKETS, _MOST_ARRAYS = 16, 6, 16, 64
@@ -64,16 +64,20 @@ def check_manifest(manifest: Manifest) -> Manifest:
 
 
 def _video(manifest: Manifest) -> None:
-    if manifest.frames is None and manifest.features is None:
+    if manifest.frames is None and manifest.features is None and manifest.film is None:
         raise BundleError("the manifest says neither how frames nor how features are read: export it again")
     if manifest.features is not None:
         _features(manifest.features)
+    if manifest.film is not None:
+        _film(manifest, manifest.film)
     profile, first = manifest.frames, manifest.graphs[VIDEO_ENCODER].inputs[0]
     if profile is None:
         if any(port.name == FRAMES for port in manifest.graphs[VIDEO_ENCODER].inputs):
             raise BundleError("the manifest's video encoder takes frames, but it has no frame profile: export it again")
         return
     _frames(profile)
+    _one_of("frames.crop", profile.crop, ("center",))
+    _one_of("frames.missing", profile.missing, ("mask", "repeat"))
     pixels = ("batch", profile.count, 3, profile.size, profile.size)
     if (first.name, first.dtype, first.dims) != (FRAMES, profile.dtype, pixels):
         raise BundleError(
@@ -106,16 +110,31 @@ def _features(profile: FeatureProfile) -> None:
             raise _fault(f"{what}.seconds", seconds, "a number above 0, or null")
 
 
-def _frames(profile: FrameProfile) -> None:
-    _whole("frames.count", profile.count, MAX_FRAMES)
+def _film(manifest: Manifest, film: FilmProfile) -> None:
+    if manifest.frames is not None or manifest.features is not None:
+        raise BundleError("the manifest says that a whole film is read, and something else beside it: export it again")
+    for profile, crop in ((film.seconds, "none"), (film.clips, "center")):
+        _frames(profile, MAX_FILM_FRAMES)
+        _one_of("film.crop", profile.crop, (crop,))
+        _one_of("film.missing", profile.missing, ("none",))
+    size, together = film.clips.size, film.clips.together
+    wanted = (
+        TensorSpec(FILM_SECONDS, "uint8", ("batch", "seconds", 3, "height", "width")),
+        TensorSpec(FILM_CLIPS, "uint8", ("batch", "clips", together, 3, size, size)),
+    )
+    found = manifest.graphs[VIDEO_ENCODER].inputs
+    if [(port.name, port.dtype, port.dims) for port in found] != [(p.name, p.dtype, p.dims) for p in wanted]:
+        raise BundleError(f"the manifest's video encoder takes no film in clips of {together}: export it again")
+
+
+def _frames(profile: FrameProfile, most: int = MAX_FRAMES) -> None:
+    _whole("frames.count", profile.count, most)
     _whole("frames.size", profile.size, MAX_SIDE)
     _whole("frames.together", profile.together, profile.count)
     if profile.count % profile.together:
         raise _fault("frames.together", profile.together, f"a divisor of {profile.count} frames")
     _one_of("frames.sampler", profile.sampler, get_args(SamplerName))
     _one_of("frames.resize", profile.resize, get_args(ResizeName))
-    _one_of("frames.crop", profile.crop, ("center",))
-    _one_of("frames.missing", profile.missing, ("mask", "repeat"))
     for what, values in (("mean", profile.mean), ("std", profile.std)):
         if len(values) != 3 or not all(type(value) in (int, float) and abs(value) < _LARGEST_PIXEL for value in values):
             raise _fault(f"frames.{what}", values, "three numbers")

@@ -1,7 +1,8 @@
 """Names, dtypes and symbolic dimensions of every graph's inputs and outputs.
 
 The names of tensors are written here and nowhere else. A dimension is a number, or a name where it varies:
-``batch``, ``length`` (token positions), ``queries`` and ``videos``.
+``batch``, ``length`` (token positions), ``queries`` and ``videos``; of a film ``seconds``, ``clips``, ``height`` and
+``width``.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ REGIONS = "features_regions"
 LOCATIONS = "features_locations"
 REGIONS_MASK = "features_mask"
 ACTIONS = "features_actions"
+# A whole film: a picture a second with its own sides, and clips of pictures.
+FILM_SECONDS = "film_seconds"
+FILM_CLIPS = "film_clips"
 # The inputs that are made of a film; the others are made of a feature file.
-OF_FRAMES = frozenset({FRAMES, MASK, NOISE})
+OF_FRAMES = frozenset({FRAMES, MASK, NOISE, FILM_SECONDS, FILM_CLIPS})
 FRAME_EMBEDDINGS = "frame_embeddings"
 FRAME_MASK = "frame_mask"
 VIDEO_EMBEDDING = "video_embedding"

@@ -60,6 +60,8 @@ BLOCK_BYTES = 128 << 20
 _COPIES = 3
 # What a card's ``scan_limit`` takes about, and how many times that a search may take on a busy machine.
 _SCAN_S, _PATIENT = 10.0, 12
+# A second of a film that is read whole takes networks of the authors' sizes one on two cores; on a busy machine more.
+_FILM_S = 4.0
 
 _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 
@@ -203,6 +205,11 @@ def scan_limit(manifest: Manifest) -> int | None:
     """
     usual = scorer_of(manifest).scan_limit
     return None if usual is None else _videos(manifest, "scan_limit", usual)
+
+
+def film_patience_s(manifest: Manifest) -> float:
+    """How long one video may take its encoder before something is wrong, in seconds; 0 where it is soon done."""
+    return 0.0 if manifest.film is None else _FILM_S * manifest.film.seconds.count
 
 
 def patience_s(manifest: Manifest) -> float:

@@ -66,6 +66,7 @@ class SystemCard(Generic[Sizes]):
         checkpoints: which checkpoints of the authors there are.
         page: the page in ``docs/systems``, where it is another system's.
         vectors: the tensor of word vectors that a file beside the checkpoint brings, where the system needs one.
+        networks: begins the names of the networks that make features of a film, which files of their own may bring.
         examples: at least one.
     """
 
@@ -87,6 +88,7 @@ class SystemCard(Generic[Sizes]):
     checkpoints: str = "none known"
     page: str = ""
     vectors: str = ""
+    networks: str = ""
 
     def assume(self, sizes: Sizes, found: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
         """What is assumed of all options that apply and are not ``found``, with the reasons."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..bundle.features.profile import FeatureProfile
 from ..bundle.features.reading import feature_inputs
+from ..bundle.manifest import FilmProfile
 from ..bundle.ports import FRAMES, OF_FRAMES
 from ..bundle.scorer_card import ScorerCard
 from ..bundle.spec import TensorSpec
@@ -43,7 +44,8 @@ class System(nn.Module, ABC):
 
     The scores of a pair depend on that pair's records alone. ``video_inputs``, ``text_record`` and ``video_record`` are
     in the order of the functions' arguments and results; their dims leave out the batch. A system whose videos come as
-    features has ``features``, by whose rule a file becomes those of ``video_inputs`` that are not made of a film.
+    features has ``features``, by whose rule a file becomes those of ``video_inputs`` that are not made of a film; one
+    that reads a film from its beginning to its end has ``film``.
     """
 
     name: ClassVar[str]
@@ -53,6 +55,7 @@ class System(nn.Module, ABC):
     max_tokens: int
     video_inputs: tuple[TensorSpec, ...]
     features: FeatureProfile | None = None
+    film: FilmProfile | None = None
     text_record: tuple[TensorSpec, ...]
     video_record: tuple[TensorSpec, ...]
 

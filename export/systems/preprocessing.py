@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..bundle.errors import CheckpointError
 from ..bundle.features.profile import FeatureProfile
-from ..bundle.manifest import FrameProfile
+from ..bundle.manifest import FilmProfile, FrameProfile
 from ..bundle.video.names import ResizeName, SamplerName
 from .contract import System
 
@@ -20,7 +20,8 @@ class Preprocessing:
 
     A text is cut to ``max_tokens`` positions with its end token kept and padded with zeros. Where ``sliced_from`` is
     given it is cut so to that many positions first, and then to ``max_tokens`` whatever is there. ``cleaning`` is the
-    tokenizer's own where it is empty. ``frames`` is None where videos bring features alone; which, the system says.
+    tokenizer's own where it is empty. ``frames`` is None where videos bring features alone, or a whole film; which, the
+    system says.
     """
 
     frames: FrameProfile | None
@@ -29,6 +30,7 @@ class Preprocessing:
     tokenizer: str = "clip_bpe"
     cleaning: str = ""
     features: FeatureProfile | None = None
+    film: FilmProfile | None = None
 
     @property
     def pixels(self) -> str:
@@ -46,6 +48,7 @@ class Preprocessing:
             self,
             frames=frames,
             features=system.features,
+            film=system.film,
             sliced_from=sliced,
             max_tokens=system.max_tokens,
         )
@@ -59,7 +62,8 @@ class Preprocessing:
         frames = self.frames
         if frames is None:
             if sampler or resize:
-                raise CheckpointError("its videos bring features, not frames: leave --sampler and --resize out")
+                brings = "features, not frames" if self.film is None else "whole films"
+                raise CheckpointError(f"its videos bring {brings}: leave --sampler and --resize out")
             return self
         return replace(self, frames=replace(frames, sampler=sampler or frames.sampler, resize=resize or frames.resize))
 
@@ -69,6 +73,13 @@ class Preprocessing:
         parts = [f"{self.max_tokens} token positions{sliced}"]
         if self.features is not None:
             parts.insert(0, f"a feature file of {self.features.describe()}")
+        if self.film is not None:
+            seconds, clips = self.film.seconds, self.film.clips
+            parts.insert(
+                0,
+                f"a film of at most {seconds.count} s: a frame a second, short side {seconds.size}, uncropped, and "
+                f"clips of {clips.together} frames, 24 a second, {clips.size} square",
+            )
         if self.frames is not None:
             parts.insert(0, _describe(self.frames))
         return "; ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,20 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo, ServerError
-from ...export.bundle.manifest import FrameProfile
+from ...export.bundle.manifest import FilmProfile, FrameProfile
 from ...export.bundle.packing import unpack_row
-from ...export.bundle.ports import DURATION, FRAMES, ID, MASK, NOISE, TIMESTAMPS, VIDEO, VIDEO_ENCODER
+from ...export.bundle.ports import (
+    DURATION,
+    FILM_CLIPS,
+    FILM_SECONDS,
+    FRAMES,
+    ID,
+    MASK,
+    NOISE,
+    TIMESTAMPS,
+    VIDEO,
+    VIDEO_ENCODER,
+)
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import VideoLimits
@@ -25,9 +37,13 @@ class VideoDecoder(Backend):
 
     Frames are of the profile's dtype. What else the video encoder reads is written too: ``mask`` float32 [1, F]; and
     ``noise`` float32 [1, F, samples, patches], which belongs to the video's ``id`` uint8 [1, N], an input then.
+
+    A model that reads a whole film gets in their place ``film_seconds`` uint8 [1, N, 3, H, W] and ``film_clips`` uint8
+    [1, M, T, 3, S, S], and the ``duration`` alone.
     """
 
     profile: FrameProfile
+    film: FilmProfile | None
     ports: Mapping[str, TensorSpec]
     sandbox: Sandbox
 
@@ -36,7 +52,8 @@ class VideoDecoder(Backend):
         self.sandbox = Sandbox(VideoLimits.from_environment())
         self.sandbox.start()
         manifest = read_manifest(folder)
-        self.profile = manifest.pictures
+        self.film = manifest.film
+        self.profile = manifest.pictures if self.film is None else self.film.clips
         self.ports = {port.name: port for port in manifest.graphs[VIDEO_ENCODER].inputs}
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
@@ -53,6 +70,8 @@ class VideoDecoder(Backend):
             if NOISE in self.ports:
                 noise = selector_noise(unpack_row(request[ID][0], ID), self.ports[NOISE].shape[1:])
                 written[NOISE] = noise[None]
+            if self.film is not None:
+                return self._whole(request[VIDEO][0], self.film)
             clip = self.sandbox.decode(request[VIDEO][0], self.profile)
         except (InvalidVideo, InvalidRequest, ServerError) as error:
             return error
@@ -63,4 +82,25 @@ class VideoDecoder(Backend):
             TIMESTAMPS: clip.timestamps.astype(np.float32)[None],
             DURATION: np.array([[clip.duration]], np.float32),
             **written,
+        }
+
+    def _whole(self, film: np.ndarray[Any, Any], profile: FilmProfile) -> Arrays:
+        """A whole film, its last clip filled up with black.
+
+        Raises:
+            InvalidVideo: as ``Sandbox.decode``, or it lasts longer than the model reads.
+        """
+        seconds, most = self.sandbox.decode(film, profile.seconds), profile.seconds.count
+        if seconds.duration >= most + 1:
+            raise InvalidVideo(
+                f"the film lasts {seconds.duration:.0f} s, and the model reads whole films of at most {most} s: cut it "
+                f"into parts, or export the model with --set film_seconds={math.ceil(seconds.duration)}"
+            )
+        clips, together = self.sandbox.decode(film, profile.clips).frames, profile.clips.together
+        black = np.zeros((-len(clips) % together, *clips.shape[1:]), clips.dtype)
+        rows = np.concatenate([clips, black]).reshape(-1, together, *clips.shape[1:])
+        return {
+            FILM_SECONDS: seconds.frames[None],
+            FILM_CLIPS: rows[None],
+            DURATION: np.array([[seconds.duration]], np.float32),
         }

@@ -65,6 +65,8 @@ from .served import Batching, Ensemble, Model, Served, Warmup
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
+# The first film that an encoder reads.
+_FILM = {"seconds": 1, "clips": 1, "height": 64, "width": 64}
 
 
 def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, ...]:
@@ -92,11 +94,11 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
     named = {port.name for port in record}
     brought = _brought(readers)
     indexed = {port.name: port for port in (*_brought((*readers, *others)), *_DESCRIPTION)}
-    # Features have been made by whoever sends them: there is no encoding of less.
+    # Features have been made by whoever sends them, and a film is read whole: there is no encoding of less.
     framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
     ensembles = (
         Ensemble(ENCODE_VIDEO, 1, brought, (*record, *times), (*readers, video)),
-        *(framed if manifest.features is None else ()),
+        *(framed if manifest.frames is not None and manifest.features is None else ()),
         Ensemble(
             SCORE_IDS,
             0,
@@ -145,7 +147,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         TensorSpec(ID_LENGTHS, "int32", ("hits",)),
         TensorSpec(SCORES, "float32", ("hits",)),
         *((TensorSpec(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
-        *((TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),) if times else ()),
+        *((TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),) if frames else ()),
         TensorSpec(VERSION, "int64", (1,)),
     )
     masked = any(port.name == MASK for port in video.inputs)
@@ -179,7 +181,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         parameters=behind,
     )
     models = (
-        *(() if manifest.frames is None else (decoder,)),
+        *(() if manifest.frames is None and manifest.film is None else (decoder,)),
         *(() if manifest.features is None else (reader,)),
         Model(
             VIDEO_ENCODER,
@@ -189,7 +191,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             batching=clips,
             parameters=behind,
             # A mask that is no mask makes a graph divide by zero.
-            warmup=Warmup(files={MASK: np.ones(frames, "<f4").tobytes()} if masked else {}),
+            warmup=Warmup(_FILM, {MASK: np.ones(frames, "<f4").tobytes()} if masked else {}),
         ),
         Model(
             TEXT_ENCODER,
@@ -253,10 +255,11 @@ def _brought(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
 
 
 def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:
-    """What a decoder tells of a film's time; features have none."""
+    """What a decoder tells of a film's time; features have none, and of a film that is read whole no frame counts."""
+    duration = TensorSpec(DURATION, "float32", (1,))
     if manifest.frames is None:
-        return ()
-    return (TensorSpec(TIMESTAMPS, "float32", (manifest.frame_count,)), TensorSpec(DURATION, "float32", (1,)))
+        return () if manifest.film is None else (duration,)
+    return (TensorSpec(TIMESTAMPS, "float32", (manifest.frame_count,)), duration)
 
 
 def max_pairs(manifest: Manifest) -> int:

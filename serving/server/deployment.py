@@ -15,7 +15,7 @@ import click
 from ...export.bundle.errors import ServerStartError
 from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS, SHORTLIST_VARIABLE
 from ...export.bundle.ports import TEXT_ENCODER
-from ...export.bundle.scorers import patience_s
+from ...export.bundle.scorers import film_patience_s, patience_s
 from ...export.bundle.shortlist import PREFIX, chooser_in
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VARIABLE, VideoLimits
@@ -63,7 +63,8 @@ def server_of(
         BundleError: the deployment's manifest can't be read.
     """
     if hang_after_s is None:
-        longest = patience_s(read_manifest(deployment / DOOR))
+        manifest = read_manifest(deployment / DOOR)
+        longest = max(patience_s(manifest), film_patience_s(manifest))
         hang_after_s = max(120.0, 2 * limits.max_work, 2 * longest)
     chooses = chooser_in(deployment / DOOR) is not None
     if chooses != (shortlist_gallery is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from ..errors import InvalidVideo
+from ..limits import MAX_CLIP_BYTES
 from ..manifest import FrameProfile
 from .container import VideoFile, open_video
 from .decoded_video import DecodedVideo
@@ -16,7 +18,7 @@ from .decoding import decode_all, decode_chosen
 from .limits import DEFAULT_LIMITS, VideoLimits
 from .packet_index import PacketIndex, read_index
 from .pictures import Pictures
-from .profile import check_profile, resize_crop, sample
+from .profile import BY_FFMPEG, FEWER, check_profile, resize_crop, sample
 from .resizing import Pixels
 from .source import Source
 from .work import Work
@@ -64,7 +66,8 @@ class _Decoder:
         self._base = float(video.stream.time_base or 0)
         self._rate = self._found_rate()
         self._step = index.last_step * self._base or 1 / self._rate
-        self._pictures = Pictures(video.matrix, self._limits)
+        short = profile.size if profile.resize == BY_FFMPEG else None
+        self._pictures = Pictures(video.matrix, self._limits, short)
 
     def decode(self) -> DecodedVideo:
         index = self._index
@@ -97,13 +100,17 @@ class _Decoder:
     def _video_of(self, chosen: Sequence[int], pictures: Mapping[int, Pixels], seconds: Seconds) -> DecodedVideo:
         profile, duration = self._profile, float(seconds[-1]) + self._step
         self._limits.check_seconds(duration)
-        frames = np.zeros((profile.count, 3, profile.size, profile.size), profile.dtype)
+        count = len(chosen) if profile.missing == FEWER else profile.count
+        shape = (count, *pictures[chosen[0]].shape)
+        if math.prod(shape) > MAX_CLIP_BYTES:
+            raise InvalidVideo(f"{count} pictures of {shape[3]}x{shape[2]} are too many: cut the film into parts")
+        frames = np.zeros(shape, profile.dtype)
         for slot, place in enumerate(chosen):
             frames[slot] = pictures[place]
-        shown = [*chosen, *[chosen[-1]] * (profile.count - len(chosen))]
+        shown = [*chosen, *[chosen[-1]] * (count - len(chosen))]
         return DecodedVideo(
             frames=frames,
-            mask=(np.arange(profile.count) < len(chosen)).astype(np.float32),
+            mask=(np.arange(count) < len(chosen)).astype(np.float32),
             timestamps=seconds[shown],
             duration=duration,
             frame_count=len(seconds),

@@ -79,7 +79,9 @@ class _Worker:
             place = 0
             for array in arrays:
                 place += os.pwritev(self._result, [array.data], place)
-            return {"duration": video.duration, "frame_count": video.frame_count, "reusable": self._tidy()}
+            told = {"duration": video.duration, "frame_count": video.frame_count, "shape": video.frames.shape}
+            del video, arrays
+            return {**told, "reusable": self._tidy()}
         except InvalidVideo as error:
             return {"refused": self._cause(error), "reusable": self._tidy()}
         except MemoryError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import select
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,9 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidVideo, ServerStartError, ServerUnavailable
+from ..limits import MAX_CLIP_BYTES
 from ..manifest import FrameProfile
 from .decoded_video import DecodedVideo
 from .limits import VideoLimits
+from .profile import FEWER, UNCUT
 from .source import readable
 
 Content = bytes | memoryview | npt.NDArray[np.uint8] | Path
@@ -118,8 +121,8 @@ class DecoderProcess:
         with _shared(source) as file:
             self._limits.check_bytes(os.fstat(file.fileno()).st_size)
             self.wait()
-            frames, times, mask = _layout(profile)
-            os.ftruncate(self._result, frames.nbytes + times.nbytes + mask.nbytes)
+            # What the last video left goes back to the system.
+            os.ftruncate(self._result, 0)
             try:
                 socket.send_fds(self._channel, [json.dumps(asdict(profile)).encode()], [file.fileno()])
             except OSError as error:
@@ -131,7 +134,7 @@ class DecoderProcess:
             raise InvalidVideo(reply["refused"])
         if "defect" in reply:
             raise RuntimeError(reply["defect"])
-        place = 0
+        place, (frames, times, mask) = 0, _layout(profile, reply["shape"])
         for array in (frames, times, mask):
             place += os.preadv(self._result, [array.data], place)
         return DecodedVideo(frames, mask, times, float(reply["duration"]), int(reply["frame_count"]))
@@ -197,10 +200,24 @@ class DecoderProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _layout(profile: FrameProfile) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Room for a clip's frames, times and mask, in the order in which they are passed on."""
-    shape = (profile.count, 3, profile.size, profile.size)
-    return np.empty(shape, profile.dtype), np.empty(profile.count, np.float64), np.empty(profile.count, np.float32)
+def _layout(
+    profile: FrameProfile, told: Sequence[int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Room for a clip's frames, times and mask, in the order in which they are passed on.
+
+    Args:
+        told: the frames' shape by the process, which a video may have taken over.
+    """
+    sizes = [size for size in told if type(size) is int and size > 0]
+    fits = len(sizes) == len(told) == 4 and math.prod(sizes) <= MAX_CLIP_BYTES
+    if fits:
+        count, *picture = sizes
+        fits = count <= profile.count if profile.missing == FEWER else count == profile.count
+        whole = profile.crop == UNCUT and picture[0] == 3 and min(picture[1:]) == profile.size
+        fits &= whole or picture == [3, profile.size, profile.size]
+    if not fits:
+        raise InvalidVideo(f"the decoder's pictures have the shape {told!s:.60}: the video is damaged, leave it out")
+    return np.empty(sizes, profile.dtype), np.empty(count, np.float64), np.empty(count, np.float32)
 
 
 @contextmanager

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-SamplerName = Literal["uniform_middle", "second_steps", "tick_middle", "segment_round", "equal_middle", "clips"]
+SamplerName = Literal[
+    "uniform_middle",
+    "second_steps",
+    "tick_middle",
+    "segment_round",
+    "equal_middle",
+    "clips",
+    "each_second",
+    "film_rate",
+]
 ResizeName = Literal[
-    "pil_bicubic", "tensor_bicubic", "cv2_bilinear", "tensor_bilinear_twice", "pil_bilinear_square", "tensor_padded"
+    "pil_bicubic",
+    "tensor_bicubic",
+    "cv2_bilinear",
+    "tensor_bilinear_twice",
+    "pil_bilinear_square",
+    "tensor_padded",
+    "ffmpeg_bicubic",
 ]

@@ -31,11 +31,12 @@ class Pictures:
     Args:
         matrix: how the file says that its pictures are turned and mirrored for display; None if not at all.
         limits: the largest frame.
+        short: pixels of their short side, if they are to be resized.
     """
 
-    def __init__(self, matrix: Matrix | None, limits: VideoLimits) -> None:
+    def __init__(self, matrix: Matrix | None, limits: VideoLimits, short: int | None = None) -> None:
         self._turn = () if matrix is None else turn(matrix)
-        self._limits = limits
+        self._limits, self._short = limits, short
         self._graph = Graph()
         self._made_for: tuple[int, int, str] | None = None
 
@@ -76,12 +77,24 @@ class Pictures:
         last = self._graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
-        for name, options in (*self._turn, *_TO_RGB, ("buffersink", "")):
+        for name, options in (*self._turn, *self._to_rgb(frame), ("buffersink", "")):
             following = self._graph.add(name, options)
             last.link_to(following)
             last = following
         self._graph.configure()
         self._made_for = wanted
+
+    def _to_rgb(self, frame: VideoFrame) -> tuple[Filter, ...]:
+        """The filters to RGB, and to the size wanted in the same step."""
+        if self._short is None:
+            return _TO_RGB
+        turned = any(name == "transpose" for name, _ in self._turn)
+        width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        if height >= width:
+            sides = self._short, int(height * self._short / width)
+        else:
+            sides = int(width * self._short / height), self._short
+        return ("scale", "{}:{}:flags=bicubic".format(*sides)), _TO_RGB[1]
 
 
 def turn(matrix: Matrix) -> tuple[Filter, ...]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import BundleError
 from ..manifest import FrameProfile
 from .resizing import RESIZES, Image8, Pixels
 from .sampling import SAMPLERS, clips
 
-CROP = "center"
-REPEAT, MASK = "repeat", "mask"
+CROP, UNCUT = "center", "none"
+REPEAT, MASK, FEWER = "repeat", "mask", "none"
+# Pictures are resized while they become RGB.
+BY_FFMPEG = "ffmpeg_bicubic"
 
 
 def check_profile(profile: FrameProfile) -> None:
@@ -20,8 +24,8 @@ def check_profile(profile: FrameProfile) -> None:
     for what, name, known in (
         ("sampler", profile.sampler, sorted(SAMPLERS)),
         ("resize", profile.resize, sorted(RESIZES)),
-        ("crop", profile.crop, [CROP]),
-        ("missing", profile.missing, [MASK, REPEAT]),
+        ("crop", profile.crop, [CROP, UNCUT] if profile.resize == BY_FFMPEG else [CROP]),
+        ("missing", profile.missing, [MASK, FEWER, REPEAT]),
     ):
         if name not in known:
             raise BundleError(f"the frame profile's {what} {name!r} is unknown, known: {', '.join(known)}")
@@ -34,8 +38,8 @@ def check_profile(profile: FrameProfile) -> None:
 def sample(total: int, rate: float, profile: FrameProfile) -> list[int]:
     """The indices of the frames to take of a video, ascending.
 
-    There are ``profile.count`` of them, the last one again and again where the video is short; or, where a mask leaves
-    out what is missing, fewer, but at least one.
+    There are ``profile.count`` of them, the last one again and again where the video is short; or, where nothing stands
+    for what is missing, or a mask leaves it out, fewer, but at least one.
 
     Args:
         total: number of the video's frames, at least 1.
@@ -45,7 +49,7 @@ def sample(total: int, rate: float, profile: FrameProfile) -> list[int]:
         chosen = clips(total, rate, profile.count, profile.together)
     else:
         chosen = SAMPLERS[profile.sampler](total, rate, profile.count)
-    return chosen if profile.missing == MASK else chosen + chosen[-1:] * (profile.count - len(chosen))
+    return chosen + chosen[-1:] * (profile.count - len(chosen)) if profile.missing == REPEAT else chosen
 
 
 def resize_crop(image: Image8, profile: FrameProfile) -> Pixels:
@@ -55,6 +59,8 @@ def resize_crop(image: Image8, profile: FrameProfile) -> Pixels:
         image: RGB, uint8 [H, W, 3].
 
     Returns:
-        ``profile.dtype`` [3, S, S] with S ``profile.size``.
+        ``profile.dtype`` [3, S, S] with S ``profile.size``; or, where nothing is cropped, [3, H, W] with S the less.
     """
+    if profile.crop == UNCUT:
+        return np.ascontiguousarray(image.transpose(2, 0, 1))
     return RESIZES[profile.resize](image, profile.size)

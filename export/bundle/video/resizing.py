@@ -144,6 +144,12 @@ def bilinear_twice(image: Image8, first: int, size: int) -> npt.NDArray[np.float
     return np.ascontiguousarray(pixels.transpose(1, 0, 2))
 
 
+def ffmpeg_bicubic(image: Image8, size: int) -> Image8:
+    """The middle square of a picture whose short side FFmpeg's scaler has made ``size`` already, see ``pictures``."""
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + size, left : left + size].transpose(2, 0, 1))
+
+
 RESIZES: Mapping[str, Resize] = {
     "pil_bilinear_square": pil_bilinear_square,
     "tensor_padded": tensor_padded,
@@ -151,6 +157,7 @@ RESIZES: Mapping[str, Resize] = {
     "tensor_bicubic": tensor_bicubic,
     "cv2_bilinear": cv2_bilinear,
     "tensor_bilinear_twice": tensor_bilinear_twice,
+    "ffmpeg_bicubic": ffmpeg_bicubic,
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 # Frames of a clip that are a second.
 _CLIP_RATE = 2
+_FILM_RATE = 24
 
 Sampler = Callable[[int, float, int], list[int]]
 """From a video's number of frames, its frames per second and the number wanted to indices of frames.
@@ -78,6 +79,27 @@ def equal_middle(total: int, rate: float, count: int) -> list[int]:
     return [int((place + 0.5) * total / count) for place in range(count)]
 
 
+def each_second(total: int, rate: float, count: int) -> list[int]:
+    """One frame a second, as FFmpeg's filter ``fps`` takes it, and at most ``count`` (HowTo100M's 2D features)."""
+    return _at_rate(total, rate, count, 1)
+
+
+def film_rate(total: int, rate: float, count: int) -> list[int]:
+    """24 frames a second, as FFmpeg's filter ``fps`` takes or repeats them, and at most ``count`` (its 3D features)."""
+    return _at_rate(total, rate, count, _FILM_RATE)
+
+
+def _at_rate(total: int, rate: float, count: int, wanted: int) -> list[int]:
+    """Of the frames whose rounded place at the rate ``wanted`` is ``k`` or before it the last one, for every ``k``.
+
+    As many as the video lasts, rounded; at least one. Halves are rounded up, and frames are counted at a variable rate
+    too.
+    """
+    places = np.floor(np.arange(total) / rate * wanted + 0.5)
+    ticks = min(count, max(1, math.floor(total / rate * wanted + 0.5)))
+    return (np.searchsorted(places, np.arange(ticks), side="right") - 1).tolist()
+
+
 SAMPLERS: Mapping[str, Sampler] = {
     "uniform_middle": uniform_middle,
     "second_steps": second_steps,
@@ -85,4 +107,6 @@ SAMPLERS: Mapping[str, Sampler] = {
     "segment_round": segment_round,
     "clips": clips,
     "equal_middle": equal_middle,
+    "each_second": each_second,
+    "film_rate": film_rate,
 }
