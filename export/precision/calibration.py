@@ -58,6 +58,12 @@ def calibration_inputs(
     Raises:
         InvalidInput: only one of both is given, captions whose videos are absent, or no video that can be decoded.
     """
+    manifest = bundle.manifest
+    if manifest.frames is None or manifest.features is not None:
+        brought = "features" if manifest.film is None else "whole films"
+        raise InvalidInput(
+            f"{manifest.system} reads {brought}, and a calibration set is of chosen frames: leave the bundle in float32"
+        )
     if limit < 1:
         raise InvalidInput(f"the limit is {limit}: calibration takes one video at least")
     if (videos is None) != (captions is None):
@@ -66,10 +72,6 @@ def calibration_inputs(
         pairs, origin = _shapes(limit), "shapes corpus"
     else:
         pairs, origin = _users(videos, captions, limit), f"{captions.name}"
-    if bundle.manifest.features is not None:
-        raise InvalidInput(
-            f"{bundle.manifest.system} reads features, and calibration reads films alone: leave the bundle in float32"
-        )
     tokenizer = bundle.tokenizer()
     clips, texts = [], []
     with Sandbox() as sandbox:

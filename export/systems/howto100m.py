@@ -17,9 +17,8 @@ from ..bundle.limits import MAX_FILM_FRAMES
 from ..bundle.ports import TEXT_EMBEDDING, VIDEO_EMBEDDING
 from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
-from ..encoders.film_networks import NetworkSizes, sizes_of
+from ..encoders.film_networks import sizes_of
 from ..encoders.gated import GatedUnit
-from ..encoders.resnet import Stage
 from .card import Example, Sign, SystemCard
 from .contract import System
 from .howto100m_film import DEEP as DEEP_NETWORK
@@ -166,11 +165,6 @@ def build(sizes: HowTo100mSizes, options: Mapping[str, Any]) -> HowTo100m:
     return HowTo100m(sizes, options["max_tokens"], options["width_2d"], options.get("film_seconds", 0))
 
 
-def _stages(inner: int, outer: int) -> tuple[Stage, ...]:
-    return tuple(Stage(1 + place % 2, inner << place, outer << place) for place in range(4))
-
-
-_SMALL_FILM = FilmSizes(NetworkSizes(2, 4, _stages(2, 4)), NetworkSizes(3, 4, _stages(4, 8), groups=2))
 HOWTO100M = SystemCard(
     name="howto100m",
     title="HowTo100M",
@@ -210,8 +204,5 @@ HOWTO100M = SystemCard(
     checkpoints="one, linked in the repository",
     vectors=WORDS,
     networks=EXTRACTOR,
-    examples=(
-        Example("", HowTo100mSizes(96, 80, 64, 30, 40), small={"width_2d": 40}),
-        Example("film", HowTo100mSizes(96, 80, 96, 30, 40, _SMALL_FILM), small={"width_2d": 32, "film_seconds": 20}),
-    ),
+    examples=(Example("", HowTo100mSizes(96, 80, 64, 30, 40), small={"width_2d": 40}),),
 )

@@ -58,6 +58,11 @@ def build_engines(
         EngineError: a graph can't be built, or what was asked can't be done.
         PrecisionError: the ranking suffers more than it may.
     """
+    if bundle.manifest.film is not None:
+        raise EngineError(
+            f"{bundle.root} reads films of any length, and an engine is built for shapes of a few sizes: serve its "
+            "graphs with ONNX Runtime, on a GPU with its CUDA provider"
+        )
     device = local_device()
     settings = replace(settings, targets=flavour.check_targets(settings.targets, device.capability if device else None))
     check_settings(flavour, settings)
