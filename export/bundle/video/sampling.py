@@ -97,7 +97,8 @@ def _at_rate(total: int, rate: float, count: int, wanted: int) -> list[int]:
     """
     places = np.floor(np.arange(total) / rate * wanted + 0.5)
     ticks = min(count, max(1, math.floor(total / rate * wanted + 0.5)))
-    return (np.searchsorted(places, np.arange(ticks), side="right") - 1).tolist()
+    chosen: list[int] = (np.searchsorted(places, np.arange(ticks), side="right") - 1).tolist()
+    return chosen
 
 
 SAMPLERS: Mapping[str, Sampler] = {
