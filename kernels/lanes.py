@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+# How many videos' numbers the scans read side by side; csrc/vector.h says the same.
+LANES = 16
+
 
 def blocks(rows: int, lanes: int) -> int:
     """How many blocks of ``lanes`` rows hold ``rows`` rows."""

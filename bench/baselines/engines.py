@@ -14,7 +14,8 @@ from ...export.bundle.store import Bundle
 from ...serving.gallery.store import Gallery
 from ...serving.search.rankers import ranker_of
 from ...serving.search.ranking import Ranked
-from ...serving.search.snapshot import Snapshot, View
+from ...serving.search.snapshot import Snapshot
+from ...serving.search.view import View
 from ..inputs.corpus import Corpus
 
 

@@ -22,7 +22,7 @@ from ...serving.gallery.rows import GalleryEntry
 from ...serving.gallery.schema import FORMAT
 from ...serving.gallery.store import Gallery
 from ...serving.search.columns import Columns
-from ...serving.search.snapshot import View
+from ...serving.search.view import View
 from .videos import BLOCK, Arrays, videos
 
 _SECONDS = 3.0

@@ -6,25 +6,16 @@ more slowly. Neither ever holds anything of size [Q, V F]: blocks of videos are 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from ..lanes import read_rows
+from ..walk import Live, Rows, Walk, ascending, check_live, in_threads, merge, threads_for
 from . import native, portable
-from .layout import LANES, HeadShape, pack_tables
+from .layout import LANES, HeadShape
 from .operands import Floats, GalleryVectors, TextVectors, check_together
 
 Implementation = Literal["auto", "native", "numpy"]
-Rows = npt.NDArray[np.int64]
-T = TypeVar("T")
-# A thread is woken in some 30 microseconds: one alone scores so many pairs before a second is worth it.
-_PAIRS_PER_THREAD = 512
 
 
 def score(
@@ -32,26 +23,33 @@ def score(
     gallery: GalleryVectors,
     shape: HeadShape,
     *,
+    rows: Rows | None = None,
     threads: int | None = None,
     impl: Implementation = "auto",
 ) -> Floats:
-    """Scores float32 [Q, V] in [-1, 1].
+    """Scores float32 [Q, V] in [-1, 1], or [Q, R] of R rows.
 
     Args:
+        rows: int64 [R], the videos to score, in any order; no others are read. The compiled library gives each the
+            score that it has among all, to the bit.
         threads: how many work at once; by default as many as there are cores and work for.
         impl: "native" is the compiled library, "numpy" needs nothing, "auto" takes the faster one that is there.
 
     Raises:
-        ValueError: the arguments don't belong together, or "native" can't score them here.
+        ValueError: the arguments don't belong together, rows that the gallery doesn't have, or "native" can't score
+            them here.
     """
     found = _checked(text, gallery, shape, impl)
+    chosen, places = (None, None) if rows is None else ascending(rows, len(gallery))
+    out = np.empty((len(text.logit), len(gallery) if chosen is None else len(chosen)), np.float32)
     if found is None:
-        return np.concatenate([part for _, part in portable.parts(text, gallery, shape)], axis=1)
-    out = np.empty((len(text.logit), len(gallery)), np.float32)
-    threads = _threads(out.size, threads)
-    scan = native.Scan(text, gallery, shape, None, threads)
-    _in_threads(lambda: scan.scores(found, out), threads)
-    return out
+        for start, part in portable.parts(text, gallery, shape, chosen):
+            out[:, start : start + part.shape[1]] = part
+    elif out.size:
+        threads = threads_for(out.size, threads)
+        scan = native.Scan(text, gallery, shape, Walk(len(gallery), threads, chosen))
+        in_threads(lambda: scan.scores(found, out), threads)
+    return out if places is None else out[:, places]
 
 
 def search(
@@ -60,14 +58,18 @@ def search(
     shape: HeadShape,
     n: int,
     *,
-    live: npt.NDArray[np.bool_] | None = None,
+    rows: Rows | None = None,
+    live: Live | None = None,
     threads: int | None = None,
     impl: Implementation = "auto",
 ) -> tuple[Floats, Rows]:
     """The ``n`` best videos of each query, best first; among equal scores the lower row first.
 
+    A few live videos of many are found as fast by ``live`` as by ``rows``: what is not live is not read.
+
     Args:
         n: at least 1; where fewer videos are live, that many are returned.
+        rows: as for ``score``: the only videos that are found, each once.
         live: bool [V]; a false keeps a video out.
         threads: as for ``score``.
         impl: as for ``score``.
@@ -81,16 +83,19 @@ def search(
     found = _checked(text, gallery, shape, impl)
     if n < 1:
         raise ValueError(f"n is {n}, it must be at least 1")
-    if live is not None and (live.shape != (len(gallery),) or live.dtype != np.bool_ or not live.flags.c_contiguous):
-        raise ValueError(f"live is {live.dtype} {list(live.shape)}, must be bool [{len(gallery)}], contiguous")
-    n = min(n, len(gallery) if live is None else int(live.sum()))
+    check_live(live, len(gallery))
+    chosen = None if rows is None else ascending(rows, len(gallery))[0]
+    if live is not None and (found is None or chosen is not None):
+        chosen, live = np.flatnonzero(live) if chosen is None else chosen[live[chosen]], None
+    scored = len(gallery) if chosen is None else len(chosen)
+    n = min(n, scored if live is None else int(live.sum()))
     if n == 0:
         return np.empty((len(text.logit), 0), np.float32), np.empty((len(text.logit), 0), np.int64)
     if found is None:
-        return portable.best(text, gallery, shape, n, live)
-    threads = _threads(len(text.logit) * len(gallery), threads)
-    scan = native.Scan(text, gallery, shape, live, threads)
-    return merge(_in_threads(lambda: scan.best(found, n), threads), n)
+        return portable.best(text, gallery, shape, n, chosen)
+    threads = threads_for(len(text.logit) * scored, threads)
+    scan = native.Scan(text, gallery, shape, Walk(len(gallery), threads, chosen, live))
+    return merge(in_threads(lambda: scan.best(found, n), threads), n)
 
 
 def attention(
@@ -113,7 +118,9 @@ def attention(
         )
     if found is None:
         return portable.attention(text, gallery, shape, rows)
-    return native.Scan(text, gallery, shape, None, 1).attention(found, np.ascontiguousarray(rows, np.int64))
+    return native.Scan(text, gallery, shape, Walk(len(gallery), 1)).attention(
+        found, np.ascontiguousarray(rows, np.int64)
+    )
 
 
 def rescore(
@@ -133,19 +140,8 @@ def rescore(
     """
     scores = np.empty(rows.shape, np.float32)
     for q, own in enumerate(rows):
-        one = text.only(q)
-        mean = None if gallery.mean is None else gallery.mean[own]
-        part = GalleryVectors(gallery.frames[own], pack_tables(read_rows(gallery.tables, own)), mean)
-        scores[q] = score(one, part, shape, threads=1, impl=impl)[0]
+        scores[q] = score(text.only(q), gallery, shape, rows=own, threads=1, impl=impl)[0]
     return merge([(scores, rows)], n)
-
-
-def merge(parts: list[tuple[Floats, Rows]], n: int) -> tuple[Floats, Rows]:
-    """The ``n`` best of several lists of candidates [Q, m], best and lower rows first; rows of -1 are none."""
-    scores, rows = (np.concatenate(values, axis=1) for values in zip(*parts, strict=True))
-    # The last key decides first.
-    order = np.lexsort((rows, -scores, rows < 0), axis=1)[:, :n]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
 
 
 def _checked(
@@ -161,17 +157,3 @@ def _checked(
             f"width that {LANES} divides, and a build with a C compiler"
         )
     return found
-
-
-def _threads(pairs: int, wanted: int | None) -> int:
-    return max(1, min(wanted or len(os.sched_getaffinity(0)), pairs // _PAIRS_PER_THREAD or 1))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="framesift-score")
-
-
-def _in_threads(work: Callable[[], T], threads: int) -> list[T]:
-    others = [_pool().submit(work) for _ in range(threads - 1)]
-    return [work(), *(other.result() for other in others)]

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from .. import lanes
 
 # Videos whose tables lie side by side.
-LANES = 16
+LANES = lanes.LANES
 # Below the square of any norm that float32 can tell from zero; csrc/epilogue.h and epilogue.py say the same.
 TINY = 1e-30
 # Text-side scalars: tau_0, tau_1, tau_2 of the readout and 2 kappa of the norm.

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .layout import LANES, HeadShape, blocks
+from ..walk import Rows, Walk, WalkJob, places
+from .layout import LANES, HeadShape
 from .operands import Floats, GalleryVectors, TextVectors
 
 # Best first.
@@ -24,8 +24,8 @@ MOST_FRAMES = 64
 _MANY = 8
 _STORAGE = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8): 2}
 
-_INTEGERS = ("queries", "videos", "frames", "width", "heads", "streams", "rows", "top_k", "table_rows", "storage")
-_POINTERS = ("vectors", "tables", "mean", "live", "logit", "readout", "scalars", "out")
+_INTEGERS = ("queries", "frames", "width", "heads", "streams", "rows", "top_k", "table_rows", "storage")
+_POINTERS = ("vectors", "tables", "mean", "logit", "readout", "scalars")
 # What to do where there is none.
 NOT_COMPILED = (
     "numpy scores, which is slower: no compiled scorer is installed that this processor runs; with a C compiler (apt "
@@ -40,13 +40,9 @@ class Job(ctypes.Structure):
     """``job`` in csrc/job.h."""
 
     _fields_ = (
+        ("walk", WalkJob),
         *((name, ctypes.c_int64) for name in _INTEGERS),
         *((name, ctypes.c_void_p) for name in _POINTERS),
-        ("best", ctypes.c_int64),
-        ("best_scores", ctypes.c_void_p),
-        ("best_rows", ctypes.c_void_p),
-        ("next", ctypes.c_void_p),
-        ("chunk", ctypes.c_int64),
     )
 
 
@@ -83,29 +79,19 @@ def compiled() -> str | None:
 class Scan:
     """One call's job and everything it points to. ``scores`` or ``best`` may run in several threads at once."""
 
-    def __init__(
-        self,
-        text: TextVectors,
-        gallery: GalleryVectors,
-        shape: HeadShape,
-        live: npt.NDArray[np.bool_] | None,
-        threads: int,
-    ) -> None:
+    def __init__(self, text: TextVectors, gallery: GalleryVectors, shape: HeadShape, walk: Walk) -> None:
         self._arrays = {
             "vectors": gallery.frames,
             "tables": gallery.tables,
             "mean": gallery.mean,
-            "live": live,
             "logit": text.logit,
             "readout": text.readout,
             "scalars": text.scalars,
         }
-        queries, videos = len(text.logit), len(gallery)
-        self._many = int(queries >= _MANY)
-        self._next = np.zeros(1, np.int64)
+        self._walk = walk
+        self._many = int(len(text.logit) >= _MANY)
         self._job: dict[str, Any] = {
-            "queries": queries,
-            "videos": videos,
+            "queries": len(text.logit),
             "frames": shape.frames,
             "width": shape.width,
             "heads": shape.heads,
@@ -114,21 +100,18 @@ class Scan:
             "top_k": shape.top_k,
             "table_rows": gallery.tables.shape[1],
             "storage": _STORAGE[gallery.frames.dtype],
-            # Small enough that no thread is left with a long last piece, and memory is read in long runs.
-            "chunk": max(1, min(32, blocks(videos) // (8 * threads))),
-            "next": self._next.ctypes.data,
             **{name: None if array is None else array.ctypes.data for name, array in self._arrays.items()},
         }
 
     def scores(self, found: Library, out: Floats) -> None:
-        """Write scores of the blocks that this thread gets into ``out`` float32 [Q, V].
+        """Write scores of the blocks that this thread gets into ``out`` float32 [Q, R] of the walk's R videos.
 
         Raises:
             MemoryError: no room for the working memory.
         """
-        self._run(found, Job(**self._job, out=out.ctypes.data))
+        self._run(found, Job(walk=self._walk.into(out), **self._job))
 
-    def best(self, found: Library, n: int) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def best(self, found: Library, n: int) -> tuple[Floats, Rows]:
         """The best videos of the blocks that this thread gets: scores float32 and rows int64 [Q, n], in no order.
 
         Places that no video took have row -1.
@@ -136,20 +119,19 @@ class Scan:
         Raises:
             MemoryError: no room for the working memory.
         """
-        scores = np.full((self._job["queries"], n), -np.inf, np.float32)
-        rows = np.full(scores.shape, -1, np.int64)
-        self._run(found, Job(**self._job, best=n, best_scores=scores.ctypes.data, best_rows=rows.ctypes.data))
+        scores, rows = places(self._job["queries"], n)
+        self._run(found, Job(walk=self._walk.best(scores, rows), **self._job))
         return scores, rows
 
-    def attention(self, found: Library, rows: npt.NDArray[np.int64]) -> Floats:
+    def attention(self, found: Library, rows: Rows) -> Floats:
         """Attention weights float32 [Q, n, F] on the videos ``rows`` int64 [Q, n], averaged over heads.
 
         Raises:
             MemoryError: no room for the working memory.
         """
         out = np.empty((*rows.shape, self._job["frames"]), np.float32)
-        job = Job(**self._job, out=out.ctypes.data, best=rows.shape[1], best_rows=rows.ctypes.data)
-        if found.framesift_attend(ctypes.byref(job)):
+        asked = WalkJob(out=out.ctypes.data, best=rows.shape[1], best_rows=rows.ctypes.data)
+        if found.framesift_attend(ctypes.byref(Job(walk=asked, **self._job))):
             raise MemoryError(_NO_MEMORY)
         return out
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..lanes import read_rows
+from ..walk import Rows
 from .layout import TINY, HeadShape, upper_triangle
 from .operands import Floats, GalleryVectors, TextVectors
 
@@ -16,24 +17,25 @@ _BLOCK_FLOATS = 1 << 20
 _TINY = np.float32(TINY)
 
 
-def parts(text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> Iterator[tuple[int, Floats]]:
-    """Scores block by block: the first video of the block and float32 [Q, videos of the block]."""
+def parts(
+    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows | None = None
+) -> Iterator[tuple[int, Floats]]:
+    """Scores block by block, of all videos or of ``rows``: the first place of the block and float32 [Q, its videos]."""
+    rows = np.arange(len(gallery)) if rows is None else rows
     step = max(1, _BLOCK_FLOATS // (2 * shape.entries * len(text.logit)))
-    for start in range(0, len(gallery), step):
-        rows = np.arange(start, min(start + step, len(gallery)))
-        yield start, _block(text, gallery, rows, shape)
+    for start in range(0, len(rows), step):
+        yield start, _block(text, gallery, rows[start : start + step], shape)
 
 
 def best(
-    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, n: int, live: npt.NDArray[np.bool_] | None
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """The ``n`` best live videos of each query: scores and rows [Q, n], lower rows first among equals."""
+    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, n: int, chosen: Rows | None = None
+) -> tuple[Floats, Rows]:
+    """The ``n`` best videos of each query, of all or of those chosen, ascending: scores and rows [Q, n]."""
     queries = len(text.logit)
     scores, rows = np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
-    for start, part in parts(text, gallery, shape):
+    for start, part in parts(text, gallery, shape, chosen):
         found = np.arange(start, start + part.shape[1])
-        if live is not None:
-            part, found = part[:, live[found]], found[live[found]]
+        found = found if chosen is None else chosen[found]
         scores = np.concatenate([scores, part], axis=1)
         rows = np.concatenate([rows, np.broadcast_to(found, part.shape)], axis=1)
         # Candidates stand in the order of their rows until the best are taken, and a stable sort keeps that.
@@ -42,7 +44,7 @@ def best(
     return scores, rows
 
 
-def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: npt.NDArray[np.int64]) -> Floats:
+def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows) -> Floats:
     """Attention weights float32 [Q, n, F] of each query on the videos ``rows`` [Q, n], averaged over heads."""
     weights = [_weights(text.only(q), _dense(gallery, own, shape)[:, 0], shape) for q, own in enumerate(rows)]
     return np.concatenate(weights).reshape(*rows.shape, shape.heads, shape.frames).mean(2)

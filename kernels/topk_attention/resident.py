@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..walk import Live, Rows
 from .api import search
 from .layout import LANES, HeadShape, blocks
 from .operands import Floats, GalleryVectors, TextVectors
@@ -36,14 +37,8 @@ class ResidentGallery:
         self._tables = self._grown(self._tables, gallery.tables, self._rows // LANES)
         self._rows = len(gallery)
 
-    def search(
-        self, text: TextVectors, shape: HeadShape, n: int, dead: npt.NDArray[np.intp]
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Scores float32 and rows int64, [Q, n], of the best videos outside the rows ``dead``; see ``api.search``."""
-        live = None
-        if len(dead):
-            live = torch.ones(self._rows, dtype=torch.bool, device=self._device)
-            live[torch.from_numpy(dead).to(self._device)] = False
+    def search(self, text: TextVectors, shape: HeadShape, n: int, live: Live | None) -> tuple[Floats, Rows]:
+        """Scores float32 and rows int64, [Q, n], of the best videos, all or the ``live`` ones; see ``api.search``."""
         logit, readout, scalars = (
             torch.from_numpy(part).to(self._device) for part in (text.logit, text.readout, text.scalars)
         )
@@ -56,7 +51,7 @@ class ResidentGallery:
             n=n,
             top_k=shape.top_k,
             heads=shape.heads,
-            live=live,
+            live=None if live is None else torch.from_numpy(live).to(self._device),
             # Checked when it was indexed.
             check_gallery=False,
         )

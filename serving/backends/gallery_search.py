@@ -35,7 +35,8 @@ from ..gallery.store import CACHE
 from ..search.chooser import Chooser
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
-from ..search.snapshot import Snapshot, View
+from ..search.snapshot import Snapshot
+from ..search.view import View
 from .base import Arrays, Backend
 from .gauges import GALLERY_VERSION, GALLERY_VIDEOS
 

@@ -12,11 +12,14 @@ from ...export.bundle.manifest import Manifest
 from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
 from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
-from .snapshot import View
 from .topk_ranking import TopKRanker
+from .view import View
 
 if TYPE_CHECKING:
     from ...kernels.topk_attention.resident import ResidentGallery
+
+# So few rows are scored by the CPU while a device reads its whole gallery.
+_FEW = 1024
 
 
 class DeviceRanker(TopKRanker):
@@ -29,17 +32,16 @@ class DeviceRanker(TopKRanker):
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``; the attention on the few winners is computed on the CPU."""
-        # A part of the gallery is another one's copy, and lies on no device.
-        if view.count and not view.part:
+        if len(view.timestamps):
             # A new list of ids means that removed rows were dropped.
             self._resident.follow(self.operands(view, text)[1], anew=view.ids is not self._followed)
             self._followed = view.ids
         return super().rank(view, text, tops)
 
     def best(
-        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int, dead: npt.NDArray[np.intp]
+        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
         """As ``TopKRanker.best``."""
-        if view.part:
-            return super().best(view, vectors, gallery, most, dead)
-        return self._resident.search(vectors, self.shape, min(most, len(gallery) - len(dead)), dead)
+        if view.chosen is not None and view.count <= _FEW:
+            return super().best(view, vectors, gallery, most)
+        return self._resident.search(vectors, self.shape, min(most, view.count), view.live())

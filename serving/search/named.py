@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...export.bundle.errors import InvalidRequest
-from ...kernels.lanes import blocks, read_rows, write_rows
-
-if TYPE_CHECKING:
-    from .snapshot import View
+from .view import View
 
 
 class Named:
-    """Rows by their ids, of all views that were asked for so far; not to be shared between threads.
+    """Rows by their ids, of all views that were asked for so far; not to be shared between threads."""
 
-    Args:
-        lanes: of the tensors whose rows lie side by side.
-    """
-
-    def __init__(self, lanes: Mapping[str, int]) -> None:
-        self._lanes = lanes
+    def __init__(self) -> None:
         self._ids: Sequence[str] = ()
         self._rows: dict[str, int] = {}
         self._seen = 0
 
     def only(self, view: View, ids: Sequence[str]) -> View:
-        """The part of a view that holds the videos of these ids, in the order in which they were indexed.
+        """The part of a view that holds the videos of these ids; nothing is copied.
 
         Raises:
             InvalidRequest: the view holds no video of one of them.
@@ -56,17 +46,7 @@ class Named:
                 missing.append(id_)
             else:
                 rows.append(row)
-        kept = np.array(sorted(rows), np.intp)
-        part = replace(
-            view,
-            count=len(kept),
-            ids=[view.ids[row] for row in kept.tolist()],
-            tensors={name: _picked(values, kept, self._lanes.get(name)) for name, values in view.tensors.items()},
-            timestamps=view.timestamps[kept],
-            dead=np.empty(0, np.intp),
-            part=True,
-        )
-        return part, missing
+        return replace(view, count=len(rows), chosen=np.array(sorted(rows), np.int64), named=True), missing
 
     def _follow(self, view: View) -> None:
         if self._ids is not view.ids:
@@ -79,12 +59,3 @@ class Named:
 def _rows_of(view: View) -> dict[str, int]:
     """The rows of a view's videos by their ids; of equal ids the last, which replaced the others."""
     return dict(zip(view.ids, range(len(view.timestamps)), strict=False))
-
-
-def _picked(values: npt.NDArray[Any], rows: npt.NDArray[np.intp], lanes: int | None) -> npt.NDArray[Any]:
-    """Rows of an array, in the layout of the array."""
-    if lanes is None:
-        return values[rows]
-    picked = np.zeros((blocks(len(rows), lanes), *values.shape[1:]), values.dtype)
-    write_rows(picked, 0, read_rows(values, rows))
-    return picked

@@ -13,7 +13,7 @@ from ...export.bundle.ports import MEAN_EMBEDDING
 from ...export.bundle.scorers import BLOCK_BYTES, block_rows
 from .onnx_scorer import Floats, Scorer, Tensors
 from .ranking import Ranked, best
-from .snapshot import View
+from .view import View
 
 
 class PairRanker(ABC):
@@ -42,18 +42,18 @@ class PairRanker(ABC):
             InvalidRequest: more videos than the limit would have to be scored.
         """
         ranked = []
-        chosen = [live(view)] * len(tops) if view.part else self.choose(view, text, tops)
+        chosen = [view.rows()] * len(tops) if view.named else self.choose(view, text, tops)
         for q, (top, rows) in enumerate(zip(tops, chosen, strict=True)):
             if self._limit is not None and len(rows) > self._limit:
                 raise InvalidRequest(self._refusal(view, top, len(rows)))
             scores = self._scores(view, {name: values[q : q + 1] for name, values in text.items()}, rows)
-            winners = best(scores, np.empty(0, np.intp), min(top, len(rows)))
+            winners = best(scores, min(top, len(rows)))
             ranked.append(Ranked(rows[winners], scores[winners], None))
         return ranked
 
     def _refusal(self, view: View, top: int, rows: int) -> str:
         told = f"this model reads every text and video together, at most {self._limit} videos for a text"
-        if view.part:
+        if view.named:
             return f"{told}, and the search names {rows} candidates: name fewer, or export it with --scan-limit {rows}"
         return (
             f"{told}, and the search would take {rows}: export it with --scan-limit {rows}, name the candidates with "
@@ -77,9 +77,4 @@ class ScanRanker(PairRanker):
 
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """All of them."""
-        return [live(view)] * len(tops)
-
-
-def live(view: View) -> npt.NDArray[np.intp]:
-    """The rows of a view that were not removed, ascending."""
-    return np.delete(np.arange(len(view.timestamps)), view.dead)
+        return [view.rows()] * len(tops)

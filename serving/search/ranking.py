@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...export.bundle.scorers import BLOCK_BYTES, block_rows
 from .onnx_scorer import Floats, Scorer, Tensors
-from .snapshot import View
+from .view import View
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,24 @@ class GraphRanker:
 
         Attention is computed again for the winners alone: keeping it for every pair would take F times the scores.
         """
-        scores = self.scores(view, text, len(tops))
+        rows, scores = view.rows(), self.scores(view, text, len(tops))
         scores[np.isnan(scores)] = -np.inf
         ranked = []
         for q, top in enumerate(tops):
-            winners = best(scores[q], view.dead, min(top, view.count))
+            places = best(scores[q], min(top, len(rows)))
             one = {name: values[q : q + 1] for name, values in text.items()}
-            attention = self._attention(view, one, winners) if self._scorer.attends else None
-            ranked.append(Ranked(winners, scores[q, winners], attention))
+            attention = self._attention(view, one, rows[places]) if self._scorer.attends else None
+            ranked.append(Ranked(rows[places], scores[q, places], attention))
         return ranked
 
     def scores(self, view: View, text: Tensors, texts: int) -> Floats:
-        """Scores float32 [``texts``, R] of every row of the view, removed ones as well, as the scorer gives them."""
-        rows = len(view.timestamps)
+        """Scores float32 [``texts``, R] of the view's ``rows``, as the scorer gives them."""
+        rows = view.rows()
         block = block_rows(view.tensors, texts, self._pair_floats, self._block_bytes)
-        scores = np.empty((texts, rows), np.float32)
-        for start in range(0, rows, block):
-            part = slice(start, min(start + block, rows))
-            records = {name: values[part] for name, values in view.tensors.items()}
+        scores = np.empty((texts, len(rows)), np.float32)
+        for start in range(0, len(rows), block):
+            part = slice(start, start + block)
+            records = {name: values[rows[part]] for name, values in view.tensors.items()}
             scores[:, part] = self._scorer.score(text, records)[0]
         return scores
 
@@ -87,18 +87,16 @@ class GraphRanker:
         return attention
 
 
-def best(scores: Floats, dead: npt.NDArray[np.intp], n: int) -> npt.NDArray[np.intp]:
-    """The rows of the ``n`` highest ``scores`` [R] outside ``dead``, best first, among equals the lower row first.
+def best(scores: Floats, n: int) -> npt.NDArray[np.intp]:
+    """The places of the ``n`` highest ``scores`` [R], best first, among equals the lower place first.
 
-    Takes time linear in R, for any ``n`` well below it. At least ``n`` rows must not be dead.
+    Takes time linear in R, for any ``n`` well below it.
     """
     if n == 0:
         return np.empty(0, np.intp)
-    rows = np.delete(np.arange(len(scores)), dead) if len(dead) else np.arange(len(scores))
-    candidates = scores[rows]
-    limit = np.partition(candidates, len(candidates) - n)[len(candidates) - n]
-    above = np.flatnonzero(candidates > limit)
-    level = np.flatnonzero(candidates == limit)[: n - len(above)]
+    limit = np.partition(scores, len(scores) - n)[len(scores) - n]
+    above = np.flatnonzero(scores > limit)
+    level = np.flatnonzero(scores == limit)[: n - len(above)]
     chosen = np.concatenate([above, level])
-    winners: npt.NDArray[np.intp] = rows[chosen[np.argsort(-candidates[chosen], kind="stable")]]
+    winners: npt.NDArray[np.intp] = chosen[np.argsort(-scores[chosen], kind="stable")]
     return winners

@@ -12,7 +12,7 @@ from ...export.bundle.scorers import BLOCK_BYTES
 from .onnx_scorer import Scorer, Tensors
 from .pairs import PairRanker
 from .ranking import best
-from .snapshot import View
+from .view import View
 
 # Videos whose means are widened to float32 at once: 8 MiB of 512 numbers each, which stay in the cache.
 _MEANS = 4096
@@ -43,13 +43,11 @@ class ShortlistRanker(PairRanker):
 
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The short list of each text, which also holds ``text_embedding`` as the view does ``mean_embedding``."""
-        means = view.tensors[MEAN_EMBEDDING]
-        first = np.empty((len(tops), len(means)), np.float32)
-        for start in range(0, len(means), _MEANS):
+        rows, means = view.rows(), view.tensors[MEAN_EMBEDDING]
+        first = np.empty((len(tops), len(rows)), np.float32)
+        for start in range(0, len(rows), _MEANS):
             part = slice(start, start + _MEANS)
-            np.matmul(text[TEXT_EMBEDDING], means[part].astype(np.float32).T, out=first[:, part])
+            np.matmul(text[TEXT_EMBEDDING], means[rows[part]].astype(np.float32).T, out=first[:, part])
         first[np.isnan(first)] = -np.inf
         # In the order of the gallery, so that equal scores keep it.
-        return [
-            np.sort(best(first[q], view.dead, min(max(top, self._shortlist), view.count))) for q, top in enumerate(tops)
-        ]
+        return [rows[np.sort(best(first[q], min(max(top, self._shortlist), len(rows))))] for q, top in enumerate(tops)]

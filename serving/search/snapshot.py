@@ -6,13 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import TIMESTAMPS
@@ -25,6 +22,7 @@ from .loading import Kind, Rows, load, read_new
 from .named import Named
 from .pieces import Check
 from .sweep import Sweep
+from .view import View
 
 POLL_S = 0.25
 # A gallery that can't be read is tried again when it has changed, and after so long: its files may have been mended.
@@ -41,25 +39,6 @@ _DEAD_SHARE_LARGE = 1 / 8
 _FULL = 0.9
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class View:
-    """One state of the gallery; never changes. Rows are in the order in which they were indexed.
-
-    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's schema, or [ceil(R / L), n, L] where the
-    scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
-    removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
-    than R. ``part`` says that these are only the videos that a search named.
-    """
-
-    version: int
-    count: int
-    ids: Sequence[str]
-    tensors: Mapping[str, npt.NDArray[Any]]
-    timestamps: npt.NDArray[np.float32]
-    dead: npt.NDArray[np.intp]
-    part: bool = False
 
 
 class Snapshot:
@@ -108,7 +87,7 @@ class Snapshot:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._sweep: Sweep | None = None
-        self._named = Named(self._kind.lanes)
+        self._named = Named()
         self._tried = time.monotonic()
         self.fault: GalleryError | None = None
         self._dead = np.empty(0, np.intp)

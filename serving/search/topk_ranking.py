@@ -17,7 +17,7 @@ from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
 from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
-from .snapshot import View
+from .view import View
 
 _log = logging.getLogger(__name__)
 # A score is a cosine, and no storage rounds it so far beyond one.
@@ -51,9 +51,9 @@ class TopKRanker:
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""
         forged = self._known(view)
-        while len(dead := _without(view, forged)) < len(view.timestamps):
+        while (left := view.without(forged)).count:
             vectors, gallery = self.operands(view, text)
-            scores, rows = self.best(view, vectors, gallery, max(tops), dead)
+            scores, rows = self.best(left, vectors, gallery, max(tops))
             beyond = set(rows[scores > _LARGEST].tolist())
             if not beyond:
                 return self.ranked(vectors, gallery, scores, rows, tops)
@@ -67,23 +67,19 @@ class TopKRanker:
         return [nothing] * len(tops)
 
     def _known(self, view: View) -> set[int]:
-        """The rows that were left out of this gallery before; of a part of it each search finds its own."""
-        if view.part:
-            return set()
+        """The rows that were left out of this gallery before."""
         # Rows never change while the list of ids is the same object.
         if view.ids is not self._ids:
             self._forged, self._ids = set(), view.ids
         return self._forged
 
     def best(
-        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int, dead: npt.NDArray[np.intp]
+        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Scores and rows [Q, n] of the ``most`` best videos outside ``dead``, or of all, where there are fewer."""
-        live = None
-        if len(dead):
-            live = np.ones(len(gallery), np.bool_)
-            live[dead] = False
-        return search(vectors, gallery, self.shape, most, live=live)
+        """Scores and rows [Q, n] of the ``most`` best videos of the view, or of all, where there are fewer."""
+        if view.chosen is not None:
+            return search(vectors, gallery, self.shape, most, rows=view.chosen)
+        return search(vectors, gallery, self.shape, most, live=view.live())
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""
@@ -101,8 +97,3 @@ class TopKRanker:
         """The ``tops[q]`` first winners of every query, with its attention on their frames."""
         weights = attention(vectors, gallery, self.shape, rows)
         return [Ranked(rows[q, :top], scores[q, :top], weights[q, :top]) for q, top in enumerate(tops)]
-
-
-def _without(view: View, forged: set[int]) -> npt.NDArray[np.intp]:
-    """The rows of a view that can't be found."""
-    return np.union1d(view.dead, np.array(list(forged), np.intp)) if forged else view.dead

@@ -22,7 +22,8 @@ from framesift.serving.gallery.rows import Row as GalleryRow
 from framesift.serving.gallery.sources import Records
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search import loading
-from framesift.serving.search.snapshot import Snapshot, View
+from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.search.view import View
 
 from .gallery_kills import writers
 from .gallery_rows import entry, manifest, numbers

@@ -11,13 +11,14 @@ INLINE int attend(const job *j, const int storage) {
     float *l = aligned_alloc(64, entries * LANES * 2 * 4);
     if (!l) return 1;
     memset(l, 0, entries * LANES * 2 * 4);
-    for (int64_t at = 0; at < j->queries * j->best; at++) {
-        const int64_t query = at / j->best, lane = at % j->best % LANES, video = j->best_rows[at];
+    const int64_t best = j->walk.best;
+    for (int64_t at = 0; at < j->queries * best; at++) {
+        const int64_t query = at / best, lane = at % best % LANES, video = j->walk.best_rows[at];
         const float *steps = j->tables + (video / LANES * j->table_rows + j->rows) * LANES + video % LANES;
-        video_dots(j, storage, video, query, (int)lane, l, l + entries * LANES);
+        video_dots(j, storage, video, at + 1 < j->queries * best ? j->walk.best_rows[at + 1] : video + 1, query, (int)lane, l, l + entries * LANES);
         if (storage == INT8)
             for (int64_t n = 0; n < entries; n++) l[n * LANES + lane] *= steps[n * LANES];
-        if (lane + 1 < LANES && (at + 1) % j->best) continue;
+        if (lane + 1 < LANES && (at + 1) % best) continue;
         float weights[MOST_FRAMES][LANES];
         for (int half = 0; half < LANES; half += VL) {
             vf lv[entries];
@@ -30,7 +31,7 @@ INLINE int attend(const job *j, const int storage) {
             }
         }
         for (int64_t k = 0; k <= lane; k++)
-            for (int i = 0; i < F; i++) j->out[(at - lane + k) * F + i] = weights[i][k];
+            for (int i = 0; i < F; i++) j->walk.out[(at - lane + k) * F + i] = weights[i][k];
     }
     free(l);
     return 0;

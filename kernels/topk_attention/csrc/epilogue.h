@@ -2,9 +2,8 @@
 #ifndef FRAMESIFT_EPILOGUE_H
 #define FRAMESIFT_EPILOGUE_H
 
-#include "vector.h"
+#include "../../csrc/vector.h"
 
-#define LANES 16
 #define TINY 1e-30f
 /* More frames than this go to the portable implementation. */
 #define MOST_FRAMES 64

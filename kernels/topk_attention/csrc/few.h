@@ -14,11 +14,11 @@
  * gallery streams through it: reading them again for every frame is 1.6 times as fast. int8 has no time left for that. */
 #define READ_AGAIN(storage) if (storage == FLOAT16) __asm__ volatile("" ::: "memory")
 
-/* Products of `count` frames, stride elements apart, with u (from frames x) and w (from frames y), into every 16th place. */
-INLINE void dots(const int count, const int shared, const int storage, const char *x, const char *y, int64_t stride,
-                 int64_t width, const float *u, const float *w, float *out_u, float *out_w) {
+/* Products of `count` frames, stride elements apart, with u (from frames x) and w (from frames y), into every 16th place.
+ * What lies at `ahead` is asked for meanwhile. */
+INLINE void dots(const int count, const int shared, const int storage, const char *x, const char *y, const char *ahead,
+                 int64_t stride, int64_t width, const float *u, const float *w, float *out_u, float *out_w) {
     const int64_t size = bytes_of(storage), row = stride * size;
-    const char *ahead = x + 4 * row + AHEAD;
     vf acc[8];
     UNROLLED for (int i = 0; i < 8; i++) acc[i] = SET1(0.0f);
     for (int64_t d = 0; d < width; d += VL, x += VL * size, y += VL * size, ahead += VL * size * count) {
@@ -29,7 +29,7 @@ INLINE void dots(const int count, const int shared, const int storage, const cha
             acc[i] += f * uu;
             acc[4 + i] += (shared ? f : vector_at(y + i * row, 0, storage)) * ww;
         }
-        /* As many lines ahead as were read, but one after another: the memory likes that better than four streams. */
+        /* As many lines as were read, but one after another: the memory likes that better than four streams. */
         UNROLLED for (int64_t line = 0; line < VL * size * count; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
     }
     float sums[8];
@@ -38,11 +38,13 @@ INLINE void dots(const int count, const int shared, const int storage, const cha
 }
 
 /* A function to each, or the compiler runs out of registers in the loops. */
-typedef void dots_of(const char *, const char *, int64_t, int64_t, const float *, const float *, float *, float *);
+typedef void dots_of(const char *, const char *, const char *, int64_t, int64_t, const float *, const float *, float *,
+                     float *);
 #define DOTS(name, count, shared, storage) \
-    static __attribute__((noinline)) void name(const char *x, const char *y, int64_t stride, int64_t width, \
-                                               const float *u, const float *w, float *out_u, float *out_w) { \
-        dots(count, shared, storage, x, y, stride, width, u, w, out_u, out_w); \
+    static __attribute__((noinline)) void name(const char *x, const char *y, const char *ahead, int64_t stride, \
+                                               int64_t width, const float *u, const float *w, float *out_u, \
+                                               float *out_w) { \
+        dots(count, shared, storage, x, y, ahead, stride, width, u, w, out_u, out_w); \
     }
 #define DOTS_OF(storage) \
     DOTS(dots_1_##storage, 1, 1, storage) \
@@ -56,53 +58,65 @@ DOTS_OF(FLOAT16)
 DOTS_OF(INT8)
 #define DOTS_FOR(name, storage) (storage == FLOAT32 ? name##_FLOAT32 : storage == FLOAT16 ? name##_FLOAT16 : name##_INT8)
 
-/* All products of one video with one query, into lane `lane` of l and s, [entries][16] each. */
-INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t query, int lane, float *l, float *s) {
+/* All products of one video with one query, into lane `lane` of l and s, [entries][16] each. `next` is the video that is
+ * read after it: where rows are left out, frames beyond this video's end are not what is needed next. */
+INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t next, int64_t query, int lane, float *l,
+                       float *s) {
     const int64_t F = j->frames, D = j->width, H = j->heads, dh = D / H, size = bytes_of(storage);
-    const char *keys = (const char *)j->vectors + video * j->streams * F * D * size;
+    const int64_t bytes = j->streams * F * D * size, far = next == video + 1 ? AHEAD : 0;
+    const char *keys = (const char *)j->vectors + video * bytes, *after = keys + (next - video) * bytes;
     const char *values = keys + (j->streams - 1) * F * D * size;
     const float *u = j->logit + query * D, *w = j->readout + query * D;
     if (H == 1)
-        for (int64_t i = 0; i < F; i += 4)
-            DOTS_FOR(shared, storage)[F - i < 4 ? F - i : 4](keys + i * D * size, 0, D, D, u, w, l + i * LANES + lane,
-                                                              s + i * LANES + lane);
+        for (int64_t i = 0; i < F; i += 4) {
+            const char *ahead = (i + 4 < F ? keys + (i + 4) * D * size : after + (i + 4 - F) * D * size) + far;
+            DOTS_FOR(shared, storage)[F - i < 4 ? F - i : 4](keys + i * D * size, 0, ahead, D, D, u, w,
+                                                              l + i * LANES + lane, s + i * LANES + lane);
+        }
     else /* heads are slices of a frame: whole frames in the order of their addresses */
         for (int64_t i = 0; i < F; i++)
             for (int64_t h = 0; h < H; h++) {
                 const int64_t at = (i * D + h * dh) * size, n = (h * F + i) * LANES + lane;
-                DOTS_FOR(dots_heads, storage)(keys + at, values + at, dh, dh, u + h * dh, w + h * dh, l + n, s + n);
+                DOTS_FOR(dots_heads, storage)(keys + at, values + at, keys + at + 4 * dh * size + AHEAD, dh, dh,
+                                              u + h * dh, w + h * dh, l + n, s + n);
             }
 }
 
-/* Products first, for several blocks, then their epilogues: frames and tables are then read in long runs each. */
-INLINE void blocks_few(const job *j, int64_t block, int64_t end, const int storage, const int F, const int H,
-                       float *work) {
+INLINE void ask_for(const char *lines, int64_t bytes) {
+    for (int64_t at = 0; at < bytes; at += 64) _mm_prefetch(lines + at, _MM_HINT_T0);
+}
+
+/* Products first, for several blocks, then their epilogues: frames and tables are then read in long runs each. Of a block
+ * the products of some lanes alone are made where it has no more; the epilogue works on all, and the others are ignored. */
+INLINE void blocks_few(const job *j, const some *group, int64_t count, int64_t next, const int storage, const int F,
+                       const int H, float *work) {
     const int64_t entries = (int64_t)F * H, products = (2 * entries + 1) * LANES;
     const int64_t table_bytes = j->table_rows * LANES * 4;
-    const int64_t first = block * LANES, last = end * LANES < j->videos ? end * LANES : j->videos;
     const char *tables = (const char *)j->tables;
-    for (int64_t v = first; v < last; v++) {
-        if (v == last - LANES)
-            for (int64_t at = 0; at < table_bytes; at += 64) _mm_prefetch(tables + block * table_bytes + at, _MM_HINT_T0);
-        for (int64_t q = 0; q < j->queries; q++) {
-            float *l = work + ((v / LANES - block) * j->queries + q) * products;
-            video_dots(j, storage, v, q, (int)(v % LANES), l, l + entries * LANES);
+    for (int64_t b = 0; b < count; b++)
+        for (int k = 0; k < group[b].count; k++) {
+            const int64_t v = row_of(group + b, k);
+            const int64_t after = k + 1 < group[b].count ? row_of(group + b, k + 1) : b + 1 < count ? row_of(group + b + 1, 0) : next;
+            if (b == count - 1 && k == 0) ask_for(tables + group->block * table_bytes, table_bytes);
+            for (int64_t q = 0; q < j->queries; q++) {
+                float *l = work + (b * j->queries + q) * products;
+                video_dots(j, storage, v, after, q, group[b].lane[k], l, l + entries * LANES);
+            }
         }
-    }
     /* In int8 the product of the mean frame with w: weights sum to one, so it adds to the score once, and its logit cancels
      * in the softmax. */
     if (storage == INT8)
-        for (int64_t v = first; v < last; v++)
-            for (int64_t q = 0; q < j->queries; q++) {
-                float *m = work + ((v / LANES - block) * j->queries + q) * products + 2 * entries * LANES, unused[1];
-                const float *w = j->readout + q * j->width;
-                dots_1_FLOAT16((const char *)(j->mean + v * j->width), 0, j->width, j->width, w, w, m + v % LANES, unused);
-            }
-    for (int64_t at = block; at < end; at++, work += j->queries * products) {
-        const float *table = j->tables + at * j->table_rows * LANES, *scale = table + j->rows * LANES;
-        if (at + 1 < end)
-            for (int64_t byte = 0; byte < table_bytes; byte += 64)
-                _mm_prefetch((const char *)table + table_bytes + byte, _MM_HINT_T0);
+        for (int64_t b = 0; b < count; b++)
+            for (int k = 0; k < group[b].count; k++)
+                for (int64_t q = 0; q < j->queries; q++) {
+                    float *m = work + (b * j->queries + q) * products + 2 * entries * LANES, unused[1];
+                    const float *w = j->readout + q * j->width;
+                    const char *mean = (const char *)(j->mean + row_of(group + b, k) * j->width);
+                    dots_1_FLOAT16(mean, 0, mean + AHEAD, j->width, j->width, w, w, m + group[b].lane[k], unused);
+                }
+    for (int64_t b = 0; b < count; b++, work += j->queries * products) {
+        const float *table = j->tables + group[b].block * j->table_rows * LANES, *scale = table + j->rows * LANES;
+        if (b + 1 < count) ask_for(tables + group[b + 1].block * table_bytes, table_bytes);
         for (int64_t q = 0; q < j->queries; q++) {
             float scores[LANES];
             const float *l = work + q * products, *s = l + entries * LANES, *m = s + entries * LANES;
@@ -119,7 +133,7 @@ INLINE void blocks_few(const job *j, int64_t block, int64_t end, const int stora
                 tau[0] = SET1(j->scalars[4 * q]) + (storage == INT8 ? LOAD(m + half) : SET1(0.0f));
                 STORE(scores + half, pair_scores(lv, sv, table + half, 1, F, H, (int)j->top_k, tau));
             }
-            take(j, q, at * LANES, scores);
+            take(&j->walk, q, group + b, scores);
         }
     }
 }

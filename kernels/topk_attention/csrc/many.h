@@ -76,15 +76,14 @@ static void pack_panel(const job *j, int64_t first, float *panel) {
         }
 }
 
-INLINE void block_many(const job *j, int64_t block, const int shared, const int storage, const int F, const int H,
+INLINE void block_many(const job *j, const some *b, const int shared, const int storage, const int F, const int H,
                        const float *panels, float *staged, float *tables) {
     const int64_t D = j->width, dh = D / H, stride = D + PAD, entries = (int64_t)F * H;
-    const int64_t first = block * LANES, left = j->videos - first, count = left < LANES ? left : LANES;
     const int64_t video_floats = j->streams * F * stride;
-    const float *source = j->tables + block * j->table_rows * LANES;
-    for (int64_t v = 0; v < count; v++) stage(j, first + v, storage, staged + v * video_floats);
+    const float *source = j->tables + b->block * j->table_rows * LANES;
+    for (int k = 0; k < b->count; k++) stage(j, row_of(b, k), storage, staged + k * video_floats);
     for (int64_t row = 0; row < j->rows; row++)
-        for (int64_t v = 0; v < LANES; v++) tables[v * j->rows + row] = source[row * LANES + v];
+        for (int k = 0; k < b->count; k++) tables[k * j->rows + row] = source[row * LANES + b->lane[k]];
     for (int64_t p = 0; p * VL < j->queries; p++) {
         const int64_t q0 = p * VL, queries = j->queries - q0 < VL ? j->queries - q0 : VL;
         const float *panel = panels + p * D * 2 * VL;
@@ -95,17 +94,17 @@ INLINE void block_many(const job *j, int64_t block, const int shared, const int 
             for (int64_t q = 0; q < queries; q++) lanes[q] = j->scalars[4 * (q0 + q) + i];
             tau[i] = LOAD(lanes);
         }
-        for (int64_t v = 0; v < count; v++) {
-            const float *keys = staged + v * video_floats, *values = keys + (j->streams - 1) * F * stride;
+        for (int k = 0; k < b->count; k++) {
+            const float *keys = staged + k * video_floats, *values = keys + (j->streams - 1) * F * stride;
             vf l[entries], s[entries];
             for (int64_t h = 0; h < H; h++)
                 tiles(F, shared, keys + h * dh, values + h * dh, stride, dh, panel + h * dh * 2 * VL, l + h * F, s + h * F);
-            STORE(scores[v], pair_scores(l, s, tables + v * j->rows, 0, F, H, (int)j->top_k, tau));
+            STORE(scores[b->lane[k]], pair_scores(l, s, tables + k * j->rows, 0, F, H, (int)j->top_k, tau));
         }
         for (int64_t q = 0; q < queries; q++) {
-            float across[LANES] = {0};
-            for (int64_t v = 0; v < count; v++) across[v] = scores[v][q];
-            take(j, q0 + q, first, across);
+            float across[LANES];
+            for (int k = 0; k < b->count; k++) across[b->lane[k]] = scores[b->lane[k]][q];
+            take(&j->walk, q0 + q, b, across);
         }
     }
 }

@@ -11,7 +11,7 @@
 #include "many.h"
 
 INLINE int run(job *j, const int many, const int shared, const int storage, const int F, const int H) {
-    const int64_t D = j->width, panels = (j->queries + VL - 1) / VL, blocks = (j->videos + LANES - 1) / LANES;
+    const int64_t D = j->width, panels = (j->queries + VL - 1) / VL;
     const size_t entries = (size_t)F * H;
     size_t floats = many ? (size_t)panels * D * 2 * VL + LANES * (j->streams * F * (D + PAD) + j->rows)
                          : j->queries * (2 * entries + 1) * LANES * GROUP;
@@ -20,17 +20,18 @@ INLINE int run(job *j, const int many, const int shared, const int storage, cons
     float *staged = work + panels * D * 2 * VL;
     if (many) for (int64_t p = 0; p < panels; p++) pack_panel(j, p * VL, work + p * D * 2 * VL);
     else memset(work, 0, floats * 4);
-    for (;;) {
-        int64_t block = __atomic_fetch_add(j->next, j->chunk, __ATOMIC_RELAXED);
-        if (block >= blocks) break;
-        const int64_t end = block + j->chunk < blocks ? block + j->chunk : blocks;
+    some found[CHUNK];
+    for (int64_t count; (count = take_blocks(&j->walk, found)) >= 0;)
         if (many)
-            for (; block < end; block++)
-                block_many(j, block, shared, storage, F, H, work, staged, staged + LANES * j->streams * F * (D + PAD));
+            for (int64_t b = 0; b < count; b++)
+                block_many(j, found + b, shared, storage, F, H, work, staged, staged + LANES * j->streams * F * (D + PAD));
         else
-            for (; block < end; block += GROUP)
-                blocks_few(j, block, end < block + GROUP ? end : block + GROUP, storage, F, H, work);
-    }
+            for (int64_t b = 0; b < count; b += GROUP) {
+                const int64_t of_group = count - b < GROUP ? count - b : GROUP;
+                const some *last = found + b + of_group - 1;
+                blocks_few(j, found + b, of_group, b + GROUP < count ? row_of(last + 1, 0) : row_of(last, last->count - 1) + 1,
+                           storage, F, H, work);
+            }
     free(work);
     return 0;
 }

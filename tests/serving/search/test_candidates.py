@@ -13,16 +13,19 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
-from framesift.serving.search.snapshot import Snapshot, View
+from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.search.view import View
 
 MakeEntry = Callable[..., GalleryEntry]
 
 
 def held(view: View, ids: list[str], known: dict[str, GalleryEntry]) -> None:
     """Whether a part holds just these videos, as they were indexed."""
-    assert view.part
-    assert (list(view.ids), view.count, len(view.dead)) == (ids, len(ids), 0)
-    for row, id_ in enumerate(ids):
+    assert view.named
+    assert view.chosen is not None
+    np.testing.assert_array_equal(view.rows(), view.chosen)
+    assert ([view.ids[row] for row in view.chosen.tolist()], view.count) == (ids, len(ids))
+    for row, id_ in zip(view.chosen.tolist(), ids, strict=True):
         for name, array in view.tensors.items():
             np.testing.assert_array_equal(array[row], known[id_].tensors[name].astype(np.float16))
         np.testing.assert_array_equal(view.timestamps[row], known[id_].timestamps)

@@ -12,7 +12,7 @@ from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
 from framesift.kernels.topk_attention.resident import ResidentGallery
 from framesift.serving.search.device import DeviceRanker
-from framesift.serving.search.snapshot import View
+from framesift.serving.search.view import View
 
 SHAPE = HeadShape(5, 64, 2)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

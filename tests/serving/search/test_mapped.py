@@ -18,7 +18,8 @@ from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import CACHE, Gallery
 from framesift.serving.search import loading, snapshot
 from framesift.serving.search.mapped import Building, Layout
-from framesift.serving.search.snapshot import Snapshot, View
+from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.search.view import View
 
 MakeEntry = Callable[..., GalleryEntry]
 TENSORS = [FRAME_EMBEDDINGS, MEAN_EMBEDDING]

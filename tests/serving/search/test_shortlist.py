@@ -31,7 +31,7 @@ from framesift.export.bundle.scorers import (
 )
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.serving.search.shortlist import ShortlistRanker
-from framesift.serving.search.snapshot import View
+from framesift.serving.search.view import View
 
 from ..toy_ports import toy_manifest
 

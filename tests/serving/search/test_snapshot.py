@@ -15,7 +15,8 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
-from framesift.serving.search.snapshot import Snapshot, View
+from framesift.serving.search.snapshot import Snapshot
+from framesift.serving.search.view import View
 
 MakeEntry = Callable[..., GalleryEntry]
 

@@ -39,6 +39,8 @@ static inline __m256 fold(vf x) { return x; }
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
 
 #define INLINE static inline __attribute__((always_inline))
+/* Videos whose numbers lie side by side, whatever the width of a vector. */
+#define LANES 16
 
 /* Eight sums: lane k is the sum of the lanes of x[k]. */
 INLINE __m256 sums8(const vf *x) {

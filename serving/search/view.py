@@ -1,0 +1,56 @@
+"""One state of the gallery in memory, or a part of one: what a search reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of the gallery; never changes. Rows are in the order in which they were indexed.
+
+    ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's schema, or [ceil(R / L), n, L] where the
+    scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
+    removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
+    than R.
+
+    A part of a state holds the same arrays. ``chosen`` lists its ``count`` rows, ascending and none of them dead, and
+    ``named`` says that a search named them itself, so that a ranker with a short list takes them for it.
+    """
+
+    version: int
+    count: int
+    ids: Sequence[str]
+    tensors: Mapping[str, npt.NDArray[Any]]
+    timestamps: npt.NDArray[np.float32]
+    dead: npt.NDArray[np.intp]
+    chosen: npt.NDArray[np.int64] | None = None
+    named: bool = False
+
+    def live(self) -> npt.NDArray[np.bool_] | None:
+        """Which rows may be found, bool [R]; None for all."""
+        if self.chosen is None and not len(self.dead):
+            return None
+        live = np.full(len(self.timestamps), self.chosen is None)
+        live[self.dead if self.chosen is None else self.chosen] = self.chosen is not None
+        return live
+
+    def rows(self) -> npt.NDArray[np.int64]:
+        """The rows that may be found, ascending."""
+        return np.delete(np.arange(len(self.timestamps)), self.dead) if self.chosen is None else self.chosen
+
+    def without(self, rows: Collection[int]) -> View:
+        """This state, or part of one, without some more rows."""
+        if not rows:
+            return self
+        gone = np.array(sorted(rows), np.int64)
+        if self.chosen is not None:
+            chosen = np.setdiff1d(self.chosen, gone)
+            return replace(self, chosen=chosen, count=len(chosen))
+        dead = np.union1d(self.dead, gone)
+        return replace(self, dead=dead, count=len(self.timestamps) - len(dead))
