@@ -58,7 +58,7 @@ class _Commands(click.Group):
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if not asked or context.resilient_parsing:
         return
-    from .kernels.topk_attention.native import NOT_COMPILED, compiled
+    from .kernels.library import NOT_COMPILED, compiled
 
     click.echo(f"framesift, version {__version__} from {Path(__file__).parent}")
     click.echo(f"scorer: {compiled() or NOT_COMPILED}")

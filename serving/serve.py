@@ -15,7 +15,7 @@ from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.shortlist import check_chooser
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
-from ..kernels.topk_attention.native import NOT_COMPILED, compiled
+from ..kernels.library import NOT_COMPILED, compiled
 from .front.arena import ENLARGE
 from .front.telemetry import NOTHING, Telemetry
 from .gallery.comparing import compared

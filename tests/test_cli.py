@@ -16,7 +16,7 @@ import framesift
 from framesift import __version__
 from framesift.__main__ import EXTRAS, main
 from framesift.export.bundle.scorers import CROSS_ENCODER
-from framesift.kernels.topk_attention.native import NOT_COMPILED, compiled
+from framesift.kernels.library import NOT_COMPILED, compiled
 
 ROOT = Path(__file__).parents[1]
 # What every installation has.

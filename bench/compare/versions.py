@@ -19,7 +19,7 @@ Runs = dict[str, list[list[float]]]
 
 # One of these a commit must have, so that its command line has ``bench stages``.
 _STAGES = ("bench/stages.py", "bench/stages/commands.py")
-_NATIVE = ("kernels/topk_attention/csrc", "pyproject.toml")
+_NATIVE = ("kernels/csrc", "kernels/topk_attention/csrc", "pyproject.toml")
 _BUILD = "import setuptools; setuptools.setup()"
 
 
@@ -117,10 +117,10 @@ def _commit(repository: Path, name: str) -> str:
 def _compile(repository: Path, version: Version, first: Version) -> None:
     """Build the compiled scorer in place, or take the first version's where its sources are the same."""
     ours, theirs = (_git(repository, "ls-tree", one.commit, *_NATIVE) for one in (version, first))
-    target = version.tree / "kernels" / "topk_attention"
     if version is not first and ours == theirs:
-        for library in (first.tree / "kernels" / "topk_attention").glob("_scan_*.so"):
-            shutil.copy2(library, target)
+        # Older versions have them in a folder further down.
+        for library in (first.tree / "kernels").rglob("_scan_*.so"):
+            shutil.copy2(library, version.tree / library.relative_to(first.tree))
         return
     command = [sys.executable, "-c", _BUILD, "--quiet", "build_ext", "--inplace"]
     done = subprocess.run(command, cwd=version.tree, capture_output=True, text=True, check=False)

@@ -39,6 +39,7 @@ static inline __m256 fold(vf x) { return x; }
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
 
 #define INLINE static inline __attribute__((always_inline))
+#define EXPORTED __attribute__((visibility("default")))
 /* Videos whose numbers lie side by side, whatever the width of a vector. */
 #define LANES 16
 

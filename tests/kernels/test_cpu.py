@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from framesift.kernels.topk_attention import cpu, native, quantise
+from framesift.kernels import library
+from framesift.kernels.topk_attention import cpu, quantise
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 
 from .heads import Problem, problem
 
-BUILT = [name for name in native.LIBRARIES if native.library(name) is not None]
+BUILT = [name for name in library.LIBRARIES if library.library(name) is not None]
 SHAPES = [
     (1, 1, 4, 64, 1, 1),
     (3, 37, 12, 64, 1, 4),
@@ -35,7 +36,7 @@ def impl(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "numpy":
         yield "numpy"
         return
-    monkeypatch.setattr(native, "LIBRARIES", (request.param,))
+    monkeypatch.setattr(library, "LIBRARIES", (request.param,))
     yield "native"
 
 

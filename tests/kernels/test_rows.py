@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from framesift.kernels.topk_attention import cpu, native, quantise
+from framesift.kernels import library
+from framesift.kernels.topk_attention import cpu, quantise
 from framesift.kernels.topk_attention.operands import GalleryVectors, TextVectors
 from framesift.kernels.walk import ascending
 
@@ -27,7 +28,7 @@ LISTS = {
 }
 # Queries, frames, width, heads, K: a lane is a video, and a lane is a query.
 SHAPES = [(1, 12, 64, 1, 4), (3, 13, 128, 1, 13), (2, 5, 256, 4, 2), (8, 12, 64, 1, 12), (37, 6, 64, 2, 3)]
-BUILT = [name for name in native.LIBRARIES if native.library(name) is not None]
+BUILT = [name for name in library.LIBRARIES if library.library(name) is not None]
 
 
 def made(queries: int, frames: int, width: int, heads: int, top_k: int) -> Problem:
@@ -48,20 +49,20 @@ def poisoned(shape: Any, dtype: Any = float, **_: Any) -> npt.NDArray[Any]:
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "Q{}-F{}-D{}-H{}-K{}".format(*s))
-@pytest.mark.parametrize("library", BUILT)
+@pytest.mark.parametrize("name", BUILT)
 def test_rows_have_the_scores_of_the_full_scan_to_the_bit(
-    library: str, shape: tuple[int, ...], storage: str, monkeypatch: pytest.MonkeyPatch
+    name: str, shape: tuple[int, ...], storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "LIBRARIES", (library,))
+    monkeypatch.setattr(library, "LIBRARIES", (name,))
     given = made(*shape)
     text, gallery = stored(given, storage)
     whole = cpu.score(text, gallery, given.shape, impl="native")
     monkeypatch.setattr(np, "empty", poisoned)
-    for name, rows in LISTS.items():
+    for case, rows in LISTS.items():
         wanted = np.array(rows, np.int64)
         for threads in (1, 3):
             got = cpu.score(text, gallery, given.shape, rows=wanted, threads=threads, impl="native")
-            np.testing.assert_array_equal(got, whole[:, wanted], err_msg=name)
+            np.testing.assert_array_equal(got, whole[:, wanted], err_msg=case)
 
 
 @pytest.mark.parametrize("impl", ["numpy", "native"])

@@ -23,14 +23,13 @@ import pytest
 from framesift import __version__
 from framesift.export.bundle.store import Bundle
 from framesift.export.corpus.manifest import Clip
-from framesift.kernels.topk_attention.native import LIBRARIES, NOT_COMPILED, library
+from framesift.kernels.library import LIBRARIES, NOT_COMPILED, library
 from framesift.serving.server.embedded import EmbeddedServer
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-SCORER = "kernels/topk_attention"
 DATA = {
     "py.typed",
     "export/bundle/text/clip_merges.txt.gz",
@@ -46,7 +45,7 @@ with Client(sys.argv[1]) as client:
     client.wait_searchable(client.index(sys.argv[2]))
 """
 FIND_COMPILED = """
-from framesift.kernels.topk_attention.native import LIBRARIES, library
+from framesift.kernels.library import LIBRARIES, library
 print(*(name for name in LIBRARIES if library(name) is not None))
 """
 # What an installation must not see of the environment that runs the tests.
@@ -99,7 +98,7 @@ def test_the_wheel_holds_the_packages_and_their_data_alone(released: Path) -> No
     with zipfile.ZipFile(wheel_in(released)) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
         about = Parser().parsestr(wheel.read(f"framesift-{__version__}.dist-info/METADATA").decode())
-    libraries = {f"framesift/{SCORER}/_scan_{name}.abi3.so" for name in LIBRARIES}
+    libraries = {f"framesift/kernels/_scan_{name}.abi3.so" for name in LIBRARIES}
     assert names == {f"framesift/{path}" for path in sources() | DATA} | libraries
     assert (about["Version"], about["Requires-Python"]) == (__version__, ">=3.11")
     assert about["Author"] == "The framesift developers"
@@ -116,7 +115,7 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(released: Path) -> None:
     (path,) = released.glob("*.tar.gz")
     with tarfile.open(path) as sdist:
         names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
-    headers = {path.relative_to(ROOT).as_posix() for path in (ROOT / SCORER / "csrc").iterdir()}
+    headers = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("kernels/**/csrc/*")}
     assert sources() | DATA | headers | {"constraints.txt", "LICENSE", "NOTICE", "README.md"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/results/", "bench/bench_"))]
 

@@ -50,38 +50,11 @@ static int many_12(job *j) { STORAGES(run(j, 1, 1, storage, 12, 1)) }
 static int many_one(job *j) { STORAGES(run(j, 1, 1, storage, (int)j->frames, 1)) }
 static int many_heads(job *j) { STORAGES(run(j, 1, 0, storage, (int)j->frames, (int)j->heads)) }
 
-#define EXPORTED __attribute__((visibility("default")))
-
-/* Whether this processor has the instructions. Compiled without vectors, so that any processor can ask. */
-EXPORTED int framesift_supported(void) {
-#if VL == 16
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq");
-#else
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-#endif
-}
-
 /* Work on a job until no block is left. `many` chooses the second way. Returns 1 if there is no memory. */
 EXPORTED int framesift_scan(job *j, int many) {
     if (j->heads > 1) return many ? many_heads(j) : few_heads(j);
     if (j->frames == 12) return many ? many_12(j) : few_12(j);
     return many ? many_one(j) : few_one(j);
-}
-
-/* Sum of n floats: what reading alone costs. */
-EXPORTED float framesift_read(const float *x, int64_t n) {
-    vf sums[8];
-    for (int i = 0; i < 8; i++) sums[i] = SET1(0.0f);
-    for (int64_t i = 0; i + 8 * VL <= n; i += 8 * VL)
-        for (int k = 0; k < 8; k++) {
-            _mm_prefetch((const char *)(x + i + k * VL) + 8 * AHEAD, _MM_HINT_T0);
-            sums[k] += LOAD(x + i + k * VL);
-        }
-    float parts[8], total = 0;
-    _mm256_storeu_ps(parts, sums8(sums));
-    for (int i = 0; i < 8; i++) total += parts[i];
-    return total;
 }
 
 #endif
