@@ -21,7 +21,6 @@ NOT_COMPILED = (
     "numpy scores, which is slower: no compiled scorer is installed that this processor runs; with a C compiler (apt "
     "install gcc) and AVX2, install framesift again"
 )
-NO_MEMORY = "no memory for scoring: score fewer queries at once"
 
 Library = ctypes.CDLL
 

@@ -100,23 +100,34 @@ def ascending(rows: Rows, videos: int) -> tuple[Rows, npt.NDArray[np.intp] | Non
     """A list of rows in ascending order, each once, and where in it each given row stands; None where it was so.
 
     Raises:
+        ValueError: as ``in_gallery``.
+    """
+    if (in_gallery(rows, videos)[1:] > rows[:-1]).all():
+        return np.ascontiguousarray(rows), None
+    return np.unique(rows, return_inverse=True)
+
+
+def in_gallery(rows: Rows, videos: int) -> Rows:
+    """A list of rows, checked.
+
+    Raises:
         ValueError: not int64 [R], or a row that a gallery of so many videos doesn't have.
     """
     if rows.ndim != 1 or rows.dtype != np.int64:
         raise ValueError(f"rows are {rows.dtype} {list(rows.shape)}, must be int64 [R]")
     if len(rows) and (rows.min() < 0 or rows.max() >= videos):
         raise ValueError(f"rows go from {rows.min()} to {rows.max()}, the gallery's from 0 to {videos - 1}")
-    if (rows[1:] > rows[:-1]).all():
-        return np.ascontiguousarray(rows), None
-    return np.unique(rows, return_inverse=True)
+    return rows
 
 
-def check_live(live: Live | None, videos: int) -> None:
-    """Check a mask of live videos.
+def check_search(n: int, live: Live | None, videos: int) -> None:
+    """Check how many are asked for, and a mask of live videos.
 
     Raises:
-        ValueError: not bool [V], or not contiguous.
+        ValueError: ``n`` is below 1, or ``live`` is not bool [V], contiguous.
     """
+    if n < 1:
+        raise ValueError(f"n is {n}, it must be at least 1")
     if live is not None and (live.shape != (videos,) or live.dtype != np.bool_ or not live.flags.c_contiguous):
         raise ValueError(f"live is {live.dtype} {list(live.shape)}, must be bool [{videos}], contiguous")
 

@@ -2,6 +2,10 @@
 #ifndef FRAMESIFT_LIBRARY_H
 #define FRAMESIFT_LIBRARY_H
 
+#include "../dot/csrc/dot.h"
+#include "../frame_softmax/csrc/frame_softmax.h"
+#include "../multi_grained/csrc/multi_grained.h"
+#include "../token_frame/csrc/token_frame.h"
 #include "../topk_attention/csrc/attend.h"
 
 /* Whether this processor has the instructions. Compiled without vectors, so that any processor can ask. */

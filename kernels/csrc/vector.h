@@ -42,6 +42,8 @@ typedef int32_t vi __attribute__((vector_size(4 * VL)));
 #define EXPORTED __attribute__((visibility("default")))
 /* Videos whose numbers lie side by side, whatever the width of a vector. */
 #define LANES 16
+/* More frames than this are scored without the compiled scans. */
+#define MOST_FRAMES 64
 
 /* Eight sums: lane k is the sum of the lanes of x[k]. */
 INLINE __m256 sums8(const vf *x) {

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..walk import Live, Rows, Walk, ascending, check_live, in_threads, merge, threads_for
+from ..walk import Live, Rows, ascending, check_search, in_gallery, merge
 from . import native, portable
 from .layout import LANES, HeadShape
 from .operands import Floats, GalleryVectors, TextVectors, check_together
@@ -40,16 +40,9 @@ def score(
             them here.
     """
     found = _checked(text, gallery, shape, impl)
-    chosen, places = (None, None) if rows is None else ascending(rows, len(gallery))
-    out = np.empty((len(text.logit), len(gallery) if chosen is None else len(chosen)), np.float32)
-    if found is None:
-        for start, part in portable.parts(text, gallery, shape, chosen):
-            out[:, start : start + part.shape[1]] = part
-    elif out.size:
-        threads = threads_for(out.size, threads)
-        scan = native.Scan(text, gallery, shape, Walk(len(gallery), threads, chosen))
-        in_threads(lambda: scan.scores(found, out), threads)
-    return out if places is None else out[:, places]
+    if found is not None:
+        return native.TopKScan(text, gallery, shape).score(found, rows=rows, threads=threads)
+    return portable.score(text, gallery, shape, None if rows is None else in_gallery(rows, len(gallery)))
 
 
 def search(
@@ -81,21 +74,11 @@ def search(
         ValueError: as ``score``, or ``n`` is below 1, or ``live`` is not bool [V].
     """
     found = _checked(text, gallery, shape, impl)
-    if n < 1:
-        raise ValueError(f"n is {n}, it must be at least 1")
-    check_live(live, len(gallery))
-    chosen = None if rows is None else ascending(rows, len(gallery))[0]
-    if live is not None and (found is None or chosen is not None):
-        chosen, live = np.flatnonzero(live) if chosen is None else chosen[live[chosen]], None
-    scored = len(gallery) if chosen is None else len(chosen)
-    n = min(n, scored if live is None else int(live.sum()))
-    if n == 0:
-        return np.empty((len(text.logit), 0), np.float32), np.empty((len(text.logit), 0), np.int64)
-    if found is None:
-        return portable.best(text, gallery, shape, n, chosen)
-    threads = threads_for(len(text.logit) * scored, threads)
-    scan = native.Scan(text, gallery, shape, Walk(len(gallery), threads, chosen, live))
-    return merge(in_threads(lambda: scan.best(found, n), threads), n)
+    if found is not None:
+        return native.TopKScan(text, gallery, shape).search(found, n, rows=rows, live=live, threads=threads)
+    check_search(n, live, len(gallery))
+    chosen = np.arange(len(gallery)) if rows is None else ascending(rows, len(gallery))[0]
+    return portable.best(text, gallery, shape, n, chosen if live is None else chosen[live[chosen]])
 
 
 def attention(
@@ -118,9 +101,7 @@ def attention(
         )
     if found is None:
         return portable.attention(text, gallery, shape, rows)
-    return native.Scan(text, gallery, shape, Walk(len(gallery), 1)).attention(
-        found, np.ascontiguousarray(rows, np.int64)
-    )
+    return native.TopKScan(text, gallery, shape).attention(found, np.ascontiguousarray(rows, np.int64))
 
 
 def rescore(

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..library import NO_MEMORY, STORAGES, Library, best_library
-from ..walk import Rows, Walk, WalkJob, places
+from ..library import STORAGES, Library, best_library
+from ..scan import NO_MEMORY, Scan
+from ..walk import Rows, WalkJob
 from .layout import LANES, HeadShape
 from .operands import Floats, GalleryVectors, TextVectors
 
@@ -34,10 +35,11 @@ def available(shape: HeadShape) -> Library | None:
     return None if shape.frames > MOST_FRAMES or (shape.width // shape.heads) % LANES else best_library()
 
 
-class Scan:
-    """One call's job and everything it points to. ``scores`` or ``best`` may run in several threads at once."""
+class TopKScan(Scan):
+    """The job of one call, and everything that it points to; see ``available`` for the libraries that take it."""
 
-    def __init__(self, text: TextVectors, gallery: GalleryVectors, shape: HeadShape, walk: Walk) -> None:
+    def __init__(self, text: TextVectors, gallery: GalleryVectors, shape: HeadShape) -> None:
+        super().__init__(len(text.logit), len(gallery))
         self._arrays = {
             "vectors": gallery.frames,
             "tables": gallery.tables,
@@ -46,10 +48,8 @@ class Scan:
             "readout": text.readout,
             "scalars": text.scalars,
         }
-        self._walk = walk
-        self._many = int(len(text.logit) >= _MANY)
         self._job: dict[str, Any] = {
-            "queries": len(text.logit),
+            "queries": self.queries,
             "frames": shape.frames,
             "width": shape.width,
             "heads": shape.heads,
@@ -61,25 +61,10 @@ class Scan:
             **{name: None if array is None else array.ctypes.data for name, array in self._arrays.items()},
         }
 
-    def scores(self, found: Library, out: Floats) -> None:
-        """Write scores of the blocks that this thread gets into ``out`` float32 [Q, R] of the walk's R videos.
-
-        Raises:
-            MemoryError: no room for the working memory.
-        """
-        self._run(found, Job(walk=self._walk.into(out), **self._job))
-
-    def best(self, found: Library, n: int) -> tuple[Floats, Rows]:
-        """The best videos of the blocks that this thread gets: scores float32 and rows int64 [Q, n], in no order.
-
-        Places that no video took have row -1.
-
-        Raises:
-            MemoryError: no room for the working memory.
-        """
-        scores, rows = places(self._job["queries"], n)
-        self._run(found, Job(walk=self._walk.best(scores, rows), **self._job))
-        return scores, rows
+    def run(self, found: Library, walk: WalkJob) -> int:
+        """As ``Scan.run``."""
+        failed: int = found.framesift_scan(ctypes.byref(Job(walk=walk, **self._job)), int(self.queries >= _MANY))
+        return failed
 
     def attention(self, found: Library, rows: Rows) -> Floats:
         """Attention weights float32 [Q, n, F] on the videos ``rows`` int64 [Q, n], averaged over heads.
@@ -92,7 +77,3 @@ class Scan:
         if found.framesift_attend(ctypes.byref(Job(walk=asked, **self._job))):
             raise MemoryError(NO_MEMORY)
         return out
-
-    def _run(self, found: Library, job: Job) -> None:
-        if found.framesift_scan(ctypes.byref(job), self._many):
-            raise MemoryError(NO_MEMORY)

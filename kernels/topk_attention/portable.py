@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..lanes import read_rows
-from ..walk import Rows
+from ..walk import Rows, places
 from .layout import TINY, HeadShape, upper_triangle
 from .operands import Floats, GalleryVectors, TextVectors
 
@@ -17,25 +17,19 @@ _BLOCK_FLOATS = 1 << 20
 _TINY = np.float32(TINY)
 
 
-def parts(
-    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows | None = None
-) -> Iterator[tuple[int, Floats]]:
-    """Scores block by block, of all videos or of ``rows``: the first place of the block and float32 [Q, its videos]."""
+def score(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows | None = None) -> Floats:
+    """Scores [Q, V], or [Q, R] of ``rows``."""
     rows = np.arange(len(gallery)) if rows is None else rows
-    step = max(1, _BLOCK_FLOATS // (2 * shape.entries * len(text.logit)))
-    for start in range(0, len(rows), step):
-        yield start, _block(text, gallery, rows[start : start + step], shape)
+    return np.concatenate([np.empty((len(text.logit), 0), np.float32), *_parts(text, gallery, shape, rows)], axis=1)
 
 
-def best(
-    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, n: int, chosen: Rows | None = None
-) -> tuple[Floats, Rows]:
-    """The ``n`` best videos of each query, of all or of those chosen, ascending: scores and rows [Q, n]."""
-    queries = len(text.logit)
-    scores, rows = np.empty((queries, 0), np.float32), np.empty((queries, 0), np.int64)
-    for start, part in parts(text, gallery, shape, chosen):
-        found = np.arange(start, start + part.shape[1])
-        found = found if chosen is None else chosen[found]
+def best(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, n: int, chosen: Rows) -> tuple[Floats, Rows]:
+    """The ``n`` best videos of each query among those chosen, ascending: scores and rows [Q, n]."""
+    scores, rows = places(len(text.logit), 0)
+    done = 0
+    for part in _parts(text, gallery, shape, chosen):
+        found = chosen[done : done + part.shape[1]]
+        done += part.shape[1]
         scores = np.concatenate([scores, part], axis=1)
         rows = np.concatenate([rows, np.broadcast_to(found, part.shape)], axis=1)
         # Candidates stand in the order of their rows until the best are taken, and a stable sort keeps that.
@@ -48,6 +42,13 @@ def attention(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows
     """Attention weights float32 [Q, n, F] of each query on the videos ``rows`` [Q, n], averaged over heads."""
     weights = [_weights(text.only(q), _dense(gallery, own, shape)[:, 0], shape) for q, own in enumerate(rows)]
     return np.concatenate(weights).reshape(*rows.shape, shape.heads, shape.frames).mean(2)
+
+
+def _parts(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows) -> Iterator[Floats]:
+    """Scores [Q, n] of the next n of ``rows``, until none is left."""
+    step = max(1, _BLOCK_FLOATS // (2 * shape.entries * len(text.logit)))
+    for start in range(0, len(rows), step):
+        yield _block(text, gallery, rows[start : start + step], shape)
 
 
 def _dense(gallery: GalleryVectors, rows: npt.NDArray[np.intp], shape: HeadShape) -> Floats:

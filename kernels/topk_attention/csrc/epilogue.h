@@ -5,8 +5,6 @@
 #include "../../csrc/vector.h"
 
 #define TINY 1e-30f
-/* More frames than this go to the portable implementation. */
-#define MOST_FRAMES 64
 
 /* Softmax over the k largest of l[0..frames), in place, zero elsewhere; equal logits: the earlier frame is kept. */
 INLINE void topk_softmax(vf *l, int frames, int k) {

@@ -4,9 +4,7 @@
 
 #include <stdint.h>
 
-#include "../../csrc/walk.h"
-
-enum storage { FLOAT32 = 0, FLOAT16 = 1, INT8 = 2 };
+#include "../../csrc/storage.h"
 
 typedef struct {
     walk walk; /* for attention `out` is [Q, best, F], and `best_rows` are the videos asked for */

@@ -1,9 +1,11 @@
-/* What both ways of scanning share: frames as they are stored. */
+/* Vectors as they are stored. */
 
 #ifndef FRAMESIFT_STORAGE_H
 #define FRAMESIFT_STORAGE_H
 
-#include "job.h"
+#include "walk.h"
+
+enum storage { FLOAT32 = 0, FLOAT16 = 1, INT8 = 2 };
 
 /* How far ahead of four frames that are being read the next are asked for, in bytes: near enough to be there still when
  * they are needed, where another thread may share the first cache. */
