@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..library import Library
 from ..walk import Live, Rows, ascending, check_search, in_gallery, merge
 from . import native, portable
 from .layout import LANES, HeadShape
@@ -125,9 +126,7 @@ def rescore(
     return merge([(scores, rows)], n)
 
 
-def _checked(
-    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation
-) -> native.Library | None:
+def _checked(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation) -> Library | None:
     check_together(text, gallery, shape)
     if impl == "numpy":
         return None

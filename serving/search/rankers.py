@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from .device import DeviceRanker
 from .onnx_scorer import OnnxScorer
 from .pairs import ScanRanker
 from .ranking import GraphRanker, Ranker
+from .scans import compiled_ranker
 from .shortlist import ShortlistRanker
 from .topk_ranking import TopKRanker
 
@@ -36,7 +38,9 @@ def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> Found
 
 
 def _graph(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
-    return GraphRanker(OnnxScorer(scorer, _THREADS), pair_floats(manifest)), _scored(manifest)
+    made = cache(lambda: OnnxScorer(scorer, _THREADS))
+    ranker = compiled_ranker(manifest, scorer, made)
+    return ranker or GraphRanker(made(), pair_floats(manifest)), _scored(manifest)
 
 
 def _shortlist(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
