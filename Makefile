@@ -16,7 +16,7 @@ SHAPES := work/shapes
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
 
-$(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/csrc/* kernels/topk_attention/csrc/*)
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/csrc/* kernels/*/csrc/*)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"framesift serves with Python 3.11 or 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# Python compiles the few thousand modules that are imported, when they are; pip would compile all fourteen thousand.

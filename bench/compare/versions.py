@@ -19,7 +19,7 @@ Runs = dict[str, list[list[float]]]
 
 # One of these a commit must have, so that its command line has ``bench stages``.
 _STAGES = ("bench/stages.py", "bench/stages/commands.py")
-_NATIVE = ("kernels/csrc", "kernels/topk_attention/csrc", "pyproject.toml")
+_NATIVE = ("kernels", "pyproject.toml")
 _BUILD = "import setuptools; setuptools.setup()"
 
 
