@@ -1,4 +1,4 @@
-"""Scoring by a system's exported graph, as a served search does it."""
+"""Scoring by a system's exported graph, and by the compiled scan that a served search has in its place."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 
 from ...export.bundle.ports import SCORER
 from ...export.bundle.scorers import pair_floats
+from ...serving.search.compiled import CompiledRanker
 from ...serving.search.onnx_scorer import OnnxScorer
 from ...serving.search.ranking import GraphRanker
-from .case import ONNX, OURS, Engines
+from .case import NATIVE, ONNX, OURS, Engines
 from .scored import Floats, Scored
 
 
@@ -20,9 +21,13 @@ class Recorded(Scored):
 
     def scorers(self, texts: int) -> Engines:
         """As ``Scored.scorers``."""
-        scorer = OnnxScorer(self.bundle.graph(SCORER), torch.get_num_threads())
-        ranker = GraphRanker(scorer, pair_floats(self.bundle.manifest))
-        return {ONNX: partial(ranker.scores, self.view, self.texts(texts), texts)}
+        text, threads = self.texts(texts), torch.get_num_threads()
+        graph = GraphRanker(OnnxScorer(self.bundle.graph(SCORER), threads), pair_floats(self.bundle.manifest))
+        found: Engines = {ONNX: partial(graph.scores, self.view, text, texts)}
+        if isinstance(self.ranker, CompiledRanker):
+            scan = self.ranker.make(text, self.view.tensors)
+            found[NATIVE] = partial(scan.score, self.ranker.library, threads=threads)
+        return found
 
     def searches(self, texts: int, top: int) -> Engines:
         """As ``Scored.searches``."""

@@ -42,10 +42,7 @@ class CompiledRanker:
         """Scores and rows [Q, n] of the best videos of a view, as many as the largest of ``tops``, or as there are."""
         if not view.count:
             return np.empty((len(tops), 0), np.float32), np.empty((len(tops), 0), np.int64)
-        scan = self.make(text, view.tensors)
-        if view.chosen is not None:
-            return scan.search(self.library, max(tops), rows=view.chosen)
-        return scan.search(self.library, max(tops), live=view.live())
+        return self.make(text, view.tensors).search(self.library, max(tops), **view.searched())
 
     def _attention(self, view: View, text: Tensors, q: int, rows: npt.NDArray[np.int64]) -> Floats | None:
         if self.weigh is None:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from ...export.bundle.ports import MEAN_EMBEDDING, TEXT_EMBEDDING
 from ...export.bundle.scorers import BLOCK_BYTES
+from ...kernels.dot import cpu as dot
+from ...kernels.pairs import available
 from .onnx_scorer import Scorer, Tensors
 from .pairs import PairRanker
 from .ranking import best
@@ -43,11 +45,16 @@ class ShortlistRanker(PairRanker):
 
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The short list of each text, which also holds ``text_embedding`` as the view does ``mean_embedding``."""
-        rows, means = view.rows(), view.tensors[MEAN_EMBEDDING]
+        most = [min(max(top, self._shortlist), view.count) for top in tops]
+        rows, means, embeddings = view.rows(), view.tensors[MEAN_EMBEDDING], text[TEXT_EMBEDDING]
+        library = available(embeddings.shape[1])
+        if library is not None and view.count:
+            found = dot.scan(embeddings, means).search(library, max(most), **view.searched())[1]
+            return [np.sort(found[q, :n]) for q, n in enumerate(most)]
         first = np.empty((len(tops), len(rows)), np.float32)
         for start in range(0, len(rows), _MEANS):
             part = slice(start, start + _MEANS)
-            np.matmul(text[TEXT_EMBEDDING], means[rows[part]].astype(np.float32).T, out=first[:, part])
+            np.matmul(embeddings, means[rows[part]].astype(np.float32).T, out=first[:, part])
         first[np.isnan(first)] = -np.inf
         # In the order of the gallery, so that equal scores keep it.
-        return [rows[np.sort(best(first[q], min(max(top, self._shortlist), len(rows))))] for q, top in enumerate(tops)]
+        return [rows[np.sort(best(first[q], n))] for q, n in enumerate(most)]

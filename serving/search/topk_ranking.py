@@ -77,9 +77,7 @@ class TopKRanker:
         self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int
     ) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Scores and rows [Q, n] of the ``most`` best videos of the view, or of all, where there are fewer."""
-        if view.chosen is not None:
-            return search(vectors, gallery, self.shape, most, rows=view.chosen)
-        return search(vectors, gallery, self.shape, most, live=view.live())
+        return search(vectors, gallery, self.shape, most, **view.searched())
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""

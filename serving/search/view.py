@@ -44,6 +44,13 @@ class View:
         """The rows that may be found, ascending."""
         return np.delete(np.arange(len(self.timestamps)), self.dead) if self.chosen is None else self.chosen
 
+    def searched(self) -> dict[str, Any]:
+        """What may be found, as the compiled scans take it: ``rows`` or ``live``.
+
+        They read nothing else, and a list costs them what a mask of the same rows does.
+        """
+        return {"live": self.live()} if self.chosen is None else {"rows": self.chosen}
+
     def without(self, rows: Collection[int]) -> View:
         """This state, or part of one, without some more rows."""
         if not rows:
