@@ -14,9 +14,9 @@ from ...export.bundle.ports import TEXT_ENCODER
 from ...export.bundle.scorers import scorer_of
 from ..gallery.store import CACHE, Gallery
 from .onnx_scorer import Tensors
-from .pairs import live
 from .rankers import ranker_of
-from .snapshot import Snapshot, View
+from .snapshot import Snapshot
+from .view import View
 
 _log = logging.getLogger(__name__)
 
@@ -114,4 +114,4 @@ class Chooser:
 
 
 def _ids(view: View) -> set[str]:
-    return {view.ids[row] for row in live(view).tolist()}
+    return {view.ids[row] for row in view.rows().tolist()}
