@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, prefix: str | 
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint at {file}")
     try:
-        if file.suffix != ".safetensors":
+        if not _is_safetensors(file):
             state, notes = _torch_state(file, key, prefix)
             return Checkpoint(normalised(state), notes=tuple(notes))
         if key is not None:
@@ -70,6 +71,15 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, prefix: str | 
         return Checkpoint(normalised(state), _options(header), header.get(_MERGES), tuple(notes))
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Whether a file says so, by its name or, called otherwise, by how it begins: a length, and a JSON object."""
+    if file.suffix == ".safetensors":
+        return True
+    with suppress(OSError), file.open("rb") as stream:
+        return stream.read(10)[8:] == b'{"'
+    return False
 
 
 def _safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

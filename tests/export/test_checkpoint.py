@@ -160,6 +160,13 @@ def test_a_pickle_that_runs_code_is_refused(writer: object, tmp_path: Path) -> N
     assert not trap.exists()
 
 
+def test_safetensors_are_known_whatever_they_are_called(tmp_path: Path) -> None:
+    save(tmp_path / "model_best.pth", model(), OPTIONS)
+    loaded = load(tmp_path / "model_best.pth")
+    assert loaded.options == OPTIONS
+    assert fingerprint(loaded.state, {}) == fingerprint(model().state_dict(), {})
+
+
 @pytest.mark.parametrize("name", ["cut.pt", "cut.safetensors", "text.pt", "text.safetensors", "empty.pt", "absent.pt"])
 def test_a_file_that_is_not_a_checkpoint(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
