@@ -113,7 +113,7 @@ def _taken(handle: int) -> bool:
 
 def _holder(handle: int) -> Holder | None:
     """Who holds the lease, or held it last without letting go."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         told = json.loads(os.pread(handle, _LONGEST, 0))
         return Holder(
             str(told["host"]), int(told["pid"]), str(told["command"]), float(told["since"]), float(told["until"])

@@ -61,7 +61,13 @@ def test_another_machine_s_lease_ends_with_its_term(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("left", ["{", "[1]", '{"host": 1}', "x" * 9000, '{"host": "a", "pid": "b"}'])
+@pytest.mark.parametrize(
+    "left",
+    [
+        *("{", "[1]", '{"host": 1}', "x" * 9000, '{"host": "a", "pid": "b"}', "[" * 4000),
+        '{"host": "a", "pid": Infinity, "command": "", "since": 0, "until": 0}',
+    ],
+)
 def test_what_is_no_lease_keeps_nobody_out(tmp_path: Path, left: str) -> None:
     (tmp_path / ".lock").write_text(left)
     with exclusive(tmp_path / ".lock", 0):
