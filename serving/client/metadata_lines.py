@@ -10,8 +10,8 @@ from typing import Any
 from ...export.bundle.errors import InvalidRequest
 
 
-def decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a UTF-8 file, which may begin with a byte-order mark.
+def decoded(lines: Iterable[bytes], what: str = "metadata's") -> Iterator[str]:
+    """The lines of a UTF-8 file, which may begin with a byte-order mark; ``what`` says in messages whose.
 
     Raises:
         InvalidRequest: a line that is not UTF-8.
@@ -21,7 +21,7 @@ def decoded(lines: Iterable[bytes]) -> Iterator[str]:
             yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode("utf-8")
         except UnicodeDecodeError as error:
             raise InvalidRequest(
-                f"the metadata's line {number} is not UTF-8, at its byte {error.start + 1}: save the file as UTF-8"
+                f"the {what} line {number} is not UTF-8, at its byte {error.start + 1}: save the file as UTF-8"
             ) from error
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from ...export.bundle.limits import MAX_TOP
+from .metadata_lines import decoded
 from .options import server_option
 from .printable import printable
 
@@ -25,13 +26,13 @@ _NAMED = 3
 @click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
 @click.option(
     "--candidates",
-    type=click.File("r", "utf-8"),
+    type=click.File("rb"),
     help="Search only among the videos of the ids in this file, one a line; - is standard input.",
 )
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
 def search_command(
-    texts: tuple[str, ...], server: str, top: int, candidates: TextIO | None, timeout: float, as_json: bool
+    texts: tuple[str, ...], server: str, top: int, candidates: IO[bytes] | None, timeout: float, as_json: bool
 ) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
@@ -47,7 +48,9 @@ def search_command(
     queries = [query for text in texts for query in (_lines() if text == "-" else [text])]
     if not queries:
         raise click.UsageError("no query on standard input")
-    ids = None if candidates is None else [line.strip() for line in candidates if line.strip()]
+    ids = None
+    if candidates is not None:
+        ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
     with Client(server, timeout) as client:
         results = client.search_many(queries, top, candidates=ids)
     for place, result in enumerate(results):

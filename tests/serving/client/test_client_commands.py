@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.serving.client.discover import discover
 from framesift.serving.client.indexing import Outcome, index_files
-from framesift.serving.client.metadata_lines import read_metadata
+from framesift.serving.client.metadata_lines import decoded, read_metadata
 from framesift.serving.client.results import Hit, SearchResult
 from framesift.serving.client.search_command import table
 from framesift.serving.client.sync import Client
@@ -198,6 +199,14 @@ def test_search_prints_an_aligned_table(run: Run, films: Path, server: Any, wait
     assert [line.split() for line in lines[:1]] == [["rank", "score", "moment", "id"]]
     assert len(lines) == 4
     assert len({line.index(".mp4") for line in lines[1:]}) == 1
+
+
+def test_candidates_are_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
+    ids, nobody = tmp_path / "ids.txt", "127.0.0.1:1"
+    ids.write_bytes("a.mp4\ncaf\u00e9.mp4\n".encode("latin-1"))
+    result = CliRunner().invoke(main, ["search", "x", "--candidates", str(ids), "--server", nobody])
+    assert (result.exit_code, "the candidates' line 2 is not UTF-8" in result.output) == (1, True)
+    assert list(decoded([codecs.BOM_UTF8 + b"a.mp4\n", b"b.mp4"], "candidates'")) == ["a.mp4\n", "b.mp4"]
 
 
 def test_search_prints_json_for_every_query(run: Run, films: Path, server: Any, wait_for_version: Wait) -> None:
