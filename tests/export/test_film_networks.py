@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from framesift.export.bundle.errors import CheckpointError
+from framesift.export.bundle.engines.flavours import FLAVOURS
+from framesift.export.bundle.errors import CheckpointError, EngineError, InvalidInput
+from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
 from framesift.export.bundle.ports import FILM_CLIPS, FILM_SECONDS, VIDEO_ENCODER
+from framesift.export.bundle.store import Bundle
 from framesift.export.checkpoint import Checkpoint, load
 from framesift.export.encoders.film_networks import RESNET_152, RESNEXT_101, FilmNetwork
 from framesift.export.extractors import with_extractor
 from framesift.export.graphs import VideoEncoder, ports
 from framesift.export.onnx import write_graph
+from framesift.export.precision.calibration import calibration_inputs
 from framesift.export.systems.examples import small_system
-from framesift.export.systems.howto100m_film import CLIP_MEAN, MEAN
+from framesift.export.systems.howto100m_film import CLIP_MEAN, MEAN, film_profile
 from framesift.export.systems.inspection import inspect
+from framesift.export.tensorrt.build import build_engines
+from framesift.export.tensorrt.builder import Settings
+from framesift.serving.repository.render import reference_manifest
 
 from ..small_films import FILM, OPTIONS, SECONDS, network, small_film_system, write_files
 
@@ -167,3 +175,15 @@ def test_what_is_wrong_with_the_files_is_said(tmp_path: Path) -> None:
     narrow = with_extractor(file, [flat, deep], "auto", OPTIONS)
     with pytest.raises(CheckpointError, match="the film's networks make 32 and 64 numbers, the weights read 40 and 56"):
         inspect(narrow.state, "auto", OPTIONS).resolve({**OPTIONS, "width_2d": 40, "max_tokens": 20}).build()
+
+
+def test_lower_precision_and_engines_are_refused_in_words() -> None:
+    film = replace(reference_manifest(), system="howto100m", frames=None, film=film_profile(SECONDS))
+    rows = FeatureProfile("pooled", (FeatureArray("2d", ("rows", 4)),))
+    bundle = Bundle(Path("films"), film)
+    with pytest.raises(InvalidInput, match="howto100m reads whole films, and a calibration set is of chosen frames"):
+        calibration_inputs(bundle)
+    with pytest.raises(InvalidInput, match="reads features, and a calibration set is of chosen frames"):
+        calibration_inputs(replace(bundle, manifest=replace(film, film=None, features=rows)))
+    with pytest.raises(EngineError, match="reads films of any length, and an engine is built for shapes of a few"):
+        build_engines(bundle, FLAVOURS["tensorrt"], Settings())

@@ -14,15 +14,11 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from framesift.__main__ import main
-from framesift.errors import EngineError, InvalidInput, InvalidRequest, InvalidVideo
+from framesift.errors import InvalidRequest, InvalidVideo
 from framesift.export.build import eager_system
-from framesift.export.bundle.engines.flavours import FLAVOURS
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.decode import decode
 from framesift.export.graphs import VideoEncoder
-from framesift.export.precision.calibration import calibration_inputs
-from framesift.export.tensorrt.build import build_engines
-from framesift.export.tensorrt.builder import Settings
 from framesift.serving.client.sync import Client
 from framesift.serving.ranking_parity import compare
 from framesift.serving.serve import running
@@ -98,12 +94,5 @@ def test_features_and_films_that_are_too_long_are_refused(served: Served) -> Non
         served.client.index(features={"2d": np.ones((1, 32)), "3d": np.ones((1, 64))}, id="features")
     long = clip_writer(served.folder.parent)(10 * (SECONDS + 2), (64, 64), rate=10)
     with pytest.raises(InvalidVideo, match=f"lasts 22 s, and the model reads whole films of at most {SECONDS} s"):
-        served.client.index(long)
-    assert not served.client.lookup(["features", long.name]).digests
-
-
-def test_lower_precision_and_engines_are_refused_in_words(served: Served) -> None:
-    with pytest.raises(InvalidInput, match="howto100m reads whole films, and a calibration set is of chosen frames"):
-        calibration_inputs(served.bundle)
-    with pytest.raises(EngineError, match="reads films of any length, and an engine is built for shapes of a few"):
-        build_engines(served.bundle, FLAVOURS["tensorrt"], Settings())
+        served.client.index(long, id="long")
+    assert not served.client.lookup(["features", "long"]).digests
