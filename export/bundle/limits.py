@@ -21,8 +21,8 @@ MAX_CANDIDATE_BYTES = MAX_CANDIDATES * MAX_ID_BYTES
 # What a bundle may ask for: frames of a video, their side in pixels, and the bytes of all; positions of a text;
 # numbers of a vector; bytes of a tensor of a record.
 MAX_FRAMES = 1024
-# Pictures of a whole film: a quarter of an hour of 24 a second.
-MAX_FILM_FRAMES = 24 * 900
+# Pictures of a whole film: ten minutes of 24 a second.
+MAX_FILM_FRAMES = 24 * 600
 MAX_SIDE = 1024
 MAX_CLIP_BYTES = 640 << 20
 MAX_POSITIONS = 4096

@@ -121,7 +121,8 @@ class Manifest:
             BundleError: it reads features alone.
         """
         if self.frames is None:
-            raise BundleError(f"{self.system} reads features of a video and no frames")
+            brought = "features of a video and no frames" if self.film is None else "whole films and no chosen frames"
+            raise BundleError(f"{self.system} reads {brought}")
         return self.frames
 
     @property

@@ -52,7 +52,7 @@ class HowTo100m(System):
     scorer = DOT
 
     def __init__(
-        self, sizes: HowTo100mSizes, max_tokens: int = 20, width_2d: int | None = None, film_seconds: int = 300
+        self, sizes: HowTo100mSizes, max_tokens: int = 20, width_2d: int | None = None, film_seconds: int = 180
     ) -> None:
         super().__init__()
         flat = sizes.video // 2 if width_2d is None else width_2d
@@ -185,7 +185,7 @@ HOWTO100M = SystemCard(
         ),
         Option(
             "film_seconds",
-            300,
+            180,
             "how long a film may be is not in the weights",
             "the longest film that is read whole",
             most=MAX_FILM_FRAMES // RATE,

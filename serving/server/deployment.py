@@ -62,11 +62,12 @@ def server_of(
         ServerStartError: a path can't be used, or there is one gallery where two are needed, or two for one.
         BundleError: the deployment's manifest can't be read.
     """
+    chooser = chooser_in(deployment / DOOR)
     if hang_after_s is None:
-        manifest = read_manifest(deployment / DOOR)
-        longest = max(patience_s(manifest), film_patience_s(manifest))
+        served = [each for each in (read_manifest(deployment / DOOR), chooser) if each is not None]
+        longest = max(patience(each) for each in served for patience in (patience_s, film_patience_s))
         hang_after_s = max(120.0, 2 * limits.max_work, 2 * longest)
-    chooses = chooser_in(deployment / DOOR) is not None
+    chooses = chooser is not None
     if chooses != (shortlist_gallery is not None):
         raise ServerStartError(
             "the deployment has a bundle that chooses candidates, and needs the folder of its gallery too"

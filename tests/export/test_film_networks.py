@@ -143,7 +143,7 @@ def test_networks_come_in_files_of_their_own(tmp_path: Path) -> None:
     inspection = inspect(found.state, "auto", OPTIONS)
     assert inspection.sizes.film == FILM
     assert inspection.unused == ("extractor.deep.fc.weight", "extractor.flat.fc.weight")
-    assert inspection.assumed["film_seconds"][0] == 300
+    assert inspection.assumed["film_seconds"][0] == 180
     resolved = inspection.resolve({**OPTIONS, "max_tokens": 20})
     assert "networks of 20 and 20 layers" in resolved.inspection.weights.towers
     assert with_extractor(file, (), "auto", OPTIONS) is file
