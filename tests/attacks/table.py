@@ -40,4 +40,5 @@ def rendered(rows: Sequence[Row]) -> str:
         lines += [f"FELL  {row.promise}: {what}" for what in row.fell[:_SHOWN]]
         if len(row.fell) > _SHOWN:
             lines.append(f"FELL  {row.promise}: and {len(row.fell) - _SHOWN:,} more")
-    return "\n".join(lines)
+    # What broke a promise may be bytes that are no text.
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -81,5 +81,5 @@ def test_models_of_features_have_no_decoder_and_tell_no_times() -> None:
 def test_a_manifest_of_features_is_read_back() -> None:
     manifest = toy_manifest(3, 32, 8, features=PROFILE, attends=False)
     assert type(manifest).from_json(manifest.to_json()) == manifest
-    with pytest.raises(Exception, match="lists no scorer.onnx"):
+    with pytest.raises(Exception, match=r"lists no .*scorer.onnx"):
         check_manifest(manifest)
