@@ -5,19 +5,27 @@ A reader may take a file that was changed where it doesn't matter; it may never 
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 import resource
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from framesift.export.build import resolve
 from framesift.export.bundle.errors import FramesiftError
+from framesift.export.bundle.features.arrays_file import read_arrays
+from framesift.export.bundle.features.checks import check_arrays
+from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
+from framesift.export.bundle.features.tensors_file import write_tensors
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.manifest_checks import FILES, check_manifest
 from framesift.export.checkpoint import load, save
@@ -44,6 +52,7 @@ SMALL = ClipConfig(
 
 
 MOST_BYTES = 300 << 20
+FEATURES = FeatureProfile("pooled", (FeatureArray("2d", ("rows", 6)), FeatureArray("3d", ("steps", 4), optional=True)))
 
 
 def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]:
@@ -56,6 +65,7 @@ def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]
         lambda some: attack_pickles(wholes[0], folder, some, seed, progress),
         lambda some: attack_manifests(_sealed(), some, seed, progress),
         lambda some: attack_lists(folder, some, seed, progress),
+        lambda some: attack_features(some, seed, progress),
     )
     rows = [kind(count // len(kinds) + (place < count % len(kinds))) for place, kind in enumerate(kinds)]
     memory = Row(f"none of them takes more than {MOST_BYTES >> 20} MB")
@@ -97,10 +107,13 @@ def every_form(model: nn.Module, folder: Path) -> list[Path]:
     torch.save(wrapped, folder / "zip.pt")
     torch.save(wrapped, folder / "legacy.pt", _use_new_zipfile_serialization=False)
     save(folder / "tensors.safetensors", model, {"top_k": 2, "heads": 2})
+    arrays = {key: value.numpy() for key, value in state.items()}
+    (folder / "paddle.pdparams").write_bytes(pickle.dumps(arrays, protocol=2))
     return [
         folder / "zip.pt",
         folder / "legacy.pt",
         folder / "tensors.safetensors",
+        folder / "paddle.pdparams",
         scripted(state, folder / "script.pt"),
     ]
 
@@ -161,6 +174,26 @@ def attack_lists(folder: Path, count: int, seed: int, progress: Progress) -> Row
         text = "\n".join([line, odd_json(line, random_), line])
         path.write_bytes(damaged(text.encode(), random_) if number % 2 else text.encode())
         _try(row, progress, lambda: read_manifest(path))
+    return row
+
+
+def attack_features(count: int, seed: int, progress: Progress) -> Row:
+    """Damage feature files of every form, and what their headers say."""
+    row, random_ = Row("a damaged feature file raises one typed error"), random.Random(seed)
+    arrays = {"2d": np.ones((3, 6), np.float32), "3d": np.ones((2, 4), np.float16)}
+    wholes = [write_tensors(arrays)]
+    for saved in (np.savez, np.savez_compressed):
+        stream = io.BytesIO()
+        saved(stream, **arrays)
+        wholes.append(stream.getvalue())
+    (length,) = struct.unpack("<Q", wholes[0][:8])
+    head, numbers = wholes[0][8 : 8 + length].decode(), wholes[0][8 + length :]
+    for number in range(count):
+        data = damaged(wholes[number % 3], random_)
+        if number % 4 == 3:
+            odd = odd_json(head, random_).encode()
+            data = struct.pack("<Q", len(odd)) + odd + numbers
+        _try(row, progress, lambda data=data: check_arrays(read_arrays(memoryview(data)), FEATURES))  # type: ignore[misc]
     return row
 
 
