@@ -6,6 +6,8 @@ A reader may take a file that was changed where it doesn't matter; it may never 
 from __future__ import annotations
 
 import io
+import json
+import math
 import pickle
 import random
 import resource
@@ -190,11 +192,20 @@ def attack_features(count: int, seed: int, progress: Progress) -> Row:
     head, numbers = wholes[0][8 : 8 + length].decode(), wholes[0][8 + length :]
     for number in range(count):
         data = damaged(wholes[number % 3], random_)
-        if number % 4 == 3:
-            odd = odd_json(head, random_).encode()
+        if number % 4 > 1:
+            odd = (odd_json(head, random_) if number % 4 == 2 else _odd_shape(head, random_)).encode()
             data = struct.pack("<Q", len(odd)) + odd + numbers
         _try(row, progress, lambda data=data: check_arrays(read_arrays(memoryview(data)), FEATURES))  # type: ignore[misc]
     return row
+
+
+def _odd_shape(head: str, random_: random.Random) -> str:
+    """A header in which an array has sizes that multiply to what there is, or to nothing, however many and large."""
+    told = json.loads(head)
+    shape = [random_.choice((0, 1, 1, 2, 1 << 31, 1 << 61, 1 << 70)) for _ in range(random_.choice((1, 2, 3, 40)))]
+    count = math.prod(shape)
+    told["2d"] |= {"shape": shape, "data_offsets": [0, 4 * count if count < 18 else 0]}
+    return json.dumps(told)
 
 
 def _peak_bytes() -> int:
