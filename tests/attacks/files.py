@@ -182,7 +182,7 @@ def attack_lists(folder: Path, count: int, seed: int, progress: Progress) -> Row
 def attack_features(count: int, seed: int, progress: Progress) -> Row:
     """Damage feature files of every form, and what their headers say."""
     row, random_ = Row("a damaged feature file raises one typed error"), random.Random(seed)
-    arrays = {"2d": np.ones((3, 6), np.float32), "3d": np.ones((2, 4), np.float16)}
+    arrays: dict[str, np.ndarray] = {"2d": np.ones((3, 6), np.float32), "3d": np.ones((2, 4), np.float16)}
     wholes = [write_tensors(arrays)]
     for saved in (np.savez, np.savez_compressed):
         stream = io.BytesIO()
