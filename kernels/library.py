@@ -18,8 +18,8 @@ LIBRARIES = ("avx512", "avx2")
 STORAGES = {np.dtype(np.float32): 0, np.dtype(np.float16): 1, np.dtype(np.int8): 2}
 # What to do where there is none.
 NOT_COMPILED = (
-    "numpy scores, which is slower: no compiled scorer is installed that this processor runs; with a C compiler (apt "
-    "install gcc) and AVX2, install framesift again"
+    "searches are slower: no compiled scorer is installed that this processor runs; with a C compiler (apt install "
+    "gcc) and AVX2, install framesift again"
 )
 
 Library = ctypes.CDLL
@@ -47,5 +47,5 @@ def best_library() -> Library | None:
 
 
 def compiled() -> str | None:
-    """The instruction set of the compiled scans that this machine runs; None where numpy scores instead."""
+    """The instruction set of the compiled scans that this machine runs; None where there are none."""
     return next((name for name in LIBRARIES if library(name) is not None), None)

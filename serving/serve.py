@@ -130,7 +130,7 @@ def serve(
                 report(line)
         if server.room < limits.max_bytes:
             click.echo(f"no video of more than {server.room >> 20} MiB can be indexed: {ENLARGE}", err=True)
-        if scorer_of(opened.manifest).search == "topk_attention" and compiled() is None:
+        if scorer_of(opened.manifest).search != "shortlist" and compiled() is None:
             click.echo(NOT_COMPILED, err=True)
         attend(server, reach, gallery, stopping, verbose=verbose, aside=aside)
 

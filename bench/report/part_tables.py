@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..schema.kinds import ABLATION, ENGINES, EXACT_SCORING, GPU_SCORING, INT8, STAGES, STORAGES, TEXT_LENGTH
+from ..schema.kinds import ABLATION, ENGINES, EXACT_SCORING, GPU_SCORING, INT8, SCANS, STAGES, STORAGES, TEXT_LENGTH
 from ..schema.rows import Ablation, Timing
 from .cells import Lines
 from .results import Results
@@ -27,6 +27,11 @@ def stages(results: Results) -> Lines | None:
 def exact_scoring(results: Results) -> Lines | None:
     """Scores on the CPU against the published formula."""
     return _timings(results.of(EXACT_SCORING))
+
+
+def scans(results: Results) -> Lines | None:
+    """The other scorers' compiled scans against their graphs, and lists of rows."""
+    return _timings(results.of(SCANS))
 
 
 def text_length(results: Results) -> Lines | None:

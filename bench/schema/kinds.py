@@ -28,6 +28,7 @@ GPU_TILES = Kind("gpu_tiles", GpuTile, "framesift bench gpu tiles", "gpu_tiles")
 GPU_ENCODING = Kind("gpu_encoding", GpuEncoding, "framesift bench gpu encoding", "gpu_encoding")
 # The files bench_*.py, each of which writes rows of a kind of its name.
 EXACT_SCORING = Kind("exact_scoring", Timing, "make bench", "exact_scoring")
+SCANS = Kind("scans", Timing, "make bench", "scans")
 TEXT_LENGTH = Kind("text_length", Timing, "make bench", "text_length")
 INT8 = Kind("int8", Timing, "make bench", "int8")
 SERVED_STAGES = Kind("served_stages", Timing, "make bench", "served_stages")
@@ -37,6 +38,6 @@ KINDS: dict[str, Kind[Any]] = {
     for kind in (
         *(STAGES, LOAD, OVERLOAD, OVERLOAD_VERDICT, SOAK, SOAK_VERDICT, AGAINST, AGAINST_SUMMARY, STORAGES, ENGINES),
         *(GALLERY, COMPARE, ABLATION, DEMO, GPU_SCORING, GPU_TILES, GPU_ENCODING),
-        *(EXACT_SCORING, TEXT_LENGTH, INT8, SERVED_STAGES),
+        *(EXACT_SCORING, SCANS, TEXT_LENGTH, INT8, SERVED_STAGES),
     )
 }

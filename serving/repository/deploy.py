@@ -26,8 +26,9 @@ from .targets import Target
 REPOSITORY = "model_repository"
 # What the front door reads, beside the repository: the bundle's manifest and vocabulary.
 DOOR = "door"
-# What the Python models, the door and the launcher import, from the package's root. The compiled scorer runs under any
-# Python; where it was not built, numpy scores. Modules that need torch are imported where there is a GPU for them.
+# What the Python models, the door and the launcher import, from the package's root. The compiled scans run under any
+# Python; where they were not built, numpy or the graph scores. Modules that need torch are imported where there is a
+# GPU for them.
 _SERVED_PACKAGES = (
     "kernels",
     "export/bundle",
