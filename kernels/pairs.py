@@ -1,6 +1,6 @@
-"""Compiled scans of the scorers of plain vectors: ``dot``, ``frame_softmax``, ``multi_grained`` and ``token_frame``.
+"""Compiled scans of the scorers of plain vectors, all but ``topk_attention``'s and those that read a pair whole.
 
-Letters in shapes: Q queries, V videos, W word positions, F frames, D embedding width. Every array of a call is
+Letters in shapes: Q queries, V videos, W word positions, F frames, M experts, D width. Every array of a call is
 C-contiguous; texts are float32, and records all float16 or all float32.
 """
 
@@ -30,6 +30,8 @@ SHAPES: Mapping[str, str] = {
     "frame_vectors": "VFD",
     "whole": "VD",
     "mask": "VF",
+    "present": "VM",
+    "shares": "QM",
 }
 # csrc/vector.h and csrc/pairs.h say the same.
 MOST_FRAMES, MOST_WORDS = 64, 128
@@ -41,9 +43,9 @@ class PairsJob(ctypes.Structure):
 
     _fields_ = (
         ("walk", WalkJob),
-        *((name, ctypes.c_int64) for name in ("storage", "queries", "words", "frames", "width")),
-        *((name, ctypes.c_void_p) for name in ("frame_vectors", "whole", "mask", "text", "words_whole")),
-        *((name, ctypes.c_void_p) for name in ("sentence", "sentence_whole", "matrices")),
+        *((name, ctypes.c_int64) for name in ("storage", "queries", "words", "frames", "width", "experts")),
+        *((name, ctypes.c_void_p) for name in ("frame_vectors", "whole", "mask", "present", "text", "words_whole")),
+        *((name, ctypes.c_void_p) for name in ("sentence", "sentence_whole", "shares", "matrices")),
         ("sharpness", ctypes.c_float),
         ("scale", ctypes.c_float),
     )
@@ -79,6 +81,7 @@ class PairsScan(Scan):
                 f"texts are {words.shape[2]} wide and videos {frames.shape[2]}: they are records of different models"
             )
         sizes = {"Q": self.queries, "V": self.videos, "W": words.shape[1], "F": frames.shape[1], "D": words.shape[2]}
+        sizes["M"] = text["shares"].shape[-1] if "shares" in text else 0
         for what, arrays, dtypes in (("texts", text, (np.dtype(np.float32),)), ("records", records, _STORED)):
             _check(what, arrays, sizes, dtypes)
         if not self.queries or not self.videos:
@@ -91,6 +94,7 @@ class PairsScan(Scan):
             "words": sizes["W"],
             "frames": sizes["F"],
             "width": sizes["D"],
+            "experts": sizes["M"],
             "sharpness": sharpness,
             "scale": scale,
             **{name: array.ctypes.data for name, array in self._arrays.items()},

@@ -9,7 +9,8 @@ from typing import Literal
 from .models import TEXT_BATCH
 from .ports import MEAN_EMBEDDING
 
-# Every video by the exported graph; a short list by it; every video by a scan of the scorer's own.
+# Every video by the exported graph, or by the compiled scan with its scores; a short list by the graph; every video by
+# a scan of records made for it.
 Search = Literal["graph", "shortlist", "topk_attention"]
 
 

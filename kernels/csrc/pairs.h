@@ -12,17 +12,19 @@
 #define MOST_WORDS 128
 
 /* Laid out as pairs.py's ctypes structure. All arrays are C-contiguous; vectors of texts are float32, those of videos all as
- * `storage` says. Letters: V videos, F frames, Q queries, W words, D width. */
+ * `storage` says. Letters: V videos, F frames, Q queries, W words, D width, M experts. */
 typedef struct {
     walk walk;
-    int64_t storage, queries, words, frames, width;
+    int64_t storage, queries, words, frames, width, experts;
     const void *frame_vectors; /* [V, F, D]; for dot F is 1 */
     const void *whole;         /* multi_grained: [V, D] */
     const void *mask;          /* frame_softmax: [V, F] */
+    const void *present;       /* weighed_experts: [V, M] */
     const float *text;         /* [Q, W, D], what frames are multiplied with; W is 1 where a text is one vector */
     const float *words_whole;  /* multi_grained: words [Q, W, D], for `whole` */
     const float *sentence;     /* multi_grained: [Q, D], for frames */
     const float *sentence_whole; /* multi_grained: [Q, D], for `whole` */
+    const float *shares;       /* weighed_experts: [Q, M] */
     const float *matrices;     /* multi_grained, see there */
     float sharpness;           /* of every softmax */
     float scale;               /* of multi_grained's scores */
@@ -30,6 +32,10 @@ typedef struct {
 
 INLINE const char *stored(const void *all, int64_t row, int64_t numbers, const int storage) {
     return (const char *)all + row * numbers * bytes_of(storage);
+}
+
+INLINE float number_at(const char *from, int64_t i, const int storage) {
+    return storage == FLOAT32 ? ((const float *)from)[i] : _cvtsh_ss(((const uint16_t *)from)[i]);
 }
 
 /* Vectors as float32 [count, width + PAD]. */

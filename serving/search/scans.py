@@ -13,6 +13,9 @@ import numpy as np
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.onnx_weights import weights
 from ...export.bundle.ports import (
+    EXPERT_EMBEDDINGS,
+    EXPERT_LOGITS,
+    EXPERT_MASK,
     FRAME_EMBEDDINGS,
     FRAME_MASK,
     MASKS,
@@ -24,7 +27,7 @@ from ...export.bundle.ports import (
     VIDEO_ENCODER,
     WORD_EMBEDDINGS,
 )
-from ...export.bundle.scorers import DOT, FRAME_SOFTMAX, MULTI_GRAINED, TOKEN_FRAME
+from ...export.bundle.scorers import DOT, FRAME_SOFTMAX, MULTI_GRAINED, TOKEN_FRAME, WEIGHED_EXPERTS
 from ...export.bundle.spec import TensorSpec
 from ...kernels.dot import cpu as dot
 from ...kernels.frame_softmax import cpu as frame_softmax
@@ -32,6 +35,7 @@ from ...kernels.library import Library
 from ...kernels.multi_grained import cpu as multi_grained
 from ...kernels.pairs import available
 from ...kernels.token_frame import cpu as token_frame
+from ...kernels.weighed_experts import cpu as weighed_experts
 from .compiled import CompiledRanker, MakeScan
 from .onnx_scorer import Floats, Scorer, Tensors
 
@@ -104,6 +108,12 @@ def _dot(manifest: Manifest, path: Path, tried: Tried) -> MakeScan | None:
     return lambda texts, records: dot.scan(texts[text], records[video])
 
 
+def _weighed_experts(manifest: Manifest, path: Path, tried: Tried) -> MakeScan | None:
+    return lambda texts, records: weighed_experts.scan(
+        texts[TEXT_EMBEDDING], texts[EXPERT_LOGITS], records[EXPERT_EMBEDDINGS], records[EXPERT_MASK]
+    )
+
+
 def _frame_softmax(manifest: Manifest, path: Path, tried: Tried) -> MakeScan | None:
     return lambda texts, records: frame_softmax.scan(
         texts[TEXT_EMBEDDING], records[FRAME_EMBEDDINGS], records[FRAME_MASK]
@@ -161,4 +171,5 @@ _SCANS: Mapping[str, Callable[[Manifest, Path, Tried], MakeScan | None]] = {
     FRAME_SOFTMAX.name: _frame_softmax,
     MULTI_GRAINED.name: _multi_grained,
     TOKEN_FRAME.name: _token_frame,
+    WEIGHED_EXPERTS.name: _weighed_experts,
 }

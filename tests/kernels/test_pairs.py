@@ -21,6 +21,8 @@ from framesift.kernels.multi_grained.reference import Matrices, TextRecord, Vide
 from framesift.kernels.pairs import PairsScan, available
 from framesift.kernels.token_frame import cpu as token_frame_cpu
 from framesift.kernels.token_frame.reference import token_frame
+from framesift.kernels.weighed_experts import cpu as weighed_experts_cpu
+from framesift.kernels.weighed_experts.reference import weighed_experts
 
 Floats = npt.NDArray[Any]
 # Queries, videos, words, frames, width.
@@ -56,6 +58,11 @@ class Problem:
         self.mask[np.arange(videos), rng.integers(frames, size=videos)] = 1
         # Some texts end early, some are empty.
         self.short = self.words * (np.arange(words) < rng.integers(0, words + 1, (queries, 1)))[..., None]
+        # Experts that a video lacks have no vector.
+        self.experts = 16 if width == 16 else 4
+        self.logits = 2 * rng.standard_normal((queries, self.experts)).astype(np.float32)
+        self.present = (rng.random((videos, self.experts)) < 0.6).astype(dtype)
+        self.present[np.arange(videos), rng.integers(self.experts, size=videos)] = 1
         self.mix = (np.eye(width) + 0.1 * rng.standard_normal((width, width)) / width**0.5).astype(np.float32)
         sizes = (words, frames, words, frames, frames, words)
         self.matrices = [(np.eye(n) + 0.2 * rng.standard_normal((n, n)) / n).astype(np.float32) for n in sizes]
@@ -63,6 +70,8 @@ class Problem:
     def scan(self, name: str) -> PairsScan:
         if name == "dot":
             return dot_cpu.scan(self.sentence, self.video)
+        if name == "weighed_experts":
+            return weighed_experts_cpu.scan(self.sentence, self.logits, self.video, self.present)
         if name == "frame_softmax":
             return frame_softmax_cpu.scan(100 * self.sentence, self.frames, self.mask)
         if name == "token_frame":
@@ -77,6 +86,8 @@ class Problem:
 
         if name == "dot":
             return dot(wide(self.sentence), wide(self.video)).numpy()
+        if name == "weighed_experts":
+            return weighed_experts(*map(wide, (self.sentence, self.logits, self.video, self.present))).numpy()
         if name == "frame_softmax":
             return frame_softmax(wide(100 * self.sentence), wide(self.frames), wide(self.mask)).numpy()
         if name == "token_frame":
@@ -88,7 +99,7 @@ class Problem:
 
 # Largest error over the largest score: of float32 sums, which multi_grained's and token_frame's softmaxes sharpen a
 # hundredfold.
-TOLERANCE = {"dot": 2e-6, "frame_softmax": 2e-6, "multi_grained": 2e-5, "token_frame": 2e-5}
+TOLERANCE = {"dot": 2e-6, "weighed_experts": 2e-6, "frame_softmax": 2e-6, "multi_grained": 2e-5, "token_frame": 2e-5}
 
 
 @pytest.fixture(params=BUILT)
@@ -140,7 +151,7 @@ def test_rows_and_masks_find_what_the_full_scan_finds(name: str, shape: tuple[in
 @pytest.mark.parametrize("name", TOLERANCE)
 def test_equal_videos_come_in_the_order_of_their_rows(name: str, found: Library) -> None:
     made = Problem(2, 40, 9, 6, 32, np.float16)
-    for array in (made.frames, made.video, made.mask):
+    for array in (made.frames, made.video, made.mask, made.present):
         array[20:] = array[:20]
     scores, rows = made.scan(name).search(found, 40)
     np.testing.assert_array_equal(scores[:, ::2], scores[:, 1::2])

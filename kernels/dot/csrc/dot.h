@@ -1,8 +1,26 @@
-/* Dot products of texts and videos: see reference.py. */
+/* Dot products of texts and videos: see reference.py, and weighed_experts/reference.py for those of experts. */
 #ifndef FRAMESIFT_DOT_H
 #define FRAMESIFT_DOT_H
 
 #include "../../csrc/pairs.h"
+
+/* The least that a video's experts may have of a text. */
+#define LEAST_SHARE 1e-30f
+
+/* One query's products, a lane each, to scores: divided by the text's shares of the experts that a video has, if any are. */
+INLINE void finish(const pairs *j, const some *b, int64_t q, const int storage, float *products) {
+    for (int k = 0; k < b->count; k++) {
+        float *product = products + b->lane[k];
+        if (j->present) {
+            const char *present = stored(j->present, row_of(b, k), j->experts, storage);
+            float there = 0;
+            for (int64_t m = 0; m < j->experts; m++) there += j->shares[q * j->experts + m] * number_at(present, m, storage);
+            *product /= there < LEAST_SHARE ? LEAST_SHARE : there;
+        }
+        *product = number(*product);
+    }
+    take(&j->walk, q, b, products);
+}
 
 /* Few queries, two at a time: videos are read in the order of their addresses, four at once where they lie together. */
 INLINE void dot_few(const pairs *j, const some *b, const some *after, const int storage) {
@@ -20,10 +38,10 @@ INLINE void dot_few(const pairs *j, const some *b, const some *after, const int 
             DOTS_FOR(shared, storage)[run](x, 0, ahead, D, D, u, w, l + b->lane[k] * LANES, s + b->lane[k] * LANES);
         }
         for (int k = 0; k < b->count; k++) {
-            scores[0][b->lane[k]] = number(l[b->lane[k] * LANES]);
-            scores[1][b->lane[k]] = number(s[b->lane[k] * LANES]);
+            scores[0][b->lane[k]] = l[b->lane[k] * LANES];
+            scores[1][b->lane[k]] = s[b->lane[k] * LANES];
         }
-        for (int i = 0; i < 2 && q + i < j->queries; i++) take(&j->walk, q + i, b, scores[i]);
+        for (int i = 0; i < 2 && q + i < j->queries; i++) finish(j, b, q + i, storage, scores[i]);
     }
 }
 
@@ -37,12 +55,11 @@ INLINE void dot_many(const pairs *j, const some *b, const int storage, const flo
         tiles_shared(b->count, staged, D + PAD, D, panels + p * D * 2 * VL, found[0], found[1]);
         float lanes[LANES][2 * VL];
         for (int k = 0; k < b->count; k++)
-            for (int half = 0; half < 2; half++)
-                STORE(lanes[b->lane[k]] + half * VL, NUMBERS_ONLY(found[half][k], SET1(-__builtin_inff())));
+            for (int half = 0; half < 2; half++) STORE(lanes[b->lane[k]] + half * VL, found[half][k]);
         for (int64_t i = 0; i < 2 * VL && p * 2 * VL + i < j->queries; i++) {
             float scores[LANES];
             for (int k = 0; k < b->count; k++) scores[b->lane[k]] = lanes[b->lane[k]][i];
-            take(&j->walk, p * 2 * VL + i, b, scores);
+            finish(j, b, p * 2 * VL + i, storage, scores);
         }
     }
 }

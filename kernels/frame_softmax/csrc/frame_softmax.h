@@ -31,10 +31,8 @@ INLINE void masks_of(const pairs *j, const some *b, const int storage, const int
     const int64_t F = j->frames;
     for (int k = 0; k < b->count; k++) {
         const char *from = stored(j->mask, row_of(b, k), F, storage);
-        for (int64_t f = 0; f < F; f++) {
-            const float m = storage == FLOAT32 ? ((const float *)from)[f] : _cvtsh_ss(((const uint16_t *)from)[f]);
-            masks[video_first ? k * F + f : f * LANES + b->lane[k]] = m;
-        }
+        for (int64_t f = 0; f < F; f++)
+            masks[video_first ? k * F + f : f * LANES + b->lane[k]] = number_at(from, f, storage);
     }
 }
 

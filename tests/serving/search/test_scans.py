@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.onnx_weights import weights
-from framesift.export.bundle.ports import FRAME_MASK, SCORER, VIDEO_ENCODER
+from framesift.export.bundle.ports import MASKS, SCORER, VIDEO_ENCODER
 from framesift.export.bundle.scorers import pair_floats
 from framesift.export.graphs import graphs, ports
 from framesift.export.onnx import write_graph
@@ -28,8 +30,10 @@ from framesift.serving.search.view import View
 from ..toy_ports import toy_manifest
 
 # One system of each scorer.
-SYSTEMS = ["xclip", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ts2net", "mugstan", "clip4clip meanP"))]
+OTHERS = ("ts2net", "mugstan", "clip4clip meanP", "mmt of present experts")
+SYSTEMS = ["xclip", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 Written = tuple[Manifest, Path]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +56,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Written
     return write
 
 
-def records(manifest: Manifest, videos: int, texts: int):
+def records(manifest: Manifest, videos: int, texts: int) -> tuple[Arrays, Arrays]:
     rng = np.random.default_rng(videos)
     kept = {port.name for port in manifest.graphs[VIDEO_ENCODER].outputs}
-    text, video = {}, {}
+    text: Arrays = {}
+    video: Arrays = {}
     for port in manifest.graphs[SCORER].inputs:
         held = port.name in kept
         shape = (videos if held else texts, *port.shape[1:])
         values = rng.standard_normal(shape) + rng.standard_normal(shape[-1])
         values /= np.linalg.norm(values, axis=-1, keepdims=True)
-        if port.name == FRAME_MASK:
+        if port.name in MASKS:
             values = np.maximum(rng.random(shape) < 0.6, np.arange(shape[1]) == 0)
         (video if held else text)[port.name] = values.astype(np.float16 if held else np.float32)
     return text, video
