@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from .errors import FramesiftError
     from .serving.client.aio import AsyncClient
     from .serving.client.connection import Credentials
-    from .serving.client.results import Hit, Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
+    from .serving.client.results import (
+        Edited,
+        Hit,
+        Indexed,
+        LookupResult,
+        Scores,
+        SearchResult,
+        Served,
+        VideoFacts,
+        VideoPage,
+        VideoRecord,
+    )
     from .serving.client.sync import Client
 
 __version__ = "0.1.0"
@@ -27,6 +38,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Credentials",
+    "Edited",
     "FramesiftError",
     "Hit",
     "Indexed",
@@ -34,6 +46,8 @@ __all__ = [
     "Scores",
     "SearchResult",
     "Served",
+    "VideoFacts",
+    "VideoPage",
     "VideoRecord",
     "__version__",
     "errors",

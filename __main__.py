@@ -17,6 +17,7 @@ from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
 from .serving.client.index_command import index_command
 from .serving.client.search_command import search_command
+from .serving.client.videos_command import videos_group
 from .serving.commands import demo_command, repository_group, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
@@ -96,6 +97,7 @@ for _command in (
     token_command,
     index_command,
     search_command,
+    videos_group,
     evaluate_command,
     gallery_group,
     repository_group,

@@ -140,7 +140,7 @@ def _search(client: Client, texts: Sequence[str], top: int) -> list[SearchResult
     waits = iter(_RETRY_AFTER_S)
     while True:
         try:
-            return client.search_many(texts, top)
+            return client.search_many(texts, top, facts=False)
         except InvalidQuery as error:
             if len(texts) == 1:
                 raise InvalidQuery(f"the caption {texts[0][:_QUOTED]!r} can't be searched for: {error}") from error

@@ -18,6 +18,23 @@ MAX_IDS = 4096
 # Videos that a search names, and the bytes of their ids for all its texts.
 MAX_CANDIDATES = 4096
 MAX_CANDIDATE_BYTES = MAX_CANDIDATES * MAX_ID_BYTES
+# Ids of one lookup that asks for facts.
+MAX_SHOWN = 64
+# Hits that the pages of one search reach.
+MAX_PAGED = 4096
+# A filter: its bytes, how deep it is nested, and how often it compares a field; and the fields of metadata that can be
+# compared, in one gallery, and the characters of their texts.
+MAX_WHERE_BYTES = 4096
+MAX_FILTER_DEPTH = 32
+MAX_FILTER_TESTS = 32
+MAX_FIELDS = 1024
+MAX_WORD = 256
+# A cursor that names as many rows.
+MAX_CURSOR_BYTES = 56 << 10
+# What the facts of one text's hits, or of a page of a list, may fill: those of later videos are left out.
+MAX_FACT_BYTES = 1 << 20
+# What is to become of videos, in one request.
+MAX_CHANGE_BYTES = 4 << 20
 # What a bundle may ask for: frames of a video, their side in pixels, and the bytes of all; positions of a text;
 # numbers of a vector; bytes of a tensor of a record.
 MAX_FRAMES = 1024

@@ -19,9 +19,12 @@ ENCODE_FRAMES = "encode_frames"
 SCORE_TEXT = "score_text"
 INDEX_VIDEO = "index_video"
 SEARCH = "search"
+GALLERY_LIST = "gallery_list"
+GALLERY_EDIT = "gallery_edit"
 
-# Ensembles that the front door alone calls, with token ids.
+# Ensembles that the front door alone calls, with token ids; the second answers searches with options.
 SEARCH_IDS = "search_ids"
+SEARCH_DETAILS = "search_details"
 SCORE_IDS = "score_ids"
 
 # Parameter: how far a model's process stands back when others want the cores, 0 to 19.

@@ -85,6 +85,12 @@ CANDIDATES = "candidates"
 CANDIDATE_LENGTHS = "candidate_lengths"
 # Where candidates came from that another model chose, as JSON.
 SHORTLIST = "shortlist"
+# What a request asks for beside its tensors, and what it is answered beside them: JSON objects.
+OPTIONS = "options"
+DETAILS = "details"
+# What is to become of videos, a JSON object for each: joined, and the bytes of each.
+CHANGES = "changes"
+CHANGE_LENGTHS = "change_lengths"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ...export.bundle.ports import (
     ATTENTION,
     CANDIDATE_LENGTHS,
     CANDIDATES,
+    DETAILS,
     ID_LENGTHS,
     IDS,
     SCORER,
@@ -33,8 +35,15 @@ from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.store import CACHE
 from ..search.chooser import Chooser
+from ..search.details import details
+from ..search.facts import Facts
+from ..search.listing import page
+from ..search.options import Options
+from ..search.paging import Page, mark_of
+from ..search.past import Cursor
 from ..search.rankers import ranker_of
 from ..search.ranking import Ranked, Ranker
+from ..search.selecting import Selector
 from ..search.snapshot import Snapshot
 from ..search.view import View
 from .base import Arrays, Backend
@@ -52,12 +61,18 @@ class GallerySearch(Backend):
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
     where the scorer has one weight a frame.
 
+    A request may have ``options`` uint8 [B, N], see ``search.options``, and is then told of in ``details`` uint8
+    [B, D], JSON in every row: of the hits, see ``search.details``, or, whatever else it holds, of a page of the list of
+    videos, see ``search.listing``.
+
     Where another gallery chooses candidates, requests without any hold its model's record of the text too, of one row,
     and ``shortlist`` uint8 [1, W] is JSON that says where candidates came from; empty where the request named them.
     """
 
     ranker: Ranker
     snapshot: Snapshot
+    facts: Facts
+    selector: Selector
     chooser: Chooser | None = None
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
@@ -67,8 +82,13 @@ class GallerySearch(Backend):
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
         # Other models do without the gallery's data, those that mend it among them.
-        self.snapshot = Snapshot(gallery.reader(), read, lanes, cache=gallery.root / CACHE, patient=True)
+        self.facts = Facts(gallery.reader())
+        self.snapshot = Snapshot(
+            gallery.reader(), read, lanes, cache=gallery.root / CACHE, patient=True, facts=self.facts
+        )
+        self.selector = Selector(self.snapshot, self.facts)
         self.snapshot.start()
+        self.facts.start(self.selector.prepare)
         if (chooser := chooser_in(folder)) is not None:
             other, graph = gallery_from_env(chooser, SHORTLIST_VARIABLE), folder / FOLDER / f"{SCORER}.onnx"
             self.chooser = Chooser(chooser, other, graph, most_chosen(manifest), self.gpu)
@@ -82,25 +102,30 @@ class GallerySearch(Backend):
         if (fault := self.snapshot.fault) is not None:
             return [GalleryError(str(fault)) for _ in inputs]
         view = self.snapshot.view
-        found: list[Arrays | FramesiftError] = []
-        together: list[tuple[int, Mapping[str, np.ndarray[Any, Any]], int]] = []
+        found: dict[int, Arrays | FramesiftError] = {}
+        # Searches for one part of the gallery go together, plain ones among them.
+        parts: dict[tuple[Any, ...], tuple[_Part, list[int], list[_Asked]]] = {}
         for place, request in enumerate(inputs):
             try:
-                top, named = self._top(request), candidates(request)
-                alone = self._alone(view, request, top, named)
+                options, named = Options.of(request), candidates(request)
+                if options is not None and options.list:
+                    found[place] = self._listed(view, options)
+                    continue
+                asked = self._asked(request, options, named)
+                # What is chosen by its text is of that text alone.
+                key = (*named, asked.where, asked.after, -1 if named or self.chooser is None else place)
+                if key not in parts:
+                    parts[key] = (self._part(view, asked, named), [], [])
+                parts[key][1].append(place)
+                parts[key][2].append(asked)
             except FramesiftError as error:
-                found.append(error)
-            else:
-                found.append(alone or {})
-                if alone is None:
-                    together.append((place, request, top))
-        try:
-            answers: Sequence[Arrays | FramesiftError] = self._ranked(view, [rest for _, *rest in together])
-        except FramesiftError as error:
-            answers = [error] * len(together)
-        for (place, _, _), each in zip(together, answers, strict=True):
-            found[place] = each
-        return found
+                found[place] = error
+        for part, places, together in parts.values():
+            try:
+                found.update(zip(places, self._ranked(part, together), strict=True))
+            except FramesiftError as error:
+                found.update(dict.fromkeys(places, error))
+        return [found[place] for place in range(len(inputs))]
 
     def gauges(self) -> dict[str, float]:
         """The gallery that is searched."""
@@ -113,33 +138,54 @@ class GallerySearch(Backend):
         if self.chooser is not None:
             self.chooser.close()
 
-    def _alone(
-        self, view: View, request: Mapping[str, np.ndarray[Any, Any]], top: int, named: Sequence[str]
-    ) -> Arrays | None:
-        """The answer to a request that is for a part of the gallery; None where it is for all of it."""
-        told: dict[str, Any] = {}
-        if named:
-            view = self.snapshot.only(view, named)
-        elif self.chooser is not None:
-            text = {port: request[PREFIX + port] for port in self.chooser.text}
-            chosen = self.chooser.choose(self.snapshot, view, text)
-            view, told = chosen.view, chosen.told(self.chooser.manifest)
-        else:
-            return None
-        (found,) = self._ranked(view, [(request, top)])
-        if self.chooser is not None:
-            found[SHORTLIST] = pack_rows([json.dumps(told).encode()] * len(request[TOP]))
-        return found
+    def _asked(
+        self, request: Mapping[str, np.ndarray[Any, Any]], options: Options | None, named: Sequence[str]
+    ) -> _Asked:
+        top = self._top(request)
+        if options is None:
+            return _Asked(request, top)
+        asked = Page.of(options, named, top)
+        if asked.cursor is not None and len(request[TOP]) > 1:
+            raise InvalidRequest("a cursor is of one text: ask for the next pages of several one by one")
+        return _Asked(request, asked.ranks(self.ranker), asked, options)
 
-    def _ranked(self, view: View, asked: Sequence[Sequence[Any]]) -> list[Arrays]:
-        """The answers to requests for so many hits each, in one pass over a view."""
-        if not asked:
-            return []
-        text = {name: np.concatenate([request[name] for request, _ in asked]) for name in self._text}
-        counts = [len(request[TOP]) for request, _ in asked]
-        row_tops = [top for (_, top), count in zip(asked, counts, strict=True) for _ in range(count)]
-        ranked = iter(self.ranker.rank(view, text, row_tops))
-        return [answer(view, [next(ranked) for _ in range(count)]) for count in counts]
+    def _part(self, view: View, asked: _Asked, named: Sequence[str]) -> _Part:
+        if named or asked.where or asked.after:
+            cursor = None if asked.page is None else asked.page.cursor
+            view = self.selector.part(view, named, asked.where, cursor)
+        if named or self.chooser is None:
+            return _Part(view)
+        text = {port: asked.request[PREFIX + port] for port in self.chooser.text}
+        chosen = self.chooser.choose(self.snapshot, view, text)
+        return _Part(chosen.view, chosen.told(self.chooser.manifest))
+
+    def _listed(self, view: View, options: Options) -> Arrays:
+        mark = mark_of("list", options.where)
+        cursor = Cursor.read(options.after, mark) if options.after else None
+        self.facts.follow(view.version)
+        part = self.selector.part(view, (), options.where, cursor)
+        return {DETAILS: _rows([page(part, self.facts, options.top, mark, cursor)])}
+
+    def _ranked(self, part: _Part, asked: Sequence[_Asked]) -> list[Arrays]:
+        """The answers to requests, in one pass over a part of the gallery."""
+        text = {name: np.concatenate([each.request[name] for each in asked]) for name in self._text}
+        counts = [len(each.request[TOP]) for each in asked]
+        row_tops = [each.top for each, count in zip(asked, counts, strict=True) for _ in range(count)]
+        ranked = iter(self.ranker.rank(part.view, text, row_tops))
+        return [self._answer(part, one, list(islice(ranked, n))) for one, n in zip(asked, counts, strict=True)]
+
+    def _answer(self, part: _Part, asked: _Asked, ranked: Sequence[Ranked]) -> Arrays:
+        view, told = part.view, dict[str, Any]()
+        if self.chooser is not None:
+            told[SHORTLIST] = _rows([json.dumps(part.chosen)] * len(ranked))
+        if asked.page is None or asked.options is None:
+            return {**answer(view, ranked), **told}
+        if asked.options.facts:
+            self.facts.follow(view.version)
+        cut = [asked.page.cut(view, each, self.ranker) for each in ranked]
+        facts = self.facts if asked.options.facts else None
+        told[DETAILS] = _rows([details(view, facts, hits, after) for hits, after in cut])
+        return {**answer(view, [hits for hits, _ in cut]), **told}
 
     def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int:
         tops = {int(top) for top in request[TOP].ravel()}
@@ -148,6 +194,32 @@ class GallerySearch(Backend):
         if not all(np.isfinite(request[name]).all() for name in self._read):
             raise InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
         return check_top(tops.pop())
+
+
+class _Part(NamedTuple):
+    """A part of the gallery, and, where another model chose it, how."""
+
+    view: View
+    chosen: Mapping[str, Any] = {}
+
+
+class _Asked(NamedTuple):
+    """A search: its tensors, how many places of the ranking it takes, and which of them it shows."""
+
+    request: Mapping[str, np.ndarray[Any, Any]]
+    top: int
+    page: Page | None = None
+    options: Options | None = None
+
+    @property
+    def where(self) -> str:
+        """Its filter."""
+        return "" if self.options is None else self.options.where
+
+    @property
+    def after(self) -> str:
+        """Its cursor."""
+        return "" if self.options is None else self.options.after
 
 
 def candidates(request: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
@@ -165,14 +237,32 @@ def candidates(request: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
 
 
 def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
-    """The outputs of one request, as ``GallerySearch`` writes them, from the ranking of each of its texts."""
+    """The outputs of one request, as ``GallerySearch`` writes them, from the ranking of each of its texts.
+
+    A text with fewer hits than another has some more, whose ids have no bytes.
+    """
     ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
     weights = [row.attention for row in ranked if row.attention is not None]
     return {
         IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
-        ID_LENGTHS: np.stack([lengths for _, lengths in ids]),
-        SCORES: np.stack([row.scores for row in ranked]),
-        **({ATTENTION: np.stack(weights)} if weights else {}),
-        TIMESTAMPS: np.stack([view.timestamps[row.rows] for row in ranked]),
+        ID_LENGTHS: _level([lengths for _, lengths in ids]),
+        SCORES: _level([row.scores for row in ranked], -np.inf),
+        **({ATTENTION: _level(weights)} if weights else {}),
+        TIMESTAMPS: _level([view.timestamps[row.rows] for row in ranked]),
         VERSION: np.full((len(ranked), 1), view.version, np.int64),
     }
+
+
+def _level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarray[Any, Any]:
+    """Arrays [n, ...] as one of rows, whose ends are filled where they are not of one length."""
+    most = max(map(len, rows))
+    if all(len(row) == most for row in rows):
+        return np.stack(rows)
+    level = np.full((len(rows), most, *rows[0].shape[1:]), filling, rows[0].dtype)
+    for place, row in enumerate(rows):
+        level[place, : len(row)] = row
+    return level
+
+
+def _rows(texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    return pack_rows([text.encode() for text in texts])

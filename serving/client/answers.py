@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from ...export.bundle.packing import unpack_joined, unpack_row
 from ...export.bundle.ports import (
     ATTENTION,
     COUNT,
+    DETAILS,
     DIGESTS,
     DURATION,
     ID_LENGTHS,
@@ -25,7 +27,7 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     VERSION,
 )
-from .results import Hit, LookupResult, SearchResult, Shortlist, VideoRecord
+from .results import Edited, Hit, LookupResult, SearchResult, Shortlist, VideoFacts, VideoPage, VideoRecord
 
 
 def output(result: InferResult, name: str) -> npt.NDArray[Any]:
@@ -54,23 +56,29 @@ def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResu
     versions, chosen = output(result, VERSION), result.as_numpy(SHORTLIST)
     told = result.get_response().parameters
     cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
+    details = _details(result, len(texts))
     return [
         SearchResult(
             text,
             tuple(
-                Hit(id_, score, tuple(counted), tuple(seconds))
-                for id_, score, counted, seconds in zip(
+                Hit(id_, score, tuple(counted), tuple(seconds), **facts)
+                for id_, score, counted, seconds, facts in zip(
                     unpack_joined(joined[row], lengths[row], IDS),
                     scores[row],
                     [()] * len(scores[row]) if attention is None else attention[row].tolist(),
                     # A video that came as features has none.
                     [()] * len(scores[row]) if times is None else times[row].tolist(),
+                    [fact or {} for fact in islice(chain(details[row]["hits"], repeat({})), len(scores[row]))],
                     strict=True,
                 )
+                # A text with fewer hits than another has places that nothing stands in.
+                if id_
             ),
             int(versions[row, 0]),
             str(row) in cut,
             None if chosen is None else _shortlist(chosen[row]),
+            details[row]["next"],
+            details[row]["among"],
         )
         for row, text in enumerate(texts)
     ]
@@ -103,3 +111,35 @@ def lookup_result(result: InferResult, ids: Sequence[str]) -> LookupResult:
         int(output(result, COUNT)[0]),
         int(output(result, VERSION)[0]),
     )
+
+
+def facts_list(result: InferResult, ids: Sequence[str]) -> list[VideoFacts | None]:
+    """What is known of every one of ``ids``."""
+    found = json.loads(output(result, DETAILS).tobytes())
+    return [fact and VideoFacts(id_, **fact) for id_, fact in zip(ids, found, strict=True)]
+
+
+def video_page(result: InferResult) -> VideoPage:
+    """A page of the list of videos."""
+    told = json.loads(output(result, DETAILS)[0].tobytes().rstrip(b"\0"))
+    videos = tuple(VideoFacts(**video) for video in told["videos"])
+    return VideoPage(videos, told["next"], told["count"], told["version"])
+
+
+def edited(result: InferResult, ids: Sequence[str]) -> Edited:
+    """What became of ``ids``."""
+    present = output(result, PRESENT).tolist()
+    return Edited(
+        tuple(id_ for id_, there in zip(ids, present, strict=True) if there),
+        tuple(id_ for id_, there in zip(ids, present, strict=True) if not there),
+        int(output(result, VERSION)[0]),
+        int(output(result, COUNT)[0]),
+    )
+
+
+def _details(result: InferResult, rows: int) -> list[dict[str, Any]]:
+    """What is told of every text's hits, where it was asked for."""
+    told: npt.NDArray[Any] | None = result.as_numpy(DETAILS)
+    if told is None:
+        return [{"hits": [], "next": None, "among": None}] * rows
+    return [json.loads(row.tobytes().rstrip(b"\0")) for row in told]

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.checks import check_top
 from ...export.bundle.errors import (
     AccessDenied,
     ClientError,
@@ -26,7 +25,15 @@ from ...export.bundle.errors import (
     ServerUnavailable,
 )
 from ...export.bundle.limits import MAX_VIDEO_BYTES
-from ...export.bundle.models import ENCODE_FRAMES, ENCODE_VIDEO, GALLERY_LOOKUP, INDEX_VIDEO, SCORE_TEXT, SEARCH
+from ...export.bundle.models import (
+    ENCODE_FRAMES,
+    ENCODE_VIDEO,
+    GALLERY_LIST,
+    GALLERY_LOOKUP,
+    INDEX_VIDEO,
+    SCORE_TEXT,
+    SEARCH,
+)
 from . import uploads, wire
 from .connection import (
     AWAY_S,
@@ -40,7 +47,9 @@ from .connection import (
     waits,
     with_trace,
 )
-from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
+from .gallery_calls import GalleryCalls
+from .results import Indexed, Scores, Served, VideoRecord
+from .search_calls import SearchCalls
 from .signature import Signature, signature
 from .uploads import Brought, Features, IndexItem, Item, Progress, Video
 
@@ -48,12 +57,10 @@ if TYPE_CHECKING:
     from .transport import Result, Transport
 
 _POLL_S = 0.1
-_TRIED_AGAIN = {SEARCH, GALLERY_LOOKUP, INDEX_VIDEO}
-# Ids of the videos to search among; None for all.
-Ids = Sequence[str] | None
+_TRIED_AGAIN = {SEARCH, GALLERY_LOOKUP, GALLERY_LIST, INDEX_VIDEO}
 
 
-class Calls:
+class Calls(SearchCalls, GalleryCalls):
     """Every call, over one ``Transport``. ``Client`` says what they are, take and raise."""
 
     def __init__(
@@ -76,21 +83,6 @@ class Calls:
         self._headers = headers
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
-
-    async def search(
-        self, text: str, top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
-    ) -> SearchResult:
-        """As ``Client.search``."""
-        return (await self.search_many([text], top, candidates=candidates, timeout_s=timeout_s))[0]
-
-    async def search_many(
-        self, texts: Sequence[str], top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
-    ) -> list[SearchResult]:
-        """As ``Client.search_many``."""
-        rows, top = wire.encode_texts(texts), check_top(top)
-        most = wire.texts_per_search(await self._config(SEARCH, timeout_s))
-        parts = await self._run_all(wire.search_calls(rows, top, most, candidates), timeout_s)
-        return [result for part in parts for result in part]
 
     async def index(
         self,
@@ -178,10 +170,6 @@ class Calls:
         parts = iter(await self._run_all([call for row in calls for call in row], timeout_s))
         return wire.joined_scores([[next(parts) for _ in row] for row in calls])
 
-    async def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> LookupResult:
-        """As ``Client.lookup``."""
-        return wire.joined_lookup(await self._run_all(wire.lookup_calls(ids), timeout_s))
-
     async def served(self, *, timeout_s: float | None = None) -> Served:
         """As ``Client.served``."""
         config = await self._config(INDEX_VIDEO, timeout_s)
@@ -223,7 +211,7 @@ class Calls:
         # The gallery may hold more than a scorer of whole pairs goes through: then the video alone is searched.
         for among in (None, [indexed.id]):
             with suppress(InvalidRequest):
-                return (await self.search("any", top=1, candidates=among)).version >= indexed.version
+                return (await self.search("any", 1, candidates=among, facts=False)).version >= indexed.version
         return False
 
     async def close(self) -> None:
@@ -243,7 +231,9 @@ class Calls:
         while True:
             try:
                 answer = await self._transport.send(
-                    lambda server: server.infer(call.model, call.inputs, headers=headers, client_timeout=timeout)
+                    lambda server: server.infer(
+                        call.model, call.inputs, headers=headers, client_timeout=timeout, parameters=call.parameters
+                    )
                 )
             except InferenceServerException as error:
                 wait = next(again, None) if passing(error) else None

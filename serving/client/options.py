@@ -1,4 +1,4 @@
-"""Command-line options that every command with a server has."""
+"""Command-line options that several commands with a server have."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def server_option(text: str) -> Callable[[Any], Any]:
         metavar="HOST:PORT",
         help=text,
     )
+
+
+def where_option(text: str) -> Callable[[Any], Any]:
+    """``--where FILTER``; ``text`` is the beginning of its help."""
+    return click.option("--where", metavar="FILTER", help=f"{text} See docs/filters.md.")

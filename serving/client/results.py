@@ -20,13 +20,21 @@ class Hit:
     """One video that was found.
 
     ``attention`` is the weight of each of the F frames, empty where the model weighs no frames; ``timestamps`` are the
-    frames' times in seconds, empty where the video came as features.
+    frames' times in seconds, empty where the video came as features. ``source``, ``duration`` in seconds and
+    ``metadata`` are as they were when it was indexed; they are None where no facts were asked for, where those of the
+    hits before fill an answer (1 MiB), and the duration of what came as features. ``start`` and ``end`` are seconds
+    where the hit is a segment of the video.
     """
 
     id: str
     score: float
     attention: tuple[float, ...]
     timestamps: tuple[float, ...]
+    source: str | None = None
+    duration: float | None = None
+    metadata: Mapping[str, Any] | None = None
+    start: float | None = None
+    end: float | None = None
 
     @property
     def moment(self) -> float | None:
@@ -39,7 +47,10 @@ class Hit:
         return self.timestamps[self.attention.index(max(self.attention))]
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON's types; ``moment`` and ``attention`` are None where the model weighs no frames."""
+        """The hit as JSON's types; ``moment`` and ``attention`` are None where the model weighs no frames.
+
+        ``segment`` is an object of start and end, or None.
+        """
         return {
             "id": self.id,
             # JSON has no NaN and no infinity.
@@ -47,6 +58,10 @@ class Hit:
             "moment": self.moment,
             "attention": [weight if math.isfinite(weight) else None for weight in self.attention] or None,
             "timestamps": list(self.timestamps),
+            "source": self.source,
+            "duration": self.duration,
+            "metadata": None if self.metadata is None else dict(self.metadata),
+            "segment": None if self.start is None else {"start": self.start, "end": self.end},
         }
 
 
@@ -77,6 +92,8 @@ class SearchResult:
 
     ``cut`` says that the query is longer than the model reads: what follows its first words had no part in the search.
     ``shortlist`` says where candidates came from; None where all videos were searched, or those that the caller named.
+    ``next`` asks for the page after, None after the last, and ``among`` is the number of videos that were searched.
+    Both are None of a search without facts or another option.
     """
 
     query: str
@@ -84,6 +101,8 @@ class SearchResult:
     version: int
     cut: bool = False
     shortlist: Shortlist | None = None
+    next: str | None = None
+    among: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types; ``shortlist`` is None where there is none."""
@@ -92,8 +111,47 @@ class SearchResult:
             "version": self.version,
             "cut": self.cut,
             "shortlist": None if self.shortlist is None else self.shortlist.to_dict(),
+            "among": self.among,
+            "next": self.next,
             "hits": [hit.to_dict() for hit in self.hits],
         }
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What the gallery knows of a video beside its record: see ``Hit``."""
+
+    id: str
+    source: str
+    duration: float | None
+    metadata: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts as JSON's types."""
+        return {"id": self.id, "source": self.source, "duration": self.duration, "metadata": dict(self.metadata)}
+
+
+@dataclass(frozen=True)
+class VideoPage:
+    """Videos in the order in which they were indexed, of one ``version`` of the gallery, which has ``count`` of them.
+
+    ``next`` asks for the page after; None where this is the last.
+    """
+
+    videos: tuple[VideoFacts, ...]
+    next: str | None
+    count: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What became of videos: the ids that were ``changed``, those that were not there, and the gallery after it."""
+
+    changed: tuple[str, ...]
+    absent: tuple[str, ...]
+    version: int
+    count: int
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import click
 
 from ...export.bundle.limits import MAX_TOP
 from .metadata_lines import decoded
-from .options import server_option
+from .options import server_option, where_option
 from .printable import printable
 
 if TYPE_CHECKING:
@@ -29,10 +29,23 @@ _NAMED = 3
     type=click.File("rb"),
     help="Search only among the videos of the ids in this file, one a line; - is standard input.",
 )
+@where_option("Search only among the videos that this filter lets through.")
+@click.option("--min-score", type=float, help="Leave out hits of a lower score.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many of the best hits.")
+@click.option("--after", help='The "next" of the page before, from --json; for one query.')
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
 def search_command(
-    texts: tuple[str, ...], server: str, top: int, candidates: IO[bytes] | None, timeout: float, as_json: bool
+    texts: tuple[str, ...],
+    server: str,
+    top: int,
+    candidates: IO[bytes] | None,
+    where: str | None,
+    min_score: float | None,
+    offset: int,
+    after: str | None,
+    timeout: float,
+    as_json: bool,
 ) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
@@ -42,6 +55,7 @@ def search_command(
     Example:
       framesift search "a dog catches a frisbee" --top 5
       framesift search "a dog catches a frisbee" --candidates ids.txt
+      framesift search "a dog catches a frisbee" --where "duration < 30 and tags has 'sport'" --min-score 0.2
     """
     from .sync import Client
 
@@ -52,7 +66,14 @@ def search_command(
     if candidates is not None:
         ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
     with Client(server, timeout) as client:
-        results = client.search_many(queries, top, candidates=ids)
+        if after:
+            if len(queries) > 1:
+                raise click.UsageError("--after is for one query: ask for the next pages of several one by one")
+            results = [client.search(queries[0], top, candidates=ids, where=where, min_score=min_score, after=after)]
+        else:
+            results = client.search_many(
+                queries, top, candidates=ids, where=where, min_score=min_score, offset=offset, facts=as_json
+            )
     for place, result in enumerate(results):
         if result.cut:
             shown = printable(result.query[:_QUOTED])
@@ -73,7 +94,9 @@ def table(result: SearchResult) -> str:
         if result.shortlist is not None:
             found = "none of the candidates is in the gallery" if result.shortlist.chosen else "there are no candidates"
             return f"{found}: index videos with `framesift index`"
-        return "the gallery is empty: index videos with `framesift index`"
+        # Of a plain search nothing else is told.
+        empty = result.among is None
+        return "the gallery is empty: index videos with `framesift index`" if empty else "no video was found"
     columns = [
         ["rank", *(str(rank) for rank in range(1, len(result.hits) + 1))],
         ["score", *(f"{hit.score:.4f}" for hit in result.hits)],

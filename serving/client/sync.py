@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferenceServerClient
-from tritonclient.utils import InferenceServerException
 
-from ...export.bundle.errors import ClientError, FramesiftError
-from .calls import Calls, Ids
-from .connection import CLOSED, DEFAULT_ADDRESS, Credentials, Unset, channel_options, check_address
-from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
+from ...export.bundle.errors import FramesiftError
+from .blocking import Blocking, finished
+from .calls import Calls
+from .connection import DEFAULT_ADDRESS, Credentials, Unset, check_address
+from .gallery_client import GalleryClient
+from .results import Indexed, Scores, Served, VideoRecord
+from .search_client import SearchClient
 from .uploads import Features, IndexItem, Progress, Video
 
-if TYPE_CHECKING:
-    from .transport import Given, Result, Run
 
-
-class Client:
+class Client(SearchClient, GalleryClient):
     """A connection to a framesift server; threads may share it.
 
     >>> with Client("127.0.0.1:8001") as client:
@@ -51,7 +46,7 @@ class Client:
     ) -> None:
         shown = Credentials.from_env() if credentials is None else credentials
         self._calls = Calls(
-            _Blocking(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
+            Blocking(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
         )
 
     @property
@@ -63,23 +58,6 @@ class Client:
     def timeout_s(self) -> float | None:
         """Seconds that a call without a video waits for an answer where it is given no others; None is for ever."""
         return self._calls.timeout_s
-
-    def search(
-        self, text: str, top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
-    ) -> SearchResult:
-        """The ``top`` best videos for a text, fewer when there are fewer: of all, or of those with 1 to 4096 ids.
-
-        Raises:
-            InvalidQuery: an empty text, or one that can't be encoded.
-            InvalidRequest: ``top`` outside 1..1000, a candidate that isn't there, or more videos than may be scored.
-        """
-        return _finished(self._calls.search(text, top, candidates=candidates, timeout_s=timeout_s))
-
-    def search_many(
-        self, texts: Sequence[str], top: int = 10, *, candidates: Ids = None, timeout_s: float | None = None
-    ) -> list[SearchResult]:
-        """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
-        return _finished(self._calls.search_many(texts, top, candidates=candidates, timeout_s=timeout_s))
 
     def index(
         self,
@@ -106,7 +84,7 @@ class Client:
             InvalidRequest: an id, source or metadata that breaks the gallery's rules.
             GalleryError: it could not be kept.
         """
-        return _finished(self._calls.index(video, id, source, metadata, features=features, timeout_s=timeout_s))
+        return finished(self._calls.index(video, id, source, metadata, features=features, timeout_s=timeout_s))
 
     def index_many(
         self,
@@ -137,7 +115,7 @@ class Client:
             InvalidRequest: no list of items, or ``jobs`` out of range.
             ClientError: the client is closed.
         """
-        return _finished(self._calls.index_many(items, jobs=jobs, progress=progress, timeout_s=timeout_s))
+        return finished(self._calls.index_many(items, jobs=jobs, progress=progress, timeout_s=timeout_s))
 
     def encode_video(
         self,
@@ -156,7 +134,7 @@ class Client:
             InvalidFeatures: they can't be read, or are not what the model takes.
             InvalidRequest: an id that breaks the gallery's rules.
         """
-        return _finished(self._calls.encode_video(video, id, features=features, timeout_s=timeout_s))
+        return finished(self._calls.encode_video(video, id, features=features, timeout_s=timeout_s))
 
     def encode_frames(
         self,
@@ -178,7 +156,7 @@ class Client:
             InvalidRequest: another dtype or shape than the model's, a mask of a model that takes none, or no ids where
                 it needs them.
         """
-        return _finished(self._calls.encode_frames(frames, mask, ids, timeout_s=timeout_s))
+        return finished(self._calls.encode_frames(frames, mask, ids, timeout_s=timeout_s))
 
     def score(self, texts: Sequence[str], records: Sequence[VideoRecord], *, timeout_s: float | None = None) -> Scores:
         """Score every text against every record.
@@ -187,23 +165,15 @@ class Client:
             InvalidQuery: an empty text, or one that can't be encoded.
             InvalidRequest: no texts, no records, or records of another model.
         """
-        return _finished(self._calls.score(texts, records, timeout_s=timeout_s))
-
-    def lookup(self, ids: Sequence[str], *, timeout_s: float | None = None) -> LookupResult:
-        """Which ids the gallery has, and its size; no ids ask for the size alone.
-
-        Raises:
-            InvalidRequest: an id that breaks the gallery's rules.
-        """
-        return _finished(self._calls.lookup(ids, timeout_s=timeout_s))
+        return finished(self._calls.score(texts, records, timeout_s=timeout_s))
 
     def served(self, *, timeout_s: float | None = None) -> Served:
         """Which model and which gallery answer at this address."""
-        return _finished(self._calls.served(timeout_s=timeout_s))
+        return finished(self._calls.served(timeout_s=timeout_s))
 
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Whether the server is up and all its models are loaded."""
-        return _finished(self._calls.ready(timeout_s=timeout_s))
+        return finished(self._calls.ready(timeout_s=timeout_s))
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the server is ready.
@@ -211,7 +181,7 @@ class Client:
         Raises:
             ServerUnavailable: it was not within ``timeout_s`` seconds.
         """
-        _finished(self._calls.wait_ready(timeout_s))
+        finished(self._calls.wait_ready(timeout_s))
 
     def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
         """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
@@ -219,11 +189,11 @@ class Client:
         Raises:
             DeadlineExceeded: they did not within ``timeout_s`` seconds.
         """
-        _finished(self._calls.wait_searchable(indexed, timeout_s))
+        finished(self._calls.wait_searchable(indexed, timeout_s))
 
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
-        _finished(self._calls.close())
+        finished(self._calls.close())
 
     def __enter__(self) -> Client:
         return self
@@ -232,66 +202,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Blocking:
-    """A ``Transport`` that blocks, and so never suspends a coroutine."""
-
-    def __init__(self, address: str, credentials: Credentials) -> None:
-        self._server = InferenceServerClient(address, channel_args=channel_options(address), **credentials.channel)
-        self._closed = threading.Event()
-
-    async def send(self, call: Callable[[Any], Any]) -> Any:
-        try:
-            return call(self._server)
-        # gRPC's two words for a connection that is closed before a call, and during one by another thread.
-        except (ValueError, InferenceServerException) as error:
-            if self._closed.is_set():
-                raise ClientError(CLOSED) from error
-            raise
-
-    async def read(self, read: Callable[[], Result]) -> Result:
-        return read()
-
-    def turn(self) -> AbstractAsyncContextManager[Any]:
-        # Whoever calls from many threads has said how many.
-        return nullcontext()
-
-    async def run_all(self, run: Run[Given, Result], items: Sequence[Given]) -> list[Result]:
-        return [await run(item) for item in items]
-
-    async def run_many(
-        self,
-        run: Run[Given, Result],
-        items: Sequence[Given],
-        jobs: int,
-        ended: Callable[[int, Result], object],
-    ) -> list[Result]:
-        if self._closed.is_set():
-            raise ClientError(CLOSED)
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="index")
-        try:
-            futures = {pool.submit(lambda item: _finished(run(item)), item): place for place, item in enumerate(items)}
-            for future in as_completed(futures):
-                ended(futures[future], future.result())
-            return [future.result() for future in futures]
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    async def sleep(self, seconds: float) -> None:
-        # Nobody waits on for a client that is closed.
-        self._closed.wait(seconds)
-
-    async def close(self) -> None:
-        self._closed.set()
-        self._server.close()
-
-
-def _finished(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """What a coroutine returns that is never suspended."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: Result = end.value
-        return result
-    raise AssertionError("a blocking call was suspended")

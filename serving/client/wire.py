@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from ...export.bundle.checks import NO_FEATURES, check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
-from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_IDS, MAX_PAIRS, MAX_VIDEO_BYTES
+from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ARRAYS,
     CHOOSER,
@@ -22,7 +22,6 @@ from ...export.bundle.models import (
     ENCODE_VIDEO,
     FINGERPRINT,
     GALLERY,
-    GALLERY_LOOKUP,
     INDEX_VIDEO,
     MAX_ROWS,
     MAX_VIDEO,
@@ -39,8 +38,6 @@ from ...export.bundle.ports import (
     DIGEST,
     FEATURES,
     ID,
-    ID_LENGTHS,
-    IDS,
     METADATA,
     SCORES,
     SOURCE,
@@ -50,8 +47,8 @@ from ...export.bundle.ports import (
     VERSION,
     VIDEO,
 )
-from .answers import lookup_result, output, record_list, search_results, weights
-from .results import Indexed, LookupResult, Scores, SearchResult, Served, VideoRecord
+from .answers import output, record_list, search_results, weights
+from .results import Indexed, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
 from .uploads import Brought
 
@@ -69,6 +66,20 @@ class Call(Generic[Answer]):
     model: str
     inputs: list[InferInput]
     read: Callable[[InferResult], Answer]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def tensors(arrays: Mapping[str, npt.NDArray[Any]]) -> list[InferInput]:
+    """Arrays as a request's inputs, by their names."""
+    return [
+        InferInput(name, array.shape, np_to_triton_dtype(array.dtype)).set_data_from_numpy(array)
+        for name, array in arrays.items()
+    ]
+
+
+def parts(count: int, size: int) -> list[slice]:
+    """``count`` items in parts of up to ``size``."""
+    return [slice(size * n, min(size * (n + 1), count)) for n in range(math.ceil(count / size))]
 
 
 def encode_texts(texts: Sequence[str]) -> list[bytes]:
@@ -81,7 +92,11 @@ def encode_texts(texts: Sequence[str]) -> list[bytes]:
 
 
 def search_calls(
-    texts: Sequence[bytes], top: int, most: int, candidates: Sequence[str] | None = None
+    texts: Sequence[bytes],
+    top: int,
+    most: int,
+    candidates: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Call[list[SearchResult]]]:
     """Calls that search for the ``top`` best of each of ``texts``, in order, at most ``most`` texts in each.
 
@@ -89,6 +104,7 @@ def search_calls(
 
     Args:
         candidates: ids of the videos to search among; None for all.
+        options: what else is asked for, by the names of the request's parameters.
 
     Raises:
         InvalidRequest: no list of ids, none of them, too many, or one that breaks the rules.
@@ -98,10 +114,11 @@ def search_calls(
     def call(part: Sequence[bytes]) -> Call[list[SearchResult]]:
         named = {name: np.repeat(values[None], len(part), 0) for name, values in among.items()}
         inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32), **named}
-        return Call(SEARCH, _inputs(inputs), lambda result: search_results(result, [text.decode() for text in part]))
+        words = [text.decode() for text in part]
+        return Call(SEARCH, tensors(inputs), lambda result: search_results(result, words), options or {})
 
     together = (MAX_CANDIDATE_BYTES // values.nbytes for values in among.values())
-    return [call(texts[part]) for part in _parts(len(texts), min(most, TEXTS_PER_CALL, *together))]
+    return [call(texts[part]) for part in parts(len(texts), min(most, TEXTS_PER_CALL, *together))]
 
 
 def texts_per_search(config: Any) -> int:
@@ -131,7 +148,7 @@ def index_call(
     def read(result: InferResult) -> Indexed:
         return Indexed(id_, int(output(result, VERSION)[0, 0]), int(output(result, COUNT)[0, 0]), digest)
 
-    return Call(INDEX_VIDEO, _inputs(inputs), read)
+    return Call(INDEX_VIDEO, tensors(inputs), read)
 
 
 def encode_video_call(brought: Brought, id_: str | None, takes: Signature) -> Call[VideoRecord]:
@@ -144,7 +161,7 @@ def encode_video_call(brought: Brought, id_: str | None, takes: Signature) -> Ca
     inputs = _files(brought, takes)
     if ID in takes:
         inputs[ID] = pack_rows([id_.encode()])
-    return Call(ENCODE_VIDEO, _inputs(inputs), lambda r: record_list(r)[0])
+    return Call(ENCODE_VIDEO, tensors(inputs), lambda r: record_list(r)[0])
 
 
 def encode_frames_calls(
@@ -157,8 +174,8 @@ def encode_frames_calls(
     """
     inputs = clip_inputs(takes, frames, mask, ids)
     return [
-        Call(ENCODE_FRAMES, _inputs({name: array[part] for name, array in inputs.items()}), record_list)
-        for part in _parts(len(next(iter(inputs.values()))), VIDEO_BATCH)
+        Call(ENCODE_FRAMES, tensors({name: array[part] for name, array in inputs.items()}), record_list)
+        for part in parts(len(next(iter(inputs.values()))), VIDEO_BATCH)
     ]
 
 
@@ -178,19 +195,19 @@ def score_calls(
     for record in records:
         if not isinstance(record, VideoRecord):
             raise InvalidRequest(f"a record is {type(record).__name__}: give what `encode_video` returned")
-    tensors = {name: _stacked(records, name) for name in takes}
-    for name, array in tensors.items():
+    held = {name: _stacked(records, name) for name in takes}
+    for name, array in held.items():
         check_shape(takes[name], array)
-    each = max(1, sum(array[0].nbytes for array in tensors.values()))
+    each = max(1, sum(array[0].nbytes for array in held.values()))
     across = max(1, min(len(records), most, RECORD_BYTES_PER_CALL // each))
 
     def call(rows: slice, columns: slice) -> Call[Scores]:
-        inputs = {**_texts(texts[rows]), **{name: array[columns] for name, array in tensors.items()}}
-        return Call(SCORE_TEXT, _inputs(inputs), lambda result: Scores(output(result, SCORES), weights(result)))
+        inputs = {**_texts(texts[rows]), **{name: array[columns] for name, array in held.items()}}
+        return Call(SCORE_TEXT, tensors(inputs), lambda result: Scores(output(result, SCORES), weights(result)))
 
     return [
-        [call(rows, columns) for columns in _parts(len(records), across)]
-        for rows in _parts(len(texts), max(1, min(TEXTS_PER_CALL, most // across)))
+        [call(rows, columns) for columns in parts(len(records), across)]
+        for rows in parts(len(texts), max(1, min(TEXTS_PER_CALL, most // across)))
     ]
 
 
@@ -229,32 +246,6 @@ def record_inputs(takes: Signature) -> Signature:
     return {name: spec for name, spec in takes.items() if name not in {TEXT, TEXT_LENGTH}}
 
 
-def lookup_calls(ids: Sequence[str]) -> list[Call[LookupResult]]:
-    """Calls that look up ids, at least one and at most ``MAX_IDS`` ids in each.
-
-    Raises:
-        InvalidRequest: no list of ids, or an id that breaks the rules.
-    """
-    checked = [check_id(id_) for id_ in listed(ids, "ids")]
-
-    def call(part: Sequence[str]) -> Call[LookupResult]:
-        joined, lengths = pack_joined([id_.encode() for id_ in part])
-        return Call(
-            GALLERY_LOOKUP, _inputs({IDS: joined, ID_LENGTHS: lengths}), lambda result: lookup_result(result, part)
-        )
-
-    return [call(checked[part]) for part in _parts(len(checked), MAX_IDS)] or [call([])]
-
-
-def joined_lookup(parts: Sequence[LookupResult]) -> LookupResult:
-    """What was found of all ids, from the answers to ``lookup_calls``; the last one's count and version."""
-    return LookupResult(
-        {id_: digest for part in parts for id_, digest in part.digests.items()},
-        parts[-1].count,
-        parts[-1].version,
-    )
-
-
 def _files(brought: Brought, takes: Signature) -> dict[str, npt.NDArray[Any]]:
     """A film and its features as they are sent. A model that takes both needs both: a film may have no features."""
     sent = {VIDEO: brought.video, FEATURES: brought.features}
@@ -284,14 +275,3 @@ def _candidates(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
 
 def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
     return {TEXT: pack_rows(rows), TEXT_LENGTH: np.array([[len(row)] for row in rows], np.int32)}
-
-
-def _inputs(arrays: Mapping[str, npt.NDArray[Any]]) -> list[InferInput]:
-    return [
-        InferInput(name, array.shape, np_to_triton_dtype(array.dtype)).set_data_from_numpy(array)
-        for name, array in arrays.items()
-    ]
-
-
-def _parts(count: int, size: int) -> list[slice]:
-    return [slice(size * n, min(size * (n + 1), count)) for n in range(math.ceil(count / size))]

@@ -15,7 +15,10 @@ from ...export.bundle.models import (
     ENCODE_VIDEO,
     FINGERPRINT,
     GALLERY,
+    GALLERY_EDIT,
+    GALLERY_LIST,
     GALLERY_LOOKUP,
+    GALLERY_SEARCH,
     GALLERY_VARIABLE,
     INDEX_VIDEO,
     MAX_ROWS,
@@ -23,15 +26,27 @@ from ...export.bundle.models import (
     SCORE_IDS,
     SCORE_TEXT,
     SEARCH,
+    SEARCH_DETAILS,
     SEARCH_IDS,
     SYSTEM,
 )
-from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, FEATURES, TEXT, TEXT_LENGTH, TOKEN_IDS, VIDEO
+from ...export.bundle.ports import (
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
+    DETAILS,
+    FEATURES,
+    OPTIONS,
+    TEXT,
+    TEXT_LENGTH,
+    TOKEN_IDS,
+    VIDEO,
+)
 from ...export.bundle.shortlist import PREFIX
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
-from ..repository.served import Ensemble, Served
+from ..repository.served import Ensemble, Model, Served
+from .gallery import of_gallery
 from .public import BESIDE_VIDEO, Public, ports
 from .tokens import INDEX
 from .tokens import SEARCH as SEARCH_ROLE
@@ -41,9 +56,13 @@ _ROLES = {
     ENCODE_VIDEO: frozenset({INDEX}),
     ENCODE_FRAMES: frozenset({INDEX}),
     GALLERY_LOOKUP: frozenset({INDEX, SEARCH_ROLE}),
+    GALLERY_LIST: frozenset({INDEX, SEARCH_ROLE}),
+    GALLERY_EDIT: frozenset({INDEX}),
     SEARCH: frozenset({SEARCH_ROLE}),
     SCORE_TEXT: frozenset({SEARCH_ROLE}),
 }
+# Parameters of a search.
+SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after"})
 # What a text is to a client; the served models read its token ids.
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 
@@ -64,6 +83,7 @@ def public_models(
         gallery, shortlist_gallery: the galleries' folders, as those who index are told them.
     """
     served = {model.name: model for model in plan(manifest, chooser)}
+    members = {name: model for name, model in served.items() if isinstance(model, Model)}
     brought = _arrays(manifest)
     chosen = {} if chooser is None else {**_arrays(chooser), CHOOSER: _named(chooser, shortlist_gallery)}
     told = {
@@ -76,12 +96,11 @@ def public_models(
         },
         ENCODE_VIDEO: brought,
     }
-    found = [_as_served(served[name], told.get(name, {})) for name in _ROLES if name in served]
-    found = [_of_videos(public, limits) for public in found]
-    search = _in_words(SEARCH, served[SEARCH_IDS])
-    optional = {name: replace(search.inputs[name], optional=True) for name in (CANDIDATES, CANDIDATE_LENGTHS)}
+    alike = (INDEX_VIDEO, ENCODE_VIDEO, ENCODE_FRAMES)
+    found = [_of_videos(_as_served(served[name], told.get(name, {})), limits) for name in alike if name in served]
     found += [
-        replace(search, inputs={**search.inputs, **optional}),
+        *of_gallery(members[GALLERY_LOOKUP], members[GALLERY_SEARCH], _ROLES),
+        _of_search(_in_words(SEARCH, served[SEARCH_DETAILS])),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
     ]
     return {public.name: public for public in found}
@@ -126,6 +145,20 @@ def _of_videos(public: Public, limits: VideoLimits) -> Public:
         return public
     told = {MAX_VIDEO: str(limits.max_bytes)} if VIDEO in public.inputs else {}
     return replace(public, parameters={**public.parameters, **told}, largest=sum(taken) + BESIDE_VIDEO)
+
+
+def _of_search(search: Public) -> Public:
+    """A search, of which a plain one is answered with less work."""
+    optional = {name: replace(search.inputs[name], optional=True) for name in (CANDIDATES, CANDIDATE_LENGTHS)}
+    asked = {name: port for name, port in search.inputs.items() if name != OPTIONS}
+    return replace(
+        search,
+        inputs={**asked, **optional},
+        outputs={**search.outputs, DETAILS: replace(search.outputs[DETAILS], optional=True)},
+        takes=SEARCH_OPTIONS,
+        upstream=SEARCH_IDS,
+        detailed=SEARCH_DETAILS,
+    )
 
 
 def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = None) -> Public:

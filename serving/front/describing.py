@@ -26,7 +26,7 @@ def metadata(public: Public) -> dict[str, Any]:
         "versions": [VERSION],
         "platform": PLATFORM,
         "inputs": [_tensor(name, port) for name, port in public.inputs.items()],
-        "outputs": [_tensor(name, port) for name, port in public.outputs.items()],
+        "outputs": [_tensor(name, port) for name, port in public.outputs.items() if not port.optional],
     }
 
 
@@ -45,7 +45,7 @@ def config(public: Public, *, full: bool = True) -> dict[str, Any]:
             _configured(name, port, batch) | ({"optional": True} if port.optional else {})
             for name, port in public.inputs.items()
         ],
-        "output": [_configured(name, port, batch) for name, port in public.outputs.items()],
+        "output": [_configured(name, port, batch) for name, port in public.outputs.items() if not port.optional],
         "parameters": {key: {"string_value": value} for key, value in public.parameters.items() if full},
     }
 

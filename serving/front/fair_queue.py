@@ -40,6 +40,7 @@ class Entry:
         alone: it goes with no others.
         candidates: ids of the videos that it is for; empty for all.
         chooser_ids: token ids int64 [B, W] of the model that chooses candidates, if one does.
+        options: what else it asks for, as JSON; empty for nothing.
         span: of its request, while that is traced.
         shared: another request's trace has the span of the request with which it was last sent.
     """
@@ -58,6 +59,7 @@ class Entry:
     alone: bool = False
     candidates: tuple[str, ...] = ()
     chooser_ids: npt.NDArray[np.int64] | None = None
+    options: bytes = b""
 
     @property
     def rows(self) -> int:
@@ -68,7 +70,7 @@ class Entry:
     def key(self) -> tuple[Any, ...]:
         """What the rows of one upstream request have in common."""
         widths = tuple(ids.shape[1] for ids in (self.ids, self.chooser_ids) if ids is not None)
-        key = (self.top, widths, self.candidates)
+        key = (self.top, widths, self.candidates, self.options)
         return (*key, id(self)) if self.alone else key
 
 

@@ -25,6 +25,7 @@ from .batches import Batches
 from .fair_queue import Entry
 from .jobs import Job
 from .metrics import Histogram
+from .options import options_tensor
 from .public import VERSION, Public
 from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
 from .texts import Encoder, candidate_tensors, read_texts, read_top
@@ -77,6 +78,9 @@ class Inference:
         self._tracing, self._costly = tracing, costly
         self._chooser = chooser
         self._search, self._decoder = search, decoder
+        always = tuple(name for name, port in search.outputs.items() if not port.optional)
+        # Of a search without options, and with some.
+        self._outputs = always, tuple(search.outputs)
         self._upstream, self._encoder, self._arena = upstream, encoder, arena
         self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
         self._clips = asyncio.Semaphore(_CLIPS_UPSTREAM)
@@ -154,6 +158,7 @@ class Inference:
         loop = asyncio.get_running_loop()
         entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
         entry.span, entry.candidates, entry.chooser_ids = record.span, candidates, chooser_ids
+        entry.options = job.asked.options
         # They go upstream with every text anew.
         entry.alone = len(raw.get(CANDIDATES, b"")) * self._search.max_batch > MAX_CANDIDATE_BYTES
         self.batches.put(entry)
@@ -176,6 +181,7 @@ class Inference:
                 ids,
                 top,
                 headers,
+                entries[0].options if entries else b"",
                 chooser_ids=np.concatenate(chosen) if chosen else None,
             )
         self.answered()
@@ -187,7 +193,14 @@ class Inference:
         return ids, None if self._chooser is None else await self._chooser.encode(texts)
 
     async def _search_among(
-        self, candidates: Sequence[str], ids: Ids, top: int, headers: str = "", *, chooser_ids: Ids | None = None
+        self,
+        candidates: Sequence[str],
+        ids: Ids,
+        top: int,
+        headers: str = "",
+        options: bytes = b"",
+        *,
+        chooser_ids: Ids | None = None,
     ) -> list[Output]:
         tensors = [
             _ids(ids),
@@ -195,7 +208,10 @@ class Inference:
             Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids)),
             *candidate_tensors(candidates, len(ids)),
         ]
-        return await self._upstream.infer(self._search.upstream, tensors, tuple(self._search.outputs), headers)
+        if options:
+            tensors.append(options_tensor(options, len(ids)))
+        model = self._search.detailed if options else self._search.upstream
+        return await self._upstream.infer(model, tensors, self._outputs[bool(options)], headers)
 
     async def _forwarded(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
         async with AsyncExitStack() as held:
@@ -250,9 +266,10 @@ class Inference:
         return _UNTRACED if self._tracing is None or not spans else self._tracing.send(model, spans, rows)
 
     async def _encoded(self, job: Job, record: Record) -> list[Tensor]:
-        """A job's tensors, with token ids in the place of texts."""
+        """A job's tensors as they go upstream, with token ids in the place of texts."""
         if TEXT not in job.public.inputs:
-            return job.tensors
+            options = [options_tensor(job.asked.options, job.public.max_batch)] if job.asked.options else []
+            return [*job.public.fixed, *job.tensors, *options]
         began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors if tensor.name in (TEXT, TEXT_LENGTH)}
         texts = record.texts = read_texts(raw, job.asked.shape(TEXT))

@@ -55,9 +55,8 @@ def read_request(model: str, version: str, body: bytes, head_bytes: int | None) 
         request.id = told.pop("id", "")
         parameters = _object(told.pop("parameters", {}), "parameters")
         everything = parameters.pop(_ALL_BINARY, False) is True
-        for key in parameters:
-            # A parameter that nobody takes is refused with all the others.
-            request.parameters[key].bool_param = True
+        for key, value in parameters.items():
+            _set(request.parameters[key], value)
         for values in _objects(told.pop("inputs", []), "inputs"):
             tail = _add_input(request, values, tail)
         chosen = dict(_output(request, values) for values in _objects(told.pop("outputs", []), "outputs"))
@@ -114,6 +113,12 @@ def _add_input(request: Any, values: dict[str, Any], tail: memoryview) -> memory
     request.raw_input_contents.append(raw_contents(tensor))
     tensor.ClearField("contents")
     return tail
+
+
+def _set(parameter: Any, value: Any) -> None:
+    kinds: dict[type, str] = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
+    if type(value) in kinds:
+        setattr(parameter, kinds[type(value)], value)
 
 
 def _output(request: Any, values: dict[str, Any]) -> tuple[str, bool]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.spec import TensorSpec
 from .contents import DATATYPES
+from .upstream import Tensor
 
 VERSION = "1"
 BATCH = "batch size"
@@ -23,7 +25,7 @@ LARGEST_TENSORS = MAX_VIDEO_BYTES + BESIDE_VIDEO
 class Port:
     """An input or output on the wire; ``dims`` have the batch in front, and names where they vary.
 
-    Inputs that are ``optional`` come all or not at all.
+    Inputs that are ``optional`` come all or not at all; outputs come where the request has parameters.
     """
 
     datatype: str
@@ -45,8 +47,12 @@ class Public:
         max_batch: the most rows of one request; 0 where it has no batch.
         roles: those that may call it.
         upstream: the served model that answers.
+        detailed: the one that answers requests with parameters, where that is another.
         steps: the models whose processes have to run for that.
         parameters: what its configuration tells clients.
+        takes: parameters that a request may have, see ``search.options``.
+        given: options that every request has.
+        fixed: tensors that go upstream with every request.
         largest: bytes of all tensors of one request.
     """
 
@@ -58,14 +64,21 @@ class Public:
     upstream: str
     steps: tuple[str, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
+    takes: frozenset[str] = frozenset()
+    given: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Sequence[Tensor] = ()
+    detailed: str = ""
     largest: int = LARGEST_TENSORS
 
 
-def ports(specs: Iterable[TensorSpec], *, batched: bool) -> dict[str, Port]:
+def ports(specs: Iterable[TensorSpec], *, batched: bool, optional: Iterable[str] = ()) -> dict[str, Port]:
     """The ports of tensors, whose dims leave out the batch where they are ``batched``."""
     return {
         spec.name: Port(
-            DATATYPES[spec.dtype], (BATCH, *spec.dims) if batched else spec.dims, np.dtype(spec.dtype).itemsize
+            DATATYPES[spec.dtype],
+            (BATCH, *spec.dims) if batched else spec.dims,
+            np.dtype(spec.dtype).itemsize,
+            spec.name in optional,
         )
         for spec in specs
     }

@@ -15,10 +15,9 @@ from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.models import ARRAYS, MAX_VIDEO
 from ...export.bundle.ports import FEATURES, VIDEO
 from .contents import raw_contents
+from .options import read_options
 from .public import Port, Public
 
-# A stream's client may ask for a last, empty answer, which only models that answer more than once send.
-_FINAL_RESPONSE = "triton_enable_empty_final_response"
 _LARGEST_SIZE = 1 << 31
 _LONGEST_ID = 256
 
@@ -33,11 +32,12 @@ class Input(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a request asks for: its inputs in its own order, and the outputs it wants."""
+    """What a request asks for: its inputs in its own order, the outputs it wants, and options as JSON."""
 
     id: str
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
+    options: bytes = b""
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of one input."""
@@ -57,8 +57,7 @@ def read_request(request: Any, public: Public) -> Asked:
     """
     if len(request.id) > _LONGEST_ID:
         raise InvalidRequest(f"the request's id has {len(request.id)} characters, the limit is {_LONGEST_ID}")
-    if request.parameters:
-        _check_parameters(request.parameters.keys() - {_FINAL_RESPONSE}, "a request")
+    options = read_options(request.parameters, public) if request.parameters or public.given else b""
     sizes: dict[str, int] = {}
     inputs: dict[str, Input] = {}
     for tensor in request.inputs:
@@ -82,7 +81,7 @@ def read_request(request: Any, public: Public) -> Asked:
         check_feature_bytes(inputs[FEATURES].size)
     if total > public.largest:
         raise InvalidRequest(f"the request's tensors have {total} bytes, the limit is {public.largest}")
-    return Asked(request.id, tuple(inputs.values()), _outputs(request.outputs, public))
+    return Asked(request.id, tuple(inputs.values()), _outputs(request.outputs, public, bool(options)), options)
 
 
 def read_tensors(request: Any, asked: Asked) -> list[bytes]:
@@ -149,14 +148,16 @@ def _other_kind(name: str, public: Public) -> str:
     return f"{public.name} takes neither films nor feature files; it takes {', '.join(public.inputs)}"
 
 
-def _outputs(asked: Sequence[Any], public: Public) -> tuple[str, ...]:
+def _outputs(asked: Sequence[Any], public: Public, detailed: bool) -> tuple[str, ...]:
+    there = tuple(name for name, port in public.outputs.items() if detailed or not port.optional)
     if not asked:
-        return tuple(public.outputs)
+        return there
     names = [output.name for output in asked]
     for output in asked:
-        if output.name not in public.outputs:
+        if output.name not in there:
+            beside = "" if output.name not in public.outputs else " without parameters"
             raise InvalidRequest(
-                f"{public.name} has no output {_shown(output.name)}; it has {', '.join(public.outputs)}"
+                f"{public.name} has no output {_shown(output.name)}{beside}; it has {', '.join(there)}"
             )
         if output.parameters:
             _check_parameters(output.parameters.keys(), f"the output {output.name}")

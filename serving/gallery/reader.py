@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import DIGEST, ID
+from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE
 from .checksums import CHECKSUMS, changed
+from .fact import Fact
 from .failures import gallery_failures
 from .schema import SEQUENCE, GallerySchema
 from .table import Part, parts, pinned
@@ -99,14 +100,18 @@ class Reader:
         return {number: held.get(number, np.empty(0, np.int64)) for number in of}
 
     def scan(
-        self, columns: Sequence[str], where: str | None = None, of: Sequence[int] | None = None
+        self,
+        columns: Sequence[str],
+        where: str | None = None,
+        of: Sequence[int] | None = None,
+        doing: str = "reading the gallery",
     ) -> Iterator[pa.RecordBatch]:
         """``columns`` of the rows that the filter ``where`` selects, of some fragments or all, as they are on disk.
 
         Raises:
             GalleryError: the data can't be read.
         """
-        with gallery_failures("reading the gallery"):
+        with gallery_failures(doing):
             yield from self._scanner(columns, where, of).to_batches()
 
     def batches(
@@ -118,29 +123,45 @@ class Reader:
             GalleryError: the data can't be read, or has changed since it was written.
         """
         where = f"{SEQUENCE} > {after}" if after >= 0 else None
-        for batch in self.scan([ID, SEQUENCE, CHECKSUMS, *columns], where, of):
-            with gallery_failures("reading the gallery"):
-                if damaged := changed(batch, self.schema.columns, SEQUENCE):
-                    raise damage([batch.column(ID)[row].as_py() for row in damaged])
-            yield batch
+        yield from self._whole(self.scan([ID, SEQUENCE, CHECKSUMS, *columns], where, of))
 
     def find(self, ids: Sequence[str]) -> Found:
         """The digests of those ``ids`` that are there; the index on ids leads to them."""
         digests: dict[str, bytes] = {}
-        with gallery_failures("looking up ids in the gallery"):
-            for start in range(0, len(ids), _IDS_PER_FILTER):
-                where = among(ids[start : start + _IDS_PER_FILTER])
-                for found in self._scanner([ID, SEQUENCE, CHECKSUMS, DIGEST], where, None).to_batches():
-                    if damaged := changed(found, self.schema.columns, SEQUENCE):
-                        raise damage([found.column(ID)[row].as_py() for row in damaged])
-                    digests.update(zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True))
-            return Found(digests, int(self.table.count_rows()), self.version)
+        for found in self.named(ids, [DIGEST]):
+            digests.update(zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True))
+        return Found(digests, self.count, self.version)
+
+    def describe(self, ids: Sequence[str]) -> dict[str, Fact]:
+        """What is known of those ``ids`` that are there."""
+        columns = (ID, SOURCE, DURATION, METADATA)
+        found = (batch.select(columns).to_pylist() for batch in self.named(ids, columns[1:]))
+        return {row[ID]: Fact(*(row[name] for name in columns)) for rows in found for row in rows}
+
+    def named(self, ids: Sequence[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """``columns``, with id and sequence, of those ``ids`` that are there.
+
+        Raises:
+            GalleryError: the data can't be read, or has changed since it was written.
+        """
+        for start in range(0, len(ids), _IDS_PER_FILTER):
+            where = among(ids[start : start + _IDS_PER_FILTER])
+            doing = "looking up ids in the gallery"
+            yield from self._whole(self.scan([ID, SEQUENCE, CHECKSUMS, *columns], where, doing=doing))
 
     def has_one_of(self, ids: Sequence[str]) -> bool:
         """Whether one of ``ids`` is there."""
         with gallery_failures("looking up ids in the gallery"):
             parts = (ids[start : start + _IDS_PER_FILTER] for start in range(0, len(ids), _IDS_PER_FILTER))
             return any(self.table.count_rows(among(part)) for part in parts)
+
+    def _whole(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The same batches, compared with their checksums."""
+        for batch in batches:
+            with gallery_failures("reading the gallery"):
+                if damaged := changed(batch, self.schema.columns, SEQUENCE):
+                    raise damage([batch.column(ID)[row].as_py() for row in damaged])
+            yield batch
 
     def _scanner(
         self, columns: Sequence[str], where: str | None, of: Sequence[int] | None, *, addresses: bool = False

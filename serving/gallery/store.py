@@ -20,6 +20,7 @@ from ...export.bundle.ports import ID
 from .addresses import local_folder
 from .blocks import Block, table
 from .compaction import Compaction
+from .fact import Fact
 from .failures import gallery_failures
 from .lock import exclusive
 from .merging import index_further
@@ -155,14 +156,12 @@ class Gallery:
             GalleryError: nothing was written.
         """
         kept = list({row.entry.id: row for row in rows}.values())
-        with self._writing() as handle:
+        with self.writing() as handle:
             if kept:
                 added = table(Block.of(kept), self.schema, first_number(int(handle.version), len(kept)))
                 other = Reader(handle, self.schema).has_one_of([row.entry.id for row in kept])
-                self._put(handle, added, other=other)
-            commit = Commit(int(handle.version), int(handle.count_rows()))
-        self._compaction.committed()
-        return commit
+                self.put(handle, added, other=other)
+            return Commit(int(handle.version), int(handle.count_rows()))
 
     def bring(self, block: Block, *, replace: bool) -> Brought:
         """Keep checked videos of different ids in one commit, but for those that are there with the same digest.
@@ -174,7 +173,7 @@ class Gallery:
         Raises:
             GalleryError: nothing was written.
         """
-        with self._writing() as handle:
+        with self.writing() as handle:
             there = Reader(handle, self.schema).find(block.ids).digests
             known = [there.get(id_) for id_ in block.ids]
             pairs = list(enumerate(zip(known, block.digests, strict=True)))
@@ -183,8 +182,7 @@ class Gallery:
             if wanted and (replace or not other):
                 kept = block if len(wanted) == len(block.ids) else block.take(wanted)
                 added = table(kept, self.schema, first_number(int(handle.version), len(wanted)))
-                self._put(handle, added, other=bool(other))
-                self._compaction.committed()
+                self.put(handle, added, other=bool(other))
             else:
                 wanted = []
         return Brought(len(wanted), sum(had == digest for _, (had, digest) in pairs), other)
@@ -195,18 +193,22 @@ class Gallery:
         Raises:
             GalleryError: nothing was removed.
         """
-        with self._writing() as handle:
+        with self.writing() as handle:
             if ids:
                 handle.delete(among(ids))
-            commit = Commit(int(handle.version), int(handle.count_rows()))
-        self._compaction.committed()
-        return commit
+            return Commit(int(handle.version), int(handle.count_rows()))
 
     def lookup(self, ids: Sequence[str]) -> Found:
         """Which of ``ids`` are there, with the digests of their files."""
         with self._reading:
             self._reader.advance()
             return self._reader.find(ids)
+
+    def describe(self, ids: Sequence[str]) -> dict[str, Fact]:
+        """What is known of those ``ids`` that are there."""
+        with self._reading:
+            self._reader.advance()
+            return self._reader.describe(ids)
 
     @property
     def count(self) -> int:
@@ -257,7 +259,12 @@ class Gallery:
         self.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
+    def writing(self) -> Iterator[Any]:
+        """The table, for its one writer: others wait.
+
+        Raises:
+            GalleryError: another process held it for too long, or what is done with it fails.
+        """
         # The lock also keeps this gallery's own threads from the one handle.
         with (
             exclusive(self.root / LOCK, LOCK_WAIT_S),
@@ -267,9 +274,10 @@ class Gallery:
             # A gallery of LanceDB has none, nor one whose maker was killed.
             index_ids(self._table)
             yield self._table
+        self._compaction.committed()
 
     @staticmethod
-    def _put(handle: Any, added: pa.Table, *, other: bool) -> None:
+    def put(handle: Any, added: pa.Table, *, other: bool) -> None:
         """Commit rows; what is new is appended, which takes half the time of putting ``other`` rows' in their place."""
         if other:
             handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(chunks(added))

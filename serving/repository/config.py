@@ -32,6 +32,7 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
             data_type=_data_type(port),
             dims=port.shape,
             allow_ragged_batch=ragged and -1 in port.shape,
+            optional=isinstance(served, Model) and port.name in served.optional,
         )
     for port in served.outputs:
         config.output.add(name=port.name, data_type=_data_type(port), dims=port.shape)
@@ -40,9 +41,11 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
         # What no later step reads is not asked for.
         used = {port.name for port in served.outputs}
         used |= {member.called(port.name) for member in served.steps for port in member.inputs}
+        there = {port.name for port in served.inputs}
         for member in served.steps:
             step = config.ensemble_scheduling.step.add(model_name=member.name, model_version=-1)
-            for port in member.inputs:
+            # What may be lacking is passed on where there is such a tensor.
+            for port in (p for p in member.inputs if p.name in there or p.name not in member.optional):
                 step.input_map[port.name] = member.called(port.name)
             for port in (p for p in member.outputs if member.called(p.name) in used):
                 step.output_map[port.name] = member.called(port.name)

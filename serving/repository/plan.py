@@ -23,6 +23,7 @@ from ...export.bundle.models import (
     MAX_ROWS,
     NICE,
     SCORE_IDS,
+    SEARCH_DETAILS,
     SEARCH_IDS,
     TEXT_BATCH,
     VIDEO_BATCH,
@@ -30,29 +31,26 @@ from ...export.bundle.models import (
 )
 from ...export.bundle.ports import (
     ATTENTION,
-    CANDIDATE_LENGTHS,
-    CANDIDATES,
+    CHANGE_LENGTHS,
+    CHANGES,
     COUNT,
-    DIGEST,
+    DETAILS,
     DIGESTS,
     DURATION,
     FEATURES,
-    ID,
     ID_LENGTHS,
     IDS,
     MASK,
-    METADATA,
     NOISE,
     OF_FRAMES,
+    OPTIONS,
     PRESENT,
     SCORER,
     SCORES,
-    SOURCE,
     TEXT,
     TEXT_ENCODER,
     TEXT_LENGTH,
     TIMESTAMPS,
-    TOP,
     VERSION,
     VIDEO,
     VIDEO_ENCODER,
@@ -62,6 +60,7 @@ from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import GraphPorts, TensorSpec
 from .choosing import choosing, joined, prefixed
 from .served import Batching, Ensemble, Model, Served, Warmup
+from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
@@ -93,7 +92,8 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
     named = {port.name for port in record}
     brought = _brought(readers)
-    indexed = {port.name: port for port in (*_brought((*readers, *others)), *_DESCRIPTION)}
+    indexed = {port.name: port for port in (*_brought((*readers, *others)), *DESCRIPTION)}
+    asked = (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *ASKED)
     # Features have been made by whoever sends them, and a film is read whole: there is no encoding of less.
     framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
     ensembles = (
@@ -110,29 +110,10 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
             (text, scorer),
         ),
         Ensemble(INDEX_VIDEO, 1, tuple(indexed.values()), index.outputs, (*readers, video, *others, *videos, index)),
-        Ensemble(
-            SEARCH_IDS,
-            search.max_batch,
-            (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *_ASKED),
-            search.outputs,
-            (text, *texts, search),
-        ),
+        Ensemble(SEARCH_IDS, search.max_batch, asked, _without_details(search), (text, *texts, search)),
+        Ensemble(SEARCH_DETAILS, search.max_batch, (*asked, OPTIONS_SPEC), search.outputs, (text, *texts, search)),
     )
     return (*models.values(), *ensembles)
-
-
-_ASKED = (
-    TensorSpec(TOP, "int32", (1,)),
-    TensorSpec(CANDIDATES, "uint8", ("candidate bytes",)),
-    TensorSpec(CANDIDATE_LENGTHS, "int32", ("candidates",)),
-)
-_ID = TensorSpec(ID, "uint8", ("id bytes",))
-_DESCRIPTION = (
-    _ID,
-    TensorSpec(SOURCE, "uint8", ("source bytes",)),
-    TensorSpec(DIGEST, "uint8", (DIGEST_BYTES,)),
-    TensorSpec(METADATA, "uint8", ("metadata bytes",)),
-)
 
 
 def _models(manifest: Manifest) -> dict[str, Model]:
@@ -149,6 +130,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         *((TensorSpec(ATTENTION, "float32", ("hits", frames)),) if weighed else ()),
         *((TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),) if frames else ()),
         TensorSpec(VERSION, "int64", (1,)),
+        DETAILS_SPEC,
     )
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)
@@ -163,7 +145,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         VIDEO_DECODER,
         1,
         # A video's noise comes from its id.
-        (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((_ID,) if noisy else ())),
+        (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((ID_SPEC,) if noisy else ())),
         (*(port for port in _unbatched(video.inputs) if port.name in OF_FRAMES), *times),
         body="VideoDecoder",
         instances=2,
@@ -213,7 +195,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_INDEX,
             16,
-            (*record, *times, *_DESCRIPTION),
+            (*record, *times, *DESCRIPTION),
             (TensorSpec(VERSION, "int64", (1,)), TensorSpec(COUNT, "int64", (1,))),
             body="GalleryIndex",
             batching=replace(clips, ragged=True),
@@ -222,23 +204,32 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_SEARCH,
             card.search_batch,
-            (*text_record, *_ASKED),
+            (*text_record, *ASKED, OPTIONS_SPEC),
             hits,
             body="GallerySearch",
             files=(f"{SCORER}.onnx",),
             batching=texts,
+            optional=frozenset({OPTIONS}),
         ),
         Model(
             GALLERY_LOOKUP,
             0,
-            (TensorSpec(IDS, "uint8", ("id bytes",)), TensorSpec(ID_LENGTHS, "int32", ("ids",))),
+            (
+                TensorSpec(IDS, "uint8", ("id bytes",)),
+                TensorSpec(ID_LENGTHS, "int32", ("ids",)),
+                OPTIONS_SPEC,
+                TensorSpec(CHANGES, "uint8", ("change bytes",)),
+                TensorSpec(CHANGE_LENGTHS, "int32", ("ids",)),
+            ),
             (
                 TensorSpec(PRESENT, "bool", ("ids",)),
                 TensorSpec(DIGESTS, "uint8", ("ids", DIGEST_BYTES)),
                 TensorSpec(COUNT, "int64", (1,)),
                 TensorSpec(VERSION, "int64", (1,)),
+                DETAILS_SPEC,
             ),
             body="GalleryLookup",
+            optional=frozenset({OPTIONS, CHANGES, CHANGE_LENGTHS}),
         ),
     )
     return {model.name: model for model in models}
@@ -252,6 +243,11 @@ def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:
 def _brought(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
     """What these models read of a request, each once."""
     return tuple({port.name: port for reader in readers for port in reader.inputs}.values())
+
+
+def _without_details(search: Model) -> tuple[TensorSpec, ...]:
+    """The outputs of a plain search: what nobody asked for is not made."""
+    return tuple(port for port in search.outputs if port.name != DETAILS)
 
 
 def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:
@@ -276,8 +272,8 @@ def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
         TEXT_LENGTH,
         TIMESTAMPS,
         DURATION,
-        *(port.name for port in _ASKED),
-        *(port.name for port in _DESCRIPTION),
+        *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC)),
+        *(port.name for port in DESCRIPTION),
     }
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):
         if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):

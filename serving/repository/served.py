@@ -39,7 +39,7 @@ class Model:
 
     ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
     without it the model is an ONNX graph. ``prefix`` begins the name where it is a model of the bundle that chooses
-    candidates.
+    candidates. ``optional`` are inputs that a request may lack.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Model:
     warmup: Warmup | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
+    optional: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
@@ -81,14 +83,14 @@ class Chooser:
         """The candidates for one text.
 
         Args:
-            main: the gallery that is searched, and ``view`` its state.
+            main: the gallery that is searched, and ``view`` its state, or a part of it: candidates are of that part.
             text: the text's record by the model that chooses, float32 [1, ...] per tensor.
 
         Raises:
             GalleryError: the gallery that chooses can't be read.
         """
         own = self._latest()
-        (ranked,) = self._ranker.rank(own, text, [self._most])
+        (ranked,) = self._ranker.rank(_within(own, view), text, [self._most])
         part, missing = main.among(view, [own.ids[row] for row in ranked.rows.tolist()])
         return Chosen(part, missing, self._lacked(view, own), own.version)
 
@@ -108,10 +110,19 @@ class Chooser:
 
     def _lacked(self, view: View, own: View) -> int:
         if self._compared != (versions := (view.version, own.version)):
-            self._unlisted = len(_ids(view) - _ids(own))
+            self._unlisted = len(_ids(replace(view, chosen=None)) - _ids(own))
             self._compared = versions
         return self._unlisted
 
 
 def _ids(view: View) -> set[str]:
     return {view.ids[row] for row in view.rows().tolist()}
+
+
+def _within(own: View, view: View) -> View:
+    """The videos of the gallery that chooses which a part of the main one has; all of them for the whole one."""
+    if view.chosen is None:
+        return own
+    wanted = _ids(view)
+    rows = np.array([row for row in own.rows().tolist() if own.ids[row] in wanted], np.int64)
+    return replace(own, count=len(rows), chosen=rows)

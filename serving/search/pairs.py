@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.limits import MAX_PAGED
 from ...export.bundle.ports import MEAN_EMBEDDING
 from ...export.bundle.scorers import BLOCK_BYTES, block_rows
 from .onnx_scorer import Floats, Scorer, Tensors
@@ -34,6 +35,10 @@ class PairRanker(ABC):
     @abstractmethod
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The rows of the view to score for each text, ascending."""
+
+    def reach(self, top: int) -> int:
+        """As ``ranking.Ranker.reach``: all videos that may be scored."""
+        return MAX_PAGED
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``. Among equals the video that was indexed first goes first.

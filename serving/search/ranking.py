@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.limits import MAX_PAGED
 from ...export.bundle.scorers import BLOCK_BYTES, block_rows
 from .onnx_scorer import Floats, Scorer, Tensors
 from .view import View
@@ -29,6 +30,10 @@ class Ranked:
 class Ranker(Protocol):
     """Anything that finds the best videos of a view for each of Q texts."""
 
+    def reach(self, top: int) -> int:
+        """How many places the ranking has of which a first page takes ``top``, where there are as many videos."""
+        ...
+
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """The ``tops[q]`` best videos (all of them, when there are fewer) for each text.
 
@@ -48,6 +53,10 @@ class GraphRanker:
 
     def __init__(self, scorer: Scorer, pair_floats: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._scorer, self._pair_floats, self._block_bytes = scorer, pair_floats, block_bytes
+
+    def reach(self, top: int) -> int:
+        """As ``Ranker.reach``: all videos."""
+        return MAX_PAGED
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``Ranker.rank``.

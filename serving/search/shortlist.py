@@ -43,6 +43,10 @@ class ShortlistRanker(PairRanker):
         super().__init__(scorer, pair_floats, limit=limit, block_bytes=block_bytes)
         self._shortlist = shortlist
 
+    def reach(self, top: int) -> int:
+        """As ``ranking.Ranker.reach``: the short list, which is the same for every page."""
+        return max(top, self._shortlist)
+
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The short list of each text, which also holds ``text_embedding`` as the view does ``mean_embedding``."""
         most = [min(max(top, self._shortlist), view.count) for top in tops]

@@ -18,6 +18,7 @@ from ..gallery.compaction import return_the_rest
 from ..gallery.reader import UNANSWERED, Reader
 from ..gallery.schema import SEQUENCE
 from .columns import Columns
+from .facts import Facts
 from .loading import Kind, Rows, load, read_new
 from .named import Named
 from .pieces import Check
@@ -61,12 +62,14 @@ class Snapshot:
         cache: Path | None = None,
         *,
         patient: bool = False,
+        facts: Facts | None = None,
     ) -> None:
         """Load the gallery's tensors called ``tensors``; of those in ``lanes`` so many rows lie side by side.
 
         Args:
             cache: a folder for a file of the rows, which the next process maps instead of loading them.
             patient: a gallery whose data can't be read, or have changed on disk, is tried again instead.
+            facts: of the videos, which are to be there whenever a view is.
 
         Raises:
             GalleryError: the gallery can't be read, or keeps no such tensor.
@@ -75,7 +78,7 @@ class Snapshot:
         kept = {spec.name: spec for spec in schema.record}
         if missing := sorted(set(tensors) - kept.keys()):
             raise GalleryError(f"the gallery keeps {sorted(kept)}, not {missing}")
-        self._reader = reader
+        self._reader, self._facts = reader, facts
         self._poll_s = poll_s
         self._tensors = tuple(tensors)
         specs = [
@@ -90,13 +93,14 @@ class Snapshot:
         self._named = Named()
         self._tried = time.monotonic()
         self.fault: GalleryError | None = None
-        self._dead = np.empty(0, np.intp)
+        self._dead, self._died, self._since = np.empty(0, np.intp), np.empty(0, np.int64), 0
         self._rows = Rows(reader.version, Columns(specs, lanes), [], {})
         self._check: Check | None = None
         try:
             self._rows = load(reader, self._kind)
             self._check = self._rows.check
-            self.view = self._load(reader.advance())
+            self._since = reader.advance()
+            self.view = self._load(self._since)
         except GalleryError as error:
             if not patient:
                 raise
@@ -138,8 +142,10 @@ class Snapshot:
             if spoilt or self.fault is not None:
                 self._anew()
                 version = self._reader.version
-            self.view = self._load(version)
-            self.fault = None
+            view = self._load(version)
+            if self._facts is not None and self._facts.read:
+                self._facts.follow(view.version)
+            self.view, self.fault = view, None
         except GalleryError as error:
             if self.fault is not None:
                 self.fault = error
@@ -187,10 +193,13 @@ class Snapshot:
             self._sweep.abandon()
         self._sweep = None
         rows = load(self._reader, self._kind, anew=True)
-        self._rows, self._dead = rows, np.empty(0, np.intp)
+        if self._facts is not None:
+            self._facts.forget()
+        self._rows, self._dead, self._died = rows, np.empty(0, np.intp), np.empty(0, np.int64)
+        self._since = rows.version
 
     def _load(self, version: int) -> View:
-        self._update(self._rows)
+        self._update(self._rows, version)
         if self._rows.columns.rows - len(self._dead) != self._reader.count:
             _log.info("the gallery is read anew: it is not what it was with some changes")
             self._anew()
@@ -200,15 +209,18 @@ class Snapshot:
         if self._sweep is None and self._due(rows):
             self._sweep = Sweep(rows, self._dead, self._kind, aside=self._large(rows))
         if self._sweep is not None and self._sweep.done:
-            self._rows, self._dead = self._sweep.swept(rows, self._dead)
+            self._rows, self._dead, left = self._sweep.swept(rows, self._dead)
+            self._since, self._died = int(self._died[~left].max(initial=self._since)), self._died[left]
             rows, self._sweep = self._rows, None
+            if self._facts is not None:
+                self._facts.forget(rows.numbers)
         return self._view(version)
 
     def _nothing(self, error: GalleryError) -> None:
         """Have a view of nothing, because the gallery can't be read."""
         self.fault = error
         self._rows = Rows(self._reader.version, Columns(self._kind.specs, self._kind.lanes), [], {})
-        self._dead = np.empty(0, np.intp)
+        self._dead, self._died = np.empty(0, np.intp), np.empty(0, np.int64)
         self.view = self._view(self._reader.version)
 
     def _view(self, version: int) -> View:
@@ -221,6 +233,9 @@ class Snapshot:
             tensors={name: arrays[name] for name in self._tensors},
             timestamps=arrays[TIMESTAMPS],
             dead=self._dead,
+            numbers=arrays[SEQUENCE],
+            died=self._died,
+            since=self._since,
         )
 
     def _due(self, rows: Rows) -> bool:
@@ -232,7 +247,7 @@ class Snapshot:
     def _large(self, rows: Rows) -> bool:
         return rows.columns.rows * self._kind.row_bytes > _BRIEF
 
-    def _update(self, rows: Rows) -> None:
+    def _update(self, rows: Rows, version: int) -> None:
         """Add the rows that are new in the reader's version, and note those that have gone."""
         parts = self._reader.parts()
         other = [number for number, part in parts.items() if rows.held.get(number, (None,))[0] != part]
@@ -249,7 +264,11 @@ class Snapshot:
         if before:
             left = np.concatenate([np.empty(0, np.int64), *own.values()])
             lost = np.setdiff1d(np.concatenate(before), left)
-            self._dead = np.union1d(self._dead, np.searchsorted(rows.numbers, lost)).astype(np.intp)
+            gone_now = np.setdiff1d(np.searchsorted(rows.numbers, lost), self._dead)
+            dead = np.concatenate([self._dead, gone_now.astype(np.intp)])
+            order = np.argsort(dead)
+            died = np.concatenate([self._died, np.full(len(gone_now), version, np.int64)])
+            self._dead, self._died = dead[order], died[order]
         for number in gone:
             del rows.held[number]
         rows.held.update({number: (parts[number], own[number]) for number in other})

@@ -53,18 +53,19 @@ class Sweep:
         if self._building is not None:
             self._building.close()
 
-    def swept(self, rows: Rows, dead: Places) -> tuple[Rows, Places]:
-        """The rows without those that were dead at the start, and which of them are dead now."""
+    def swept(self, rows: Rows, dead: Places) -> tuple[Rows, Places, npt.NDArray[np.bool_]]:
+        """The rows without those that were dead at the start, which are dead now, and which of ``dead`` these are."""
         if self._copied is None:
-            return rows, dead
+            return rows, dead, np.ones(len(dead), np.bool_)
         fresh = Rows(self._version, self._copied, self._ids, self._held)
         if self._building is not None:
             fresh = settled(fresh, self._building, self._kind)
         later = np.arange(self._end, rows.columns.rows)
         rows.columns.copy(later, fresh.columns)
         fresh.ids.extend(rows.ids[self._end : rows.columns.rows])
-        now = np.searchsorted(np.concatenate([self._kept, later]), np.setdiff1d(dead, self._gone()))
-        return Rows(rows.version, fresh.columns, fresh.ids, rows.held), now.astype(np.intp)
+        left = ~np.isin(dead, self._gone(), assume_unique=True)
+        now = np.searchsorted(np.concatenate([self._kept, later]), dead[left])
+        return Rows(rows.version, fresh.columns, fresh.ids, rows.held), now.astype(np.intp), left
 
     def _gone(self) -> Places:
         return np.setdiff1d(np.arange(self._end), self._kept, assume_unique=True)

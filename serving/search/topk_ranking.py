@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...export.bundle.errors import BundleError
+from ...export.bundle.limits import MAX_PAGED
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
 from ...kernels.topk_attention.cpu import attention, search
@@ -47,6 +48,10 @@ class TopKRanker:
             ) from error
         self._forged: set[int] = set()
         self._ids: Sequence[str] | None = None
+
+    def reach(self, top: int) -> int:
+        """As ``ranking.Ranker.reach``: all videos."""
+        return MAX_PAGED
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

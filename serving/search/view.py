@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class View:
     ``tensors`` hold [R, ...] per record tensor, in the dtype of the gallery's schema, or [ceil(R / L), n, L] where the
     scorer reads L rows side by side, and ``timestamps`` float32 [R, F] seconds. ``dead`` lists the rows that have been
     removed or replaced since the arrays were built: R = ``count`` + the number of dead rows. ``ids`` may be longer
-    than R.
+    than R. ``numbers`` int64 [R] are the rows' own, which ascend and stay the same for ever; ``died`` int64 is the
+    version in which each of ``dead`` was found gone, and ``since`` the oldest version that can be told from that.
 
     A part of a state holds the same arrays. ``chosen`` lists its ``count`` rows, ascending and none of them dead, and
     ``named`` says that a search named them itself, so that a ranker with a short list takes them for it.
@@ -31,6 +34,9 @@ class View:
     dead: npt.NDArray[np.intp]
     chosen: npt.NDArray[np.int64] | None = None
     named: bool = False
+    numbers: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
+    died: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
+    since: int = 0
 
     def live(self) -> npt.NDArray[np.bool_] | None:
         """Which rows may be found, bool [R]; None for all."""

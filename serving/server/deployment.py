@@ -13,7 +13,13 @@ from pathlib import Path
 import click
 
 from ...export.bundle.errors import ServerStartError
-from ...export.bundle.models import GALLERY_SEARCH, GALLERY_VARIABLE, SEARCH_IDS, SHORTLIST_VARIABLE
+from ...export.bundle.models import (
+    GALLERY_SEARCH,
+    GALLERY_VARIABLE,
+    SEARCH_DETAILS,
+    SEARCH_IDS,
+    SHORTLIST_VARIABLE,
+)
 from ...export.bundle.ports import TEXT_ENCODER
 from ...export.bundle.scorers import film_patience_s, patience_s
 from ...export.bundle.shortlist import PREFIX, chooser_in
@@ -29,7 +35,7 @@ from .loading import Report, quiet
 from .log import last
 
 # What a Triton server that is started again loads first.
-_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS)
+_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS, SEARCH_DETAILS)
 
 
 def server_of(

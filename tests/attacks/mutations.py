@@ -14,12 +14,13 @@ DATATYPES = ("BYTES", "FP64", "FP32", "FP16", "BF16", "INT8", "INT32", "UINT64",
 NAMES = (
     *("tokenizer", "text_encoder", "scorer", "video_decoder", "video_encoder", "gallery_index", "gallery_search"),
     *("search_ids", "score_ids", "search", "score_text", "index_video", "gallery_lookup", "encode_frames"),
+    *("search_details", "gallery_edit", "gallery_list"),
     *("", "nope", "../search", "search/versions/1", "search\0", "S" * 5000, "search?x=1", "%2e%2e", "тест"),
 )
 _PARAMETERS = (
     *("sequence_id", "sequence_start", "priority", "timeout", "binary_data", "classification", "headers"),
     *("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset", "triton_enable_empty_final_response"),
-    *("", "triton_", "x" * 300),
+    *("", "triton_", "x" * 300, "facts", "top", "after", "where", "min_score", "offset", "list", "options"),
 )
 _FIELDS = ("bool_contents", "int_contents", "int64_contents", "uint_contents", "uint64_contents", "fp32_contents")
 
@@ -87,7 +88,9 @@ def _parameter(request: Any, chance: Chance) -> None:
 
 def _input_renamed(request: Any, chance: Chance) -> None:
     if (tensor := _tensor(request, chance)) is not None:
-        tensor.name = chance.choice(("", "text", "token_ids", "ticket", "nope", "n" * 1000, "a\nb", "тест"))
+        tensor.name = chance.choice(
+            ("", "text", "token_ids", "ticket", "nope", "options", "changes", "n" * 1000, "a\nb", "тест")
+        )
 
 
 def _input_twice(request: Any, chance: Chance) -> None:
@@ -107,7 +110,9 @@ def _input_missing(request: Any, chance: Chance) -> None:
 
 def _outputs(request: Any, chance: Chance) -> None:
     for _ in range(chance.choice((1, 1, 2, 500))):
-        request.outputs.add(name=chance.choice(("ids", "scores", "attention", "ticket", "frame_vectors", "", "x" * 99)))
+        request.outputs.add(
+            name=chance.choice(("ids", "scores", "attention", "ticket", "details", "frame_vectors", "", "x" * 99))
+        )
 
 
 def _model(request: Any, chance: Chance) -> None:

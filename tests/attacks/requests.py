@@ -11,12 +11,42 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import triton_to_np_dtype
 
 from framesift.export.bundle.packing import pack_joined, pack_rows
-from framesift.export.bundle.ports import ID, ID_LENGTHS, IDS, TEXT, TEXT_LENGTH, TOP, VIDEO
+from framesift.export.bundle.ports import CHANGE_LENGTHS, CHANGES, ID, ID_LENGTHS, IDS, TEXT, TEXT_LENGTH, TOP, VIDEO
 from framesift.serving.front.public import Public
 
 from .mutations import MUTATIONS, Chance
 
 _TEXTS = ("a red circle", "ein großer Kreis", "&nbsp;", "圆 moves left", "a\0b", "🟥" * 30, "word " * 400, "'; --", " ")
+
+# What becomes of videos that are not there.
+_CHANGES = (
+    *(b'{"delete": true}', b'{"metadata": {"a": 1}}', b'{"merge": {"a": null}}', b'{"delete": false}', b"{}", b"[]"),
+    *(b"", b"\xff", b"[" * 5000, b'{"metadata": {"a": NaN}}', b'{"metadata": {"a": "' + b"x" * 70_000 + b'"}}'),
+)
+_CURSORS = (
+    "",
+    "A",
+    "AQgAAAAAAAAAAgAAAGxpc3QgICAgeJxjYDBgAAEAASgAMQ",
+    "eJxjYDBgAAEAASgAMQ" * 20,
+    "x" * 60_000,
+    "é",
+    "\0",
+)
+_FILTERS = (
+    *("duration < 30", "not (id = 'a' or source exists)", "nope = 1", "duration = 'x'", "id = 'a' -- x", "1 = 1"),
+    *("id in (" + "'a'," * 500 + "'b')", "id = '" + "x" * 5000 + "'", " or ".join(["id exists"] * 40), "id < 1e999"),
+    *("", "(" * 4000, "not " * 1000 + "id exists", "a.b.c.d.e.f = 1", "id = '\0'", "`" * 50, "__import__('os')"),
+    *("\u202e = 1", "id ="),
+)
+# Values of every parameter that a model takes; a third of the requests have each.
+_OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
+    "facts": (True, False, 1, "true"),
+    "top": (1, 5, 1000, 0, -1, 1 << 40, True, "5"),
+    "after": _CURSORS,
+    "where": _FILTERS,
+    "min_score": (0.1, 0, -5, float("nan"), float("inf"), "0.5", 1 << 60),
+    "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
+}
 
 
 class Requests:
@@ -45,6 +75,9 @@ class Requests:
         for name, array in self._arrays(chance, public).items():
             made.inputs.add(name=name, datatype=public.inputs[name].datatype, shape=array.shape)
             made.raw_input_contents.append(array.tobytes())
+        for name in sorted(public.takes):
+            if chance.random() < 0.3:
+                set_parameter(made.parameters[name], chance.choice(_OPTIONS[name]))
         return made
 
     def _arrays(self, chance: Chance, public: Public) -> dict[str, np.ndarray[Any, Any]]:
@@ -63,6 +96,9 @@ class Requests:
         if IDS in arrays:
             ids = [f"id {chance.randrange(100)}".encode() for _ in range(rows)]
             arrays[IDS], arrays[ID_LENGTHS] = pack_joined(ids)
+        if CHANGES in arrays:
+            changes = [chance.choice(_CHANGES) for _ in range(rows)]
+            arrays[CHANGES], arrays[CHANGE_LENGTHS] = pack_joined(changes)
         if VIDEO in arrays:
             id_, video = chance.choice(self._videos)
             if chance.random() < 0.95:
@@ -72,6 +108,12 @@ class Requests:
                 arrays.update({name: pack_rows([b"{}"]) for name in arrays if name not in (VIDEO, "digest")})
                 arrays[ID] = pack_rows([id_.encode()])
         return arrays
+
+
+def set_parameter(parameter: Any, value: bool | float | str) -> None:
+    """Give a request's parameter a value of its own type."""
+    kinds = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
+    setattr(parameter, kinds[type(value)], value)
 
 
 def broken(raw: bytes, chance: Chance) -> bytes:

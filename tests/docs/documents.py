@@ -39,7 +39,7 @@ def lay_out(line: str, folder: Path) -> None:
     for word in shlex.split(line):
         if word.endswith("/"):
             (folder / word).mkdir(parents=True)
-        elif word.endswith((".txt", ".crt", ".key")) or word == "tokens":
+        elif word.endswith((".txt", ".crt", ".key")) or word in ("tokens", "facts.jsonl"):
             (folder / word).touch()
 
 

@@ -17,7 +17,9 @@ from framesift.serving.client.sync import Client
 
 from .documents import DOCUMENTS, ROOT, blocks, console, lay_out, name, parse
 
-README, OPERATIONS, PLUGIN = (ROOT / path for path in ("README.md", "docs/operations.md", "docs/tensorrt-plugin.md"))
+README, OPERATIONS, FILTERS, PLUGIN = (
+    ROOT / path for path in ("README.md", "docs/operations.md", "docs/filters.md", "docs/tensorrt-plugin.md")
+)
 LINES = [(document, line) for document in DOCUMENTS for line in console(document)]
 PYTHON = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
 # These would never end, or take hours; `bench` has tests of its own commands.
@@ -78,7 +80,8 @@ def test_the_readers_way_from_checkpoint_to_search(
     (tmp_path / "demo.safetensors").symlink_to(demo_checkpoint)
     (tmp_path / "ids.txt").write_text("".join(f"{clip.video.name}\n" for clip in clips[:2]), encoding="utf-8")
     (tmp_path / "galleries/mine").symlink_to(gallery_folder)
-    client.index(clips[0].video, id="old/clip.mp4")
+    for id_ in ("old/clip.mp4", "films/a.mp4", "films/old.mp4"):
+        client.index(clips[0].video, id=id_)
     ran = []
     for line in (*console(README), *console(OPERATIONS)):
         words = shlex.split(line.replace("model_best.pth", "demo.safetensors"))
@@ -91,20 +94,20 @@ def test_the_readers_way_from_checkpoint_to_search(
             continue
         assert result.exit_code == 0, f"{line}\n{result.output}"
         ran.append(words[1])
-    assert {"export", "check", "index", "search", "gallery", "repository", "build"} <= set(ran)
+    assert {"export", "check", "index", "search", "videos", "gallery", "repository", "build"} <= set(ran)
     assert (tmp_path / "deployments/mine/Dockerfile").is_file()
 
 
 @pytest.mark.server
 @pytest.mark.long
-def test_python_of_the_readme(
+def test_python_of_the_documents_of_use(
     server, clips: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/test-00000.mp4").symlink_to(clips[0].video)
-    for block in blocks(README, "python"):
-        exec(compile(block.replace("127.0.0.1:8001", server.address), "README.md", "exec"), {})
+    for block in (*blocks(README, "python"), *blocks(OPERATIONS, "python"), *blocks(FILTERS, "python")):
+        exec(compile(block.replace("127.0.0.1:8001", server.address), "a document", "exec"), {})
     assert "at " in capsys.readouterr().out
 
 

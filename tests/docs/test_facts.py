@@ -8,7 +8,7 @@ import pytest
 
 from framesift.export.bundle import errors
 from framesift.export.bundle import limits as bounds
-from framesift.export.bundle.models import FEATURE_READER, SCORE_IDS, SEARCH_IDS
+from framesift.export.bundle.models import FEATURE_READER, SCORE_IDS, SEARCH_DETAILS, SEARCH_IDS
 from framesift.export.bundle.scorers import CLIP_POOLING, CROSS_ENCODER, DOT, SCORERS
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
 from framesift.export.bundle.video.limits import VideoLimits
@@ -49,7 +49,7 @@ def test_the_served_models_are_those_of_the_plan() -> None:
     )
     # The reference model takes films; the model that reads feature files stands in the place of its decoder.
     planned = {FEATURE_READER, *(model.name for model in plan(manifest))}
-    assert behind == planned - public_models(manifest).keys() - {SEARCH_IDS, SCORE_IDS}
+    assert behind == planned - public_models(manifest).keys() - {SEARCH_IDS, SEARCH_DETAILS, SCORE_IDS}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,14 @@ def test_the_served_models_are_those_of_the_plan() -> None:
         ("source", f"{bounds.MAX_SOURCE_BYTES:,} bytes"),
         ("metadata", f"{bounds.MAX_METADATA_BYTES >> 10} KiB"),
         ("ids of one lookup", f"{bounds.MAX_IDS:,};"),
+        (
+            "a filter",
+            f"{bounds.MAX_WHERE_BYTES:,} bytes, {bounds.MAX_FILTER_TESTS} tests, {bounds.MAX_FILTER_DEPTH} deep;",
+        ),
+        ("hits that pages reach", f"{bounds.MAX_PAGED:,},"),
+        ("facts of one answer", f"{bounds.MAX_FACT_BYTES >> 20} MiB "),
+        ("videos of a page of a list", f"{bounds.MAX_TOP:,},"),
+        ("changes of one request", f"{bounds.MAX_CHANGE_BYTES >> 20} MiB "),
         ("candidates of a search", f"{bounds.MAX_CANDIDATES:,},"),
         (
             "texts of searches in flight",

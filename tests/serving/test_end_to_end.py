@@ -68,6 +68,31 @@ def test_a_search_among_candidates_finds_them_alone_and_in_order(client: Client,
         client.search(text, candidates=[*ids, "stranger"])
 
 
+def test_videos_are_told_changed_and_removed_over_the_network(client: Client, indexed: list) -> None:
+    text, name = indexed[0].captions[0], "to be changed.mp4"
+    added = client.index(indexed[0].video, id=name, source="the original", metadata={"year": 1999})
+    client.wait_searchable(added)
+    hit = next(hit for hit in client.search(text, top=100).hits if hit.id == name)
+    assert (hit.source, hit.metadata) == ("the original", {"year": 1999})
+    assert hit.duration == pytest.approx(client.encode_video(indexed[0].video).duration, abs=1e-3)
+    assert {video.id for video in client.videos()} >= {name, *(clip.video.name for clip in indexed)}
+    assert client.list_videos(1).count == client.count()
+    client.update({name: {"seen": True}}, merge=True)
+    assert client.describe([name])[0].metadata == {"year": 1999, "seen": True}
+    narrowed = client.search(text, top=100, where=f"id = '{name}' and year = 1999", min_score=-1.0)
+    assert ([found.id for found in narrowed.hits], narrowed.among) == ([name], 1)
+    whole = [found.id for found in client.search(text, top=100).hits]
+    assert [found.id for page in client.search_pages(text, top=5) for found in page.hits] == whole
+    with pytest.raises(InvalidRequest, match="the filter at character 6"):
+        client.search(text, where="year 1999")
+    assert client.delete([name, "stranger"]).absent == ("stranger",)
+    deadline = time.monotonic() + 5
+    while name in [hit.id for hit in client.search(text, top=100).hits]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert client.describe([name]) == [None]
+
+
 def test_one_by_one_and_together_give_the_same(client: Client, indexed: list) -> None:
     queries = [clip.captions[0] for clip in indexed[:6]]
     together = client.search_many(queries, top=5)

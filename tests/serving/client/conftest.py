@@ -29,10 +29,13 @@ from framesift.export.bundle.errors import FramesiftError, InvalidVideo, ServerU
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import (
     ATTENTION,
+    CANDIDATE_LENGTHS,
+    CANDIDATES,
     DURATION,
     FRAME_EMBEDDINGS,
     FRAMES,
     MEAN_EMBEDDING,
+    OPTIONS,
     SCORER,
     SCORES,
     TEXT,
@@ -50,8 +53,11 @@ from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
 from framesift.serving.front.deployment import gallery_told, public_models
 from framesift.serving.front.describing import config
+from framesift.serving.front.options import read_options
 from framesift.serving.gallery.environment import gallery_from_env
+from framesift.serving.search.facts import Facts
 from framesift.serving.search.ranking import GraphRanker
+from framesift.serving.search.selecting import Selector
 from framesift.serving.search.snapshot import Snapshot
 
 from ..toy_ports import toy_manifest
@@ -89,9 +95,10 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
         self.patience: dict[str, float] = {}
+        self.publics = public_models(manifest, gallery=gallery_told())
         self.configs = {
             name: json_format.ParseDict(config(public), model_config_pb2.ModelConfig())
-            for name, public in public_models(manifest, gallery=gallery_told()).items()
+            for name, public in self.publics.items()
         }
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
@@ -107,7 +114,10 @@ class ToyServer(GRPCInferenceServiceServicer):
         scorer = ToyScorer()
         scorer.attends = self.attends
         self.search.ranker = GraphRanker(scorer, F)
-        self.search.snapshot = Snapshot(gallery_from_env(manifest).reader(), [FRAME_EMBEDDINGS], poll_s=0.01)
+        gallery = gallery_from_env(manifest)
+        self.search.facts = Facts(gallery.reader())
+        self.search.snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS], poll_s=0.01, facts=self.search.facts)
+        self.search.selector = Selector(self.search.snapshot, self.search.facts)
         self.search.snapshot.start()
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by gRPC
@@ -142,7 +152,8 @@ class ToyServer(GRPCInferenceServiceServicer):
         if model is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.model_name}' is not found")
         try:
-            found = model(arrays)
+            options = read_options(request.parameters, self.publics[request.model_name])
+            found = model({**arrays, OPTIONS: np.frombuffer(options, np.uint8)} if options else arrays)
         except FramesiftError as error:
             found = error
         except BlockingIOError:
@@ -167,7 +178,8 @@ class ToyServer(GRPCInferenceServiceServicer):
         if self.full_answers > 0:
             self.full_answers -= 1
             return ServerUnavailable("the server is searching for 32 texts already")
-        found = self.search.run([{TEXT_EMBEDDING: self._text(arrays), TOP: arrays[TOP]}])[0]
+        among = {name: arrays[name] for name in (TOP, OPTIONS, CANDIDATES, CANDIDATE_LENGTHS) if name in arrays}
+        found = self.search.run([{TEXT_EMBEDDING: self._text(arrays), **among}])[0]
         if isinstance(found, dict) and not self.attends:
             found.pop(ATTENTION, None)
         if isinstance(found, dict) and self.reader is not None:
@@ -211,6 +223,12 @@ class ToyServer(GRPCInferenceServiceServicer):
 
     def _gallery_lookup(self, arrays: Arrays) -> Arrays | FramesiftError:
         return self.lookup.run([arrays])[0]
+
+    def _gallery_edit(self, arrays: Arrays) -> Arrays | FramesiftError:
+        return self.lookup.run([arrays])[0]
+
+    def _gallery_list(self, arrays: Arrays) -> Arrays | FramesiftError:
+        return self.search.run([arrays])[0]
 
     def _score_text(self, arrays: Arrays) -> Arrays:
         scores, attention = score(self._text(arrays), arrays[FRAME_EMBEDDINGS])

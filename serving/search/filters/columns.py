@@ -1,0 +1,174 @@
+"""Metadata of many videos as columns: for each field which rows have it, and their values as numbers and codes."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ....export.bundle.limits import MAX_FIELDS, MAX_WORD
+from .grammar import Path
+
+# Objects within objects are fields of their own, so deep.
+_DEEPEST = 4
+# Texts that are parsed at a time.
+_PIECE = 128
+NUMBER, TEXT, TRUTH, OTHER = "numbers", "texts", "true and false", "objects"
+# In front of the kind of what stands in lists.
+LISTS = "lists of "
+
+Rows = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of one field in some rows: of numbers float64, of truths bool, of texts their places in ``words``."""
+
+    numbers: tuple[Rows, npt.NDArray[np.float64]]
+    truths: tuple[Rows, npt.NDArray[np.bool_]]
+    texts: tuple[Rows, npt.NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field: which rows have it, what stands there itself, and what stands in lists there.
+
+    Attributes:
+        kinds: of all those values.
+        words: the different texts of up to ``MAX_WORD`` characters; longer ones equal nothing.
+    """
+
+    present: Rows
+    own: Values
+    listed: Values
+    kinds: frozenset[str]
+    words: pa.Array
+
+
+class Known:
+    """The fields of a gallery, in the order in which they were found, and the kinds of their values.
+
+    What comes when there are ``MAX_FIELDS`` can't be compared.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: dict[Path, set[str]] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for others."""
+        return len(self.kinds) >= MAX_FIELDS
+
+    def add(self, path: Path) -> bool:
+        """Note a field; whether it can be compared."""
+        if path not in self.kinds and not self.full:
+            self.kinds[path] = set()
+        return path in self.kinds
+
+
+def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda: None) -> dict[Path, Column]:
+    """The columns of metadata, one JSON object a row, of the fields that are ``known`` or for which there is room.
+
+    Args:
+        pause: called every millisecond or so.
+    """
+    making: dict[Path, _Making] = {}
+    for start in range(0, len(texts), _PIECE):
+        for row, text in enumerate(texts.slice(start, _PIECE).to_pylist(), start):
+            if text == "{}":
+                continue
+            for path, value in _fields(json.loads(text)):
+                if (made := making.get(path)) is None:
+                    if not known.add(path):
+                        continue
+                    made = making[path] = _Making()
+                made.add(row, value)
+        pause()
+    found = {path: made.column() for path, made in making.items()}
+    for path, column in found.items():
+        known.kinds[path] |= column.kinds
+    return found
+
+
+def _fields(values: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """Every field of an object and of those within it."""
+    stack: list[tuple[Path, Mapping[str, Any]]] = [((), values)]
+    while stack:
+        path, each = stack.pop()
+        for name, value in each.items():
+            yield (*path, name), value
+            if isinstance(value, dict) and len(path) + 1 < _DEEPEST:
+                stack.append(((*path, name), value))
+
+
+class _Making:
+    """A column that is being made."""
+
+    def __init__(self) -> None:
+        self._present = array("i")
+        self._own, self._listed = _Pairs(), _Pairs()
+        self._words: dict[str, int] = {}
+        self._kinds: set[str] = set()
+
+    def add(self, row: int, value: Any) -> None:
+        """Note a row's value; null is as if it were not there."""
+        if value is None:
+            return
+        self._present.append(row)
+        if isinstance(value, list):
+            self._kinds.update(LISTS + self._put(self._listed, row, item) for item in value)
+        else:
+            self._kinds.add(self._put(self._own, row, value))
+
+    def column(self) -> Column:
+        """The column, of which nothing is added to afterwards."""
+        words = pa.array(self._words, pa.string())
+        own, listed = self._own.values(), self._listed.values()
+        return Column(np.array(self._present, np.int32), own, listed, frozenset(self._kinds), words)
+
+    def _put(self, pairs: _Pairs, row: int, value: Any) -> str:
+        """Note a value of a row, and return its kind."""
+        if isinstance(value, bool):
+            pairs.truths[0].append(row)
+            pairs.truths[1].append(value)
+            return TRUTH
+        if isinstance(value, int | float):
+            pairs.numbers[0].append(row)
+            pairs.numbers[1].append(_float(value))
+            return NUMBER
+        if isinstance(value, str):
+            if len(value) <= MAX_WORD:
+                pairs.texts[0].append(row)
+                pairs.texts[1].append(self._words.setdefault(value, len(self._words)))
+            return TEXT
+        return OTHER
+
+
+class _Pairs:
+    """Rows and their values, by kind."""
+
+    def __init__(self) -> None:
+        self.numbers = array("i"), array("d")
+        self.truths = array("i"), array("b")
+        self.texts = array("i"), array("i")
+
+    def values(self) -> Values:
+        """The same as arrays."""
+        return Values(
+            (np.array(self.numbers[0], np.int32), np.array(self.numbers[1], np.float64)),
+            (np.array(self.truths[0], np.int32), np.array(self.truths[1], np.bool_)),
+            (np.array(self.texts[0], np.int32), np.array(self.texts[1], np.int32)),
+        )
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")

@@ -1,0 +1,209 @@
+"""Which rows of a gallery a filter lets through."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import threading
+import time
+from collections.abc import Callable, Mapping
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ....export.bundle.errors import ServerUnavailable
+from ....export.bundle.ports import DURATION, ID, METADATA, SOURCE
+from ..facts import Piece
+from ..view import View
+from .columns import LISTS, NUMBER, TEXT, TRUTH, Column, Known, Values, columns_of
+from .grammar import Every, Filter, Not, Path, Some, Test, name_of, tests
+from .tokens import Value, fault
+
+Mask = npt.NDArray[np.bool_]
+_SHOWN_FIELDS = 12
+# How long a filter waits for columns, while searches wait behind it.
+_PATIENCE_S = 1.0
+_ORDER = frozenset({"<", "<=", ">", ">="})
+_NUMBERS: Mapping[str, Callable[..., Mask]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "in": np.isin,
+}
+_TEXTS: Mapping[str, Callable[..., pa.Array]] = {
+    "=": pc.equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+    "in": pc.is_in,
+}
+# What every video has beside its metadata, and of which kind it is.
+_OWN: Mapping[Path, str] = {(ID,): TEXT, (SOURCE,): TEXT, (DURATION,): NUMBER}
+
+
+class Matcher:
+    """Finds rows by filters. Columns of new rows are made with the next filter."""
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._known = Known()
+        self._columns: WeakKeyDictionary[Piece, dict[Path, Column]] = WeakKeyDictionary()
+
+    def prepare(self, pieces: tuple[Piece, ...]) -> None:
+        """Make columns before the first filter comes, beside searches: some ten seconds for a million videos."""
+        with self._making:
+            for piece in pieces:
+                self._of(piece, _give_way)
+
+    def rows(self, filter_: Filter, pieces: tuple[Piece, ...], view: View) -> npt.NDArray[np.int64]:
+        """The rows of a view that a filter lets through, ascending.
+
+        Args:
+            pieces: the facts of all the view's rows.
+
+        Raises:
+            InvalidRequest: a field that no video has, or a value of a kind that it never has; the message names the
+                place in the filter.
+            ServerUnavailable: columns are still being made.
+        """
+        if not self._making.acquire(timeout=_PATIENCE_S):
+            raise ServerUnavailable("metadata is still being read for filters: try again in a moment")
+        try:
+            columns = [self._of(piece) for piece in pieces]
+        finally:
+            self._making.release()
+        if pieces:
+            for test in tests(filter_):
+                self._check(test)
+        found = [piece.numbers[_holds(filter_, piece, held)] for piece, held in zip(pieces, columns, strict=True)] or [
+            np.empty(0, np.int64)
+        ]
+        numbers = np.concatenate(found)
+        rows = np.searchsorted(view.numbers, numbers)
+        # Facts may be there of rows that came after the view, or were swept before it.
+        there = rows < len(view.numbers)
+        there[there] = view.numbers[rows[there]] == numbers[there]
+        rows = rows[there]
+        live = view.live()
+        kept: npt.NDArray[np.int64] = (rows if live is None else rows[live[rows]]).astype(np.int64)
+        return kept
+
+    def _of(self, piece: Piece, pause: Callable[[], None] = lambda: None) -> dict[Path, Column]:
+        if (found := self._columns.get(piece)) is None:
+            found = self._columns[piece] = columns_of(piece.texts[METADATA], self._known, pause)
+        return found
+
+    def _check(self, test: Test) -> None:
+        path = _of_metadata(test.field)
+        kinds = {_OWN[test.field]} if test.field in _OWN else self._known.kinds.get(path)
+        if kinds is None:
+            raise fault(self._unknown(test.field), test.at)
+        for value, at in zip(test.values, test.places, strict=True):
+            kind = _kind(value)
+            if kind is TRUTH and test.sign in _ORDER:
+                raise fault("true and false have no order: compare them with = or !=", at)
+            if kind not in kinds and not (test.sign == "has" and LISTS + kind in kinds):
+                held = ", ".join(sorted(kinds)) or "null alone"
+                hint = ": write has" if LISTS + kind in kinds else f", never {kind}"
+                raise fault(f"{name_of(test.field)} holds {held} in this gallery{hint}", at)
+
+    def _unknown(self, path: Path) -> str:
+        names = sorted(map(name_of, (*_OWN, *self._known.kinds)))
+        near = difflib.get_close_matches(name_of(path), names, 1)
+        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names[:_SHOWN_FIELDS])}"
+        more = " ..." if not near and len(names) > _SHOWN_FIELDS else ""
+        full = f". Of metadata, {len(self._known.kinds)} fields are told apart and no more" if self._known.full else ""
+        return f"no video has the field {name_of(path)[:100]}{hint}{more}{full}"
+
+
+def _give_way() -> None:
+    """Let other threads run: the interpreter would keep them for milliseconds."""
+    time.sleep(0)
+
+
+def _holds(filter_: Filter, piece: Piece, columns: Mapping[Path, Column]) -> Mask:
+    """For which rows of a piece it holds."""
+    match filter_:
+        case Not(part):
+            return ~_holds(part, piece, columns)
+        case Every(parts):
+            every: Mask = np.logical_and.reduce([_holds(part, piece, columns) for part in parts])
+            return every
+        case Some(parts):
+            some: Mask = np.logical_or.reduce([_holds(part, piece, columns) for part in parts])
+            return some
+    if filter_.field in _OWN:
+        return _own(filter_, piece)
+    found = np.zeros(len(piece.numbers), np.bool_)
+    column = columns.get(_of_metadata(filter_.field))
+    if column is None:
+        return found
+    if filter_.sign in ("exists", "!="):
+        found[column.present] = True
+    sign = "=" if filter_.sign in ("!=", "has") else filter_.sign
+    for values in (column.own, column.listed) if filter_.sign == "has" else (column.own,):
+        for rows in _matching(sign, filter_.values, values, column.words):
+            found[rows] = filter_.sign != "!="
+    return found
+
+
+def _matching(sign: str, wanted: tuple[Value, ...], values: Values, words: pa.Array) -> list[npt.NDArray[np.int32]]:
+    """The rows whose value compares so, of each kind."""
+    if sign == "exists":
+        return []
+    numbers = [value for value in wanted if _kind(value) is NUMBER]
+    texts = [value for value in wanted if _kind(value) is TEXT]
+    truths = [value for value in wanted if _kind(value) is TRUTH]
+    found = []
+    if numbers:
+        found.append(values.numbers[0][_NUMBERS[sign](values.numbers[1], numbers if sign == "in" else numbers[0])])
+    if texts and len(words):
+        found.append(values.texts[0][_of_texts(sign, words, texts)[values.texts[1]]])
+    if truths:
+        found.append(values.truths[0][np.isin(values.truths[1], truths)])
+    return found
+
+
+def _own(test: Test, piece: Piece) -> Mask:
+    """As ``_holds``, for what every video has."""
+    if test.field == (DURATION,):
+        # What came as features has none.
+        there = piece.durations > 0
+        if test.sign == "exists":
+            return there
+        sign = "=" if test.sign in ("!=", "has") else test.sign
+        numbers = np.array([value for value in test.values if _kind(value) is NUMBER], np.float32)
+        same = _NUMBERS[sign](piece.durations, numbers if sign == "in" else numbers[0])
+        return there & (~same if test.sign == "!=" else same)
+    texts = piece.texts[test.field[0]]
+    there = _bools(pc.greater(pc.binary_length(texts), 0))
+    if test.sign == "exists":
+        return there
+    sign = "=" if test.sign in ("!=", "has") else test.sign
+    same = _of_texts(sign, texts, [value for value in test.values if _kind(value) is TEXT])
+    return there & (~same if test.sign == "!=" else same)
+
+
+def _of_texts(sign: str, texts: pa.Array, wanted: list[Value]) -> Mask:
+    given = pa.array(wanted, texts.type) if sign == "in" else pa.scalar(wanted[0], texts.type)
+    return _bools(_TEXTS[sign](texts, given))
+
+
+def _bools(values: pa.Array) -> Mask:
+    return np.asarray(values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.to_numpy())
+
+
+def _of_metadata(path: Path) -> Path:
+    return path[1:] if path[0] == METADATA and len(path) > 1 else path
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, bool):
+        return TRUTH
+    return TEXT if isinstance(value, str) else NUMBER

@@ -1,0 +1,44 @@
+"""Videos in the order in which they were indexed, page by page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...export.bundle.limits import MAX_FACT_BYTES
+from .facts import Facts
+from .past import Cursor
+from .view import View
+
+
+def page(view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None = None) -> str:
+    """JSON of up to ``top`` videos with their facts, fewer where these are large; ``next`` where there are more.
+
+    Args:
+        view: of the cursor's version.
+        mark: of what is listed, see ``Cursor``.
+        cursor: where the page before ended.
+    """
+    last = -1 if cursor is None else int(cursor.shown[-1:].max(initial=-1))
+    rows = view.rows()
+    rows = rows[np.searchsorted(view.numbers[rows], last, side="right") :]
+    shown: list[str] = []
+    size = 0
+    for row, fact in zip(rows.tolist(), facts.of(view.numbers[rows[:top]].tolist()), strict=False):
+        told = f'{{"id":{json.dumps(view.ids[row])}{"}" if fact is None else "," + fact.json()[1:]}'
+        size += len(told)
+        if shown and size > MAX_FACT_BYTES:
+            break
+        shown.append(told)
+    ended = len(shown) == len(rows)
+    end = None if ended else Cursor(view.version, mark, top, view.numbers[rows[len(shown) - 1 : len(shown)]]).text()
+    return joined(shown, "videos", next=end, count=view.count, version=view.version)
+
+
+def joined(parts: Sequence[str], name: str, **others: Any) -> str:
+    """A JSON object of a list whose items are JSON already, and of other values."""
+    rest = json.dumps(others, separators=(",", ":"))
+    return f'{{"{name}":[{",".join(parts)}]{"," if others else ""}{rest[1:]}'

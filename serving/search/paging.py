@@ -1,0 +1,89 @@
+"""Pages of a ranking: which hits a request shows of those that are ranked for it, and where the next begins.
+
+A page is of the version of the gallery that the first page showed, and holds none of the hits of earlier pages, by the
+numbers of their rows: how a text's vector was rounded in another batch moves no hit from one page to two, or to none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.limits import MAX_PAGED
+from .options import Options
+from .past import MARK_BYTES, Cursor
+from .ranking import Ranked, Ranker
+from .view import View
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one search wants to see of its ranking.
+
+    Attributes:
+        top: hits of the page.
+        first: places of the ranking that the first page took.
+        cursor: where the page before ended.
+    """
+
+    top: int
+    first: int
+    offset: int
+    min_score: float
+    mark: bytes
+    cursor: Cursor | None
+
+    @staticmethod
+    def of(options: Options, named: Sequence[str], top: int) -> Page:
+        """The page that a request asks for, among the videos that it names, if any.
+
+        Raises:
+            InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
+        """
+        mark = mark_of(options.where, list(named), options.min_score)
+        cursor = Cursor.read(options.after, mark) if options.after else None
+        first = top + options.offset if cursor is None else cursor.top
+        if first > MAX_PAGED:
+            raise InvalidRequest(f"pages reach {MAX_PAGED} hits, and this one ends at {first}: narrow the search")
+        return Page(top, first, options.offset, options.min_score, mark, cursor)
+
+    def ranks(self, ranker: Ranker) -> int:
+        """How many places of the ranking it takes; a later page one more, which tells whether there is another."""
+        if self.cursor is None:
+            return self.first
+        return min(len(self.cursor.shown) + self.top + 1, ranker.reach(self.first))
+
+    def cut(self, view: View, ranked: Ranked, ranker: Ranker) -> tuple[Ranked, str | None]:
+        """The hits of the page, and the cursor of the next; None where there is none.
+
+        Args:
+            ranked: the first ``ranks`` places of the ranking of ``view``.
+        """
+        numbers = view.numbers[ranked.rows]
+        if self.cursor is None:
+            left = np.arange(len(numbers)) >= self.offset
+            shown = np.sort(numbers)
+            more = len(numbers) < min(view.count, ranker.reach(self.first))
+        else:
+            left = ~np.isin(numbers, self.cursor.shown)
+            beyond = np.flatnonzero(left)[self.top :]
+            left[beyond] = False
+            shown = np.union1d(self.cursor.shown, numbers[left])
+            more = bool(len(beyond))
+        good = ranked.scores >= self.min_score
+        places = np.flatnonzero(left & good)
+        weights = ranked.attention
+        page = Ranked(ranked.rows[places], ranked.scores[places], None if weights is None else weights[places])
+        if not more or not good.all() or len(shown) >= MAX_PAGED:
+            return page, None
+        return page, Cursor(view.version, self.mark, self.first, shown).text()
+
+
+def mark_of(*asked: object) -> bytes:
+    """A few bytes that stand for what is asked."""
+    return hashlib.sha256(json.dumps(asked).encode()).digest()[:MARK_BYTES]

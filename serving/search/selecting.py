@@ -1,0 +1,48 @@
+"""The part of the gallery that a request is for: of a version, named by ids, let through by a filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from .facts import Facts
+from .filters.matching import Matcher
+from .filters.parser import parse
+from .past import Cursor, at
+from .snapshot import Snapshot
+from .view import View
+
+
+class Selector:
+    """Narrows views; but for ``prepare`` not to be shared between threads."""
+
+    def __init__(self, snapshot: Snapshot, facts: Facts) -> None:
+        self._snapshot, self._facts = snapshot, facts
+        self._matcher = Matcher()
+
+    def prepare(self) -> None:
+        """Get ready for filters; for a thread beside the one that narrows views."""
+        self._matcher.prepare(self._facts.pieces)
+
+    def part(self, view: View, named: Sequence[str], where: str, cursor: Cursor | None) -> View:
+        """The part of a view for a request that names some videos, has a filter, or goes on from an earlier page.
+
+        Raises:
+            InvalidRequest: a video that is not there, a filter that doesn't fit the gallery, or an expired version.
+        """
+        if cursor is not None:
+            view = at(view, cursor.version)
+        if named and cursor is None:
+            view = self._snapshot.only(view, named)
+        elif named:
+            # What was named before may have gone since.
+            wanted = set(named)
+            rows = np.array([row for row in view.rows().tolist() if view.ids[row] in wanted], np.int64)
+            view = replace(view, count=len(rows), chosen=rows, named=True)
+        if where:
+            self._facts.follow(view.version)
+            rows = self._matcher.rows(parse(where), self._facts.pieces, view)
+            view = replace(view, count=len(rows), chosen=rows)
+        return view
