@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
-from torch import nn
-
-from .encoders.video_swin import VideoSwin
+from .bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from .footprint import Footprint, footprints
+from .parity import CLIPS, CLIPS_AT_ONCE, GRAPH_CLIPS, WIDER
 from .systems.contract import System
 
-# Of memory the most is wanted while the weights are float64. Time is that of torch's exporter, one minute on one thread
-# for any tower, and then that of comparing, on all threads.
-_BYTES, _BYTES_A_WEIGHT = 0.6e9, 11
-_FIXED_S, _SECONDS = 60.0, 1.3e-9
-_FRAMES = 12
-# What the systems call their vision towers.
-_TOWERS = ("visual", "video_model")
+# Python, torch and the exporter; of a float64 model's weights; of a graph's weights in a session of ONNX Runtime, which
+# keeps the file's beside those that it packs; and how much more than it needs at once a session has.
+_BYTES, _WIDE, _SESSION, _LOOSE = 0.6e9, 8, 8, 1.5
+# The exporter's time on one thread is that of a graph's operators; comparing runs clips and pairs in float32, and in
+# float64.
+_FIXED_S, _STEP_S, _OPERATIONS_A_S = 25.0, 0.025, 80e9
 
 
 def expected(system: System) -> str:
     """A line with the memory and the time that writing and comparing a system's graphs will take."""
     weights = sum(parameter.numel() for parameter in system.parameters())
-    seconds = _FIXED_S + _SECONDS * _operations(system) * system.frames / _FRAMES
+    found = footprints(system)
+    minutes = max(1, round(expected_seconds(found) / 60))
     return (
-        f"{weights / 1e6:.0f} million weights: about {(_BYTES + weights * _BYTES_A_WEIGHT) / 1e9:.1f} GB of memory and "
-        f"{max(1, round(seconds / 60))} min on two cores"
+        f"{weights / 1e6:.0f} million weights: about {expected_bytes(weights, found) / 1e9:.1f} GB of memory and "
+        f"{minutes} min of processor time"
     )
 
 
-def _operations(system: System) -> float:
-    """Multiplications for one frame: the vision tower's weights times its tokens."""
-    swins = [module for module in system.modules() if isinstance(module, VideoSwin)]
-    if swins:
-        return swins[0].multiplications() / system.frames
-    vision = [module for name, module in system.named_modules() if name.endswith(_TOWERS)]
-    patches = [module for module in system.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)]
-    if not vision or not patches:
-        return 0.0
-    side = system.video_inputs[0].shape[-1] / patches[0].kernel_size[-1]
-    weights = sum(parameter.numel() for parameter in vision[0].parameters())
-    return float(weights * (1 + math.floor(side) ** 2))
+def expected_bytes(weights: int, found: Mapping[str, Footprint]) -> float:
+    """The most memory of an export, in bytes: of the moments at which a graph is in memory beside eager weights."""
+    video, text, scorer = (found[name] for name in (VIDEO_ENCODER, TEXT_ENCODER, SCORER))
+    moments = (
+        # Clips go through the graph before the weights are widened.
+        4 * weights + _session(video, CLIPS_AT_ONCE),
+        _WIDE * weights + 2 * video.held,
+        _WIDE * weights + _session(text),
+        _WIDE * weights + _session(scorer),
+    )
+    return _BYTES + max(moments)
+
+
+def expected_seconds(found: Mapping[str, Footprint]) -> float:
+    """The processor time of an export, in seconds."""
+    video, scorer = found[VIDEO_ENCODER].operations, found[SCORER].operations
+    compared = (GRAPH_CLIPS + WIDER * CLIPS) * video + (1 + WIDER) * scorer
+    return _FIXED_S + _STEP_S * sum(graph.steps for graph in found.values()) + compared / _OPERATIONS_A_S
+
+
+def _session(graph: Footprint, times: int = 1) -> float:
+    """A graph in a session, and its results for so many times the input that was run."""
+    return _SESSION * graph.weights + _LOOSE * times * (graph.held + graph.logits)

@@ -21,13 +21,15 @@ from .systems.contract import Record, System
 from .vocabulary import buckets
 
 # Clips that are compared, and which of them the graph gets as a batch: one of two at either place gives one record.
-_CLIPS = 2
+CLIPS = 2
 _BATCHES = ((1,), (0, 1, 0))
+# The most clips that a graph gets at once, and all that it gets.
+CLIPS_AT_ONCE, GRAPH_CLIPS = max(map(len, _BATCHES)), sum(map(len, _BATCHES))
 # A system that selects by noise takes hundreds of thousands of decisions a clip, and rounding may turn one of them:
 # then other noise is drawn, at most so many times.
 _DRAWS = 4
 # A clip in eager float64 takes about so many times what it takes in a float32 graph.
-_WIDER = 3
+WIDER = 3
 
 
 def comparisons(system: System) -> int:
@@ -37,7 +39,7 @@ def comparisons(system: System) -> int:
 
 def steps(system: System) -> int:
     """What ``compare_graphs`` reports as done, all together; a step is a clip in a graph, or about as long."""
-    return sum(map(len, _BATCHES)) + _CLIPS * _WIDER + len(_lengths(system)) + 1
+    return GRAPH_CLIPS + CLIPS * WIDER + len(_lengths(system)) + 1
 
 
 def compare_graphs(
@@ -80,7 +82,7 @@ def _video(
     rows: list[Row] = []
     clips: Record = ()
     for _ in range(_DRAWS if NOISE in names else 1):
-        inputs = random_video_inputs(system, _CLIPS, generator)
+        inputs = random_video_inputs(system, CLIPS, generator)
         got = _graph_records(folder, dict(zip(names, inputs, strict=True)), done)
         give_back()
         system.double()
@@ -113,9 +115,9 @@ def _published(system: System, inputs: Sequence[Tensor], done: Callable[[int], N
     # Clip by clip, because a batch's activations in float64 are as large as a small model.
     encoder = VideoEncoder(system.published)
     made = []
-    for clip in range(_CLIPS):
+    for clip in range(CLIPS):
         made.append(encoder(*(wide(x[clip : clip + 1]) for x in inputs)))
-        done(_WIDER)
+        done(WIDER)
     return tuple(torch.cat(parts) for parts in zip(*made, strict=True))
 
 

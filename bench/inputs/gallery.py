@@ -62,11 +62,12 @@ def write(bundle: Bundle, folder: Path, blocks: Iterable[Arrays]) -> None:
     Raises:
         GalleryError: it can't be written.
     """
-    frames, numbers = bundle.manifest.frame_count, count()
+    numbers = count()
     with Gallery.open(folder, bundle.manifest) as gallery:
+        times = gallery.schema.frames
         for block in blocks:
             rows = range(len(next(iter(block.values()))))
-            gallery.add([_entry(next(numbers), {name: x[row] for name, x in block.items()}, frames) for row in rows])
+            gallery.add([_entry(next(numbers), {name: x[row] for name, x in block.items()}, times) for row in rows])
 
 
 def video_id(number: int) -> str:
@@ -83,7 +84,7 @@ def in_memory(bundle: Bundle, record: Arrays, specs: Sequence[TensorSpec]) -> Vi
     return View(0, rows, [video_id(row) for row in range(rows)], columns.views(), times, np.empty(0, np.intp))
 
 
-def _entry(number: int, tensors: Arrays, frames: int) -> GalleryEntry:
+def _entry(number: int, tensors: Arrays, times: int) -> GalleryEntry:
     name = video_id(number)
     digest = hashlib.sha256(name.encode()).digest()
-    return GalleryEntry(name, dict(tensors), np.linspace(0, _SECONDS, frames), _SECONDS, digest, name)
+    return GalleryEntry(name, dict(tensors), np.linspace(0, _SECONDS, times), _SECONDS, digest, name)

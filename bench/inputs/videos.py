@@ -100,11 +100,14 @@ def _drawn(system: System, generator: torch.Generator) -> Tensor:
 
 
 def _inputs(bundle: Bundle, system: System, generator: torch.Generator) -> list[NDArray[Any]]:
-    """Generated clips [clips, ...] in the order of ``video_inputs``, whole and with noise where that is read."""
+    """Generated films [clips, ...], whole, with noise where it is read, and random feature files: ``video_inputs``."""
+    features = {} if system.features is None else system.random_features(clips.COUNT, generator)
     made = []
     for tensor in system.video_inputs:
         size = (clips.COUNT, *tensor.shape)
-        if tensor.name == FRAMES:
+        if tensor.name in features:
+            made.append(features[tensor.name].numpy())
+        elif tensor.name == FRAMES:
             made.append(_pixels(bundle))
         elif tensor.name == MASK:
             made.append(np.ones(size, np.float32))

@@ -113,9 +113,15 @@ class Given:
 
     def indexing(self, target: Target, folder: Path | None, *, renew: bool = False) -> Clients:
         """Clients that index the videos in ``folder``, or generated ones."""
+        from ...serving.client.sync import Client
         from ..inputs import clips
         from .sources import Indexing
 
+        with Client(target.address) as client:
+            if not client.served().reads_films:
+                raise click.UsageError(
+                    "the model reads feature files, and films are indexed here: only searches can be measured"
+                )
         if folder is not None:
             return self._clients(target, Indexing(clips.find(folder), renew), _INDEXERS)
         with click.progressbar(length=clips.COUNT, label="clips to index") as bar:

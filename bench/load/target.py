@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from ...export.bundle.scorers import scan_limit, shortlist_size
 from ...export.bundle.store import Bundle
 from ...serving.client.sync import Client
 from ...serving.serve import running
@@ -38,6 +39,7 @@ def embedded(bundle: Path, videos: int, cache: Path | None = None) -> Iterator[T
     Its gallery is a copy of the synthetic one, so that nothing which is indexed stays.
     """
     opened = Bundle.open(bundle)
+    videos = searchable(opened, videos)
     source = synthetic(opened, videos, cache)
     folder = Path(tempfile.mkdtemp(prefix="framesift-bench-"))
     try:
@@ -47,6 +49,15 @@ def embedded(bundle: Path, videos: int, cache: Path | None = None) -> Iterator[T
             yield Target(server.address, server.address, server.pid, bundle.resolve().name, videos)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def searchable(bundle: Bundle, videos: int) -> int:
+    """So many videos, or as many as a search may read where it reads every one."""
+    limit = scan_limit(bundle.manifest)
+    if limit is None or shortlist_size(bundle.manifest) is not None or videos <= limit:
+        return videos
+    click.echo(f"a search reads every video, {limit} at most: a gallery of {limit}, not {videos}", err=True)
+    return limit
 
 
 @contextlib.contextmanager

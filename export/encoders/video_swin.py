@@ -179,11 +179,6 @@ class VideoSwin(nn.Module):
                 x = stage.downsample(x)
         return self.norm(x)
 
-    def multiplications(self) -> float:
-        """Of one clip: the weights of every stage times its tokens."""
-        stages = [sum(parameter.numel() for parameter in stage.parameters()) for stage in self.layers]
-        return float(sum(n * prod(plain.grid) for n, (plain, _) in zip(stages, self.windows, strict=True)))
-
     def _constant(self, name: str, value: Tensor | None) -> None:
         if not hasattr(self, name):
             self.register_buffer(name, value, persistent=False)

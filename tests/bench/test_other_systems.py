@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from framesift.bench.inputs.corpus import prepare
+from framesift.bench.inputs.gallery import synthetic
 from framesift.bench.inputs.queries import captions
+from framesift.bench.load.target import searchable
 from framesift.bench.stages.case import SCORE_AND_TOP, SCORING, TOP_N, Spec
 from framesift.bench.stages.cases import Stages
+from framesift.export.bundle.scorers import scan_limit
 from framesift.export.bundle.store import Bundle
+from framesift.serving.gallery.store import Gallery
 
 from ..small_systems import small_bundle
 from .results import equal_results
@@ -26,6 +30,22 @@ SYSTEMS = {"ts2net": set(SCORING), "clip4clip tightTransf": {SCORE_AND_TOP, TOP_
 @pytest.fixture(scope="module", params=SYSTEMS)
 def other(request: pytest.FixtureRequest, bundles: Path) -> tuple[str, Bundle]:
     return request.param, small_bundle(request.param, bundles)
+
+
+@pytest.mark.parametrize(
+    "name", ["howto100m", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mmt", "actbert", "clipbert"))]
+)
+def test_a_gallery_is_made_of_any_record(name: str, bundles: Path, tmp_path: Path) -> None:
+    bundle = small_bundle(name, bundles)
+    with Gallery.open(synthetic(bundle, 12, tmp_path), bundle.manifest, create=False) as gallery:
+        assert gallery.count == 12
+
+
+def test_a_search_that_reads_every_video_gets_a_gallery_that_it_may_read(bundles: Path) -> None:
+    every, vectors = (small_bundle(name, bundles) for name in ("clipbert", "howto100m"))
+    limit = scan_limit(every.manifest)
+    assert limit is not None
+    assert (searchable(every, 10_000), searchable(every, 3), searchable(vectors, 10_000)) == (limit, 3, 10_000)
 
 
 def test_services_are_given_equal_videos(other: tuple[str, Bundle], tmp_path: Path) -> None:
