@@ -53,7 +53,7 @@ def footprints(system: System) -> Mapping[str, Footprint]:
             shapes = [tuple(rows[d] if isinstance(d, str) else d for d in port.dims) for port in promised[name].inputs]
             dtypes = [getattr(torch, port.dtype) for port in promised[name].inputs]
             inputs = [torch.empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-            found[name] = _footprint(module, inputs)
+            found[name] = footprint(module, inputs)
     return found
 
 
@@ -66,7 +66,8 @@ def _weightless(system: System) -> System:
     return deepcopy(system, stand_ins)
 
 
-def _footprint(module: nn.Module, inputs: Sequence[Tensor]) -> Footprint:
+def footprint(module: nn.Module, inputs: Sequence[Tensor]) -> Footprint:
+    """Of a module without memory, called once."""
     weights = {_key(tensor): tensor.numel() for tensor in (*module.parameters(), *module.buffers())}
     live, attention, products = _Live(weights), _Attention(), FlopCounterMode(display=False)
     with attention, products, live:
@@ -107,7 +108,7 @@ class _Live(TorchDispatchMode):
     """Counts the bytes of results that are alive, and which weights are read."""
 
     def __init__(self, weights: Mapping[int, int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._weights, self._alive = weights, dict[int, int]()
         self._now = self.most = self.steps = 0
         self.read: set[int] = set()
