@@ -78,7 +78,7 @@ class GallerySearch(Backend):
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
         manifest = read_manifest(folder)
-        self._text = self._read = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
+        self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
         # Other models do without the gallery's data, those that mend it among them.
@@ -92,7 +92,6 @@ class GallerySearch(Backend):
         if (chooser := chooser_in(folder)) is not None:
             other, graph = gallery_from_env(chooser, SHORTLIST_VARIABLE), folder / FOLDER / f"{SCORER}.onnx"
             self.chooser = Chooser(chooser, other, graph, most_chosen(manifest), self.gpu)
-            self._read = [*self._text, *(PREFIX + name for name in self.chooser.text)]
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one pass over the gallery; one that can't be answered does not touch the others.
@@ -191,7 +190,8 @@ class GallerySearch(Backend):
         tops = {int(top) for top in request[TOP].ravel()}
         if len(tops) != 1:
             raise InvalidRequest(f"all texts of a request must ask for the same {TOP}, got {sorted(tops)}")
-        if not all(np.isfinite(request[name]).all() for name in self._read):
+        others = () if self.chooser is None else (PREFIX + name for name in self.chooser.text)
+        if not all(np.isfinite(request[name]).all() for name in (*self._text, *others)):
             raise InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
         return check_top(tops.pop())
 
