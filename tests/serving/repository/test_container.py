@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,15 @@ def without(docker: dict[str, str]) -> dict[str, str]:
     for tool in ("bash", "realpath", "dirname", "mkdir", "stat", "id"):
         (folder / tool).symlink_to(shutil.which(tool) or tool)
     return {"PATH": str(folder)}
+
+
+def test_a_second_gallery_is_mounted_where_another_bundle_chooses(tmp_path: Path) -> None:
+    manifest = replace(reference_manifest(), fingerprint="a" * 64)
+    files = container_files(manifest, replace(manifest, fingerprint="b" * 64))
+    script = tmp_path / "run.sh"
+    script.write_text(files["run.sh"])
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    assert f"image=framesift/dong2026:{'a' * 12}-{'b' * 12}\n" in files["run.sh"]
+    assert '--volume "$shortlist:/shortlist" \\\n' in files["run.sh"]
+    assert 'for folder in "$gallery" "$shortlist"; do\n' in files["run.sh"]
+    assert "shortlist" not in container_files(manifest)["run.sh"].lower()
