@@ -15,12 +15,12 @@ from .export.corpus.commands import corpus_command, vocabulary_command
 from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
-from .serving.client.index_command import index_command
 from .serving.client.search_command import search_command
 from .serving.client.videos_command import videos_group
 from .serving.commands import demo_command, repository_group, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
+from .serving.index_command import index_command
 
 # The extra that brings a module.
 EXTRAS = {
@@ -29,6 +29,7 @@ EXTRAS = {
     **dict.fromkeys(("PIL", "av", "ftfy", "onnxruntime", "regex"), "export,server"),
     **dict.fromkeys(("matplotlib", "psutil"), "bench"),
     **dict.fromkeys(("aiohttp", "anyio", "faiss", "fastapi", "pydantic", "transformers", "uvicorn"), "baselines"),
+    **dict.fromkeys(("fsspec", "ray"), "server,ray"),
     "tensorrt": "gpu",
     "opentelemetry": "server,tracing",
 }

@@ -12,6 +12,7 @@ from .gpu.commands import gpu_group
 from .load.commands import load_command, overload_command, soak_command
 from .report.commands import report_command
 from .runs.commands import ablation_command, demo_command
+from .scale.commands import scale_command
 from .stages.commands import stages_command
 from .storages.commands import storages_command
 
@@ -48,6 +49,7 @@ for _command in (
     gpu_group,
     ablation_command,
     demo_command,
+    scale_command,
     report_command,
     compare_command,
 ):

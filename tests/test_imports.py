@@ -30,6 +30,7 @@ ROOMS = {
     "serving.server": ("kernels", *RUNTIME, "serving.repository", "serving.front"),
     "serving.client": ("export.bundle",),
 }
+ROOMS["serving.indexing"] = (*ROOMS["serving.backends"], "serving.backends", "serving.repository", "serving.client")
 ROOMS["serving"] = tuple(ROOMS)
 ROOMS["bench"] = tuple(ROOMS)
 

@@ -8,17 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..scale import tables as scale_tables
 from ..schema.kinds import (
     ABLATION,
     AGAINST_SUMMARY,
     DEMO,
     ENGINES,
     EXACT_SCORING,
+    GPU_ENCODING,
     GPU_SCORING,
     INT8,
     LOAD,
     OVERLOAD_VERDICT,
     SCANS,
+    SOAK,
     SOAK_VERDICT,
     STAGES,
     STORAGES,
@@ -30,7 +33,7 @@ from .cells import Tabling, markdown
 from .headline import headline
 from .results import Results, measured_on
 
-DOCUMENTS = ("README.md", "docs/ablations.md", "docs/benchmarks.md", "docs/engines.md")
+DOCUMENTS = ("README.md", "docs/ablations.md", "docs/benchmarks.md", "docs/engines.md", "docs/scale.md")
 _PLACE = re.compile(r"^<!-- ([a-z0-9-]+) -->\n(.*?)^<!-- /\1 -->", re.MULTILINE | re.DOTALL)
 
 
@@ -74,6 +77,9 @@ PLACES: dict[str, Callable[[Results], str]] = {
     "text-length": _place(part_tables.text_length, TEXT_LENGTH),
     "int8": _place(part_tables.int8, INT8),
     "gpu-scoring": _place(part_tables.gpu_scoring, GPU_SCORING, part_tables.gpu_scoring_note),
+    "scale-machines": _place(scale_tables.sizes, GPU_SCORING),
+    "scale-indexing": _place(scale_tables.indexing, GPU_ENCODING),
+    "scale-tail": _place(scale_tables.tail, SOAK),
     "engines": _place(part_tables.engines, ENGINES, part_tables.engines_note),
 }
 

@@ -25,6 +25,7 @@ from ...export.bundle.shortlist import PREFIX, chooser_in
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.rows import GalleryEntry, Row
+from ..gallery.schema import GallerySchema
 from ..gallery.store import Gallery
 from .base import Arrays, Backend
 
@@ -83,8 +84,8 @@ class GalleryIndex(Backend):
         try:
             return [
                 (
-                    self.gallery.row(_entry(request, place, self.gallery)),
-                    None if other is None else other.row(_entry(request, place, other, PREFIX)),
+                    self.gallery.row(entry_of(request, place, self.gallery.schema)),
+                    None if other is None else other.row(entry_of(request, place, other.schema, PREFIX)),
                 )
                 for place in range(len(request[ID]))
             ]
@@ -92,12 +93,18 @@ class GalleryIndex(Backend):
             return error
 
 
-def _entry(request: Mapping[str, np.ndarray[Any, Any]], place: int, gallery: Gallery, prefix: str = "") -> GalleryEntry:
-    """A row of a request as a gallery takes it, whose tensors have that prefix."""
+def entry_of(
+    request: Mapping[str, np.ndarray[Any, Any]], place: int, schema: GallerySchema, prefix: str = ""
+) -> GalleryEntry:
+    """A row of a request as a gallery of this schema takes it, whose tensors have that prefix.
+
+    Raises:
+        InvalidRequest: a text that is not UTF-8.
+    """
     times, duration = request.get(prefix + TIMESTAMPS), request.get(prefix + DURATION)
     return GalleryEntry(
         id=unpack_row(request[ID][place], ID),
-        tensors={spec.name: request[prefix + spec.name][place] for spec in gallery.schema.record},
+        tensors={spec.name: request[prefix + spec.name][place] for spec in schema.record},
         timestamps=np.zeros(1, np.float32) if times is None else times[place],
         duration=0.0 if duration is None else float(duration[place, 0]),
         digest=request[DIGEST][place].tobytes(),

@@ -50,6 +50,9 @@ class Found:
     videos: list[NamedVideo]
     refused: list[Refused]
 
+    def __len__(self) -> int:
+        return len(self.videos) + len(self.refused)
+
 
 @dataclass(frozen=True)
 class Named:
@@ -130,7 +133,7 @@ def discover(names: Sequence[str], id_from: IdFrom = "path", suffixes: Sequence[
             raise InvalidRequest(f"{printable(name)}: {what}; {kind}s end in {', '.join(suffixes)}")
         for path, below in paths:
             try:
-                file = NamedVideo(Path(path), check_id(_id(below, id_from)))
+                file = NamedVideo(Path(path), check_id(id_of(below, id_from)))
             except InvalidRequest as error:
                 refused[Path(path)] = Refused(Path(path), str(error))
                 continue
@@ -183,7 +186,8 @@ def _ends(path: str, suffixes: Collection[str]) -> bool:
     return os.path.splitext(path)[1].lower() in suffixes
 
 
-def _id(below: str, id_from: IdFrom) -> str:
+def id_of(below: str, id_from: IdFrom) -> str:
+    """The id of a file that lies so far below what was named."""
     if id_from == "path":
         return os.path.splitext(below)[0] if _ends(below, FEATURE_SUFFIXES) else below
     name = os.path.basename(below)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from ...export.bundle.errors import (
@@ -30,7 +30,7 @@ _ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
 class Outcome:
     """What became of one file; ``reason`` says why it failed, ``indexed`` what the gallery holds of it now."""
 
-    path: Path
+    path: str | os.PathLike[str]
     status: Literal["indexed", "skipped", "failed"]
     reason: str = ""
     indexed: Indexed | None = None
@@ -59,7 +59,7 @@ def index_files(
     digests = digests or Digests(None)
     known = {} if force else client.lookup([file.id for file in files]).digests
     skipped = set()
-    for file in _unchanged(files, known, digests, jobs):
+    for file in unchanged(files, known, digests, jobs):
         skipped.add(file.id)
         told(Outcome(file.path, "skipped"))
     left = [file for file in files if file.id not in skipped]
@@ -82,10 +82,10 @@ def index_files(
     client.index_many(items, jobs=jobs, progress=ended)
 
 
-def _unchanged(
+def unchanged(
     files: Sequence[NamedVideo], known: Mapping[str, bytes], digests: Digests, jobs: int
 ) -> Iterator[NamedVideo]:
-    """The files whose content is that which is ``known`` of their ids."""
+    """The files whose content is that which is ``known`` of their ids, ``jobs`` of them read at a time."""
     unread: list[tuple[NamedVideo, Stamp]] = []
     for file in files:
         if file.id not in known or (stamp := Stamp.of(file.path)) is None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.checks import FEATURE_SUFFIXES, check_video_bytes, listed
+from ...export.bundle.checks import FEATURE_SUFFIXES, NO_FEATURES, check_video_bytes, listed
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.limits import MAX_VIDEO_BYTES
+from ...export.bundle.ports import FEATURES, VIDEO
 from .results import Indexed
 
 Video = bytes | str | os.PathLike[str]
@@ -72,6 +74,17 @@ class Brought:
         if self.video is None or self.features is None:
             return self.named.digest
         return joined_digest(self.video.digest, self.features.digest)
+
+    def tensors(self, takes: Collection[str]) -> dict[str, npt.NDArray[np.uint8]]:
+        """The files' content, uint8 [1, N], for a model that ``takes`` tensors of these names.
+
+        A model that takes both needs both, where a film may have no features.
+        """
+        both = {VIDEO: self.video, FEATURES: self.features}
+        found = {name: np.frombuffer(file.data, np.uint8)[None] for name, file in both.items() if file is not None}
+        if both.keys() <= set(takes) and self.features is None:
+            found[FEATURES] = np.frombuffer(NO_FEATURES, np.uint8)[None]
+        return found
 
 
 def joined_digest(video: bytes, features: bytes) -> bytes:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.utils import np_to_triton_dtype
 
-from ...export.bundle.checks import NO_FEATURES, check_id, check_source, dump_metadata, encode_text, listed
+from ...export.bundle.checks import check_id, check_source, dump_metadata, encode_text, listed
 from ...export.bundle.errors import InvalidQuery, InvalidRequest
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_CANDIDATES, MAX_PAIRS, MAX_VIDEO_BYTES
 from ...export.bundle.models import (
@@ -138,7 +138,7 @@ def index_call(
     source = check_source(brought.named.source if source is None else source)
     digest = brought.digest
     inputs = {
-        **_files(brought, takes),
+        **brought.tensors(takes),
         ID: pack_rows([id_.encode()]),
         SOURCE: pack_rows([source.encode()]),
         DIGEST: np.frombuffer(digest, np.uint8)[None],
@@ -158,7 +158,7 @@ def encode_video_call(brought: Brought, id_: str | None, takes: Signature) -> Ca
         InvalidRequest: an id that breaks the rules.
     """
     id_ = check_id(brought.named.id if id_ is None else id_)
-    inputs = _files(brought, takes)
+    inputs = brought.tensors(takes)
     if ID in takes:
         inputs[ID] = pack_rows([id_.encode()])
     return Call(ENCODE_VIDEO, tensors(inputs), lambda r: record_list(r)[0])
@@ -244,15 +244,6 @@ def served(address: str, config: Any, count: int) -> Served:
 def record_inputs(takes: Signature) -> Signature:
     """The record tensors that the scorer reads, of all that the scoring model ``takes``."""
     return {name: spec for name, spec in takes.items() if name not in {TEXT, TEXT_LENGTH}}
-
-
-def _files(brought: Brought, takes: Signature) -> dict[str, npt.NDArray[Any]]:
-    """A film and its features as they are sent. A model that takes both needs both: a film may have no features."""
-    sent = {VIDEO: brought.video, FEATURES: brought.features}
-    found = {name: np.frombuffer(file.data, np.uint8)[None] for name, file in sent.items() if file is not None}
-    if {VIDEO, FEATURES} <= takes.keys() and brought.features is None:
-        found[FEATURES] = np.frombuffer(NO_FEATURES, np.uint8)[None]
-    return found
 
 
 def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float32]:

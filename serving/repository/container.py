@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 
 from ...export.bundle.manifest import Manifest
+from .compose import compose_files
+from .helm import CHART, chart_files
 
 RELEASE = "25.09"
 # For Python 3.12: see ``pinning``.
@@ -12,19 +14,22 @@ REQUIREMENTS = "requirements.txt"
 
 
 def container_files(manifest: Manifest, chooser: Manifest | None = None, *, engines: bool = False) -> dict[str, str]:
-    """Dockerfile, requirements and the scripts that start the server, by file name.
+    """Dockerfile, requirements, scripts, compose files and the Helm chart, by their paths below the deployment.
 
     Args:
         chooser: of the bundle that chooses candidates, if one does.
         engines: there are TensorRT engines, in a folder of that name.
     """
     tag = "-".join(each.fingerprint[:12] for each in (manifest, chooser) if each is not None)
-    image = f"framesift/{manifest.system}:{tag}"
+    name = f"framesift/{manifest.system}"
+    image = f"{name}:{tag}"
     return {
         "Dockerfile": _DOCKERFILE.format(release=RELEASE, engines=_ENGINES * engines),
         REQUIREMENTS: (files(__package__) / REQUIREMENTS).read_text(encoding="utf-8"),
         "start.sh": _START,
         "run.sh": _RUN.format(image=image, **(_ALONE if chooser is None else _CHOSEN)),
+        **compose_files(image, chosen=chooser is not None),
+        **{f"{CHART}/{path}": text for path, text in chart_files(name, tag).items()},
     }
 
 
@@ -45,7 +50,7 @@ COPY --chmod=755 python /opt/framesift/python
 RUN /opt/framesift/environment/bin/python3 -m compileall -q /opt/framesift/python
 COPY --chmod=755 model_repository /opt/framesift/model_repository
 COPY --chmod=755 door /opt/framesift/door
-{engines}COPY --chmod=755 start.sh /opt/framesift/
+{engines}COPY --chmod=755 start.sh index.sh /opt/framesift/
 
 # One heap a process: with glibc's many, each burst of requests takes some more memory than the one before.
 ENV PATH=/opt/framesift/environment/bin:$PATH \\

@@ -12,6 +12,7 @@ from ...export.bundle.engines.check import CHECKED
 from ...export.bundle.engines.folder import Engines
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
 from ...export.bundle.errors import BundleError, EngineError
+from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import GALLERY_MODELS
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.shortlist import FOLDER
@@ -38,7 +39,10 @@ _SERVED_PACKAGES = (
     "serving/repository",
     "serving/front",
     "serving/server",
+    "serving/client",
+    "serving/indexing",
 )
+_INDEX = "serving/index_command.py"
 
 
 def deploy(
@@ -53,8 +57,8 @@ def deploy(
     """Write everything that a server needs to serve ``bundle`` below ``out``.
 
     All targets get the very same ``model_repository``; for the container, framesift's own modules, a Dockerfile, pinned
-    requirements and the script that starts both servers come with it. The target ``tensorrt`` is the container
-    with engines beside the encoders' graphs, which its TensorRT backend serves.
+    requirements, the scripts that start both servers and index, compose files and a Helm chart come with it. The
+    target ``tensorrt`` is the container with engines beside the encoders' graphs, which its TensorRT backend serves.
 
     Args:
         out: a new or empty folder.
@@ -106,11 +110,22 @@ def deploy(
         _place_engines(engines, out, place)
     if target != "embedded":
         _copy_packages(out / "python" / "framesift")
+        _link_encoders(out, bundle.manifest, other)
         for name, text in container_files(bundle.manifest, other, engines=engines is not None).items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
             if name.endswith(".sh"):
                 (out / name).chmod(0o755)
     return repository
+
+
+def _link_encoders(out: Path, manifest: Manifest, chooser: Manifest | None) -> None:
+    """Beside each manifest that the door reads the graph that encodes videos, where jobs that index find it."""
+    for served in plan(manifest, chooser):
+        if isinstance(served, Model) and served.kind == VIDEO_ENCODER:
+            folder = out / DOOR / FOLDER if served.prefix else out / DOOR
+            graph = out / REPOSITORY / served.name / "1" / "model.onnx"
+            (folder / f"{VIDEO_ENCODER}.onnx").symlink_to(os.path.relpath(graph, folder))
 
 
 def _place_engines(engines: Engines, out: Path, place: Callable[[Path, Path], object]) -> None:
@@ -134,6 +149,8 @@ def _weights(bundle: Bundle, model: Model) -> dict[str, Path]:
 
 def _copy_packages(target: Path) -> None:
     root = Path(str(files("framesift")))
+    (target / "serving").mkdir(parents=True)
+    shutil.copyfile(root / _INDEX, target / _INDEX)
     for package in _SERVED_PACKAGES:
         shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
         for parent in Path(package, "__init__.py").parents[1:]:

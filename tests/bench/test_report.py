@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from framesift.__main__ import main
 from framesift.bench.report import load_tables
 from framesift.bench.report.cells import Tabling, markdown
-from framesift.bench.report.documents import PLACES, filled
+from framesift.bench.report.documents import DOCUMENTS, PLACES, filled
 from framesift.bench.report.page import SECTIONS, page, pictures
 from framesift.bench.report.pictures import roofline_point
 from framesift.bench.report.results import Results
@@ -49,7 +49,7 @@ def test_the_documents_show_the_committed_results(tmp_path: Path) -> None:
 
 
 def test_a_place_without_a_result_and_a_result_without_a_place_are_told(tmp_path: Path) -> None:
-    for name in ("README.md", "docs/ablations.md", "docs/benchmarks.md", "docs/engines.md"):
+    for name in DOCUMENTS:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("nothing\n", encoding="utf-8")
     places = "".join(f"<!-- {name} -->\nWHAT STOOD HERE\n<!-- /{name} -->\nbetween\n" for name in PLACES)

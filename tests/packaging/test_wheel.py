@@ -37,6 +37,7 @@ DATA = {
     "export/demo/demo.safetensors",
     "export/evaluation/published.json",
     "serving/repository/requirements.txt",
+    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "serving/repository/chart").rglob("*.*")),
 }
 INDEX_AND_WAIT = """
 import sys

@@ -27,6 +27,7 @@ from framesift.serving.serve import running
 
 from ..small_systems import small_bundle
 from .evaluated import check_evaluation, rule_of
+from .indexing.records import records
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -151,3 +152,15 @@ def test_a_second_run_of_the_command_skips_and_names_what_failed(served: Served,
         f"0 indexed, {VIDEOS} skipped, 1 failed: the gallery is as it was\n",
     )
     assert "broken.npz: the npz file has no end as np.savez writes it" in result.stderr
+
+
+def test_without_a_server_records_are_the_same(served: Served, tmp_path: Path) -> None:
+    arguments = ["--bundle", str(served.bundle.root), "--gallery", str(tmp_path / "here"), "--jobs", "1", "--no-cache"]
+    result = CliRunner().invoke(main, ["index", str(served.folder), *arguments])
+    assert (result.exit_code, result.stdout) == (0, f"{VIDEOS} indexed, 0 skipped, 0 failed\n"), result.output
+    here, there = records(tmp_path / "here"), records(served.folder.parent / "gallery")
+    # The first came once more, without a file.
+    first = next(iter(served.files))
+    assert there[first].pop("source") == ""
+    assert here[first].pop("source") == str(served.folder / f"{first}.safetensors")
+    assert here == there

@@ -40,7 +40,7 @@ def _python(code: str) -> str:
 def test_the_client_needs_numpy_and_tritonclient_alone() -> None:
     code = (
         "from framesift import AsyncClient, Client, Hit\n"
-        "from framesift.serving.client.index_command import index_command\n"
+        "from framesift.serving.index_command import index_command\n"
         "from framesift.serving.client.search_command import search_command\n"
         "from framesift.serving.client.indexing import index_files\n"
         "client = Client('127.0.0.1:1')\n"
@@ -49,7 +49,7 @@ def test_the_client_needs_numpy_and_tritonclient_alone() -> None:
     assert _python(BLOCKER + code).startswith("False <class")
 
 
-@pytest.mark.parametrize("module", ["client.index_command", "client.search_command", "gallery.commands"])
+@pytest.mark.parametrize("module", ["index_command", "client.search_command", "gallery.commands"])
 def test_help_does_not_wait_for_heavy_imports(module: str) -> None:
     loaded = _python(f"import sys, framesift.serving.{module}; print(*sys.modules)").split()
     assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, "grpc", "tritonclient", "numpy"}

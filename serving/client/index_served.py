@@ -1,0 +1,89 @@
+"""``framesift index`` through a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from ...export.bundle.errors import AccessDenied, DeadlineExceeded, InvalidRequest, ServerUnavailable
+from .digests import Digests
+from .discover import Found, Named
+from .index_report import Report
+from .indexing import Outcome, index_files
+from .printable import printable
+from .results import Served
+from .sync import Client
+
+
+def index_served(
+    address: str,
+    named: Named,
+    facts: Mapping[str, Mapping[str, Any]],
+    digests: Digests,
+    report: Report,
+    *,
+    jobs: int,
+    timeout_s: float,
+    force: bool,
+) -> None:
+    """Send the files that the served model reads; see ``indexing.index_files``.
+
+    Raises:
+        UsageError: the model reads none of the files.
+    """
+    found = named.either
+    try:
+        with Client(address, timeout_s) as client:
+            served = client.served()
+            click.echo(where(served), err=True)
+            found = _read_by(served, named)
+            tell_unused(facts, found)
+            with report.showing(len(found)):
+                for refused in found.refused:
+                    report.told(Outcome(refused.path, "failed", refused.reason))
+                index_files(client, found.videos, report.told, jobs=jobs, force=force, metadata=facts, digests=digests)
+            _wait_searchable(client, report)
+    finally:
+        report.end(len(found))
+
+
+def where(served: Served) -> str:
+    """One line that says where videos go."""
+    model = f"{served.system} model {served.fingerprint[:12]}" if served.fingerprint else "a model that it doesn't name"
+    gallery = f"the gallery {served.gallery}" if served.gallery else "its gallery"
+    beside = f"; candidates are chosen by {served.shortlist}, which is filled too" if served.shortlist else ""
+    return printable(f"{served.address} serves {model}, with {counted(served.count)} in {gallery}{beside}")
+
+
+def counted(videos: int) -> str:
+    """A number of videos as text."""
+    return f"{videos} video{'' if videos == 1 else 's'}"
+
+
+def tell_unused(facts: Mapping[str, object], found: Found) -> None:
+    """Say which metadata belongs to none of the files."""
+    if unused := facts.keys() - {file.id for file in found.videos}:
+        click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
+
+
+def _read_by(served: Served, named: Named) -> Found:
+    """The files of those named that the served model reads."""
+    try:
+        return named.read_by(films=served.reads_films, features=served.reads_features)
+    except InvalidRequest as error:
+        reads = "films" if served.reads_films else f"feature files of {served.arrays}"
+        raise click.UsageError(f"{error}. The model at {served.address} reads {printable(reads)}") from error
+
+
+def _wait_searchable(client: Client, report: Report) -> None:
+    """Whoever searches next finds what was indexed; a caller who may not search need not wait."""
+    if report.last is None:
+        return
+    try:
+        with suppress(AccessDenied):
+            client.wait_searchable(report.last)
+    except (DeadlineExceeded, ServerUnavailable) as error:
+        click.echo(printable(f"all is kept in the gallery, but searches may not see it yet: {error}"), err=True)

@@ -1,0 +1,126 @@
+"""``framesift index`` without a server: on this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.video.limits import VideoLimits
+from ..client.digests import Digests
+from ..client.discover import IdFrom, Named
+from ..client.index_report import Report
+from ..client.index_served import counted, tell_unused
+from ..client.indexing import Outcome
+from ..client.printable import printable
+from ..gallery.store import Gallery
+from . import sources
+from .failures_file import FailuresFile
+from .files import open_files, reads_films
+from .manifest import is_manifest, read_manifest_lines
+from .memory import free_bytes, how_many, in_gib, worker_bytes
+from .processes import Process, Processes
+from .ray_workers import RayWorkers
+from .run import Workers, index_videos
+from .shards import Shard
+from .video import Made
+from .worker import Setting
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command line asks for.
+
+    Attributes:
+        names: files, folders and globs; or one manifest.
+        shard: the part of all videos that is this run's.
+        ray: the address of a Ray cluster; empty for this machine.
+        jobs: videos at once; None for as many as there are processors, and as memory holds.
+        gpus: the share of a GPU that each of Ray's workers takes.
+        failures: the file that lists what fails.
+        force: index again what the gallery has already.
+    """
+
+    names: tuple[str, ...]
+    id_from: IdFrom
+    bundle: Path
+    gallery: Path
+    limits: VideoLimits
+    shard: Shard
+    ray: str = ""
+    jobs: int | None = None
+    gpus: float = 0.0
+    timeout_s: float = 600.0
+    failures: Path | None = None
+    force: bool = False
+
+
+def index_here(run: Run, facts: Mapping[str, Mapping[str, Any]], digests: Digests, report: Report) -> None:
+    """Index what a run names into its gallery, which is made where there is none.
+
+    Raises:
+        UsageError: the names stand for nothing that the model reads.
+        FramesiftError: the bundle, the gallery or the cluster can't be used.
+    """
+    manifest = open_files(run.bundle)
+    source = _source(run, manifest, facts, digests)
+    with ExitStack() as stack:
+        stack.callback(report.end, len(source))
+        gallery = stack.enter_context(Gallery.open(run.gallery, manifest))
+        model = f"{manifest.system} model {manifest.fingerprint[:12]}"
+        click.echo(printable(f"{model}, with {counted(gallery.count)} in the gallery {run.gallery}"), err=True)
+        failures = stack.enter_context(FailuresFile(run.failures))
+
+        def told(made: Made) -> None:
+            source.made(made)
+            if made.reason:
+                failures.put(made)
+            report.told(Outcome(made.video.source, made.status, made.reason))
+
+        with report.showing(len(source)):
+            left = source.left(gallery, told, force=run.force)
+            # Where nothing is left to do, no worker is started.
+            for first in left:
+                with closing(_workers(run, manifest, report)) as workers:
+                    index_videos(gallery, itertools.chain([first], left), workers, told)
+
+
+def _source(run: Run, manifest: Manifest, facts: Mapping[str, Mapping[str, Any]], digests: Digests) -> sources.Source:
+    if any(map(is_manifest, run.names)):
+        if len(run.names) > 1 or facts:
+            raise click.UsageError("a manifest is named alone, and has its metadata in itself")
+        return sources.Manifest(read_manifest_lines(Path(run.names[0]), run.id_from), run.shard)
+    named = Named.of(run.names, run.id_from)
+    try:
+        found = named.read_by(films=reads_films(manifest), features=manifest.features is not None)
+    except InvalidRequest as error:
+        raise click.UsageError(f"{error}. The model of {run.bundle} reads none of them") from error
+    tell_unused(facts, found)
+    return sources.Files(found, run.shard, facts, digests)
+
+
+def _workers(run: Run, manifest: Manifest, report: Report) -> Workers:
+    """Start workers, as many as fit, and say what they take."""
+    setting = Setting(str(run.bundle.resolve()), run.limits.settings(), run.timeout_s)
+    first = Process(setting)
+    try:
+        each = worker_bytes(first.peak(), run.limits)
+        if run.ray:
+            first.end()
+            setting = Setting(setting.folder, setting.limits, run.timeout_s, gpu=run.gpus > 0)
+            actors = RayWorkers(run.ray, setting, manifest, count=run.jobs, memory=each, gpus=run.gpus)
+            report.say(f"{actors.count} actors of Ray, each with at most {in_gib(each)} of memory")
+            return actors
+        count = how_many(each, run.jobs, free_bytes())
+        report.say(f"{count} processes, each with at most {in_gib(each)} of memory")
+        return Processes(first, count)
+    except BaseException:
+        first.end()
+        raise

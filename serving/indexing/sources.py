@@ -1,0 +1,100 @@
+"""Which videos a run is for, and which of them the gallery has already."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...export.bundle.checks import dump_metadata
+from ..client.digests import Digests, Stamp
+from ..client.discover import Found, NamedVideo
+from ..client.indexing import unchanged
+from ..gallery.store import Gallery
+from .run import Told, with_known
+from .shards import Shard
+from .video import Made, Video
+
+_READERS = 4
+
+
+class Source(ABC):
+    """The videos of a run, as many as it is long."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def left(self, gallery: Gallery, told: Told, *, force: bool) -> Iterator[Video]:
+        """Those to be made; ``told`` is called with each of the others. With ``force`` all are made that can be."""
+
+    @abstractmethod
+    def made(self, made: Made) -> None:
+        """Take note of what became of a video."""
+
+
+class Manifest(Source):
+    """Videos that a manifest lists. Whoever reads one sees whether the gallery has its content."""
+
+    def __init__(self, videos: list[Video], shard: Shard) -> None:
+        self._videos = [video for video in videos if shard.has(video.id)]
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def left(self, gallery: Gallery, told: Told, *, force: bool) -> Iterator[Video]:
+        """All whose content has to be looked at: a digest that the manifest tells spares that."""
+        for video in self._videos if force else with_known(gallery, self._videos):
+            if video.known is not None and video.known == video.digest:
+                told(Made(video))
+            else:
+                yield video
+
+    def made(self, made: Made) -> None:
+        """Nothing: what is read elsewhere has no state that is seen here."""
+
+
+class Files(Source):
+    """Files of this machine. Those that have not changed since they were read last are not read again."""
+
+    def __init__(self, found: Found, shard: Shard, facts: Mapping[str, Mapping[str, Any]], digests: Digests) -> None:
+        self._files = [file for file in found.videos if shard.has(file.id)]
+        self._refused = [one for one in found.refused if shard.has(os.fsdecode(one.path))]
+        self._facts, self._digests = facts, digests
+        self._stamps: dict[str, tuple[NamedVideo, Stamp | None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._files) + len(self._refused)
+
+    def left(self, gallery: Gallery, told: Told, *, force: bool) -> Iterator[Video]:
+        """All but those that can't be indexed, and those whose content the gallery has."""
+        for refused in self._refused:
+            path = os.fspath(refused.path)
+            told(Made(Video(path, path, path), reason=refused.reason))
+        known = {} if force else gallery.lookup([file.id for file in self._files]).digests
+        skipped = set()
+        for file in unchanged(self._files, known, self._digests, _READERS):
+            skipped.add(file.id)
+            told(Made(self._video(file)))
+        for file in self._files:
+            if file.id not in skipped:
+                self._stamps[file.id] = file, Stamp.of(file.path)
+                yield self._video(file)
+
+    def made(self, made: Made) -> None:
+        """Remember a file's digest, if it is still what was read."""
+        file, stamp = self._stamps.pop(made.video.id, (None, None))
+        if file is None or stamp is None or file.features is not None or made.row is None:
+            return
+        if Stamp.of(file.path) == stamp:
+            self._digests.put(file.path, stamp, made.row.entry.digest)
+
+    def _video(self, file: NamedVideo) -> Video:
+        return Video(
+            file.id,
+            os.path.abspath(file.path),
+            os.fspath(file.path),
+            None if file.features is None else os.path.abspath(file.features),
+            dump_metadata(self._facts.get(file.id, {})),
+        )

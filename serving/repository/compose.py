@@ -1,0 +1,106 @@
+"""Compose files and the script of indexing jobs, for a deployment's image."""
+
+from __future__ import annotations
+
+
+def compose_files(image: str, *, chosen: bool) -> dict[str, str]:
+    """The files by name, for an image of that name; ``chosen`` where a second gallery chooses candidates."""
+    text = _COMPOSE.replace("IMAGE", image, 1)
+    if chosen:
+        text = text.replace(_GALLERY, _GALLERY + _SHORTLIST).replace(_GALLERY_TOLD, _GALLERY_TOLD + _SHORTLIST_TOLD)
+    return {
+        "compose.yaml": text,
+        "compose.gpu.yaml": _GPU,
+        "index.sh": _INDEX,
+    }
+
+
+_GALLERY = '      - "${GALLERY:-./gallery}:/gallery"\n'
+_SHORTLIST = '      - "${SHORTLIST_GALLERY:-./shortlist}:/shortlist"\n'
+_GALLERY_TOLD = (
+    "#                              belong to OWNER. Without secrets FRAMESIFT_INSECURE=1 lets everybody call\n"
+)
+_SHORTLIST_TOLD = (
+    "#   SHORTLIST_GALLERY          that of the gallery that chooses candidates (./shortlist), as GALLERY\n"
+)
+
+_COMPOSE = """\
+# What run.sh does, for Docker Compose: `docker compose up --build`. `docker compose run --rm index` fills the gallery.
+# Settings are environment variables, or lines of a file .env:
+#   GALLERY, SECRETS, VIDEOS   folders of this machine (./gallery, ./secrets, ./videos). The first must be there, and
+#                              belong to OWNER. Without secrets FRAMESIFT_INSECURE=1 lets everybody call
+#   OWNER                      user and group that own the gallery (1000:1000)
+#   PUBLISH, SHM               address and port on this machine (127.0.0.1:8001); shared memory (4g)
+#   FRAMESIFT_*, OTEL_*        see start.sh
+# With `-f compose.yaml -f compose.gpu.yaml` the server has all GPUs.
+name: framesift
+x-confined: &confined
+  image: "IMAGE"
+  user: "${OWNER:-1000:1000}"
+  read_only: true
+  cap_drop: [ALL]
+  security_opt: ["no-new-privileges:true"]
+  tmpfs: [/tmp]
+  shm_size: "${SHM:-4g}"
+services:
+  server:
+    <<: *confined
+    build: .
+    restart: unless-stopped
+    stop_grace_period: 30s
+    ports: ["${PUBLISH:-127.0.0.1:8001}:8001"]
+    volumes:
+      - "${GALLERY:-./gallery}:/gallery"
+      - "${SECRETS:-./secrets}:/secrets:ro"
+      - "engines:/engines"
+    environment:
+      - FRAMESIFT_CONFIG
+      - FRAMESIFT_INSECURE
+      - FRAMESIFT_VIDEO_LIMITS
+      - FRAMESIFT_ACCESS_LOG
+      - FRAMESIFT_LOG_TEXTS
+      - OTEL_EXPORTER_OTLP_ENDPOINT
+      - FRAMESIFT_TRACE_RATIO
+  index:
+    <<: *confined
+    profiles: [index]
+    command: [/opt/framesift/index.sh, /videos]
+    healthcheck: {disable: true}
+    volumes:
+      - "${GALLERY:-./gallery}:/gallery"
+      - "${VIDEOS:-./videos}:/videos:ro"
+    environment:
+      - FRAMESIFT_VIDEO_LIMITS
+volumes:
+  engines: {}
+"""
+
+_GPU = """\
+services:
+  server:
+    gpus: all
+"""
+
+_INDEX = """\
+#!/usr/bin/env bash
+# Fills the gallery without a server:  index.sh [OPTION ...] PATH ...
+# Options and paths are those of `framesift index`. Settings are environment variables:
+#   FRAMESIFT_GALLERY       the gallery's folder (/gallery); made if absent
+#   FRAMESIFT_SHORTLIST_GALLERY  that of the bundle that chooses candidates (/shortlist), which is filled first
+#   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
+#   FRAMESIFT_SHARDS        how many jobs share the work, of which this is JOB_COMPLETION_INDEX, counted from 0
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+export PYTHONPATH=$here/python
+shard=()
+if [ -n "${JOB_COMPLETION_INDEX:-}" ]; then shard=(--shard "$JOB_COMPLETION_INDEX/${FRAMESIFT_SHARDS:-1}"); fi
+index=(python3 -P -m framesift.serving.index_command)
+status=0
+if [ -d "$here/door/shortlist" ]; then
+    # What is in the other gallery, too, can be chosen.
+    "${index[@]}" --bundle "$here/door/shortlist" --gallery "${FRAMESIFT_SHORTLIST_GALLERY:-/shortlist}" \\
+        "${shard[@]}" "$@" || status=$?
+fi
+"${index[@]}" --bundle "$here/door" --gallery "${FRAMESIFT_GALLERY:-/gallery}" "${shard[@]}" "$@" || status=$?
+exit "$status"
+"""
