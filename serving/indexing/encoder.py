@@ -16,7 +16,7 @@ from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import FEATURE_READER, VIDEO_DECODER
 from ...export.bundle.packing import pack_rows
-from ...export.bundle.ports import DIGEST, FILM_CLIPS, FILM_SECONDS, ID, METADATA, SOURCE, VIDEO_ENCODER
+from ...export.bundle.ports import DIGEST, ID, METADATA, SOURCE, VIDEO_ENCODER
 from ...export.bundle.spec import TensorSpec
 from ..backends.base import Backend
 from ..backends.feature_reader import FeatureReader
@@ -107,11 +107,13 @@ class Encoder:
 
 
 def _largest(port: TensorSpec, manifest: Manifest) -> tuple[tuple[int, ...], str]:
-    """The shape, with a batch of one, and the dtype of an input; where films vary, of the longest one."""
-    longest = {}
+    """The shape, with a batch of one, and the dtype of an input; of films, of the longest, twice as wide as high."""
+    sizes: dict[str, int] = {}
     if (film := manifest.film) is not None:
-        longest = {FILM_SECONDS: film.seconds.count, FILM_CLIPS: -(-film.clips.count // film.clips.together)}
-    return (1, *(longest[port.name] if size == -1 else size for size in port.shape)), port.dtype
+        side = film.seconds.size
+        sizes = {"seconds": film.seconds.count, "height": side, "width": 2 * side}
+        sizes["clips"] = -(-film.clips.count // film.clips.together)
+    return (1, *(size if isinstance(size, int) else sizes[size] for size in port.dims)), port.dtype
 
 
 def _one(backend: Backend, request: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:

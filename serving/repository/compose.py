@@ -17,12 +17,12 @@ def compose_files(image: str, *, chosen: bool) -> dict[str, str]:
 
 _GALLERY = '      - "${GALLERY:-./gallery}:/gallery"\n'
 _SHORTLIST = '      - "${SHORTLIST_GALLERY:-./shortlist}:/shortlist"\n'
-_GALLERY_TOLD = (
-    "#                              belong to OWNER. Without secrets FRAMESIFT_INSECURE=1 lets everybody call\n"
-)
-_SHORTLIST_TOLD = (
-    "#   SHORTLIST_GALLERY          that of the gallery that chooses candidates (./shortlist), as GALLERY\n"
-)
+_GALLERY_TOLD = """\
+#                              belong to OWNER. Without secrets FRAMESIFT_INSECURE=1 lets everybody call
+"""
+_SHORTLIST_TOLD = """\
+#   SHORTLIST_GALLERY          that of the gallery that chooses candidates (./shortlist), as GALLERY
+"""
 
 _COMPOSE = """\
 # What run.sh does, for Docker Compose: `docker compose up --build`. `docker compose run --rm index` fills the gallery.
