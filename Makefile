@@ -51,6 +51,12 @@ test-slow: $(BASELINES) ## Run the tests that `make test` leaves out: the wheel,
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow and not server'
 	$(BIN)/pytest -m 'slow and server'
 
+.PHONY: browser
+browser: $(INSTALLED) ## Bring what the page's tests need: Chromium (as root), Playwright, axe-core and a generator of clients (npm)
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	npm install --silent --no-audit --no-fund --prefix work/browser axe-core openapi-typescript openapi-fetch @types/node
+
 .PHONY: attack
 attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full length (half an hour)
 	$(BIN)/python -m tests.attacks $(ATTACK)

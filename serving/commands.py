@@ -23,11 +23,20 @@ _PORT = click.IntRange(1, 65535)
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
-@click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC; health and metrics over HTTP.")
+@click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC and HTTP.")
 @click.option("--tokens", type=_FILE, help="Callers need a token of this file: see `framesift token`.")
 @click.option("--tls-cert", type=_FILE, help="The server's certificate; connections are encrypted.")
 @click.option("--tls-key", type=_FILE, help="Its private key.")
 @click.option("--tls-clients", type=_FILE, help="Only clients whose certificate this authority signed may connect.")
+@click.option("--page", is_flag=True, help="Show a page to browsers: searches, films, uploads.")
+@click.option(
+    "--videos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Whoever may search may see the videos below this folder.",
+)
+@click.option(
+    "--name", "names", multiple=True, help="A name by which browsers may ask, beside the address and localhost."
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without tokens or TLS.")
 @click.option(
     "--video-limit",
@@ -65,6 +74,9 @@ def serve_command(
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_clients: Path | None,
+    page: bool,
+    videos: Path | None,
+    names: tuple[str, ...],
     insecure: bool,
     video_limits: tuple[str, ...],
     access_log: Path | None,
@@ -89,6 +101,7 @@ def serve_command(
           --shortlist-from bundles/demo --shortlist-gallery galleries/demo
       framesift serve bundles/demo --gallery galleries/demo --host 0.0.0.0 \\
           --tokens tokens --tls-cert server.crt --tls-key server.key
+      framesift serve bundles/demo --gallery galleries/demo --page --videos films/
     """
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
@@ -107,7 +120,8 @@ def serve_command(
     except InvalidRequest as error:
         raise click.UsageError(str(error)) from error
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
-    reach = Reach(host, port, tls, tokens, insecure)
+    known = frozenset(name.lower() for name in names)
+    reach = Reach(host, port, tls, tokens, insecure, names=known, page=page, videos=videos)
     serve(bundle, gallery, reach, limits, telemetry, shortlist=shortlist, verbose=verbose)
 
 
@@ -195,7 +209,8 @@ def render_command(folder: Path, bundle: Path | None, check: bool) -> None:
 @click.command("demo")
 @click.option("--work", default=Path("work/demo"), show_default=True, type=_FOLDER, help="Videos, bundle and gallery.")
 @click.option("--clips", default=240, show_default=True, type=click.IntRange(10, 500), help="How many videos.")
-def demo_command(work: Path, clips: int) -> None:
+@click.option("--page", is_flag=True, help="End with the page in a browser, on the demo's videos, until Ctrl-C.")
+def demo_command(work: Path, clips: int, page: bool) -> None:
     """Run the whole job on this machine, with a small trained model and generated videos.
 
     Exports the demo checkpoint, starts a Triton server, indexes real H.264 files through one ensemble, answers text
@@ -204,7 +219,8 @@ def demo_command(work: Path, clips: int) -> None:
     \b
     Example:
       framesift demo
+      framesift demo --page
     """
     from .demo import run_demo
 
-    run_demo(work, clips)
+    run_demo(work, clips, page=page)

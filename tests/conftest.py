@@ -59,11 +59,13 @@ def gallery_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(bundle: Bundle, gallery_folder: Path) -> Iterator:
-    """A real Triton server with the demo bundle, on free ports of 127.0.0.1."""
+def server(bundle: Bundle, gallery_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """A real Triton server with the demo bundle and the page, on free ports of 127.0.0.1."""
     from framesift.serving.serve import running
+    from framesift.serving.server.door import Reach
 
-    with running(bundle, gallery_folder, hang_after_s=4) as embedded:
+    reach = Reach(page=True, videos=tmp_path_factory.getbasetemp())
+    with running(bundle, gallery_folder, reach, hang_after_s=4) as embedded:
         yield embedded
 
 

@@ -26,9 +26,9 @@ ROOMS = {
     "serving.search": ("kernels", *RUNTIME[:2]),
     "serving.backends": ("kernels", *RUNTIME[:3]),
     "serving.repository": ("kernels", *RUNTIME),
-    "serving.front": ("kernels", *RUNTIME, "serving.repository"),
-    "serving.server": ("kernels", *RUNTIME, "serving.repository", "serving.front"),
     "serving.client": ("export.bundle",),
+    "serving.front": ("kernels", *RUNTIME, "serving.repository", "serving.client"),
+    "serving.server": ("kernels", *RUNTIME, "serving.repository", "serving.client", "serving.front"),
 }
 ROOMS["serving.indexing"] = (*ROOMS["serving.backends"], "serving.backends", "serving.repository", "serving.client")
 ROOMS["serving"] = tuple(ROOMS)

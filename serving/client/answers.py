@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from itertools import chain, islice, repeat
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
-from tritonclient.grpc import InferResult
 
 from ...export.bundle.errors import ServerError
 from ...export.bundle.models import CUT
@@ -30,7 +29,17 @@ from ...export.bundle.ports import (
 from .results import Edited, Hit, LookupResult, SearchResult, Shortlist, VideoFacts, VideoPage, VideoRecord
 
 
-def output(result: InferResult, name: str) -> npt.NDArray[Any]:
+class Answered(Protocol):
+    """A model's answer, as tritonclient's ``InferResult`` has it."""
+
+    def as_numpy(self, name: str) -> npt.NDArray[Any] | None:
+        """One tensor; None where there is none."""
+
+    def get_response(self) -> Any:
+        """The message."""
+
+
+def output(result: Answered, name: str) -> npt.NDArray[Any]:
     """One tensor of an answer.
 
     Raises:
@@ -42,13 +51,13 @@ def output(result: InferResult, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def weights(result: InferResult) -> npt.NDArray[Any] | None:
+def weights(result: Answered) -> npt.NDArray[Any] | None:
     """The attention in an answer; None where the model has none."""
     array: npt.NDArray[Any] | None = result.as_numpy(ATTENTION)
     return array
 
 
-def search_results(result: InferResult, texts: Sequence[str]) -> list[SearchResult]:
+def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]:
     """The results for ``texts``, in order."""
     joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
     scores = output(result, SCORES).tolist()
@@ -89,7 +98,7 @@ def _shortlist(row: npt.NDArray[Any]) -> Shortlist | None:
     return Shortlist(**{**told, "missing": tuple(told["missing"])}) if told else None
 
 
-def record_list(result: InferResult) -> list[VideoRecord]:
+def record_list(result: Answered) -> list[VideoRecord]:
     """The records of every clip, whatever tensors they have."""
     arrays = {port.name: output(result, port.name) for port in result.get_response().outputs}
     times, durations = arrays.pop(TIMESTAMPS, None), arrays.pop(DURATION, None)
@@ -103,7 +112,7 @@ def record_list(result: InferResult) -> list[VideoRecord]:
     ]
 
 
-def lookup_result(result: InferResult, ids: Sequence[str]) -> LookupResult:
+def lookup_result(result: Answered, ids: Sequence[str]) -> LookupResult:
     """What the gallery has of ``ids``."""
     present, digests = output(result, PRESENT), output(result, DIGESTS)
     return LookupResult(
@@ -113,20 +122,20 @@ def lookup_result(result: InferResult, ids: Sequence[str]) -> LookupResult:
     )
 
 
-def facts_list(result: InferResult, ids: Sequence[str]) -> list[VideoFacts | None]:
+def facts_list(result: Answered, ids: Sequence[str]) -> list[VideoFacts | None]:
     """What is known of every one of ``ids``."""
     found = json.loads(output(result, DETAILS).tobytes())
     return [fact and VideoFacts(id_, **fact) for id_, fact in zip(ids, found, strict=True)]
 
 
-def video_page(result: InferResult) -> VideoPage:
+def video_page(result: Answered) -> VideoPage:
     """A page of the list of videos."""
     told = json.loads(output(result, DETAILS)[0].tobytes().rstrip(b"\0"))
     videos = tuple(VideoFacts(**video) for video in told["videos"])
     return VideoPage(videos, told["next"], told["count"], told["version"])
 
 
-def edited(result: InferResult, ids: Sequence[str]) -> Edited:
+def edited(result: Answered, ids: Sequence[str]) -> Edited:
     """What became of ``ids``."""
     present = output(result, PRESENT).tolist()
     return Edited(
@@ -137,7 +146,7 @@ def edited(result: InferResult, ids: Sequence[str]) -> Edited:
     )
 
 
-def _details(result: InferResult, rows: int) -> list[dict[str, Any]]:
+def _details(result: Answered, rows: int) -> list[dict[str, Any]]:
     """What is told of every text's hits, where it was asked for."""
     told: npt.NDArray[Any] | None = result.as_numpy(DETAILS)
     if told is None:

@@ -25,7 +25,8 @@ _FIELDS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
 }
-_DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
+# Little-endian, as they are on the wire, by KServe v2's names.
+DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
 
 
 def field_of(tensor: Any) -> str:
@@ -51,7 +52,7 @@ def raw_contents(tensor: Any) -> bytes:
         if field.name != wanted and values:
             raise InvalidRequest(f"{tensor.name} is {tensor.datatype}, so its values belong into {wanted}")
     values = getattr(tensor.contents, wanted)
-    dtype = _DTYPES[tensor.datatype]
+    dtype = DTYPES[tensor.datatype]
     array = np.array(values, dtype=np.int64 if wanted in ("int_contents", "uint_contents") else dtype)
     if dtype.kind in "iu" and dtype.itemsize < 8 and array.size:
         limits = np.iinfo(dtype)

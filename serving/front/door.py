@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
 from ... import __version__
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.models import FEATURE_READER, SEARCH, SHORTLIST_VARIABLE, VIDEO_DECODER
-from ...export.bundle.scorers import patience_s, scorer_of
+from ...export.bundle.models import FEATURE_READER, INDEX_VIDEO, MAX_VIDEO, SEARCH, SHORTLIST_VARIABLE, VIDEO_DECODER
+from ...export.bundle.scorers import patience_s, scorer_of, shortlist_size
 from ...export.bundle.shortlist import FOLDER, chooser_in
 from ...export.bundle.store import read_manifest
 from ...export.bundle.text.tokenizers import load_tokenizer
@@ -21,14 +22,18 @@ from .access_log import AccessLog
 from .arena import Arena
 from .asgi import Receive, Scope, Send
 from .background import Background
+from .browsers import Browsers
 from .call import Call, is_grpc
 from .deployment import gallery_told, public_models
 from .gate import Gate
 from .health import Health
+from .http_calls import HttpCalls
 from .inference import Inference
 from .jobs import Jobs
 from .observing import Observing
+from .page.page import Page, Shown
 from .plain import Plain
+from .public import Public
 from .records import Records
 from .rest import Rest
 from .service import OPEN, STREAM, Service
@@ -39,6 +44,12 @@ from .supervision import DRAINED, Supervision
 from .texts import Encoder
 from .tracing import Tracing, otlp
 from .upstream import Upstream
+from .v1.film_files import FilmFiles
+from .v1.films import Films
+from .v1.gallery import GalleryCalls
+from .v1.router import V1
+from .v1.search import Searches
+from .v1.uploads import Uploads
 
 # A slot beyond the tensors' own bytes: they begin at round places.
 _SLACK = 1 << 20
@@ -88,10 +99,20 @@ class Door:
         self._service = Service(publics, self._jobs, self._inference, self._health, self._upstream, __version__)
         self._observing = Observing(self._records, self._inference, self._health, self._supervision, self._metrics)
         self._gate = Gate()
-        rest = Rest(
-            publics, self._access, self._gate, self._jobs, self._inference, self._upstream, __version__, self._records
+        calls = HttpCalls(self._access, self._gate, self._records)
+        browsers = Browsers(settings.names, known=settings.tokens is not None)
+        rest = Rest(publics, calls, self._jobs, self._inference, self._upstream, __version__, browsers)
+        files = None if settings.videos is None else FilmFiles(Films(settings.videos))
+        v1 = V1(
+            calls,
+            browsers,
+            Searches(self._jobs, self._inference, exact=chooser is None and shortlist_size(manifest) is None),
+            Uploads(self._jobs, self._inference),
+            GalleryCalls(self._jobs, self._inference, manifest, publics[INDEX_VIDEO], files),
+            __version__,
         )
-        self._plain = Plain(publics, self._health, self._observing, self._access, self._gate, rest)
+        page = Page(calls, self._access, browsers, _shown(settings, manifest, publics)) if settings.page else None
+        self._plain = Plain(publics, self._health, self._observing, self._access, self._gate, rest, v1, page)
         self._background = Background()
 
     def start(self) -> None:
@@ -152,3 +173,13 @@ class Door:
 
 def _encoder(manifest: Manifest, folder: Path) -> Encoder:
     return Encoder(load_tokenizer(manifest.tokenizer, folder))
+
+
+def _shown(settings: Settings, manifest: Manifest, publics: Mapping[str, Public]) -> Shown:
+    largest = publics[INDEX_VIDEO].parameters.get(MAX_VIDEO)
+    return Shown(
+        manifest.system,
+        None if largest is None else int(largest),
+        files=settings.videos is not None,
+        tokens=settings.tokens is not None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from .fields import Fields, beside
 from .messages import SMALL_BYTES, Messages, Prefix
 from .public import VERSION, Public
 from .record import RECEIVE, Record
-from .requests import Asked, read_request, read_tensors
+from .requests import Asked, check_sizes, read_request, read_tensors
 from .status import Code, Refusal
 from .tokens import Caller
 from .uploads import LARGEST_HEAD, TENSORS, receive
@@ -101,6 +101,10 @@ class Jobs:
         finally:
             self._arriving.leave(caller.name, size)
 
+    def room(self, caller: Caller, size: int) -> AbstractAsyncContextManager[Slot]:
+        """A place in shared memory for ``size`` bytes of a caller's; see ``Arena.slot``."""
+        return self._arena.slot(caller.name, size)
+
     def public(self, name: str, version: str = "") -> Public:
         """The model of that name.
 
@@ -146,6 +150,25 @@ class Jobs:
         tensors = [Tensor(found.name, found.datatype, found.shape, raw) for found, raw in raws]
         record.stage(RECEIVE, record.began)
         return Job(public, asked, tensors)
+
+    def stored(
+        self, request: Any, files: Mapping[str, Tensor], held: AsyncExitStack, caller: Caller, record: Record
+    ) -> Job:
+        """The job of a request whose ``files`` lie in shared memory already, which is ``held``.
+
+        Raises:
+            InvalidRequest, InvalidVideo, InvalidFeatures, Refusal, AccessDenied: as ``read``.
+        """
+        public = self._of(request, caller, record)
+        asked = read_request(request, public)
+        raws = iter(request.raw_input_contents)
+        tensors = [
+            files[found.name] if found.name in files else Tensor(found.name, found.datatype, found.shape, next(raws))
+            for found in asked.inputs
+        ]
+        check_sizes([tensor.size or len(tensor.raw) for tensor in tensors], asked.inputs)
+        record.stage(RECEIVE, record.began)
+        return Job(public, asked, tensors, held)
 
 
 def _parsed(message: bytes) -> Any:

@@ -14,12 +14,11 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
-from .contents import DATATYPES, field_of, raw_contents
+from .contents import DTYPES, field_of, raw_contents
 
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 # So much JSON costs the event loop a few hundredths of a second; tensors behind it cost nothing.
 LARGEST_JSON = 256 << 10
-_DTYPES = {datatype: np.dtype(name).newbyteorder("<") for name, datatype in DATATYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def read_request(model: str, version: str, body: bytes, head_bytes: int | None) 
         parameters = _object(told.pop("parameters", {}), "parameters")
         everything = parameters.pop(_ALL_BINARY, False) is True
         for key, value in parameters.items():
-            _set(request.parameters[key], value)
+            set_parameter(request.parameters[key], value)
         for values in _objects(told.pop("inputs", []), "inputs"):
             tail = _add_input(request, values, tail)
         chosen = dict(_output(request, values) for values in _objects(told.pop("outputs", []), "outputs"))
@@ -82,7 +81,7 @@ def answer(response: Any, form: Form) -> tuple[bytes, Sequence[bytes]]:
             told["parameters"] = {_SIZE: len(raw)}
             tensors.append(raw)
         else:
-            told["data"] = np.frombuffer(raw, _DTYPES[output.datatype]).tolist()
+            told["data"] = np.frombuffer(raw, DTYPES[output.datatype]).tolist()
         outputs.append(told)
     told = {"model_name": response.model_name, "model_version": response.model_version, "outputs": outputs}
     if response.id:
@@ -115,7 +114,8 @@ def _add_input(request: Any, values: dict[str, Any], tail: memoryview) -> memory
     return tail
 
 
-def _set(parameter: Any, value: Any) -> None:
+def set_parameter(parameter: Any, value: Any) -> None:
+    """Give a request's parameter a value; one of a type that none has stays without."""
     kinds: dict[type, str] = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
     if type(value) in kinds:
         setattr(parameter, kinds[type(value)], value)

@@ -8,13 +8,11 @@ import zlib
 from typing import NamedTuple
 
 from .asgi import Receive
-from .body import PATIENCE_S, next_part
+from .body import PATIENCE_S, SLOWEST, next_part
 from .status import Code, Refusal
 
 # The longest search: 32 texts of 64 KiB, and what names them. What is larger is never put together in memory.
 SMALL_BYTES = (2 << 20) + (64 << 10)
-# Bytes a second below which a message takes too long, however evenly it drips.
-_SLOWEST = 128 << 10
 _PREFIX = struct.Struct(">BI")
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 
@@ -71,7 +69,7 @@ class Messages:
 
     def resume(self, size: int) -> None:
         """The reader was kept waiting, and now reads a message of ``size`` bytes: its time begins anew."""
-        self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / _SLOWEST
+        self._until = asyncio.get_running_loop().time() + PATIENCE_S + size / SLOWEST
 
     async def whole(self, prefix: Prefix, most: int = SMALL_BYTES) -> bytes:
         """A message of at most ``most`` bytes, inflated where it is compressed."""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
 from . import body, describing, json_requests
-from .access import Access
 from .asgi import Receive, Scope
-from .call import peer
-from .gate import Gate
+from .browsers import Browsers
+from .http_calls import HttpCalls
 from .inference import Inference
 from .jobs import Jobs
 from .messages import SMALL_BYTES
 from .public import Public
 from .record import Record
-from .records import Records
-from .status import ClientGone, Code, Refusal, told
+from .replies import Reply, json_reply
+from .status import HTTP, Code, Refusal, told
 from .tokens import Caller
 from .upstream import Upstream
 from .waiting import Client
@@ -30,24 +28,8 @@ _PATH = re.compile(
     r"/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>config|stats|infer))?)?"
 )
 _ALL = "/v2/models/stats"
-_LONGEST_NUMBER = 20
 _HEAD_BYTES = b"inference-header-content-length"
-# What a client is told of each of the door's codes.
-_STATUS = {
-    Code.OK: 200,
-    Code.INVALID_ARGUMENT: 400,
-    Code.UNAUTHENTICATED: 401,
-    Code.PERMISSION_DENIED: 403,
-    Code.NOT_FOUND: 404,
-    Code.UNIMPLEMENTED: 405,
-    Code.RESOURCE_EXHAUSTED: 413,
-    Code.CANCELLED: 499,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-    Code.DEADLINE_EXCEEDED: 504,
-}
-
-Answer = tuple[bytes, Sequence[bytes]]
+_BYTES = b"application/octet-stream"
 
 
 class Rest:
@@ -60,53 +42,42 @@ class Rest:
     def __init__(
         self,
         publics: Mapping[str, Public],
-        access: Access,
-        gate: Gate,
+        calls: HttpCalls,
         jobs: Jobs,
         inference: Inference,
         upstream: Upstream,
         version: str,
-        records: Records,
+        browsers: Browsers,
     ) -> None:
-        self._publics, self._access, self._gate, self._jobs = publics, access, gate, jobs
-        self._inference = inference
-        self._upstream, self._version, self._records = upstream, version, records
+        self._browsers = browsers
+        self._publics, self._calls, self._jobs = publics, calls, jobs
+        self._inference, self._upstream, self._version = inference, upstream, version
 
-    async def answer(self, scope: Scope, receive: Receive) -> tuple[int, Answer]:
-        """The status, the JSON, and the tensors that follow it.
+    async def answer(self, scope: Scope, receive: Receive) -> Reply:
+        """The answer to one request.
 
         Raises:
             ClientGone: the client has left.
         """
-        headers = dict(scope["headers"])
-        # Methods and codes have the names that gRPC gives them.
-        record = self._records.begin("unknown", headers)
-        try:
-            found = _PATH.fullmatch(scope["path"])
+        found = _PATH.fullmatch(scope["path"])
+        # Methods have the names that gRPC gives them.
+        named = "ModelInfer" if found is not None and found["what"] == "infer" else "unknown"
+
+        async def work(caller: Caller, record: Record) -> Reply:
             if found is None:
                 raise Refusal(Code.NOT_FOUND, f"there is nothing at {scope['path'][:100]}")
-            caller = self._access.caller(peer(scope), headers.get(b"authorization"))
-            self._records.known(record, caller.name, headers)
-            with self._gate.inside(caller.name):
-                if found["what"] == "infer":
-                    record.method = "ModelInfer"
-                    named = found["model"], found["version"] or ""
-                    answer = await self._infer(scope, headers, receive, named, caller, record)
-                else:
-                    if scope["method"] not in ("GET", "HEAD"):
-                        raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
-                    record.method, values = await self._told(scope["path"], found, caller)
-                    answer = json.dumps(values).encode(), ()
-        except ClientGone as error:
-            record.fail(error)
-            self._records.end_call(record)
-            raise
-        except Exception as error:
-            record.fail(error)
-            answer = json.dumps({"error": told(error)[1]}).encode(), ()
-        record.sent = sum(map(len, (answer[0], *answer[1])))
-        self._records.end_call(record)
-        return _STATUS[record.code], answer
+            headers = dict(scope["headers"])
+            if b"origin" in headers:
+                # No program but a browser says so.
+                self._browsers.check(scope["method"], headers)
+            if found["what"] == "infer":
+                return await self._infer(scope, receive, (found["model"], found["version"] or ""), caller, record)
+            if scope["method"] not in ("GET", "HEAD"):
+                raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
+            record.method, values = await self._told(scope["path"], found, caller)
+            return json_reply(values)
+
+        return await self._calls.answer(scope, named, work, _failed)
 
     async def _told(self, path: str, found: re.Match[str], caller: Caller) -> tuple[str, dict[str, Any]]:
         if found["model"] is None:
@@ -124,30 +95,32 @@ class Rest:
     async def _infer(
         self,
         scope: Scope,
-        headers: Mapping[bytes, bytes],
         receive: Receive,
         named: tuple[str, str],
         caller: Caller,
         record: Record,
-    ) -> Answer:
+    ) -> Reply:
+        headers = dict(scope["headers"])
         if scope["method"] != "POST":
             raise Refusal(Code.UNIMPLEMENTED, "inference is asked for with POST")
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidRequest("send the request without a content-encoding")
         self._jobs.allowed(*named, caller)
-        with self._jobs.arriving(caller, _announced(headers)):
+        with self._jobs.arriving(caller, body.announced(headers, SMALL_BYTES)):
             raw = await body.whole(receive, SMALL_BYTES)
         record.received = len(raw)
         request, form = json_requests.read_request(*named, raw, _head_bytes(headers))
         job = self._jobs.read(request, caller, record)
         response = await self._inference.run(job, Client(caller.name, receive=receive), record)
-        return json_requests.answer(pb.ModelInferResponse.FromString(response), form)
+        head, tensors = json_requests.answer(pb.ModelInferResponse.FromString(response), form)
+        if not tensors:
+            return Reply(200, head)
+        return Reply(200, b"".join((head, *tensors)), _BYTES, ((_HEAD_BYTES, b"%d" % len(head)),))
 
 
-def _announced(headers: Mapping[bytes, bytes]) -> int:
-    """The bytes that a request's body will have, as far as that is said."""
-    told = headers.get(b"content-length", b"")
-    return min(int(told), SMALL_BYTES) if told.isdigit() and len(told) < _LONGEST_NUMBER else SMALL_BYTES
+def _failed(error: Exception) -> Reply:
+    code, message = told(error)
+    return json_reply({"error": message}, HTTP[code])
 
 
 def _head_bytes(headers: Mapping[bytes, bytes]) -> int | None:

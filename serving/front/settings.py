@@ -26,6 +26,9 @@ class Settings:
         room: the bytes that may lie there at once.
         tokens: the file of tokens; without one everybody may call.
         telemetry: what is told of calls.
+        names: by which browsers know the door, beside its address.
+        page: whether there is a page for them.
+        videos: the folder of videos that may be shown there.
     """
 
     deployment: Path
@@ -36,19 +39,24 @@ class Settings:
     room: int
     tokens: Path | None = None
     telemetry: Telemetry = NOTHING
+    names: frozenset[str] = frozenset()
+    page: bool = False
+    videos: Path | None = None
 
     def write(self, path: Path) -> None:
         """Write them for this user alone."""
         path.touch(0o600)
-        path.write_text(json.dumps(asdict(self), default=str), encoding="utf-8")
+        told = {**asdict(self), "names": sorted(self.names)}
+        path.write_text(json.dumps(told, default=str), encoding="utf-8")
 
     @staticmethod
     def read(path: Path) -> Settings:
         """Read them."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        arena, room, tokens, told = (values.pop(key) for key in ("arena", "room", "tokens", "telemetry"))
-        paths = {key: Path(value) for key, value in values.items()}
-        return Settings(arena=arena, room=int(room), tokens=_path(tokens), telemetry=_telemetry(told), **paths)
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kept = {key: values.pop(key) for key in ("arena", "room", "page")}
+        told, names = _telemetry(values.pop("telemetry")), frozenset(values.pop("names"))
+        paths: dict[str, Any] = {key: _path(value) for key, value in values.items()}
+        return Settings(**kept, telemetry=told, names=names, **paths)
 
 
 def _telemetry(values: dict[str, Any]) -> Telemetry:

@@ -1,4 +1,4 @@
-"""gRPC's status codes, and which of them tells a client of an error."""
+"""gRPC's status codes, HTTP's, and which of them tells a client of an error."""
 
 from __future__ import annotations
 
@@ -24,6 +24,22 @@ class Code(IntEnum):
     INTERNAL = 13
     UNAVAILABLE = 14
     UNAUTHENTICATED = 16
+
+
+# The statuses that tell them over plain HTTP.
+HTTP = {
+    Code.OK: 200,
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNAUTHENTICATED: 401,
+    Code.PERMISSION_DENIED: 403,
+    Code.NOT_FOUND: 404,
+    Code.UNIMPLEMENTED: 405,
+    Code.RESOURCE_EXHAUSTED: 413,
+    Code.CANCELLED: 499,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DEADLINE_EXCEEDED: 504,
+}
 
 
 class Refusal(Exception):

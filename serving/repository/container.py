@@ -80,6 +80,9 @@ _START = """\
 #   FRAMESIFT_CONFIG    how graphs run: onnxruntime (with CUDA where there is a GPU), accelerated (ONNX Runtime's
 #                       TensorRT provider, whose engines are kept in /engines), or tensorrt (the engines deployed here)
 #   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
+#   FRAMESIFT_PAGE      1: show the page to browsers
+#   FRAMESIFT_VIDEOS    the folder below which whoever may search may see videos
+#   FRAMESIFT_NAMES     names by which browsers may ask where there are no tokens, beside the address
 #   FRAMESIFT_ACCESS_LOG  the file of the access log; - is the standard output. FRAMESIFT_LOG_TEXTS=1: with the texts
 #   OTEL_EXPORTER_OTLP_ENDPOINT  the collector that takes traces, by OTLP over HTTP, and
 #   FRAMESIFT_TRACE_RATIO  the share of requests that are traced (0.1)
@@ -99,9 +102,10 @@ _RUN = """\
 # Environment variables:
 #   PUBLISH  address and port on this machine (127.0.0.1:8001)
 #   GPUS     which GPUs, or none; by default all where there is nvidia-smi
+#   VIDEOS   a folder of videos, for the page: whoever may search may see them
 #   SHM      shared memory (4g): four videos of 256 MiB that arrive, and as many that are decoded
-{told}#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS,
-#   OTEL_EXPORTER_OTLP_ENDPOINT, FRAMESIFT_TRACE_RATIO: see start.sh
+{told}#   FRAMESIFT_CONFIG, FRAMESIFT_INSECURE, FRAMESIFT_VIDEO_LIMITS, FRAMESIFT_PAGE, FRAMESIFT_NAMES,
+#   FRAMESIFT_ACCESS_LOG, FRAMESIFT_LOG_TEXTS, OTEL_EXPORTER_OTLP_ENDPOINT, FRAMESIFT_TRACE_RATIO: see start.sh
 set -euo pipefail
 image={image}
 refuse() {{ echo "$1" >&2; exit 1; }}
@@ -137,8 +141,10 @@ exec docker run --rm --name framesift --stop-timeout 30 "${{gpus[@]}}" \\
     --user "$user" --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /tmp \\
     --shm-size "${{SHM:-4g}}" --volume "$gallery:/gallery" --volume framesift-engines:/engines \\{mounted}
     ${{secrets:+--volume "$secrets:/secrets:ro"}} \\
-    --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE --env FRAMESIFT_VIDEO_LIMITS --env FRAMESIFT_ACCESS_LOG \\
-    --env FRAMESIFT_LOG_TEXTS --env OTEL_EXPORTER_OTLP_ENDPOINT --env FRAMESIFT_TRACE_RATIO \\
+    ${{VIDEOS:+--volume "$(realpath "$VIDEOS"):/videos:ro" --env FRAMESIFT_VIDEOS=/videos}} \\
+    --env FRAMESIFT_PAGE --env FRAMESIFT_NAMES --env FRAMESIFT_CONFIG --env FRAMESIFT_INSECURE \\
+    --env FRAMESIFT_VIDEO_LIMITS --env FRAMESIFT_ACCESS_LOG --env FRAMESIFT_LOG_TEXTS \\
+    --env OTEL_EXPORTER_OTLP_ENDPOINT --env FRAMESIFT_TRACE_RATIO \\
     --publish "${{PUBLISH:-127.0.0.1:8001}}:8001" "$image"
 """
 

@@ -37,6 +37,7 @@ _SERVED_PACKAGES = (
     "serving/search",
     "serving/backends",
     "serving/repository",
+    "serving/client",
     "serving/front",
     "serving/server",
     "serving/client",

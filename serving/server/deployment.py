@@ -124,6 +124,8 @@ def attend(
     """
     http = f"{'https' if reach.tls else 'http'}://{server.address}"
     click.echo(f"ready   gRPC {server.address}", err=aside)
+    if reach.page:
+        click.echo(f"        page {http}/", err=aside)
     click.echo(f"        health {http}/v2/health/ready", err=aside)
     click.echo(f"        metrics {http}/metrics", err=aside)
     if reach.insecure:

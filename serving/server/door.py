@@ -31,6 +31,9 @@ class Reach:
         tokens: file of the tokens that callers need; without one everybody may call.
         insecure: listen beyond this machine without tokens or TLS.
         advice: what to do where that is refused.
+        names: by which browsers know it, beside its address.
+        page: show the page to browsers.
+        videos: folder of the videos whose files may be sent to whoever may search.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +42,9 @@ class Reach:
     tokens: Path | None = None
     insecure: bool = False
     advice: str = "give tokens (--tokens) and a certificate with its key (--tls-cert, --tls-key), or say --insecure"
+    names: frozenset[str] = frozenset()
+    page: bool = False
+    videos: Path | None = None
 
     def check(self, host: str) -> None:
         """Whether so much may be open to others; ``host`` is the address that is listened on.
@@ -52,6 +58,8 @@ class Reach:
                 raise ServerStartError(f"{path} can't be read: the door needs it for TLS")
         if self.tokens is not None:
             read_tokens(self.tokens)
+        if self.videos is not None and not os.access(self.videos, os.R_OK | os.X_OK):
+            raise ServerStartError(f"the videos in {self.videos} can't be read: give a folder that can")
         known = self.tokens is not None or (self.tls is not None and self.tls.clients is not None)
         if not ipaddress.ip_address(host).is_loopback and not self.insecure and (self.tls is None or not known):
             raise ServerStartError(f"listening on {host} would let others call, and read what is sent: {self.advice}")
@@ -90,6 +98,9 @@ def door_program(
         room=room,
         tokens=None if reach.tokens is None else reach.tokens.resolve(),
         telemetry=telemetry.absolute(),
+        names=reach.names | {reach.host},
+        page=reach.page,
+        videos=None if reach.videos is None else reach.videos.resolve(),
     ).write(settings)
     configuration.write_text(json.dumps(envoy.configuration(host, port, reach.tls)), encoding="utf-8")
     # The collector's certificate, what it asks its clients for, and what else OpenTelemetry reads.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -44,6 +45,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--host", envvar="FRAMESIFT_HOST", default=ANY)
 @click.option("--port", envvar=PORT_VARIABLE, default=PORT, type=click.IntRange(1, 65535))
 @click.option("--insecure", envvar="FRAMESIFT_INSECURE", is_flag=True)
+@click.option("--page", envvar="FRAMESIFT_PAGE", is_flag=True)
+@click.option("--videos", envvar="FRAMESIFT_VIDEOS", type=_FOLDER)
+@click.option("--name", "names", envvar="FRAMESIFT_NAMES", multiple=True)
 @click.option("--config", envvar="FRAMESIFT_CONFIG", type=click.Choice(_CONFIGURATIONS))
 @click.option("--access-log", envvar="FRAMESIFT_ACCESS_LOG", type=click.Path(path_type=Path))
 @click.option("--log-texts", envvar="FRAMESIFT_LOG_TEXTS", is_flag=True)
@@ -58,6 +62,9 @@ def main(
     host: str,
     port: int,
     insecure: bool,
+    page: bool,
+    videos: Path | None,
+    names: tuple[str, ...],
     config: str | None,
     access_log: Path | None,
     log_texts: bool,
@@ -69,7 +76,8 @@ def main(
     engines = deployment / CHECKED
     config = config or (TENSORRT if engines.is_dir() else ONNXRUNTIME)
     limits = VideoLimits.from_environment()
-    reach = reach_of(secrets, host, port, insecure=insecure)
+    known = frozenset(name.lower() for name in names)
+    reach = replace(reach_of(secrets, host, port, insecure=insecure), page=page, videos=videos, names=known)
     files = of_image(triton, "" if config == ONNXRUNTIME else config)
     if config == TENSORRT:
         check(engines, local_device(), library_version())

@@ -1,0 +1,81 @@
+// What the page asks its server, and nothing else asks: searches, the gallery, uploads, and the token's cookie.
+
+// An error as the server tells it (RFC 9457), or that no server answered.
+export class Problem extends Error {
+  constructor(status, code, detail) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+const local = new Map();
+
+// Films that came from this page are shown from the reader's own disk: the server keeps what it found in them, not them.
+export function keepLocal(id, file) {
+  if (local.has(id)) URL.revokeObjectURL(local.get(id));
+  local.set(id, URL.createObjectURL(file));
+}
+
+export function filmUrl(id) {
+  if (local.has(id)) return local.get(id);
+  return document.documentElement.dataset.files ? `/v1/video/file?id=${encodeURIComponent(id)}` : null;
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, { credentials: "same-origin", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "unreachable", "The server does not answer. Is it running?");
+  }
+  if (response.ok) return response.status === 204 ? null : response.json();
+  throw problemOf(response.status, await response.text());
+}
+
+function problemOf(status, text) {
+  try {
+    const told = JSON.parse(text);
+    return new Problem(status, told.code, told.detail);
+  } catch {
+    return new Problem(status, "server", `The server answered with status ${status}.`);
+  }
+}
+
+const json = (method, values, signal) => ({
+  method,
+  signal,
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(values),
+});
+
+export const search = (values, signal) => ask("/v1/search", json("POST", values, signal));
+
+// A page of the videos in the order of indexing, the first one or that after `next` of another.
+export const videos = (after, signal) => ask(`/v1/videos?top=24${after ? `&after=${after}` : ""}`, { signal });
+
+export const gallery = () => ask("/v1/gallery");
+
+export const signIn = (token) => ask("/session", json("POST", { token }));
+
+export const signOut = () => ask("/session", { method: "DELETE" });
+
+// Send a file; `moved` is told how much of it is on its way. Returns what became of it, and a way to stop.
+export function upload(file, moved) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    const query = new URLSearchParams({ id: file.name, source: file.name });
+    request.open("POST", `/v1/videos?${query}`);
+    request.setRequestHeader("content-type", "application/octet-stream");
+    request.upload.onprogress = (event) => moved(event.loaded, event.total);
+    request.onload = () => {
+      if (request.status === 201) resolve(JSON.parse(request.responseText));
+      else reject(problemOf(request.status, request.responseText));
+    };
+    request.onerror = () => reject(new Problem(0, "unreachable", "The connection broke off."));
+    request.onabort = () => reject(new Problem(0, "stopped", "Stopped."));
+    request.send(file);
+  });
+  return { done, stop: () => request.abort() };
+}

@@ -1,0 +1,62 @@
+// Hits as cards: the best frame, the weights, and what is known of the video.
+
+import { filmUrl } from "./api.js";
+import { drawFrame } from "./frames.js";
+import { drawStrip } from "./strip.js";
+import { caption, clock } from "./words.js";
+
+const list = document.getElementById("results");
+const template = document.getElementById("hit");
+// Pictures are drawn when their card comes near.
+const seen = new IntersectionObserver(look, { rootMargin: "300px" });
+const hits = new WeakMap();
+
+export function showHits(found, play, { more = false } = {}) {
+  const cards = found.map((hit) => card(hit, play));
+  if (more) list.append(...cards);
+  else list.replaceChildren(...cards);
+  list.classList.remove("old");
+}
+
+export const cardsShown = () => list.children.length;
+
+export function dim() {
+  list.classList.add("old");
+}
+
+// When a hit is best looked at: its moment, else its middle.
+export const momentOf = (hit) => hit.moment ?? (hit.duration ?? 0) / 2;
+
+function card(hit, play) {
+  const item = template.content.firstElementChild.cloneNode(true);
+  const still = item.querySelector(".still");
+  item.querySelector("h2").textContent = hit.id;
+  item.querySelector(".facts").textContent = facts(hit);
+  item.querySelector(".caption").textContent = caption(hit);
+  item.querySelector(".moment").textContent = typeof hit.moment === "number" ? clock(hit.moment) : "";
+  still.querySelector(".unseen").textContent = `Play ${hit.id}`;
+  still.addEventListener("click", () => play(hit, momentOf(hit)));
+  still.classList.toggle("blank", !filmUrl(hit.id));
+  drawStrip(item.querySelector(".strip"), hit, (seconds) => play(hit, seconds));
+  hits.set(item, hit);
+  seen.observe(item);
+  return item;
+}
+
+function facts(hit) {
+  const told = typeof hit.score === "number" ? [`score ${hit.score.toFixed(3)}`] : [];
+  if (hit.duration) told.push(clock(hit.duration));
+  return told.join(" \u00b7 ");
+}
+
+async function look(entries) {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    const hit = hits.get(target);
+    const canvas = target.querySelector("canvas");
+    drawFrame(canvas, hit.id, momentOf(hit), () => target.isConnected).then((drawn) => {
+      if (drawn) canvas.parentElement.classList.add("drawn");
+    });
+  }
+}

@@ -1,0 +1,207 @@
+"""The values that requests and answers below /v1 consist of: JSON Schema, as OpenAPI 3.1 takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....export.bundle.limits import (
+    MAX_CANDIDATES,
+    MAX_ID_BYTES,
+    MAX_METADATA_BYTES,
+    MAX_SOURCE_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_TOP,
+)
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A schema of ``SCHEMAS`` by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def obj(told: str, needed: Schema, further: Schema | None = None) -> Schema:
+    """An object: the fields that it has, and those that it may have."""
+    fields = {"type": "object", "description": told, "properties": {**needed, **(further or {})}}
+    return {**fields, "required": [*needed]} if needed else fields
+
+
+def array(items: Schema, told: str = "", **limits: Any) -> Schema:
+    """A list."""
+    return {"type": "array", "items": items, **({"description": told} if told else {}), **limits}
+
+
+def number(told: str, kind: str = "number", **limits: Any) -> Schema:
+    """A number, or a whole one."""
+    return {"type": kind, "description": told, **limits}
+
+
+def text(told: str, **limits: Any) -> Schema:
+    """A text."""
+    return {"type": "string", "description": told, **limits}
+
+
+def or_null(schema: Schema) -> Schema:
+    """The same, or nothing."""
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+ID = text(f"The video's id, at most {MAX_ID_BYTES} bytes of UTF-8.", minLength=1)
+SOURCE = text(f"Where the video came from, a path or an address; at most {MAX_SOURCE_BYTES} bytes.")
+METADATA = {
+    "type": "object",
+    "description": f"What else is known of the video; at most {MAX_METADATA_BYTES} bytes of JSON.",
+    "additionalProperties": True,
+}
+_VERSION = number("The gallery's version: it grows with every change.", "integer")
+_TEXT = text(f"What the video shows, in words; at most {MAX_TEXT_BYTES} bytes of UTF-8.", minLength=1)
+_VIDEO = {
+    "id": ID,
+    "source": SOURCE,
+    "duration": or_null(number("Seconds; null for a video that came as features.")),
+    "metadata": METADATA,
+}
+
+SCHEMAS: dict[str, Schema] = {
+    "SearchRequest": {
+        **obj(
+            "A search by one text, or by several with an answer each.",
+            {},
+            {
+                "text": _TEXT,
+                "texts": array(_TEXT, "Several texts instead of one.", minItems=1, maxItems=32),
+                "top": number(
+                    # A default told as such makes the field needed in the types that are generated for TypeScript.
+                    f"Hits of each text, 10 by default. All texts together have at most {MAX_TOP}.",
+                    "integer",
+                    minimum=1,
+                    maximum=MAX_TOP,
+                ),
+                "where": text("Search among the videos that this filter lets through."),
+                "min_score": number("Leave hits of a lower score out."),
+                "after": text("The `next` of the page before, of the same search."),
+                "offset": number("Leave so many of the best hits out.", "integer", minimum=0),
+                "candidates": array(
+                    ID, "Search among the videos of these ids alone.", minItems=1, maxItems=MAX_CANDIDATES
+                ),
+            },
+        ),
+        "additionalProperties": False,
+    },
+    "SearchResponse": obj(
+        "The answers to all texts, in their order.",
+        {
+            "results": array(ref("SearchResult")),
+            "exact": {
+                "type": "boolean",
+                "description": "Whether every video was scored. False for a model that scores a short list alone.",
+            },
+            "seconds": number("How long the server took, from the request's arrival."),
+        },
+    ),
+    "SearchResult": obj(
+        "The best videos for one text, best first.",
+        {
+            "query": text("The text."),
+            "version": _VERSION,
+            "cut": {
+                "type": "boolean",
+                "description": "Whether the text is longer than the model reads: its end had no part in the search.",
+            },
+            "shortlist": or_null(
+                obj(
+                    "Where candidates came from, where another model chose them.",
+                    {
+                        "system": text("That model's system."),
+                        "fingerprint": text("That model."),
+                        "version": number("Its gallery's version.", "integer"),
+                        "chosen": number("Candidates.", "integer"),
+                        "missing": array(ID, "Those that this gallery has not."),
+                        "unlisted": number("Videos of this gallery that the other one has not.", "integer"),
+                    },
+                )
+            ),
+            "among": or_null(number("Videos that were searched.", "integer")),
+            "next": or_null(text("What to ask for as `after`; null on the last page.")),
+            "hits": array(ref("Hit")),
+        },
+    ),
+    "Hit": obj(
+        "A video that was found.",
+        {
+            "id": ID,
+            "score": or_null(number("Larger is better.")),
+            "moment": or_null(number("Seconds at which the frame with the most weight is shown.")),
+            "attention": or_null(
+                array({"type": ["number", "null"]}, "The weight of each frame; null where the model weighs none.")
+            ),
+            "timestamps": array({"type": "number"}, "Seconds at which each frame is shown."),
+            "source": or_null(SOURCE),
+            "duration": or_null(number("Seconds; null for a video that came as features.")),
+            "metadata": or_null(METADATA),
+            "segment": or_null(
+                obj(
+                    "The part of the video that was found; null where it is all of it.",
+                    {"start": number("Seconds."), "end": number("Seconds.")},
+                )
+            ),
+        },
+    ),
+    "Gallery": obj(
+        "What answers: a model, and the gallery that it fills and searches.",
+        {
+            "system": text("The model's system."),
+            "fingerprint": text("The model."),
+            "takes": array(text("The kind of file."), "What the model reads of a video: video, features, or both."),
+            "max_video_bytes": or_null(number("The most bytes of a video.", "integer")),
+            "files": {"type": "boolean", "description": "Whether the server may read files of videos."},
+            "count": number("Videos in the gallery.", "integer"),
+            "version": _VERSION,
+        },
+    ),
+    "Video": obj("What is known of a video.", _VIDEO),
+    "VideoPage": obj(
+        "Videos of one version of the gallery, in the order in which they were indexed.",
+        {
+            "videos": array(ref("Video")),
+            "next": or_null(text("What to ask for as `after`; null on the last page.")),
+            "count": number("Videos in the gallery.", "integer"),
+            "version": _VERSION,
+        },
+    ),
+    "Changed": obj(
+        "A video that was changed or removed.",
+        {"id": ID, "version": _VERSION, "count": number("Videos in the gallery.", "integer")},
+    ),
+    "Indexed": obj(
+        "A video that is in the gallery, durably; searches see it within a second.",
+        {
+            "id": ID,
+            "version": _VERSION,
+            "count": number("Videos in the gallery.", "integer"),
+            "digest": text("The SHA-256 of the file, in hexadecimal digits."),
+        },
+    ),
+    "UploadForm": obj(
+        "A video in a form.",
+        {},
+        {
+            "video": text("The video's file.", format="binary"),
+            "features": text("Its feature file, for a model that reads features.", format="binary"),
+            "id": ID,
+            "source": SOURCE,
+            "metadata": text("An object of JSON, as text."),
+        },
+    ),
+    "Problem": obj(
+        "An error: problem details, RFC 9457.",
+        {
+            "type": text("Always about:blank: `code` tells errors apart."),
+            "title": text("The status in words."),
+            "status": number("The HTTP status.", "integer"),
+            "detail": text("What was wrong, and what to do."),
+            "code": text("The error's class, such as invalid-request, invalid-video, access or unavailable."),
+        },
+    ),
+}

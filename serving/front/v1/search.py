@@ -1,0 +1,110 @@
+"""Searches as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ....export.bundle.checks import check_id, check_top, encode_text
+from ....export.bundle.errors import InvalidQuery, InvalidRequest
+from ....export.bundle.limits import MAX_CANDIDATES, MAX_TOP
+from ....export.bundle.models import SEARCH
+from ....export.bundle.packing import pack_joined, pack_rows
+from ....export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, TEXT, TEXT_LENGTH, TOP
+from ...client.answers import search_results
+from .. import body
+from ..asgi import Receive, Scope
+from ..inference import Inference
+from ..jobs import Jobs
+from ..json_requests import LARGEST_JSON
+from ..record import Record, now
+from ..replies import Reply, json_reply
+from ..tokens import Caller
+from ..waiting import Client
+from .fields import read_json
+from .tensors import Answer, asked
+
+FIELDS = ("text", "texts", "top", "candidates", "where", "min_score", "after", "offset")
+_PARAMETERS = FIELDS[4:]
+DEFAULT_TOP = 10
+
+
+class Searches:
+    """Answers searches.
+
+    Args:
+        exact: every video has its score, and no short list was chosen before.
+    """
+
+    def __init__(self, jobs: Jobs, inference: Inference, *, exact: bool) -> None:
+        self._jobs, self._inference, self._exact = jobs, inference, exact
+
+    async def answer(self, scope: Scope, receive: Receive, caller: Caller, record: Record) -> Reply:
+        """The best videos for every text of a request.
+
+        Raises:
+            InvalidRequest, InvalidQuery: what the request asks for can't be.
+            FramesiftError: as over gRPC.
+        """
+        self._jobs.allowed(SEARCH, "", caller)
+        with self._jobs.arriving(caller, body.announced(dict(scope["headers"]), LARGEST_JSON)):
+            raw = await body.whole(receive, LARGEST_JSON)
+        record.received = len(raw)
+        values = read_json(raw, FIELDS)
+        texts, arrays = read_search(values)
+        job = self._jobs.read(asked(SEARCH, arrays, read_parameters(values)), caller, record)
+        answer = Answer(await self._inference.run(job, Client(caller.name, receive=receive), record))
+        results = [result.to_dict() for result in search_results(answer, texts)]
+        return json_reply({"results": results, "exact": self._exact, "seconds": round(now() - record.began, 6)})
+
+
+def read_search(values: Mapping[str, Any]) -> tuple[Sequence[str], dict[str, npt.NDArray[Any]]]:
+    """The texts of a search, and its inputs by name.
+
+    Raises:
+        InvalidRequest, InvalidQuery: a field of another type than it has, or beyond its limits.
+    """
+    if ("text" in values) == ("texts" in values):
+        raise InvalidRequest("a search has either text or texts")
+    texts = [values["text"]] if "text" in values else _listed(values["texts"], "texts", InvalidQuery)
+    if not texts:
+        raise InvalidQuery("the texts are an empty list: give one at least")
+    rows = [encode_text(text) for text in texts]
+    top = check_top(values.get("top", DEFAULT_TOP))
+    if top * len(rows) > MAX_TOP:
+        raise InvalidRequest(f"{len(rows)} texts with {top} hits each are more than the {MAX_TOP} hits of a request")
+    arrays: dict[str, npt.NDArray[Any]] = {
+        TEXT: pack_rows(rows),
+        TEXT_LENGTH: np.array([[len(row)] for row in rows], np.int32),
+        TOP: np.full((len(rows), 1), top, np.int32),
+    }
+    if "candidates" in values:
+        ids = [check_id(id_) for id_ in _listed(values["candidates"], "candidates")]
+        if not 1 <= len(ids) <= MAX_CANDIDATES:
+            raise InvalidRequest(f"a search takes 1 to {MAX_CANDIDATES} candidates, it was given {len(ids)}")
+        joined, lengths = pack_joined([id_.encode() for id_ in ids])
+        arrays[CANDIDATES] = np.repeat(joined[None], len(rows), 0)
+        arrays[CANDIDATE_LENGTHS] = np.repeat(lengths[None], len(rows), 0)
+    return texts, arrays
+
+
+def read_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a search's request: facts of the hits, and what else is asked for.
+
+    Raises:
+        InvalidRequest: a value that no parameter can have.
+    """
+    given = {name: values[name] for name in _PARAMETERS if values.get(name) is not None}
+    for name, value in given.items():
+        if not isinstance(value, str | float | int) or (isinstance(value, int) and abs(value) >= 1 << 63):
+            raise InvalidRequest(f"{name} is {type(value).__name__}, it must be a text or a number of usual size")
+    return {"facts": True, **given}
+
+
+def _listed(values: Any, what: str, error: type[InvalidRequest] | type[InvalidQuery] = InvalidRequest) -> Sequence[Any]:
+    if not isinstance(values, list):
+        raise error(f"the {what} must be a JSON list")
+    return values
