@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
+import webbrowser
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urlencode
 
 import click
 import numpy as np
@@ -25,14 +29,22 @@ from .client.results import SearchResult
 from .client.sync import Client
 from .ranking_parity import compare
 from .serve import running
+from .server.deployment import stop_event
+from .server.door import Reach
+from .server.embedded import EmbeddedServer
 
 CHECKPOINT = Path(str(files("framesift.export.demo") / "demo.safetensors"))
 _QUERIES_SHOWN = 5
 _HITS_SHOWN = 3
+# Environment variables of a machine that can show a page.
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
-def run_demo(work: Path, clips: int) -> None:
+def run_demo(work: Path, clips: int, *, page: bool = False) -> None:
     """Run every step and print it.
+
+    Args:
+        page: end with the page in a browser, until Ctrl-C.
 
     Raises:
         ParityError: a served ranking differs from eager PyTorch's.
@@ -48,20 +60,40 @@ def run_demo(work: Path, clips: int) -> None:
     gallery = work / "gallery"
     shutil.rmtree(gallery, ignore_errors=True)
     _title(3, "Serve: a Triton server with the bundle's model repository")
-    with running(bundle, gallery) as server, Client(server.address) as client:
-        click.echo(f"gRPC {server.address}  metrics http://{server.address}/metrics")
-        _title(4, "Index: every file through the index_video ensemble")
-        _index(client, corpus)
-        _title(5, "Search: captions through the search ensemble")
-        results, seconds = _search(client, corpus)
-        _show(results, corpus)
-    _title(6, "Compare: served rankings with eager PyTorch's")
-    _report(bundle, corpus, results, seconds)
-    click.secho(f"\nDone in {time.monotonic() - started:.0f} s. To go on by hand:\n", bold=True)
+    reach = Reach(page=page, videos=work / "videos" if page else None)
+    with ExitStack() as stack:
+        server = stack.enter_context(running(bundle, gallery, reach))
+        with Client(server.address) as client:
+            click.echo(f"gRPC {server.address}  metrics http://{server.address}/metrics")
+            _title(4, "Index: every file through the index_video ensemble")
+            _index(client, corpus)
+            _title(5, "Search: captions through the search ensemble")
+            results, seconds = _search(client, corpus)
+            _show(results, corpus)
+        if not page:
+            stack.close()
+        _title(6, "Compare: served rankings with eager PyTorch's")
+        _report(bundle, corpus, results, seconds)
+        click.secho(f"\nDone in {time.monotonic() - started:.0f} s.", bold=True)
+        if page:
+            _show_page(server, corpus)
+    click.secho("\nTo go on by hand:\n", bold=True)
     # The command as it was called: a checkout's .venv is not on the PATH.
     framesift = sys.argv[0] if Path(sys.argv[0]).name == "framesift" else "framesift"
-    click.echo(f"  {framesift} serve {work / 'bundle'} --gallery {gallery}")
+    click.echo(f"  {framesift} serve {work / 'bundle'} --gallery {gallery} --page --videos {work / 'videos'}")
     click.echo(f'  {framesift} search "{corpus[0].captions[0]}"      (in another terminal)')
+
+
+def _show_page(server: EmbeddedServer, corpus: list[Clip]) -> None:
+    """Open the page at a search, and wait for Ctrl-C."""
+    stopping = stop_event()
+    url = f"http://{server.address}/?{urlencode({'q': corpus[0].captions[0]})}"
+    click.echo(f"\nthe page: {url}\nCtrl-C ends it")
+    # Elsewhere a browser for terminals would take this one.
+    if any(os.environ.get(name) for name in _SCREENS):
+        webbrowser.open(url)
+    while server.alive and not stopping.wait(0.2):
+        pass
 
 
 def _title(number: int, text: str) -> None:

@@ -38,8 +38,6 @@ Progress = Callable[[int, Indexed | FramesiftError], object]
 """Called with an item's place and what became of it."""
 
 MAX_JOBS = 64
-# What is sent as the features of a film that has none, to a model that reads both: a JSON object without a name.
-NO_FEATURES = b"{}"
 
 
 @dataclass(frozen=True)

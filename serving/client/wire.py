@@ -50,7 +50,7 @@ from ...export.bundle.ports import (
 from .answers import output, record_list, search_results, weights
 from .results import Indexed, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
-from .uploads import NO_FEATURES, Brought
+from .uploads import Brought
 
 TEXTS_PER_CALL = 32
 # A message holds less than 2 GiB, and the server copies it.

@@ -11,14 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from ....export.bundle.checks import check_feature_bytes, check_id, check_metadata, check_source, check_video_bytes
+from ....export.bundle.checks import (
+    NO_FEATURES,
+    check_feature_bytes,
+    check_id,
+    check_metadata,
+    check_source,
+    check_video_bytes,
+)
 from ....export.bundle.errors import InvalidRequest, InvalidVideo
 from ....export.bundle.limits import MAX_METADATA_BYTES
 from ....export.bundle.models import INDEX_VIDEO, MAX_VIDEO
 from ....export.bundle.packing import pack_rows
 from ....export.bundle.ports import COUNT, DIGEST, FEATURES, ID, METADATA, SOURCE, VERSION, VIDEO
 from ...client.answers import output
-from ...client.uploads import NO_FEATURES, joined_digest
+from ...client.uploads import joined_digest
 from .. import body
 from ..arena import Slot
 from ..asgi import Receive, Scope
