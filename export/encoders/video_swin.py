@@ -69,7 +69,7 @@ class WindowAttention(nn.Module):
         tokens, width = x.shape[-2:]
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)
         bias = self.relative_position_bias_table[index].unflatten(0, (tokens, tokens)).permute(2, 0, 1)
-        mixed = []
+        mixed: list[Tensor] = []
         for first in range(0, x.shape[1], step := max(1, _AT_ONCE // self.heads)):
             q, k, v = qkv[:, :, first : first + step].unbind(0)
             if mixed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ...export.bundle.limits import MAX_PAGED
 from ...kernels.library import Library
 from ...kernels.pairs import PairsScan
 from .onnx_scorer import Floats, Tensors
@@ -29,6 +30,10 @@ class CompiledRanker:
     library: Library
     make: MakeScan
     weigh: Weigh | None = None
+
+    def reach(self, top: int) -> int:
+        """As ``Ranker.reach``: all videos."""
+        return MAX_PAGED
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""
