@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt $(wildcard kernels/csrc/* kernels/*
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 12) else f"framesift serves with Python 3.11 or 3.12, found {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# Python compiles the few thousand modules that are imported, when they are; pip would compile all fourteen thousand.
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[export,server,tracing,ray,bench,dev,rtx]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[export,server,tracing,bench,dev,rtx]'
 	@touch $@
 
 .PHONY: install
@@ -62,7 +62,7 @@ attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full
 	$(BIN)/python -m tests.attacks $(ATTACK)
 
 $(BASELINES): $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[baselines]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[baselines,ray]'
 	@touch $@
 
 .PHONY: lint style types
