@@ -12,9 +12,8 @@ from .systems.contract import System
 # Python, torch and the exporter; of a float64 model's weights; of a graph's weights in a session of ONNX Runtime, which
 # keeps the file's beside those that it packs.
 _BYTES, _WIDE, _SESSION = 0.6e9, 8, 8
-# How much more than torch needs at once a session has: of clips, by a Video Swin's first stage, which has 0.95 GB a
-# clip; of pairs and texts, by All-in-one's.
-_CLIPS_LOOSE, _LOOSE = 3.0, 1.5
+# How much more than its results need at once a session has, by All-in-one's pairs. A Video Swin has 2.3 times as much.
+_LOOSE = 1.5
 # The exporter's time on one thread is that of a graph's operators; comparing runs clips and pairs in float32, and in
 # float64.
 _FIXED_S, _STEP_S, _OPERATIONS_A_S = 25.0, 0.025, 80e9
@@ -36,7 +35,7 @@ def expected_bytes(weights: int, found: Mapping[str, Footprint]) -> float:
     video, text, scorer = (found[name] for name in (VIDEO_ENCODER, TEXT_ENCODER, SCORER))
     moments = (
         # Clips go through the graph before the weights are widened.
-        4 * weights + _session(video, _CLIPS_LOOSE * CLIPS_AT_ONCE),
+        4 * weights + _session(video, CLIPS_AT_ONCE),
         _WIDE * weights + 2 * video.held,
         _WIDE * weights + _session(text),
         _WIDE * weights + _session(scorer),
@@ -51,6 +50,6 @@ def expected_seconds(found: Mapping[str, Footprint]) -> float:
     return _FIXED_S + _STEP_S * sum(graph.steps for graph in found.values()) + compared / _OPERATIONS_A_S
 
 
-def _session(graph: Footprint, results: float = _LOOSE) -> float:
-    """A graph in a session, and so many times the results that it needs at once."""
-    return _SESSION * graph.weights + results * (graph.held + graph.logits)
+def _session(graph: Footprint, times: int = 1) -> float:
+    """A graph in a session, and its results for so many times the input that was run."""
+    return _SESSION * graph.weights + _LOOSE * times * (graph.held + graph.logits)

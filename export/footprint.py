@@ -28,7 +28,7 @@ class Footprint:
 
     Attributes:
         weights: numbers of those that it reads.
-        held: bytes of the most results that are needed at once, without the logits of attention.
+        held: bytes of the most results that are needed at once, turned views too, without the logits of attention.
         logits: bytes of the most logits of one attention, which a graph writes out and torch does not.
         operations: of its products, two for a multiplication and its addition.
         steps: operators that torch calls.
@@ -120,19 +120,19 @@ class _Live(TorchDispatchMode):
         self.read |= {_key(tensor) for tensor in _tensors(args)} & self._weights.keys()
         result = func(*args, **(kwargs or {}))
         for tensor in _tensors((result,)):
-            self._made(tensor)
+            if _key(tensor) not in self._alive and _key(tensor) not in self._weights:
+                storage = tensor.untyped_storage()
+                self._holds(storage, _key(tensor), storage.nbytes())
+            elif not tensor.is_contiguous() and _key(tensor) in self._alive:
+                # A view, which in a graph is a copy.
+                self._holds(tensor, id(tensor), tensor.numel() * tensor.element_size())
         return result
 
-    def _made(self, tensor: Tensor) -> None:
-        key = _key(tensor)
-        # A view is of a storage that is there already.
-        if key in self._alive or key in self._weights:
-            return
-        storage = tensor.untyped_storage()
-        self._alive[key] = storage.nbytes()
-        self._now += storage.nbytes()
+    def _holds(self, owner: Any, key: int, nbytes: int) -> None:
+        self._alive[key] = nbytes
+        self._now += nbytes
         self.most = max(self.most, self._now)
-        weakref.finalize(storage, self._gone, key)
+        weakref.finalize(owner, self._gone, key)
 
     def _gone(self, key: int) -> None:
         self._now -= self._alive.pop(key, 0)
