@@ -8,13 +8,14 @@ texts:
 scorer           floats a pair     measured         seconds
 ===============  ================  ===============  ========
 dot              2                 2                0.0002, 0.0013
-weighed_experts  5                 WEXP
 frame_softmax    4 F               3.4 F            0.04, 0.08
 topk_attention   11 F              10.3 F           0.15, 0.38
 multi_grained    5 F W             4.7 F W          0.14, 0.97
 token_frame      7 F W             6.4 F W          0.08, 0.97
 cross_encoder    26 (1 + F) D      24 to 25         0.003 a pair
 ===============  ================  ===============  ========
+
+``weighed_experts`` has 4 by its formula, and 5 on its card; it was not measured.
 
 Of those that read every pair, by 1 and 9 videos at the authors' sizes with two layers: layers share their memory.
 A pair is J = G (W + T) D numbers: G frames or clips of T tokens, each beside the text.
