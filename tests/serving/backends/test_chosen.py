@@ -20,6 +20,8 @@ from framesift.export.bundle.packing import pack_joined, pack_rows, unpack_joine
 from framesift.export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
+    CHANGE_LENGTHS,
+    CHANGES,
     DIGEST,
     DURATION,
     FRAME_EMBEDDINGS,
@@ -28,6 +30,7 @@ from framesift.export.bundle.ports import (
     IDS,
     MEAN_EMBEDDING,
     METADATA,
+    OPTIONS,
     PRESENT,
     SCORES,
     SHORTLIST,
@@ -268,3 +271,30 @@ def test_what_can_not_be_written_to_the_one_is_not_written_to_the_other(
     (answer,) = pair.index.run([record("b")])
     assert isinstance(answer, GalleryError)
     assert pair.index.gallery.count == 1
+
+
+def test_a_filter_narrows_what_is_chosen_from(pair: Pair, record: Callable[..., Arrays], make_entry: MakeEntry) -> None:
+    pair.fill(*map(record, VIDEOS))
+    left = VIDEOS[1:6]
+    options = json.dumps({"where": "id >= 'v1' and id != 'v6'"}).encode()
+    for seed in range(3):
+        asked = question(seed)
+        chosen = best(asked, make_entry, left, prefix=PREFIX, seed=OTHER, n=LIMIT)
+        wanted = best(asked, make_entry, sorted(chosen), prefix="", seed=OWN, n=LIMIT)
+        ids, _, told = pair.ask({**asked, OPTIONS: np.frombuffer(options, np.uint8)[None]})
+        assert ids == wanted
+        assert (told["chosen"], told["missing"], told["unlisted"]) == (LIMIT, [], 0)
+
+
+def test_what_is_removed_goes_from_both_galleries(pair: Pair, record: Callable[..., Arrays]) -> None:
+    pair.fill(*map(record, VIDEOS))
+    ids, changes = ("v0", "v1"), (b'{"delete":true}', b'{"merge":{"year":1999}}')
+    named, made = pack_joined([id_.encode() for id_ in ids]), pack_joined(changes)
+    request = dict(zip((IDS, ID_LENGTHS, CHANGES, CHANGE_LENGTHS), (*named, *made), strict=True))
+    (answer,) = pair.lookup.run([request])
+    assert not isinstance(answer, FramesiftError), answer
+    assert answer[PRESENT].tolist() == [True, True]
+    assert [gallery.count for gallery in (pair.index.gallery, pair.chooser)] == [6, 6]
+    # What was changed is of the same file in both.
+    assert pair.present(*ids) == [False, True]
+    assert compared(pair.own, pair.other) == []
