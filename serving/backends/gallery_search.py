@@ -255,9 +255,12 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
 
 def _level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarray[Any, Any]:
     """Arrays [n, ...] as one of rows, whose ends are filled where they are not of one length."""
-    most = max(map(len, rows))
-    if all(len(row) == most for row in rows):
+    if len(rows) == 1:
+        return rows[0][None]
+    lengths = {len(row) for row in rows}
+    if len(lengths) == 1:
         return np.stack(rows)
+    most = max(lengths)
     level = np.full((len(rows), most, *rows[0].shape[1:]), filling, rows[0].dtype)
     for place, row in enumerate(rows):
         level[place, : len(row)] = row
