@@ -7,6 +7,8 @@
 #include "../multi_grained/csrc/multi_grained.h"
 #include "../token_frame/csrc/token_frame.h"
 #include "../topk_attention/csrc/attend.h"
+#include "../topk_attention/csrc/certified.h"
+#include "../topk_attention/csrc/encode.h"
 
 /* Whether this processor has the instructions. Compiled without vectors, so that any processor can ask. */
 EXPORTED int framesift_supported(void) {

@@ -13,8 +13,15 @@ typedef __m512 vf;
 #define SET1(x) _mm512_set1_ps(x)
 #define SQRT(x) _mm512_sqrt_ps(x)
 #define MAX(x, y) _mm512_max_ps(x, y)
+#define MIN(x, y) _mm512_min_ps(x, y)
 #define HALF(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define BYTE(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+/* Of bytes that are stored 128 higher than what they stand for. */
+#define RAISED(p) \
+    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_xor_si128(_mm_loadu_si128((const __m128i *)(p)), _mm_set1_epi8(-128))))
+#define CONVERT(x) _mm512_cvtepi32_ps((__m512i)(x))
+/* A bit for each lane of a comparison. */
+#define BITS(mask) ((unsigned)_mm512_movepi32_mask((__m512i)(mask)))
 /* x, and `other` where x is not a number. */
 #define NUMBERS_ONLY(x, other) _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), other, x)
 static inline __m256 fold(vf x) {
@@ -28,8 +35,13 @@ typedef __m256 vf;
 #define SET1(x) _mm256_set1_ps(x)
 #define SQRT(x) _mm256_sqrt_ps(x)
 #define MAX(x, y) _mm256_max_ps(x, y)
+#define MIN(x, y) _mm256_min_ps(x, y)
 #define HALF(p) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define BYTE(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define RAISED(p) \
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_xor_si128(_mm_loadl_epi64((const __m128i *)(p)), _mm_set1_epi8(-128))))
+#define CONVERT(x) _mm256_cvtepi32_ps((__m256i)(x))
+#define BITS(mask) ((unsigned)_mm256_movemask_ps((__m256)(mask)))
 #define NUMBERS_ONLY(x, other) _mm256_blendv_ps(other, x, _mm256_cmp_ps(x, x, _CMP_ORD_Q))
 static inline __m256 fold(vf x) { return x; }
 #else

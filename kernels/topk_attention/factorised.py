@@ -47,6 +47,7 @@ class FactorisedHead(nn.Module):
     frame_to_projected: Tensor
     projected_bias: Tensor
     gain3: Tensor
+    biases: Tensor
     form_mix: Tensor
     vector_maps: Tensor
 
@@ -204,6 +205,7 @@ def _fold(head: TopKAttention) -> dict[str, Tensor]:
         "frame_to_projected": to_projected,
         "projected_bias": projected_bias / heads,
         "gain3": gain3,
+        "biases": torch.stack([spread.sqrt(), scaled_norm.sqrt(), bias_norm.sqrt(), 2 * (gain3 * bias3 @ offset)]),
         # With sum a = H, a constant c is the form c / H^2.
         "form_mix": torch.stack([row1, row2, row3, row1 * width * eps2 / heads**2]),
         "vector_maps": torch.stack([h2, 2 * gain3 * scaled_offset + bias_norm * h2, 2 * gain3 * bias3], dim=1),

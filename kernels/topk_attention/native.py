@@ -61,9 +61,18 @@ class TopKScan(Scan):
             **{name: None if array is None else array.ctypes.data for name, array in self._arrays.items()},
         }
 
+    @property
+    def many(self) -> bool:
+        """Whether a lane is a query."""
+        return self.queries >= _MANY
+
+    def job(self, walk: WalkJob) -> Job:
+        """What a thread is told."""
+        return Job(walk=walk, **self._job)
+
     def run(self, found: Library, walk: WalkJob) -> int:
         """As ``Scan.run``."""
-        failed: int = found.framesift_scan(ctypes.byref(Job(walk=walk, **self._job)), int(self.queries >= _MANY))
+        failed: int = found.framesift_scan(ctypes.byref(self.job(walk)), int(self.many))
         return failed
 
     def attention(self, found: Library, rows: Rows) -> Floats:
@@ -74,6 +83,6 @@ class TopKScan(Scan):
         """
         out = np.empty((*rows.shape, self._job["frames"]), np.float32)
         asked = WalkJob(out=out.ctypes.data, best=rows.shape[1], best_rows=rows.ctypes.data)
-        if found.framesift_attend(ctypes.byref(Job(walk=asked, **self._job))):
+        if found.framesift_attend(ctypes.byref(self.job(asked))):
             raise MemoryError(NO_MEMORY)
         return out
