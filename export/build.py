@@ -157,7 +157,7 @@ def build_bundle(
             film=rules.film,
             tokenizer=tokenizer,
             graphs=ports(model),
-            options={**options, **search},
+            options={**options, **search, **model.search_options},
             versions={"opset": str(OPSET), "python": platform.python_version(), **_versions()},
         )
         with bar("comparing every graph with eager float64", parity.steps(model)) as done:

@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from ..export.bundle.errors import InvalidRequest
+from ..export.bundle.storage_names import STORAGES, Storage
 from .front.tokens import ROLES
 from .repository.targets import Target
 
@@ -20,6 +21,13 @@ _PORT = click.IntRange(1, 65535)
 @click.command("serve")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
+@click.option(
+    "--storage",
+    type=click.Choice(STORAGES),
+    default="float16",
+    show_default=True,
+    help="How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.",
+)
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
@@ -66,6 +74,7 @@ _PORT = click.IntRange(1, 65535)
 def serve_command(
     bundle: Path,
     gallery: Path,
+    storage: Storage,
     shortlist_from: Path | None,
     shortlist_gallery: Path | None,
     host: str,
@@ -122,7 +131,7 @@ def serve_command(
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
     known = frozenset(name.lower() for name in names)
     reach = Reach(host, port, tls, tokens, insecure, names=known, page=page, videos=videos)
-    serve(bundle, gallery, reach, limits, telemetry, shortlist=shortlist, verbose=verbose)
+    serve(bundle, gallery, reach, limits, telemetry, shortlist=shortlist, storage=storage, verbose=verbose)
 
 
 @click.command("token")
@@ -156,7 +165,16 @@ def repository_group() -> None:
 @click.option("--target", type=click.Choice(get_args(Target)), default="container", show_default=True)
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
-def deploy_command(bundle: Path, out: Path, target: Target, shortlist_from: Path | None, engines: Path | None) -> None:
+@click.option(
+    "--storage",
+    type=click.Choice(STORAGES),
+    default="float16",
+    show_default=True,
+    help="How videos are kept in memory, as of `framesift serve`.",
+)
+def deploy_command(
+    bundle: Path, out: Path, target: Target, shortlist_from: Path | None, engines: Path | None, storage: Storage
+) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.
 
     All targets hold the same model repository. With --target container the front door, its supervision, requirements
@@ -177,7 +195,7 @@ def deploy_command(bundle: Path, out: Path, target: Target, shortlist_from: Path
     opened = Bundle.open(bundle)
     built = None if engines is None else Engines.open(engines, opened)
     chooser = None if shortlist_from is None else Bundle.open(shortlist_from)
-    repository = deploy(opened, out, target, chooser=chooser, engines=built)
+    repository = deploy(opened, out, target, chooser=chooser, engines=built, storage=storage)
     click.echo(repository)
     if target != "embedded":
         click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)

@@ -13,6 +13,8 @@ from ..export.bundle.manifest import Manifest
 from ..export.bundle.scorers import scorer_of
 from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.shortlist import check_chooser
+from ..export.bundle.storage_names import Storage
+from ..export.bundle.storages import stored
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..kernels.library import NOT_COMPILED, compiled
@@ -21,6 +23,7 @@ from .front.telemetry import NOTHING, Telemetry
 from .gallery.comparing import compared
 from .gallery.store import Gallery
 from .repository.deploy import deploy
+from .search.certified_ranking import derived_of
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
@@ -46,6 +49,7 @@ def running(
     chooser: Chooser | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     telemetry: Telemetry = NOTHING,
+    storage: Storage = "float16",
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -54,11 +58,12 @@ def running(
     Args:
         chooser: what chooses candidates, for a model that reads every text and video together.
         limits: the largest video that is decoded.
+        storage: how the gallery is kept in memory.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
 
     Raises:
-        BundleError: ``chooser`` can't choose for the bundle.
+        BundleError: ``chooser`` can't choose for the bundle, or its gallery can't have the storage.
         GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start; the message says why.
     """
@@ -68,13 +73,14 @@ def running(
     for manifest, place in _galleries(bundle, gallery, chooser):
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
+    derived_of(stored(bundle.manifest, storage))
     with scratch_folder(Path(temporary_root()), "framesift_") as folder:
         # The models know the gallery by a path that they can write down, whatever its own is.
         (folder / "gallery").symlink_to(gallery.absolute(), target_is_directory=True)
         if chooser is not None:
             (folder / "shortlist").symlink_to(chooser.gallery.absolute(), target_is_directory=True)
         other = None if chooser is None else chooser.bundle
-        deploy(bundle, folder / "deployment", "embedded", chooser=other, link=True)
+        deploy(bundle, folder / "deployment", "embedded", chooser=other, storage=storage, link=True)
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -98,6 +104,7 @@ def serve(
     telemetry: Telemetry,
     *,
     shortlist: tuple[Path, Path] | None = None,
+    storage: Storage = "float16",
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
@@ -123,7 +130,9 @@ def serve(
     aside = telemetry.access_log == STDOUT
     with (
         printed(telemetry) as told,
-        running(opened, gallery, reach, chooser=chooser, limits=limits, telemetry=told, report=report) as server,
+        running(
+            opened, gallery, reach, chooser=chooser, limits=limits, telemetry=told, storage=storage, report=report
+        ) as server,
     ):
         if chooser is not None:
             for line in compared(gallery, chooser.gallery):

@@ -94,6 +94,9 @@ CHANGE_LENGTHS = "change_lengths"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"
+# Whether the videos that were found are surely the best, and how many were scored for that.
+EXACT = "exact"
+RESCORED = "rescored"
 
 
 def graph_ports(

@@ -82,6 +82,11 @@ class System(nn.Module, ABC):
         """Scores [Q, V] and how much each frame counted [Q, V, F], where the scorer ``attends``."""
         raise NotImplementedError(f"{self.name} has no weight for a frame")
 
+    @property
+    def search_options(self) -> Mapping[str, Any]:
+        """What a search has to know of the weights beside the records: options of the manifest."""
+        return {}
+
     def standardise(self, frames: Tensor) -> Tensor:
         """RGB from 0 to 255 [..., 3, H, W] of any dtype to what ``encode_video`` takes for normalised."""
         raise NotImplementedError(f"{self.name} takes no frames")

@@ -19,6 +19,7 @@ from ..bundle.manifest import FrameProfile
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_VECTORS, MEAN_EMBEDDING, TEXT_EMBEDDING
 from ..bundle.scorers import TOPK_ATTENTION
 from ..bundle.spec import TensorSpec
+from ..bundle.storages import BIASES
 from ..bundle.topk_attention import text_record, video_record
 from ..encoders.clip import VIT_B_32, Clip, ClipConfig
 from ..encoders.clip_vision import VisionTower
@@ -101,6 +102,11 @@ class Dong2026(ClipSystem[VisionTower]):
     def published(self) -> PublishedDong2026:
         """The formula of the paper, which reads raw text embeddings and frame embeddings."""
         return PublishedDong2026(self)
+
+    @property
+    def search_options(self) -> dict[str, list[float]]:
+        """What int8 storage proves its answers by."""
+        return {BIASES: [float(value) for value in self.head.biases.detach().double()]}
 
     @property
     def plugin_node(self) -> PluginNode:

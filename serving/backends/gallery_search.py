@@ -19,8 +19,10 @@ from ...export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
     DETAILS,
+    EXACT,
     ID_LENGTHS,
     IDS,
+    RESCORED,
     SCORER,
     SCORES,
     SHORTLIST,
@@ -31,9 +33,11 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.shortlist import FOLDER, PREFIX, chooser_in, most_chosen
+from ...export.bundle.storages import storage_of
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.store import CACHE
+from ..search.certified_ranking import derived_of
 from ..search.chooser import Chooser
 from ..search.details import details
 from ..search.facts import Facts
@@ -47,7 +51,7 @@ from ..search.selecting import Selector
 from ..search.snapshot import Snapshot
 from ..search.view import View
 from .base import Arrays, Backend
-from .gauges import GALLERY_VERSION, GALLERY_VIDEOS
+from .gauges import GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS
 
 
 class GallerySearch(Backend):
@@ -59,7 +63,8 @@ class GallerySearch(Backend):
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
-    where the scorer has one weight a frame.
+    where the scorer has one weight a frame. Where videos are left out by proof, ``exact`` bool [B, 1] says that the
+    others are the best, and ``rescored`` int64 [B, 1] how many were scored.
 
     A request may have ``options`` uint8 [B, N], see ``search.options``, and is then told of in ``details`` uint8
     [B, D], JSON in every row: of the hits, see ``search.details``, or, whatever else it holds, of a page of the list of
@@ -74,17 +79,26 @@ class GallerySearch(Backend):
     facts: Facts
     selector: Selector
     chooser: Chooser | None = None
+    _rescored: int | None = None
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
         manifest = read_manifest(folder)
+        # The metrics' names are decided before the first search.
+        self._rescored = 0 if storage_of(manifest) == "int8" else None
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
         # Other models do without the gallery's data, those that mend it among them.
         self.facts = Facts(gallery.reader())
         self.snapshot = Snapshot(
-            gallery.reader(), read, lanes, cache=gallery.root / CACHE, patient=True, facts=self.facts
+            gallery.reader(),
+            read,
+            lanes,
+            cache=gallery.root / CACHE,
+            derived=derived_of(manifest),
+            patient=True,
+            facts=self.facts,
         )
         self.selector = Selector(self.snapshot, self.facts)
         self.snapshot.start()
@@ -129,7 +143,8 @@ class GallerySearch(Backend):
     def gauges(self) -> dict[str, float]:
         """The gallery that is searched."""
         view = self.snapshot.view
-        return {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
+        told: dict[str, float] = {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
+        return told if self._rescored is None else {**told, GALLERY_RESCORED: self._rescored}
 
     def finalize(self) -> None:
         """Stop following the gallery."""
@@ -170,7 +185,8 @@ class GallerySearch(Backend):
         text = {name: np.concatenate([each.request[name] for each in asked]) for name in self._text}
         counts = [len(each.request[TOP]) for each in asked]
         row_tops = [each.top for each, count in zip(asked, counts, strict=True) for _ in range(count)]
-        ranked = iter(self.ranker.rank(part.view, text, row_tops))
+        found = self.ranker.rank(part.view, text, row_tops)
+        self._rescored, ranked = found[-1].rescored, iter(found)
         return [self._answer(part, one, list(islice(ranked, n))) for one, n in zip(asked, counts, strict=True)]
 
     def _answer(self, part: _Part, asked: _Asked, ranked: Sequence[Ranked]) -> Arrays:
@@ -243,6 +259,7 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
     """
     ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
     weights = [row.attention for row in ranked if row.attention is not None]
+    counts = [[row.rescored] for row in ranked if row.rescored is not None]
     return {
         IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
         ID_LENGTHS: _level([lengths for _, lengths in ids]),
@@ -250,6 +267,7 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
         **({ATTENTION: _level(weights)} if weights else {}),
         TIMESTAMPS: _level([view.timestamps[row.rows] for row in ranked]),
         VERSION: np.full((len(ranked), 1), view.version, np.int64),
+        **({EXACT: np.ones((len(ranked), 1), np.bool_), RESCORED: np.array(counts, np.int64)} if counts else {}),
     }
 
 

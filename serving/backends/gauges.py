@@ -7,9 +7,11 @@ from typing import Any
 
 GALLERY_VIDEOS = "framesift_gallery_videos"
 GALLERY_VERSION = "framesift_gallery_version"
+GALLERY_RESCORED = "framesift_gallery_rescored"
 _DESCRIPTIONS = {
     GALLERY_VIDEOS: "Videos of the gallery that searches read",
     GALLERY_VERSION: "Version of the gallery that searches read",
+    GALLERY_RESCORED: "Videos that the latest search scored, where int8 storage leaves out the others by proof",
 }
 
 

@@ -18,9 +18,11 @@ from ...export.bundle.ports import (
     DETAILS,
     DIGESTS,
     DURATION,
+    EXACT,
     ID_LENGTHS,
     IDS,
     PRESENT,
+    RESCORED,
     SCORES,
     SHORTLIST,
     TIMESTAMPS,
@@ -63,6 +65,7 @@ def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]
     scores = output(result, SCORES).tolist()
     times, attention = result.as_numpy(TIMESTAMPS), weights(result)
     versions, chosen = output(result, VERSION), result.as_numpy(SHORTLIST)
+    exact, rescored = result.as_numpy(EXACT), result.as_numpy(RESCORED)
     told = result.get_response().parameters
     cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
     details = _details(result, len(texts))
@@ -88,6 +91,8 @@ def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]
             None if chosen is None else _shortlist(chosen[row]),
             details[row]["next"],
             details[row]["among"],
+            None if exact is None else bool(exact[row, 0]),
+            None if rescored is None else int(rescored[row, 0]),
         )
         for row, text in enumerate(texts)
     ]

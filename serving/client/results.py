@@ -93,7 +93,8 @@ class SearchResult:
     ``cut`` says that the query is longer than the model reads: what follows its first words had no part in the search.
     ``shortlist`` says where candidates came from; None where all videos were searched, or those that the caller named.
     ``next`` asks for the page after, None after the last, and ``among`` is the number of videos that were searched.
-    Both are None of a search without facts or another option.
+    Both are None of a search without facts or another option. Where the server left videos out by proof, ``exact`` says
+    that its hits are surely the best, and ``rescored`` how many videos it scored; elsewhere both are None.
     """
 
     query: str
@@ -103,6 +104,8 @@ class SearchResult:
     shortlist: Shortlist | None = None
     next: str | None = None
     among: int | None = None
+    exact: bool | None = None
+    rescored: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types; ``shortlist`` is None where there is none."""
@@ -112,6 +115,7 @@ class SearchResult:
             "cut": self.cut,
             "shortlist": None if self.shortlist is None else self.shortlist.to_dict(),
             "among": self.among,
+            **({} if self.exact is None else {"exact": self.exact, "rescored": self.rescored}),
             "next": self.next,
             "hits": [hit.to_dict() for hit in self.hits],
         }

@@ -16,6 +16,8 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import GALLERY_MODELS
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.shortlist import FOLDER
+from ...export.bundle.storage_names import Storage
+from ...export.bundle.storages import stored
 from ...export.bundle.store import MANIFEST, Bundle
 from .config import render, to_text
 from .container import container_files
@@ -53,6 +55,7 @@ def deploy(
     *,
     chooser: Bundle | None = None,
     engines: Engines | None = None,
+    storage: Storage = "float16",
     link: bool = False,
 ) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
@@ -65,13 +68,15 @@ def deploy(
         out: a new or empty folder.
         chooser: the bundle that chooses candidates for this one.
         engines: of this bundle, for the target ``tensorrt`` alone.
+        storage: how the gallery is kept in memory.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
 
     Returns:
         The model repository's folder.
 
     Raises:
-        BundleError: ``out`` holds something already, or ``chooser`` can't choose for the bundle.
+        BundleError: ``out`` holds something already, ``chooser`` can't choose for the bundle, or its gallery can't have
+            the storage.
         EngineError: the target ``tensorrt`` without engines, or engines that Triton server can't run.
     """
     if out.exists() and any(out.iterdir()):
@@ -83,36 +88,40 @@ def deploy(
             f"{engines.root} holds engines of {engines.manifest.flavour}, which Triton server's TensorRT backend can't "
             f"run: build some on the machine that shall serve: framesift build {bundle.root} --flavour tensorrt"
         )
-    repository = out / REPOSITORY
+    repository, manifest = out / REPOSITORY, stored(bundle.manifest, storage)
     other = None if chooser is None else chooser.manifest
-    write(repository, bundle.manifest, other)
+    write(repository, manifest, other)
     place: Callable[[Path, Path], object] = os.symlink if link else shutil.copyfile
-    for served in plan(bundle.manifest, other):
+    for served in plan(manifest, other):
         version = repository / served.name / "1"
         version.mkdir(exist_ok=True)
         if not isinstance(served, Model):
             continue
         for name, source in _weights(chooser if served.prefix and chooser else bundle, served).items():
             place(source.resolve(), version / name)
+        if served.body is not None:
+            _tell(chooser.manifest if served.prefix and chooser else manifest, version)
         if chooser is not None and served.name in GALLERY_MODELS:
             (version / FOLDER).mkdir()
             for name, source in _weights(chooser, served).items():
                 place(source.resolve(), version / FOLDER / name)
+            _tell(chooser.manifest, version / FOLDER)
         if served.warmup is not None:
             for name, raw in served.warmup.files.items():
                 (repository / served.name / "warmup").mkdir(exist_ok=True)
                 (repository / served.name / "warmup" / name).write_bytes(raw)
-    for folder, read in ((out / DOOR, bundle), (out / DOOR / FOLDER, chooser)):
-        if read is not None:
+    for folder, read, told in ((out / DOOR, bundle, manifest), (out / DOOR / FOLDER, chooser, other)):
+        if read is not None and told is not None:
             folder.mkdir()
-            for name in (MANIFEST, *read.manifest.tokenizer.files):
+            for name in told.tokenizer.files:
                 place((read.root / name).resolve(), folder / name)
+            _tell(told, folder)
     if engines is not None:
         _place_engines(engines, out, place)
     if target != "embedded":
         _copy_packages(out / "python" / "framesift")
-        _link_encoders(out, bundle.manifest, other)
-        for name, text in container_files(bundle.manifest, other, engines=engines is not None).items():
+        _link_encoders(out, manifest, other)
+        for name, text in container_files(manifest, other, engines=engines is not None).items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
             if name.endswith(".sh"):
@@ -145,7 +154,11 @@ def _place_engines(engines: Engines, out: Path, place: Callable[[Path, Path], ob
 def _weights(bundle: Bundle, model: Model) -> dict[str, Path]:
     if model.body is None:
         return {"model.onnx": bundle.graph(model.kind)}
-    return {MANIFEST: bundle.root / MANIFEST, **{name: bundle.file(name) for name in model.files}}
+    return {name: bundle.file(name) for name in model.files}
+
+
+def _tell(manifest: Manifest, folder: Path) -> None:
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
 def _copy_packages(target: Path) -> None:

@@ -37,6 +37,7 @@ from ...export.bundle.ports import (
     DETAILS,
     DIGESTS,
     DURATION,
+    EXACT,
     FEATURES,
     ID_LENGTHS,
     IDS,
@@ -45,6 +46,7 @@ from ...export.bundle.ports import (
     OF_FRAMES,
     OPTIONS,
     PRESENT,
+    RESCORED,
     SCORER,
     SCORES,
     TEXT,
@@ -58,6 +60,7 @@ from ...export.bundle.ports import (
 from ...export.bundle.scorers import pair_floats, scorer_of
 from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import GraphPorts, TensorSpec
+from ...export.bundle.storages import storage_of
 from .choosing import choosing, joined, prefixed
 from .served import Batching, Ensemble, Model, Served, Warmup
 from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC
@@ -131,6 +134,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         *((TensorSpec(TIMESTAMPS, "float32", ("hits", frames)),) if frames else ()),
         TensorSpec(VERSION, "int64", (1,)),
         DETAILS_SPEC,
+        # Where all videos are scored, there is nothing to tell.
+        *(
+            (TensorSpec(EXACT, "bool", (1,)), TensorSpec(RESCORED, "int64", (1,)))
+            if storage_of(manifest) == "int8"
+            else ()
+        ),
     )
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from ...export.bundle.manifest import Manifest
 from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
-from .onnx_scorer import Floats, Tensors
+from .onnx_scorer import Tensors
 from .ranking import Ranked
-from .topk_ranking import TopKRanker
+from .topk_ranking import Best, TopKRanker
 from .view import View
 
 if TYPE_CHECKING:
@@ -38,10 +35,8 @@ class DeviceRanker(TopKRanker):
             self._followed = view.ids
         return super().rank(view, text, tops)
 
-    def best(
-        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+    def best(self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int) -> Best:
         """As ``TopKRanker.best``."""
         if view.chosen is not None and view.count <= _FEW:
             return super().best(view, vectors, gallery, most)
-        return self._resident.search(vectors, self.shape, min(most, view.count), view.live())
+        return *self._resident.search(vectors, self.shape, min(most, view.count), view.live()), None

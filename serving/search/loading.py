@@ -17,6 +17,7 @@ from ..gallery.rows import column
 from ..gallery.schema import SEQUENCE
 from ..gallery.table import Part
 from .columns import Columns
+from .derived import NOTHING, Derived
 from .mapped import Building, Contents, Layout, open_mapped
 from .pieces import Check
 
@@ -54,12 +55,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is loaded of a row: tensors, how they lie, and where the cache is, if there may be one."""
+    """What is loaded of a row: tensors, some of them ``derived``, how they lie, and where the cache is, if any."""
 
     key: str
     specs: Sequence[TensorSpec]
     lanes: Mapping[str, int]
     folder: Path | None
+    derived: Derived = NOTHING
 
     @property
     def row_bytes(self) -> int:
@@ -112,7 +114,7 @@ def load(reader: Reader, kind: Kind, *, anew: bool = False) -> Rows:
     raise AssertionError("the last try returns or raises")
 
 
-def read_new(reader: Reader, rows: Rows, of: Sequence[int], after: int) -> int:
+def read_new(reader: Reader, rows: Rows, kind: Kind, of: Sequence[int], after: int) -> int:
     """Add the rows of some fragments whose number is above ``after``, and return how many there are.
 
     Raises:
@@ -124,7 +126,7 @@ def read_new(reader: Reader, rows: Rows, of: Sequence[int], after: int) -> int:
     start = rows.columns.rows
     rows.columns.extend(len(numbers))
     try:
-        _fill(reader, rows.columns, np.sort(numbers), start, of, after)
+        _fill(reader, rows.columns, kind, np.sort(numbers), start, of, after)
     except BaseException:
         rows.columns.truncate(start)
         raise
@@ -141,7 +143,7 @@ def _read(reader: Reader, kind: Kind, version: int) -> Rows:
     columns, building = kind.columns(len(numbers))
     try:
         columns.extend(len(numbers))
-        _fill(reader, columns, numbers, 0, None, -1)
+        _fill(reader, columns, kind, numbers, 0, None, -1)
     except BaseException:
         if building is not None:
             building.close()
@@ -172,14 +174,24 @@ def _ids(reader: Reader, of: Sequence[int], after: int) -> tuple[list[str], Numb
     return ids, np.concatenate(numbers) if numbers else np.empty(0, np.int64)
 
 
-def _fill(reader: Reader, columns: Columns, numbers: Numbers, start: int, of: Sequence[int] | None, after: int) -> None:
+def _fill(
+    reader: Reader,
+    columns: Columns,
+    kind: Kind,
+    numbers: Numbers,
+    start: int,
+    of: Sequence[int] | None,
+    after: int,
+) -> None:
     """Put every row to its place: the ``n``th number's from ``start`` on."""
-    names = [spec.name for spec in columns.specs if spec.name != SEQUENCE]
+    read = [spec for spec in columns.specs if spec.name not in kind.derived.names]
+    names = [spec.name for spec in read if spec.name != SEQUENCE]
     count = 0
     for batch in reader.batches(names, after, of):
         found = np.asarray(batch.column(SEQUENCE).to_numpy())
         places = np.searchsorted(numbers, found)
-        columns.put(start + places, {spec.name: column(batch, spec.name, spec.shape) for spec in columns.specs})
+        values = {spec.name: column(batch, spec.name, spec.shape) for spec in read}
+        columns.put(start + places, {**values, **kind.derived.make(values)})
         count += len(found)
     if count != len(numbers):
         raise GalleryError(f"the gallery has {len(numbers)} rows and {count} were read")

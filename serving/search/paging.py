@@ -78,7 +78,8 @@ class Page:
         good = ranked.scores >= self.min_score
         places = np.flatnonzero(left & good)
         weights = ranked.attention
-        page = Ranked(ranked.rows[places], ranked.scores[places], None if weights is None else weights[places])
+        weighed = None if weights is None else weights[places]
+        page = Ranked(ranked.rows[places], ranked.scores[places], weighed, ranked.rescored)
         if not more or not good.all() or len(shown) >= MAX_PAGED:
             return page, None
         return page, Cursor(view.version, self.mark, self.first, shown).text()

@@ -19,12 +19,14 @@ from .view import View
 class Ranked:
     """The winners for one text, best first: rows of the view int64 [n], scores float32 [n], attention float32 [n, F].
 
-    ``attention`` is None where the scorer weighs no frames.
+    ``attention`` is None where the scorer weighs no frames. ``rescored`` is how many videos were scored as the gallery
+    stores them, where the others were proved to be worse; None where nothing is proved.
     """
 
     rows: npt.NDArray[np.intp]
     scores: Floats
     attention: Floats | None
+    rescored: int | None = None
 
 
 class Ranker(Protocol):

@@ -18,6 +18,7 @@ from ..gallery.compaction import return_the_rest
 from ..gallery.reader import UNANSWERED, Reader
 from ..gallery.schema import SEQUENCE
 from .columns import Columns
+from .derived import NOTHING, Derived
 from .facts import Facts
 from .loading import Kind, Rows, load, read_new
 from .named import Named
@@ -60,6 +61,7 @@ class Snapshot:
         lanes: Mapping[str, int] | None = None,
         poll_s: float = POLL_S,
         cache: Path | None = None,
+        derived: Derived = NOTHING,
         *,
         patient: bool = False,
         facts: Facts | None = None,
@@ -68,6 +70,7 @@ class Snapshot:
 
         Args:
             cache: a folder for a file of the rows, which the next process maps instead of loading them.
+            derived: tensors that are made of these when rows are loaded, and kept beside them.
             patient: a gallery whose data can't be read, or have changed on disk, is tried again instead.
             facts: of the videos, which are to be there whenever a view is.
 
@@ -80,13 +83,15 @@ class Snapshot:
             raise GalleryError(f"the gallery keeps {sorted(kept)}, not {missing}")
         self._reader, self._facts = reader, facts
         self._poll_s = poll_s
-        self._tensors = tuple(tensors)
+        self._tensors = (*tensors, *derived.names)
         specs = [
             TensorSpec(SEQUENCE, "int64", ()),
             TensorSpec(TIMESTAMPS, "float32", (schema.frames,)),
             *(kept[name] for name in tensors),
+            *derived.specs,
         ]
-        self._kind = Kind(schema.fingerprint, specs, lanes or {}, cache)
+        beside = {**(lanes or {}), **derived.lanes}
+        self._kind = Kind(f"{schema.fingerprint} {derived.key}", specs, beside, cache, derived)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._sweep: Sweep | None = None
@@ -94,7 +99,7 @@ class Snapshot:
         self._tried = time.monotonic()
         self.fault: GalleryError | None = None
         self._dead, self._died, self._since = np.empty(0, np.intp), np.empty(0, np.int64), 0
-        self._rows = Rows(reader.version, Columns(specs, lanes), [], {})
+        self._rows = Rows(reader.version, Columns(specs, beside), [], {})
         self._check: Check | None = None
         try:
             self._rows = load(reader, self._kind)
@@ -259,7 +264,7 @@ class Snapshot:
         seen = int(numbers[-1]) if len(numbers) else -1
         fresh = [number for number in other if len(own[number]) and own[number].max() > seen]
         if fresh:
-            read_new(self._reader, rows, fresh, seen)
+            read_new(self._reader, rows, self._kind, fresh, seen)
         before = [rows.held[number][1] for number in (*other, *gone) if number in rows.held]
         if before:
             left = np.concatenate([np.empty(0, np.int64), *own.values()])

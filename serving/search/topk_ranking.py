@@ -20,6 +20,9 @@ from .onnx_scorer import Floats, Tensors
 from .ranking import Ranked
 from .view import View
 
+# Scores float32 and rows int64 [Q, n], and how many videos were scored for them [Q]; None where all are.
+Best = tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64] | None]
+
 _log = logging.getLogger(__name__)
 # A score is a cosine, and no storage rounds it so far beyond one.
 _LARGEST = 1.05
@@ -33,19 +36,11 @@ class TopKRanker:
     """
 
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
+    # Whether it tells how many videos it scored.
+    counts: ClassVar[bool] = False
 
     def __init__(self, manifest: Manifest) -> None:
-        options, frames = manifest.options, manifest.frame_count
-        if "heads" not in options:
-            raise BundleError("the manifest does not say how many heads the attention has: export the model again")
-        # X-Pool keeps every frame, so its checkpoints name no K.
-        top_k, heads = options.get("top_k", frames), options["heads"]
-        try:
-            self.shape = HeadShape(frames, manifest.embed_dim, top_k, heads)
-        except (ValueError, TypeError) as error:
-            raise BundleError(
-                f"the manifest's attention can't be: {str(error)[:200]}. Export the model again"
-            ) from error
+        self.shape = head_of(manifest)
         self._forged: set[int] = set()
         self._ids: Sequence[str] | None = None
 
@@ -58,18 +53,22 @@ class TopKRanker:
         forged = self._known(view)
         while (left := view.without(forged)).count:
             vectors, gallery = self.operands(view, text)
-            scores, rows = self.best(left, vectors, gallery, max(tops))
+            scores, rows, rescored = self.best(left, vectors, gallery, max(tops))
             beyond = set(rows[scores > _LARGEST].tolist())
             if not beyond:
-                return self.ranked(vectors, gallery, scores, rows, tops)
+                weights = attention(vectors, gallery, self.shape, rows)
+                counts = [None] * len(tops) if rescored is None else rescored.tolist()
+                return [
+                    Ranked(rows[q, :top], scores[q, :top], weights[q, :top], counts[q]) for q, top in enumerate(tops)
+                ]
             forged |= beyond
             for row in sorted(beyond):
                 _log.error(
                     "%r is left out: its score is beyond 1, which no record of this model can have. Remove it",
                     view.ids[row],
                 )
-        nothing = Ranked(np.empty(0, np.intp), np.empty(0, np.float32), np.empty((0, self.shape.frames), np.float32))
-        return [nothing] * len(tops)
+        weights = np.empty((0, self.shape.frames), np.float32)
+        return [Ranked(np.empty(0, np.intp), np.empty(0, np.float32), weights, 0 if self.counts else None)] * len(tops)
 
     def _known(self, view: View) -> set[int]:
         """The rows that were left out of this gallery before."""
@@ -78,25 +77,28 @@ class TopKRanker:
             self._forged, self._ids = set(), view.ids
         return self._forged
 
-    def best(
-        self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Scores and rows [Q, n] of the ``most`` best videos of the view, or of all, where there are fewer."""
-        return search(vectors, gallery, self.shape, most, **view.searched())
+    def best(self, view: View, vectors: TextVectors, gallery: GalleryVectors, most: int) -> Best:
+        """The ``most`` best videos of the view for each query, or all, where there are fewer."""
+        return *search(vectors, gallery, self.shape, most, **view.searched()), None
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""
         vectors = TextVectors(*(np.ascontiguousarray(text[name]) for name in self.text_names))
         return vectors, GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
 
-    def ranked(
-        self,
-        vectors: TextVectors,
-        gallery: GalleryVectors,
-        scores: Floats,
-        rows: npt.NDArray[np.int64],
-        tops: Sequence[int],
-    ) -> list[Ranked]:
-        """The ``tops[q]`` first winners of every query, with its attention on their frames."""
-        weights = attention(vectors, gallery, self.shape, rows)
-        return [Ranked(rows[q, :top], scores[q, :top], weights[q, :top]) for q, top in enumerate(tops)]
+
+def head_of(manifest: Manifest) -> HeadShape:
+    """The sizes of a bundle's attention.
+
+    Raises:
+        BundleError: the manifest does not tell them, or tells what can't be.
+    """
+    options, frames = manifest.options, manifest.frame_count
+    if "heads" not in options:
+        raise BundleError("the manifest does not say how many heads the attention has: export the model again")
+    # X-Pool keeps every frame, so its checkpoints name no K.
+    top_k, heads = options.get("top_k", frames), options["heads"]
+    try:
+        return HeadShape(frames, manifest.embed_dim, top_k, heads)
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"the manifest's attention can't be: {str(error)[:200]}. Export the model again") from error
