@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ...export.bundle.storage_names import STORAGES, Storage
 from ..options import results_option, work_option
+
+if TYPE_CHECKING:
+    from .world import Films
 
 
 @click.command("gallery", short_help="Import, commits, load, restart and freshness of a gallery of any size.")
 @click.option("--videos", default=20_000, show_default=True, type=click.IntRange(10_000), help="Size of the gallery.")
+@click.option(
+    "--storage",
+    type=click.Choice(STORAGES),
+    default="float16",
+    show_default=True,
+    help="How videos are kept in memory, as of `framesift serve`; int8 is also compared with float16.",
+)
+@click.option(
+    "--films",
+    type=click.Choice(("clusters", "moments")),
+    default="clusters",
+    show_default=True,
+    help="Films of topics, or films of shots that have little to do with one another.",
+)
 @work_option
 @results_option
-def gallery_command(videos: int, work: Path, results: Path) -> None:
+def gallery_command(videos: int, storage: Storage, films: Films, work: Path, results: Path) -> None:
     """Make a gallery of records of the reference model's shapes, and compare what it takes with what is promised.
 
     It needs no bundle, 30 kB of disk a video, and exits with 1 where a promise is not kept. The galleries are removed
     in the end.
 
     \b
-    Example:
+    Examples:
       framesift bench gallery --videos 100000
+      framesift bench gallery --videos 100000 --storage int8 --films moments
     """
     import shutil
 
@@ -31,7 +51,7 @@ def gallery_command(videos: int, work: Path, results: Path) -> None:
     folder = work / f"gallery-{videos}"
     shutil.rmtree(folder, ignore_errors=True)
     rows = []
-    for row in figures(folder, videos, lambda what: click.echo(what, err=True)):
+    for row in figures(folder, videos, lambda what: click.echo(what, err=True), storage, films):
         rows.append(row)
         click.echo(f"{row.figure:<44} {row.value:>12,.3f}   {row.promise}{'' if row.kept else '   NOT KEPT'}")
     click.echo(f"rows in {write('gallery', rows, results)}")

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE
-from ...export.bundle.scorers import scorer_of
+from ...export.bundle.manifest import Manifest
+from ...export.bundle.storage_names import Storage
 from ...serving.gallery.blocks import Block
 from ...serving.gallery.bulk import bring_in
 from ...serving.gallery.schema import GallerySchema
@@ -25,7 +25,10 @@ from ...serving.gallery.sources import Records
 from ...serving.gallery.store import CACHE, Gallery
 from ...serving.search.snapshot import Snapshot
 from ..schema.rows import GalleryFigure
-from .records import block, manifest, write
+from . import records
+from .records import manifest
+from .storages import DIFFERENT, FASTER, RESCORED, compared, opened
+from .world import Films
 
 # Records that are added one by one; ids beyond any gallery's.
 _ADDED, _FIRST = 41, 100_000_000
@@ -34,6 +37,7 @@ _LOOKED_UP = 4096
 _FILE = 50_000
 
 Told = Callable[[str], object]
+MakeBlock = Callable[[int, int, GallerySchema], Block]
 
 
 @dataclass(frozen=True)
@@ -65,42 +69,69 @@ PROMISES: Mapping[str, Promise] = {
 }
 
 
-def figures(folder: Path, videos: int, told: Told) -> Iterator[GalleryFigure]:
+def figures(
+    folder: Path, videos: int, told: Told, storage: Storage = "float16", films: Films = "clusters"
+) -> Iterator[GalleryFigure]:
     """Every figure, as soon as it is there. ``folder`` must not be there, and gets the gallery and its source."""
     schema = GallerySchema.of(manifest())
+    block, _figure = partial(records.block, films), partial(figure, videos, storage, films)
     folder.mkdir(parents=True)
     with Gallery.made(folder / "small", schema) as small, Gallery.made(folder / "gallery", schema) as gallery:
         small.bring(block(0, _SMALL, schema), replace=False)
         small.index()
-        seconds, processor = _imported(gallery, videos, folder, told)
-        yield _figure("import, records a second", videos, videos / seconds)
-        yield _figure("import, records a processor second", videos, videos / processor)
+        seconds, processor = _imported(gallery, films, videos, folder, told)
+        yield _figure("import, records a second", videos / seconds)
+        yield _figure("import, records a processor second", videos / processor)
         told("commits and look-ups")
-        yield _figure("commit of a new record, times one at 10,000", videos, _commits(small, gallery))
-        yield _figure("lookup of 4,096 ids, times one at 10,000", videos, _lookups(small, gallery, videos))
+        yield _figure("commit of a new record, times one at 10,000", _commits(small, gallery, block))
+        yield _figure("lookup of 4,096 ids, times one at 10,000", _lookups(small, gallery, videos))
         told("restarts")
-        for name, value in _restarts(folder / "gallery"):
-            yield _figure(name, videos, value)
+        for name, value in _restarts(folder / "gallery", storage, films):
+            yield _figure(name, value)
         told("freshness")
-        for name, value in _freshness(gallery):
-            yield _figure(name, videos, value)
+        for name, value in _freshness(gallery, manifest(storage), block):
+            yield _figure(name, value)
+        if storage == "int8":
+            told("searches in both storages")
+            for name, value in compared(gallery, manifest(storage), films, videos):
+                yield _figure(name, value)
     shutil.rmtree(folder)
 
 
-def _figure(name: str, videos: int, value: float) -> GalleryFigure:
-    promise = PROMISES[name]
+def figure(videos: int, storage: Storage, films: Films, name: str, value: float) -> GalleryFigure:
+    """A figure beside what is promised of it."""
+    promise = promises(storage, films)[name]
     return GalleryFigure(
-        figure=name, videos=videos, value=round(value, 4), promise=str(promise), kept=promise.kept(value)
+        figure=name,
+        videos=videos,
+        storage=storage,
+        films=films,
+        value=round(value, 4),
+        promise=str(promise),
+        kept=promise.kept(value),
     )
 
 
-def _imported(gallery: Gallery, videos: int, folder: Path, told: Told) -> tuple[float, float]:
+def promises(storage: Storage, films: Films) -> Mapping[str, Promise]:
+    """What is promised of a gallery, by figure."""
+    if storage == "float16":
+        return PROMISES
+    return {
+        **PROMISES,
+        # Where shots are far apart, more is left that has to be looked at.
+        FASTER: Promise(least=1.5 if films == "clusters" else 1.3),
+        DIFFERENT: Promise(most=0),
+        RESCORED: Promise(most=0.05),
+    }
+
+
+def _imported(gallery: Gallery, films: Films, videos: int, folder: Path, told: Told) -> tuple[float, float]:
     """Seconds, and those of the processor, of the import alone; its files come one by one, because all are large."""
     seconds = processor = 0.0
     for start in range(0, videos, _FILE):
         told(f"records {start} to {min(videos, start + _FILE)}")
         file = folder / "records.parquet"
-        write(file, start, min(_FILE, videos - start), gallery.schema)
+        records.write(file, films, start, min(_FILE, videos - start), gallery.schema)
         begun, spent = time.perf_counter(), time.process_time()
         bring_in(gallery, Records.open(file), lambda rows: None)
         seconds += time.perf_counter() - begun
@@ -109,7 +140,7 @@ def _imported(gallery: Gallery, videos: int, folder: Path, told: Told) -> tuple[
     return seconds, processor
 
 
-def _commits(small: Gallery, gallery: Gallery) -> float:
+def _commits(small: Gallery, gallery: Gallery, block: MakeBlock) -> float:
     """The ratio of the medians of processor time of commits, which take turns: the disk's waits are not the size's."""
     spent: tuple[list[float], list[float]] = ([], [])
     for number in range(_ADDED):
@@ -135,19 +166,19 @@ def _processor(act: Callable[[], Any]) -> float:
     return time.process_time() - begun
 
 
-def _restarts(folder: Path) -> Iterator[tuple[str, float]]:
+def _restarts(folder: Path, storage: Storage, films: Films) -> Iterator[tuple[str, float]]:
     shutil.rmtree(folder / CACHE, ignore_errors=True)
-    told = _restart(folder, wait=True)
+    told = _restart(folder, storage, films, wait=True)
     yield "first answer without a cache, s", told["answer_s"]
     # What Lance holds while it reads is the same for galleries of all sizes.
     yield "memory at load, times resident and 128 MiB", told["peak"] / (told["resident"] + (128 << 20))
-    told = _restart(folder, wait=False)
+    told = _restart(folder, storage, films, wait=False)
     yield "first answer with a warm cache, s", told["answer_s"]
 
 
-def _restart(folder: Path, *, wait: bool) -> dict[str, Any]:
+def _restart(folder: Path, storage: Storage, films: Films, *, wait: bool) -> dict[str, Any]:
     """What a process of its own says; with ``wait`` its cache is in place when it ends."""
-    command = [sys.executable, "-m", "framesift.bench.gallery.restart", str(folder)]
+    command = [sys.executable, "-m", "framesift.bench.gallery.restart", str(folder), storage, films]
     # As the server starts its models.
     env = {**os.environ, "MALLOC_ARENA_MAX": "1"}
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -161,11 +192,9 @@ def _restart(folder: Path, *, wait: bool) -> dict[str, Any]:
     return told
 
 
-def _freshness(gallery: Gallery) -> Iterator[tuple[str, float]]:
-    model = manifest()
-    reads, lanes = [FRAME_VECTORS, GRAM_TABLE], scorer_of(model).lanes
+def _freshness(gallery: Gallery, model: Manifest, block: MakeBlock) -> Iterator[tuple[str, float]]:
     added, removed = [], []
-    with Snapshot(gallery.reader(), reads, lanes, cache=gallery.root / CACHE) as snapshot:
+    with opened(gallery, model) as snapshot:
         snapshot.start()
         for number in range(10):
             made: Block = block(_FIRST + 1000 + number, 1, gallery.schema)

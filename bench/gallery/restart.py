@@ -1,6 +1,6 @@
 """A process that opens a gallery as a search's does, answers once, and says what that took.
 
-python -m framesift.bench.gallery.restart FOLDER
+python -m framesift.bench.gallery.restart FOLDER STORAGE FILMS
 """
 
 from __future__ import annotations
@@ -11,29 +11,38 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ...export.bundle.storage_names import Storage
+    from .world import Films
 
 _BEGUN = time.monotonic()
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, storage: Storage, films: Films) -> None:
     """Print seconds and bytes as JSON, then wait for a line, so that a cache can be finished, and end."""
     from ...export.bundle.scorers import scorer_of
     from ...serving.gallery.store import CACHE, Gallery
+    from ...serving.search.certified_ranking import derived_of
+    from ...serving.search.rankers import ranker_of
     from ...serving.search.snapshot import Snapshot
-    from ...serving.search.topk_ranking import TopKRanker
-    from .queries import text
     from .records import manifest
+    from .world import texts
 
-    model = manifest()
-    ranker = TopKRanker(model)
+    model = manifest(storage)
+    ranker, read = ranker_of(model, folder)
+    text = texts(films, np.array([3]))
     gallery = Gallery.existing(folder)
     gallery.version  # noqa: B018 - Lance starts its threads at the first use.
     before = _status("VmRSS")
     opened = time.monotonic()
-    snapshot = Snapshot(gallery.reader(), _read(model), scorer_of(model).lanes, cache=folder / CACHE)
+    snapshot = Snapshot(gallery.reader(), read, scorer_of(model).lanes, cache=folder / CACHE, derived=derived_of(model))
     loaded = time.monotonic()
     peak = _status("VmHWM")
-    ranked = ranker.rank(snapshot.view, text(1), [10])
+    ranked = ranker.rank(snapshot.view, text, [10])
     answered = time.monotonic()
     arrays = [*snapshot.view.tensors.values(), snapshot.view.timestamps]
     told = {
@@ -50,12 +59,6 @@ def main(folder: Path) -> None:
     os._exit(0)
 
 
-def _read(model: object) -> list[str]:
-    from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE
-
-    return [FRAME_VECTORS, GRAM_TABLE]
-
-
 def _status(name: str) -> int:
     """Bytes that the kernel tells of this process."""
     found = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
@@ -64,4 +67,4 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), cast("Storage", sys.argv[2]), cast("Films", sys.argv[3]))

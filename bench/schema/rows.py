@@ -116,6 +116,8 @@ class GalleryFigure(Row):
 
     figure: str
     videos: int
+    storage: str
+    films: str
     value: float
     promise: str
     kept: bool

@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framesift.bench.gallery.measure import PROMISES, Promise, figures
+from framesift.bench.gallery.measure import Promise, figures, promises
 from framesift.bench.gallery.records import block, manifest
+from framesift.bench.gallery.storages import DIFFERENT, RESCORED
+from framesift.bench.gallery.world import FILMS, Films
 from framesift.serving.gallery.blocks import checked
 from framesift.serving.gallery.schema import GallerySchema
 
 
-def test_its_records_are_ones_that_a_gallery_takes_and_no_two_are_the_same() -> None:
+@pytest.mark.parametrize("films", FILMS)
+def test_its_records_are_ones_that_a_gallery_takes_and_no_two_are_the_same(films: Films) -> None:
     schema = GallerySchema.of(manifest())
-    made = checked(block(40, 30, schema), schema)
-    again = block(40, 30, schema)
+    made = checked(block(films, 40, 30, schema), schema)
+    again = block(films, 40, 30, schema)
     for name, values in made.tensors.items():
         np.testing.assert_array_equal(values, again.tensors[name])
         assert len({row.tobytes() for row in values}) == 30
@@ -32,8 +35,10 @@ def test_a_promise_is_kept_or_not(promise: Promise, kept: float, fell: float) ->
 @pytest.mark.slow
 def test_every_figure_is_measured_and_memory_and_freshness_are_as_promised(tmp_path: Path) -> None:
     told: list[str] = []
-    rows = {row.figure: row for row in figures(tmp_path / "work", 10_000, told.append)}
-    assert rows.keys() == PROMISES.keys()
+    rows = {row.figure: row for row in figures(tmp_path / "work", 10_000, told.append, "int8")}
+    assert rows.keys() == promises("int8", "clusters").keys()
+    assert rows.pop(DIFFERENT).value == 0
+    assert rows[RESCORED].kept
     assert all(row.value > 0 for row in rows.values())
     for name in ("memory at load, times resident and 128 MiB", "new video searchable, s", "removal seen, s"):
         assert rows[name].kept, rows[name]
