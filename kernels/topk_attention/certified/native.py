@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class CertifiedScan(TopKScan):
         self.gave_up = False
         self._counts: list[Rows] = []
         planes, floats, asked = _asked(text, shape, biases, many=self.many, integers=integers)
-        self._shared = {
+        self._shared: dict[str, npt.NDArray[Any] | None] = {
             "steps": steps.steps,
             "side": steps.side,
             "planes": planes,
@@ -107,7 +108,8 @@ def _asked(
     vectors = np.stack([text.logit, text.readout], axis=1)
     wide = turned(vectors.astype(np.float64))
     asked = np.zeros(len(vectors), ASKED)
-    planes, floats = None, np.ascontiguousarray(wide, np.float32)
+    planes: npt.NDArray[np.int8] | None = None
+    floats: Floats | None = np.ascontiguousarray(wide, np.float32)
     if integers:
         planes, scale, whole = _planes(wide)
         asked["scale"], asked["offset"] = scale, (128 * whole.sum(-1)) & 0xFFFFFFFF
@@ -143,4 +145,4 @@ def _planes(wide: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int8], Floats
 
 def _above(values: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float32]:
     """In float32, and no less."""
-    return np.float32(np.asarray(values) * (1 + 1e-6))
+    return np.asarray(np.asarray(values) * (1 + 1e-6), np.float32)
