@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ..library import Library
-from ..walk import Live, Rows, ascending, check_search, in_gallery, merge
+from ..walk import Live, Rows, ascending, check_search, in_gallery
 from . import native, portable
 from .layout import LANES, HeadShape
 from .operands import Floats, GalleryVectors, TextVectors, check_together
@@ -103,27 +103,6 @@ def attention(
     if found is None:
         return portable.attention(text, gallery, shape, rows)
     return native.TopKScan(text, gallery, shape).attention(found, np.ascontiguousarray(rows, np.int64))
-
-
-def rescore(
-    text: TextVectors, gallery: GalleryVectors, shape: HeadShape, rows: Rows, n: int, *, impl: Implementation = "auto"
-) -> tuple[Floats, Rows]:
-    """The ``n`` best of each query's own short list, scored from a gallery of higher precision than made the list.
-
-    Args:
-        rows: int64 [Q, m] of the videos to score, without repetition in a row.
-        n: at most m.
-
-    Returns:
-        Scores float32 and rows int64, [Q, n], best first, the lower row first among equals.
-
-    Raises:
-        ValueError: as ``score``.
-    """
-    scores = np.empty(rows.shape, np.float32)
-    for q, own in enumerate(rows):
-        scores[q] = score(text.only(q), gallery, shape, rows=own, threads=1, impl=impl)[0]
-    return merge([(scores, rows)], n)
 
 
 def _checked(text: TextVectors, gallery: GalleryVectors, shape: HeadShape, impl: Implementation) -> Library | None:

@@ -178,7 +178,7 @@ def overlap(got: npt.NDArray[np.int64], want: npt.NDArray[np.int64]) -> float:
 @pytest.mark.parametrize(("heads", "top_k", "spread"), [(1, 4, 0.5), (4, 4, 0.0)])
 def test_low_precision_ranks_as_float64_does(heads: int, top_k: int, spread: float) -> None:
     """Overlaps of the ten best, over galleries enough that one draw doesn't decide."""
-    found: list[tuple[float, float, float]] = []
+    found: list[tuple[float, float]] = []
     for seed in range(4):
         made = problem(50, 300, 12, 512, heads, top_k, spread, seed=seed)
         best = np.argsort(-made.scores, axis=1, kind="stable")[:, :10]
@@ -186,14 +186,11 @@ def test_low_precision_ranks_as_float64_does(heads: int, top_k: int, spread: flo
         affine = quantise.fit(made.frames)
         small = quantise.quantise(made.frames, made.tables, affine, heads=heads)
         text = quantise.fold(made.text, affine)
-        _, short_list = cpu.search(text, small, made.shape, 50)
-        _, again = cpu.rescore(made.text, made.gallery(np.float16), made.shape, short_list, 10)
-        found.append((overlap(half, best), overlap(short_list[:, :10], best), overlap(again, half)))
-    float16, int8, rescored = np.mean(found, axis=0)
+        _, eighth = cpu.search(text, small, made.shape, 10)
+        found.append((overlap(half, best), overlap(eighth, best)))
+    float16, int8 = np.mean(found, axis=0)
     assert float16 >= 0.998
     assert int8 >= 0.985
-    # Scoring again finds what float16 alone would have found.
-    assert rescored >= 0.999
 
 
 GOOD = cached_problem(3, 37, 12, 64, 1, 4)
