@@ -7,7 +7,7 @@
 #include "asked.h"
 #include "epilogue.h"
 
-/* What float32 takes from the forms, in gradients, times theta and a quarter; certified/records.py says the same. */
+/* What float32 takes from the forms, in gradients, times theta and a quarter; certified/gradients.py says the same. */
 #define FORMS 1.6e-5f
 #define LEAST 0.25f
 /* And from a video's terms, in terms. */

@@ -15,7 +15,8 @@ import pytest
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
 from framesift.export.bundle.spec import TensorSpec
-from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.storages import storage_of
+from framesift.export.bundle.store import Bundle, read_manifest
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy
 from framesift.serving.repository.plan import max_pairs, plan
@@ -275,6 +276,18 @@ def test_both_targets_hold_the_same_repository(bundle: Bundle, tmp_path: Path) -
     assert link == tmp_path / "c/door/video_encoder.onnx"
     assert not link.readlink().is_absolute()
     assert link.resolve() == container / "video_encoder/1/model.onnx"
+
+
+def test_a_storage_is_a_deployment_s_and_tells_what_was_proved(bundle: Bundle, tmp_path: Path) -> None:
+    plain = deploy(bundle, tmp_path / "f", "embedded")
+    proved = deploy(bundle, tmp_path / "i", "embedded", storage="int8")
+    for repository, storage in ((plain, "float16"), (proved, "int8")):
+        for folder in (repository / "gallery_search" / "1", repository.parent / "door"):
+            assert storage_of(read_manifest(folder)) == storage
+        for ensemble in ("gallery_search", "search_ids"):
+            config = (repository / ensemble / "config.pbtxt").read_text()
+            assert ("exact" in config, "rescored" in config) == ((storage == "int8",) * 2)
+    assert storage_of(bundle.manifest) == "float16"
 
 
 def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: Path) -> None:
