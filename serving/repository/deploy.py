@@ -120,7 +120,7 @@ def deploy(
         _place_engines(engines, out, place)
     if target != "embedded":
         _copy_packages(out / "python" / "framesift")
-        _link_encoders(out, manifest, other)
+        link_encoders(out, manifest, other)
         for name, text in container_files(manifest, other, engines=engines is not None).items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             (out / name).write_text(text, encoding="utf-8")
@@ -129,7 +129,7 @@ def deploy(
     return repository
 
 
-def _link_encoders(out: Path, manifest: Manifest, chooser: Manifest | None) -> None:
+def link_encoders(out: Path, manifest: Manifest, chooser: Manifest | None) -> None:
     """Beside each manifest that the door reads the graph that encodes videos, where jobs that index find it."""
     for served in plan(manifest, chooser):
         if isinstance(served, Model) and served.kind == VIDEO_ENCODER:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -287,4 +288,10 @@ def test_compose_gives_no_more_rights_than_run_sh() -> None:
     server = services["server"]
     assert server["ports"] == ["${PUBLISH:-127.0.0.1:8001}:8001"]
     assert set(server["environment"]) == set(re.findall(r"--env (\w+)", files["run.sh"]))
+    manifest = replace(reference_manifest(), fingerprint="ab" * 32)
+    chosen = yaml.safe_load(container_files(manifest, replace(manifest, fingerprint="cd" * 32))["compose.yaml"])
+    for service in chosen["services"].values():
+        assert service["image"].endswith(":abababababab-cdcdcdcdcdcd")
+        assert "${SHORTLIST_GALLERY:-./shortlist}:/shortlist" in service["volumes"]
+    assert "shortlist" not in str(services)
     assert yaml.safe_load(files["compose.gpu.yaml"]) == {"services": {"server": {"gpus": "all"}}}

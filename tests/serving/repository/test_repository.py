@@ -18,7 +18,7 @@ from framesift.export.bundle.spec import TensorSpec
 from framesift.export.bundle.storages import storage_of
 from framesift.export.bundle.store import Bundle, read_manifest
 from framesift.serving.repository.config import parse, render, to_text
-from framesift.serving.repository.deploy import deploy
+from framesift.serving.repository.deploy import deploy, link_encoders
 from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.render import differences, reference_manifest, shim, write
 from framesift.serving.repository.served import Ensemble, Model
@@ -288,6 +288,16 @@ def test_a_storage_is_a_deployment_s_and_tells_what_was_proved(bundle: Bundle, t
             config = (repository / ensemble / "config.pbtxt").read_text()
             assert ("exact" in config, "rescored" in config) == ((storage == "int8",) * 2)
     assert storage_of(bundle.manifest) == "float16"
+
+
+def test_jobs_find_the_graph_of_each_of_two_bundles(tmp_path: Path) -> None:
+    (tmp_path / "door/shortlist").mkdir(parents=True)
+    for served in plan(PAIRS, NOISY):
+        (tmp_path / "model_repository" / served.name / "1").mkdir(parents=True)
+        (tmp_path / "model_repository" / served.name / "1/model.onnx").write_text(served.name)
+    link_encoders(tmp_path, PAIRS, NOISY)
+    assert (tmp_path / "door/video_encoder.onnx").read_text() == "video_encoder"
+    assert (tmp_path / "door/shortlist/video_encoder.onnx").read_text() == "shortlist_video_encoder"
 
 
 def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: Path) -> None:
