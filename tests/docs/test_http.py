@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from framesift.serving.client.sync import Client
 from framesift.serving.front.v1.openapi import description
 
+from ..serving.front.asked_over_http import settle
 from .documents import ROOT, blocks, console
 
 PAGE = ROOT / "docs" / "http.md"
@@ -30,7 +31,8 @@ def test_the_commands_are_answered(server, client: Client, clips: list, tmp_path
         run = subprocess.run([*words, "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout
         assert isinstance(json.loads(run.stdout), dict)
-    client.delete(["dogs/frisbee.mp4", "test-00000.mp4"])
+    client.delete(["dogs/frisbee.mp4", "pets/one.mp4"])
+    settle(client)
 
 
 def test_the_answers_shown_are_as_described() -> None:

@@ -1,10 +1,13 @@
-"""One request over plain HTTP, with any headers, and its answer."""
+"""One request over plain HTTP, with any headers, its answer, and the time until searches see what it changed."""
 
 from __future__ import annotations
 
 import http.client
 import json
 from typing import Any, NamedTuple
+
+from framesift.serving.client.results import Indexed
+from framesift.serving.client.sync import Client
 
 
 class Answer(NamedTuple):
@@ -31,3 +34,9 @@ def ask(address: str, path: str, body: Any = None, method: str = "", **headers: 
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def settle(client: Client) -> None:
+    """Wait until searches see the gallery as it is: other tests compare what they find."""
+    now = client.lookup([])
+    client.wait_searchable(Indexed("", now.version, now.count))

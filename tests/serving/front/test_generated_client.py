@@ -14,6 +14,8 @@ import pytest
 
 from framesift.serving.client.sync import Client
 
+from .asked_over_http import settle
+
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 NODE = shutil.which("node")
 MODULES = Path(__file__).parents[3] / "work" / "browser" / "node_modules"
@@ -46,3 +48,4 @@ def test_a_generated_client_does_all_there_is_to_do(server, client: Client, inde
     assert set(told["listed"]) == {*wanted, id_, f"{id_} again"}
     assert (told["absent"], told["wrong"]) == ([404, "not-found"], [400, "invalid-query"])
     assert client.count() == len(wanted)
+    settle(client)

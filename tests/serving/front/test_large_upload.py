@@ -6,7 +6,7 @@ import pytest
 
 from framesift.serving.client.sync import Client
 
-from .asked_over_http import ask
+from .asked_over_http import ask, settle
 from .test_videos import arena, forget_peak, kib, padded
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -26,3 +26,4 @@ def test_a_large_film_adds_little_to_the_door(form: bool, server, client: Client
     assert (kib(server.door_pid, "VmHWM") - before) >> 10 < 64
     assert arena(server) == 0
     client.delete(["large.mp4"])
+    settle(client)

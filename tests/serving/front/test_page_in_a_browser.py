@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from framesift.export.bundle.store import Bundle
-from framesift.serving.client.results import Indexed
 from framesift.serving.client.sync import Client
 from framesift.serving.front.tokens import new_token
 from framesift.serving.server.door import Reach
+
+from .asked_over_http import settle
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -150,8 +151,7 @@ def test_a_video_is_uploaded_found_and_shown(tab, client: Client, indexed: list,
     assert "unknown or unsupported format" in tab.inner_text("#sent .failed")
     tab.wait_for_function("() => sent.innerText.includes('is in the gallery')")
     tab.keyboard.press("Escape")
-    now = client.lookup([])
-    client.wait_searchable(Indexed("", now.version, now.count))
+    settle(client)
     tab.fill("#text", indexed[0].captions[0])
     tab.keyboard.press("Enter")
     tab.wait_for_function("name => results.innerText.includes(name)", arg=file.name)
@@ -159,6 +159,7 @@ def test_a_video_is_uploaded_found_and_shown(tab, client: Client, indexed: list,
     tab.locator(".hit", has_text=file.name).locator(".still").click()
     tab.wait_for_function("() => film.readyState >= 2 && film.src.startsWith('blob:')")
     client.delete([file.name])
+    settle(client)
 
 
 def test_errors_are_told(tab, server) -> None:

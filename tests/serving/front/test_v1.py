@@ -12,12 +12,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from framesift.export.bundle.errors import InvalidQuery, InvalidRequest
-from framesift.serving.client.results import Indexed
 from framesift.serving.client.sync import Client
 from framesift.serving.front.v1.openapi import description
 from framesift.serving.front.v1.search import read_parameters, read_search
 
-from .asked_over_http import Answer, ask
+from .asked_over_http import Answer, ask, settle
 
 DOCUMENT = description("1")
 TEXT = "a red circle"
@@ -92,6 +91,7 @@ def test_a_video_is_put_into_the_gallery(server, client: Client, indexed: list) 
     assert [facts.metadata for facts in client.describe(ids)] == [{"channel": "news"}] * 2 + [{}] * 2
     assert client.describe(ids)[1].source == "somewhere"
     client.delete(ids)
+    settle(client)
     about = check(ask(server.address, "/v1/gallery"), "Gallery")
     assert about["count"] == told[-1]["count"] - len(ids)
     assert about["fingerprint"] == client.served().fingerprint
@@ -110,8 +110,7 @@ def test_videos_are_listed_changed_and_removed(server, client: Client, indexed: 
         answer = ask(server.address, path + merge, body, "PATCH")
         assert (answer.status, check(answer, "Changed")["id"]) == (200, "http/1 & 2.mp4"), answer
         assert client.describe(["http/1 & 2.mp4"])[0].metadata == wanted
-    now = client.lookup([])
-    client.wait_searchable(Indexed("", now.version, now.count))
+    settle(client)
     listed, after = [], ""
     while after is not None:
         page = check(ask(server.address, f"/v1/videos?top=10{after and '&after=' + after}"), "VideoPage")
@@ -124,12 +123,11 @@ def test_videos_are_listed_changed_and_removed(server, client: Client, indexed: 
     for method in ("GET", "DELETE", "PATCH"):
         assert ask(server.address, path, {} if method == "PATCH" else None, method).status == 404
     client.delete(["http/3.mp4"])
+    settle(client)
 
 
 @pytest.mark.server
 def test_searches_are_narrowed_and_paged_as_over_grpc(server, client: Client, indexed: list) -> None:
-    now = client.lookup([])
-    client.wait_searchable(Indexed("", now.version, now.count))
     where = "duration > 2.5 and not id = 'test-00001.mp4'"
     wanted = client.search(TEXT, top=100, where=where)
     assert 0 < len(wanted.hits) < len(indexed)
