@@ -61,7 +61,7 @@ class PairRanker(ABC):
         if view.named:
             return f"{told}, and the search names {rows} candidates: name fewer, or export it with --scan-limit {rows}"
         return (
-            f"{told}, and the search would take {rows}: export it with --scan-limit {rows}, or name the candidates "
+            f"{told}, and the search would take {rows}: export it with --scan-limit {rows}, name the candidates "
             "with the search, or let another model of the same videos choose them (framesift serve --shortlist-from)"
         )
 

@@ -306,7 +306,7 @@ def test_a_transformer_for_every_pair_has_a_limit(
         )
         assert isinstance(every, InvalidRequest)
         assert "at most 6 videos" in str(every)
-        assert "--scan-limit 7, name the candidates with the search, or have another model" in str(every)
+        assert "--scan-limit 7, name the candidates with the search, or let another model" in str(every)
         assert not isinstance(few, FramesiftError)
         assert {*_ids(dict(few), 0)} == {"v0", "v8"}
         assert isinstance(many, InvalidRequest)
