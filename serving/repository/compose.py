@@ -31,7 +31,7 @@ _COMPOSE = """\
 #                              belong to OWNER. Without secrets FRAMESIFT_INSECURE=1 lets everybody call
 #   OWNER                      user and group that own the gallery (1000:1000)
 #   PUBLISH, SHM               address and port on this machine (127.0.0.1:8001); shared memory (4g)
-#   FRAMESIFT_*, OTEL_*        see start.sh
+#   FRAMESIFT_*, OTEL_*        see start.sh; with FRAMESIFT_VIDEOS=/videos whoever may search may see VIDEOS
 # With `-f compose.yaml -f compose.gpu.yaml` the server has all GPUs.
 name: framesift
 x-confined: &confined
@@ -52,11 +52,15 @@ services:
     volumes:
       - "${GALLERY:-./gallery}:/gallery"
       - "${SECRETS:-./secrets}:/secrets:ro"
+      - "${VIDEOS:-./videos}:/videos:ro"
       - "engines:/engines"
     environment:
       - FRAMESIFT_CONFIG
       - FRAMESIFT_INSECURE
       - FRAMESIFT_VIDEO_LIMITS
+      - FRAMESIFT_PAGE
+      - FRAMESIFT_NAMES
+      - FRAMESIFT_VIDEOS
       - FRAMESIFT_ACCESS_LOG
       - FRAMESIFT_LOG_TEXTS
       - OTEL_EXPORTER_OTLP_ENDPOINT

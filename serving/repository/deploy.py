@@ -42,7 +42,6 @@ _SERVED_PACKAGES = (
     "serving/client",
     "serving/front",
     "serving/server",
-    "serving/client",
     "serving/indexing",
 )
 _INDEX = "serving/index_command.py"
