@@ -20,7 +20,7 @@ from framesift.export.bundle.errors import FramesiftError
 
 CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
 # Of framesift's own modules.
-MOST_MODULES = 20
+MOST_MODULES = 28
 
 
 def loaded(code: str) -> set[str]:
@@ -72,12 +72,17 @@ def methods(client: type) -> list[tuple[str, typing.Any]]:
 
 
 def test_both_clients_have_the_same_calls() -> None:
-    def told(client: type) -> dict[str, inspect.Signature]:
-        return {name: inspect.signature(method) for name, method in methods(client)}
+    def told(client: type) -> dict[str, str]:
+        return {name: str(inspect.signature(method)) for name, method in methods(client)}
 
-    assert told(Client) == told(AsyncClient)
+    asynchronous = {
+        name: signature.replace("AsyncIterator", "Iterator") for name, signature in told(AsyncClient).items()
+    }
+    assert told(Client) == asynchronous
     assert inspect.signature(Client) == inspect.signature(AsyncClient)
-    assert all(inspect.iscoroutinefunction(method) for _, method in methods(AsyncClient))
+    assert all(
+        inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for _, method in methods(AsyncClient)
+    )
     assert all(method.__doc__ for _, method in [*methods(Client), *methods(AsyncClient)])
 
 

@@ -21,7 +21,7 @@ def measuring(group: click.Group, words: tuple[str, ...] = ("bench",)) -> dict[s
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             found |= measuring(command, (*words, name))
-        elif name != "report":
+        elif name not in ("report", "scale"):
             found[" ".join((*words, name))] = command
     return found
 

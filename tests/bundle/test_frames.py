@@ -18,7 +18,7 @@ from framesift.export.bundle.video.sampling import SAMPLERS
         (FrameProfile(sampler="random"), f"sampler 'random' is unknown, known: {', '.join(sorted(SAMPLERS))}"),
         (FrameProfile(resize="none"), f"resize 'none' is unknown, known: {', '.join(sorted(RESIZES))}"),
         (FrameProfile(crop="none"), "crop 'none'"),
-        (FrameProfile(missing="zeros"), "missing 'zeros' is unknown, known: mask, repeat"),
+        (FrameProfile(missing="zeros"), "missing 'zeros' is unknown, known: mask, none, repeat"),
         (FrameProfile(count=0), "count 0"),
         (FrameProfile(size=0), "size 0"),
     ],

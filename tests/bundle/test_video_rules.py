@@ -47,7 +47,8 @@ def test_every_sampler_takes_short_and_long_videos(write_clip: Write, sampler: s
     _check(write_clip(count), 25.0, FrameProfile(count=7, size=16, sampler=sampler, missing=missing))
 
 
-@pytest.mark.parametrize("resize", sorted(RESIZES))
+# FFmpeg's own filter makes its pixels from what was decoded, before they are RGB: test_film_frames.py has its values.
+@pytest.mark.parametrize("resize", sorted(RESIZES.keys() - {"ffmpeg_bicubic"}))
 def test_every_resize_makes_its_own_pixels(write_clip: Write, resize: str) -> None:
     _check(write_clip(9), 25.0, FrameProfile(count=3, size=16, resize=resize))
 

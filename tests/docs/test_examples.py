@@ -73,10 +73,11 @@ def test_the_readers_way_from_checkpoint_to_search(
     """README's commands and those of operations, in order, with the demo's checkpoint and videos for the reader's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FRAMESIFT_SERVER", server.address)
-    for folder in ("videos", "galleries"):
+    for folder in ("videos", "films", "galleries"):
         (tmp_path / folder).mkdir()
     for clip in clips[:4]:
         (tmp_path / "videos" / clip.video.name).symlink_to(clip.video)
+    (tmp_path / "films/b.mp4").symlink_to(clips[0].video)
     (tmp_path / "demo.safetensors").symlink_to(demo_checkpoint)
     (tmp_path / "ids.txt").write_text("".join(f"{clip.video.name}\n" for clip in clips[:2]), encoding="utf-8")
     (tmp_path / "galleries/mine").symlink_to(gallery_folder)
@@ -85,7 +86,7 @@ def test_the_readers_way_from_checkpoint_to_search(
     ran = []
     for line in (*console(README), *console(OPERATIONS)):
         words = shlex.split(line.replace("model_best.pth", "demo.safetensors"))
-        if words[0] != "framesift" or words[1] in (*NOT_RUN, "quantise") or ELSEWHERE in line:
+        if words[0] != "framesift" or words[1] in (*NOT_RUN, "quantise") or ELSEWHERE in line or "--ray" in words:
             continue
         result = CliRunner().invoke(main, words[1:], catch_exceptions=False)
         if "tensorrt" in words and find_spec("tensorrt") is None:

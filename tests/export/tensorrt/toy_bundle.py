@@ -62,6 +62,7 @@ def toy_bundle(root: Path, seed: int = 0) -> Bundle:
     }
     for name, ports in PORTS.items():
         write(root / f"{name}.onnx", onnx_model(nodes[name], ports, constants[name]))
+    (root / "merges.txt.gz").write_bytes(b"")
     manifest = Manifest(
         system="toy",
         scorer="dot",

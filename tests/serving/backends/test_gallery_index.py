@@ -16,6 +16,7 @@ from framesift.export.bundle.models import GALLERY_VARIABLE
 from framesift.export.bundle.packing import pack_joined, pack_rows
 from framesift.export.bundle.ports import (
     COUNT,
+    DETAILS,
     DIGEST,
     DIGESTS,
     DURATION,
@@ -136,6 +137,7 @@ def test_no_ids_ask_for_the_gallerys_size_alone(lookup: GalleryLookup) -> None:
     answer = _lookup(lookup, [])
     assert {name: values.shape for name, values in answer.items()} == {
         PRESENT: (0,),
+        DETAILS: (0,),
         DIGESTS: (0, 32),
         COUNT: (1,),
         VERSION: (1,),

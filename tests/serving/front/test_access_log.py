@@ -144,10 +144,9 @@ def test_every_call_has_its_line_and_no_token_is_in_any(log_texts: bool, bundle:
             for message, metadata in ((wish, [("authorization", "Bearer fs_wrong")]), (video, [*shown, PARENT])):
                 with pytest.raises(plain.RpcError):
                     infer(message, timeout=5, metadata=metadata)
-        found = lines(path, 4)
+        found = lines(path, 3)
     # In the order in which they ended: the door may learn a moment later that a client has stopped waiting.
-    config, unknown, forbidden, timed_out = sorted(found, key=lambda line: line.get("queue_s", 0))
-    assert (config["method"], config["code"], config["caller"]) == ("ModelConfig", "OK", "dashboard")
+    unknown, forbidden, timed_out = sorted(found, key=lambda line: line.get("queue_s", 0))
     assert timed_out["code"] in ("DEADLINE_EXCEEDED", "CANCELLED")
     assert (timed_out["model"], timed_out["rows"]) == ("search", 1)
     assert timed_out["queue_s"] + timed_out.get("upstream_s", 0) > 0.3
