@@ -56,9 +56,15 @@ async def statistics(public: Public | None, publics: Iterable[Public], upstream:
     Raises:
         Restarting: it is not there at present.
     """
-    names = {each.upstream: each.name for each in publics}
+    all_ = [public] if public is not None else list(publics)
+    names = {each.upstream: each.name for each in all_ if not _shared(each, all_)}
     found = await upstream.get(f"/v2/models{'' if public is None else f'/{public.upstream}'}/stats")
     return {"model_stats": [{**row, "name": names.get(row["name"], row["name"])} for row in found["model_stats"]]}
+
+
+def _shared(public: Public, publics: Iterable[Public]) -> bool:
+    """Whether others are answered by the same model, or by it among others."""
+    return any(public.upstream in (each.upstream, *each.steps) for each in publics if each.name != public.name)
 
 
 def _tensor(name: str, port: Port) -> dict[str, Any]:

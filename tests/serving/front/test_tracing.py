@@ -100,7 +100,7 @@ def test_one_trace_from_the_client_to_every_step_of_a_search(served: Served) -> 
     with Client(served.address) as client, TRACER.start_as_current_span("mine") as mine:
         client.search(SECRET)
     trace_id, span_id = hexadecimal(mine)
-    steps = ("search_ids", "text_encoder", "gallery_search", "compute", "InferRequest")
+    steps = ("search_details", "text_encoder", "gallery_search", "compute", "InferRequest")
     found = served.of(trace_id, "ModelInfer", "receive", "tokenise", "queue", "upstream", *steps)
     call = found["ModelInfer"]
     assert call.parent == span_id
@@ -114,7 +114,6 @@ def test_one_trace_from_the_client_to_every_step_of_a_search(served: Served) -> 
     assert call.attributes["rpc.grpc.status_code"] == "0"
     # Every span's parent is one of them, but for the client's.
     ids = {span.id for span in served.collector.spans if span.trace == trace_id}
-    # Asking for the model's configuration is a call of the same trace.
     assert {span.parent for span in served.collector.spans if span.trace == trace_id} - ids == {span_id}
     assert {span.service for span in served.collector.spans} == {"framesift", "framesift-triton"}
     for name in ("receive", "tokenise", "queue", "text_encoder", "gallery_search"):
