@@ -80,7 +80,8 @@ def verify_command(folder: Path) -> None:
         click.echo(f"{gallery.count} videos, none has changed since it was written")
         return
     named = [shlex.quote(fault.id) for fault in faults if fault.id is not None]
-    step = f"framesift gallery remove {shlex.quote(str(folder))} {' '.join(named[:3])}{' ...' * (len(named) > 3)}"
+    shown = ["--" if any(id_.startswith("-") for id_ in named) else "", *named[:3], "..." if len(named) > 3 else ""]
+    step = f"framesift gallery remove {shlex.quote(str(folder))} {' '.join(filter(None, shown))}"
     raise click.ClickException(
         f"{len(faults)} of {gallery.count} videos have changed on disk. "
         + (f"Remove them and index their files again: {step}" if len(named) == len(faults) else _REBUILD)

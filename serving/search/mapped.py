@@ -125,6 +125,9 @@ def open_mapped(
             contents, sums = _contents(rest)
             if len(contents.ids) != len(contents.places) or len(contents.ids) > layout.room:
                 return None
+            # Whoever can write here can write a digest, too.
+            if len(contents.places) and contents.places.max() >= len(contents.parts):
+                return None
             arrays = layout.views(_private(handle, layout.end))
             return arrays, contents, Check(os.dup(handle), layout.used(len(contents.ids)), sums)
         finally:

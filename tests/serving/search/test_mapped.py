@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import time
@@ -130,6 +132,24 @@ def test_a_file_that_was_cut_or_changed_where_it_says_what_it_is_is_not_read(gal
             time.sleep(0.01)
         if the_file(folder).read_bytes() != raw:
             assert content(opened(gallery).view) == wanted
+
+
+def test_a_file_whose_rows_lie_in_parts_that_it_has_not_is_not_read(gallery: Gallery, folder: Path) -> None:
+    wanted = content(opened(gallery).view)
+    path = the_file(folder)
+    raw = path.read_bytes()
+    magic, _, told = raw.partition(b"\n")
+    head = json.loads(told[: told.index(b"\0")])
+    start = next(at for at in range(len(raw), 0, -1) if hashlib.sha256(raw[at:]).hexdigest() == head["digest"])
+    first = start + 24 + int.from_bytes(raw[start : start + 8], "little")
+    forged = bytearray(raw)
+    forged[first : first + 4] = (1000).to_bytes(4, "little")
+    head["digest"] = hashlib.sha256(forged[start:]).hexdigest()
+    page = magic + b"\n" + json.dumps(head).encode()
+    forged[: len(page)] = page
+    path.unlink()
+    path.write_bytes(forged)
+    assert content(opened(gallery).view) == wanted
 
 
 def test_another_model_s_or_scorer_s_file_is_another(gallery: Gallery, folder: Path) -> None:
