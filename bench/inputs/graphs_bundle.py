@@ -1,4 +1,4 @@
-"""A system's graphs and their manifest, without weights, vocabulary and comparison: enough to build engines from."""
+"""A system's graphs and their manifest, without weights, words and comparison: enough to build engines from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def graphs_bundle(system: System, out: Path) -> Bundle:
     """The graphs of a system in the new folder ``out``."""
     with staged(out) as folder:
         write_graphs(system, folder)
-        seal(folder, described(system))
+        manifest = described(system)
+        for name in manifest.tokenizer.files:
+            (folder / name).touch()
+        seal(folder, manifest)
     return Bundle.open(out)
 
 
