@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from .graphs import graphs, ports
+from .graphs import FILM, graphs, ports
 from .systems.contract import System
 
 # Texts that are run at once; of clips one is, and of pairs as many as are compared.
@@ -49,7 +49,7 @@ def footprints(system: System) -> Mapping[str, Footprint]:
         weightless = _weightless(system)
         promised = ports(weightless)
         for (name, module), clips in zip(graphs(weightless).items(), (1, TEXTS, 1), strict=True):
-            rows = {"batch": clips, "length": system.max_tokens, "queries": queries, "videos": videos}
+            rows = {"batch": clips, "length": system.max_tokens, "queries": queries, "videos": videos, **FILM}
             shapes = [tuple(rows[d] if isinstance(d, str) else d for d in port.dims) for port in promised[name].inputs]
             dtypes = [getattr(torch, port.dtype) for port in promised[name].inputs]
             inputs = [torch.empty(shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]

@@ -13,7 +13,7 @@ from .bundle.spec import GraphPorts, TensorSpec
 from .systems.contract import System
 
 # Of random films: unlike any fixed dimension, as a fixed one would be taken for a constant.
-_FILM = {"seconds": 3, "clips": 2, "height": 72, "width": 104}
+FILM = {"seconds": 3, "clips": 2, "height": 72, "width": 104}
 
 
 class VideoEncoder(nn.Module):
@@ -111,7 +111,7 @@ def _random_input(tensor: TensorSpec, rows: int, generator: torch.Generator) -> 
         # A resize of floats leaves fractions and overshoots.
         return pixels + torch.rand(size, generator=generator) * 2 - 1
     if tensor.name in (FILM_SECONDS, FILM_CLIPS):
-        sides = tuple(_FILM.get(str(dim), dim) for dim in tensor.dims)
+        sides = tuple(FILM.get(str(dim), dim) for dim in tensor.dims)
         return torch.randint(0, 256, (rows, *map(int, sides)), generator=generator).to(torch.uint8)
     if tensor.name in MASKS:
         return random_mask(rows, tensor.shape[0], generator)

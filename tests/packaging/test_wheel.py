@@ -37,7 +37,11 @@ DATA = {
     "export/demo/demo.safetensors",
     "export/evaluation/published.json",
     "serving/repository/requirements.txt",
-    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "serving/repository/chart").rglob("*.*")),
+    *(
+        path.relative_to(ROOT).as_posix()
+        for folder in ("serving/repository/chart", "serving/front/page/static")
+        for path in (ROOT / folder).rglob("*.*")
+    ),
 }
 INDEX_AND_WAIT = """
 import sys
