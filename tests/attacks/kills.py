@@ -69,6 +69,7 @@ def attack(target: Target, count: int, progress: Progress, patience: float = 1.0
 
 def _killed(target: Target, name: str, times: int, deadline_s: float, progress: Progress) -> Row:
     row = Row(f"kill -9 of {name}: no search with a deadline of {deadline_s:.3g} s sees an error")
+    target.wait()
     longest, back, wanted = 0.0, 0.0, len(target.processes()[name])
     for number in range(times):
         # A model that was loaded again has its old processes for a moment, too.
