@@ -8,9 +8,10 @@ from typing import get_args
 import click
 
 from ..export.bundle.errors import InvalidRequest
-from ..export.bundle.storage_names import STORAGES, Storage
+from ..export.bundle.storage_names import Storage
 from .front.tokens import ROLES
 from .repository.targets import Target
+from .storage_option import storage_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -21,13 +22,7 @@ _PORT = click.IntRange(1, 65535)
 @click.command("serve")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
-@click.option(
-    "--storage",
-    type=click.Choice(STORAGES),
-    default="float16",
-    show_default=True,
-    help="How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.",
-)
+@storage_option("How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.")
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
@@ -165,13 +160,7 @@ def repository_group() -> None:
 @click.option("--target", type=click.Choice(get_args(Target)), default="container", show_default=True)
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
-@click.option(
-    "--storage",
-    type=click.Choice(STORAGES),
-    default="float16",
-    show_default=True,
-    help="How videos are kept in memory, as of `framesift serve`.",
-)
+@storage_option("How videos are kept in memory, as of `framesift serve`.")
 def deploy_command(
     bundle: Path, out: Path, target: Target, shortlist_from: Path | None, engines: Path | None, storage: Storage
 ) -> None:

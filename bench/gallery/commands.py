@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...export.bundle.storage_names import STORAGES, Storage
+from ...export.bundle.storage_names import Storage
+from ...serving.storage_option import storage_option
 from ..options import results_option, work_option
 
 if TYPE_CHECKING:
@@ -16,13 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("gallery", short_help="Import, commits, load, restart and freshness of a gallery of any size.")
 @click.option("--videos", default=20_000, show_default=True, type=click.IntRange(10_000), help="Size of the gallery.")
-@click.option(
-    "--storage",
-    type=click.Choice(STORAGES),
-    default="float16",
-    show_default=True,
-    help="How videos are kept in memory, as of `framesift serve`; int8 is also compared with float16.",
-)
+@storage_option("How videos are kept in memory, as of `framesift serve`; int8 is also compared with float16.")
 @click.option(
     "--films",
     type=click.Choice(("clusters", "moments")),

@@ -98,6 +98,17 @@ INLINE vi first_lanes(int64_t count) {
 
 INLINE vf where(vi mask, vf x) { return (vf)((vi)x & mask); }
 
+/* The largest of the first n numbers of x, which has room for whole vectors. */
+INLINE float largest(const float *x, int64_t n) {
+    const vf none = SET1(-__builtin_inff());
+    vf most = none;
+    for (int64_t i = 0; i < n; i += VL) {
+        const vi there = first_lanes(n - i);
+        most = MAX(most, where(there, LOAD(x + i)) + where(~there, none));
+    }
+    return max_lane(most);
+}
+
 /* Memory of a thread, in floats. */
 INLINE float *workspace(int64_t floats) { return aligned_alloc(64, (floats * 4 + 63) / 64 * 64); }
 

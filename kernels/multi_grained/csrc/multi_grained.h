@@ -26,14 +26,9 @@ static const float *panel_of(const float *matrix, int64_t n, float *to) {
 
 /* Attention over n numbers, which have room for whole vectors, zeros behind them: sum_k x_k (softmax(sharpness x) M)_k. */
 INLINE float attend_over(const float *x, int64_t n, const float *matrix, float sharpness) {
-    const vf none = SET1(-__builtin_inff());
+    const vf top = SET1(largest(x, n));
     float weights[MOST_WORDS + 2 * VL];
-    vf most = none, sum = SET1(0.0f), total = sum;
-    for (int64_t i = 0; i < n; i += VL) {
-        const vi there = first_lanes(n - i);
-        most = MAX(most, where(there, LOAD(x + i)) + where(~there, none));
-    }
-    const vf top = SET1(max_lane(most));
+    vf sum = SET1(0.0f), total = sum;
     for (int64_t i = 0; i < n; i += VL) {
         vf e = where(first_lanes(n - i), exp_nonpositive((LOAD(x + i) - top) * SET1(sharpness)));
         sum += e;

@@ -25,13 +25,8 @@ INLINE float pool(const vf *x, int64_t step, int64_t n, float sharpness) {
 
 /* Softmax-weighted sum of the first n numbers of x, which has room for whole vectors. */
 INLINE float weighted(const float *x, int64_t n, float sharpness) {
-    const vf none = SET1(-__builtin_inff());
-    vf most = none, sum = SET1(0.0f), total = sum;
-    for (int64_t i = 0; i < n; i += VL) {
-        const vi there = first_lanes(n - i);
-        most = MAX(most, where(there, LOAD(x + i)) + where(~there, none));
-    }
-    const vf top = SET1(max_lane(most));
+    const vf top = SET1(largest(x, n));
+    vf sum = SET1(0.0f), total = sum;
     for (int64_t i = 0; i < n; i += VL) {
         vf v = where(first_lanes(n - i), LOAD(x + i));
         vf e = where(first_lanes(n - i), exp_nonpositive((v - top) * SET1(sharpness)));

@@ -110,7 +110,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.reader = None if manifest.features is None else FeatureReader()
         if self.reader is not None:
             self.reader.setup({}, folder)
-        self.search._text = self.search._read = [TEXT_EMBEDDING]
+        self.search._text = [TEXT_EMBEDDING]
         scorer = ToyScorer()
         scorer.attends = self.attends
         self.search.ranker = GraphRanker(scorer, F)
