@@ -65,7 +65,8 @@ class AllInOneVtc(AllInOneBase):
 
         Of the equal parts that a view has a frame of, each has ``views`` frames, one behind the other.
         """
-        seen = frames.unflatten(1, (-1, self.views)).transpose(1, 2).flatten(0, 1)
+        # TensorRT gives bytes no other shape.
+        seen = self.normalised(frames).unflatten(1, (-1, self.views)).transpose(1, 2).flatten(0, 1)
         vectors = bounded_unit(self.embed_video(self.place_video(seen)))
         return (vectors.unflatten(0, (-1, self.views)).mean(1),)
 

@@ -46,9 +46,12 @@ class AllInOneBase(WordPieceSystem):
 
     def place_video(self, frames: Tensor) -> Tensor:
         """Frames [V, F, 3, H, W], uint8 or normalised, to [V, F, 1 + P, D]."""
-        frames = frames if frames.is_floating_point() else self.standardise(frames)
-        placed: Tensor = self.transformer.place_frames(frames) + self.token_type_embeddings.weight[1]
+        placed: Tensor = self.transformer.place_frames(self.normalised(frames)) + self.token_type_embeddings.weight[1]
         return placed
+
+    def normalised(self, frames: Tensor) -> Tensor:
+        """Frames of any shape, uint8 or normalised, as they are trained on."""
+        return frames if frames.is_floating_point() else self.standardise(frames)
 
     def embed_text(self, placed: Tensor, token_ids: Tensor) -> Tensor:
         """Placed tokens [Q, W, D] and their ids [Q, W] to vectors [Q, E]."""
