@@ -291,3 +291,16 @@ def test_order_of_boxes_in_the_edited_file_is_read(write_clip: Write) -> None:
     edits = moov.find(b"trak", b"edts", b"elst")
     edits.body = edits.body[:4] + struct.pack(">I", 3) + edits.body[8:20] * 3
     assert decode(assemble(parts, raw), PROFILE).frame_count == 30
+
+
+def test_sound_that_sets_in_late_is_no_damage(write_clip: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = write_clip(300, suffix=".flv", options={"g": "12"}).read_bytes()
+    # A header without notice of sound, and one piece of it (MP3, 44.1 kHz, stereo) after 12 s: FFmpeg opens it then.
+    sound = b"\x2f" + b"\xff" * 400
+    tag = struct.pack(">IIxxx", 8 << 24 | len(sound), 12_000 << 8) + sound + struct.pack(">I", 11 + len(sound))
+    late = right[:4] + b"\x01" + right[5:] + tag
+    # Fresh memory isn't zero, so that whatever reads beyond its own finds something, every time.
+    monkeypatch.setenv("MALLOC_PERTURB_", "1")
+    with Sandbox() as strict:
+        frames = [strict.decode(raw, PROFILE).frames for raw in (right, late)]
+    assert np.array_equal(*frames)

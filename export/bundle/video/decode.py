@@ -95,6 +95,8 @@ class _Decoder:
             # Some codecs have packets that show nothing or several frames: only now is their number known.
             chosen = self._sample(count)
             decoded = decode_all(video.decoder(), self._index, chosen, self._take, video.work)
+            if len(decoded.times) != count:
+                raise InvalidVideo(f"the video is damaged: its frames are {count} and then {len(decoded.times)}")
         return self._video_of(chosen, decoded.pictures, self._seconds(decoded.times))
 
     def _video_of(self, chosen: Sequence[int], pictures: Mapping[int, Pixels], seconds: Seconds) -> DecodedVideo:

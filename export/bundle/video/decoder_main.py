@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy.typing as npt
 
 from ..errors import InvalidVideo
@@ -30,6 +31,7 @@ from .work import Work
 _FILES = 64
 # What a process may still hold of the last video when it is given the next one.
 _LEFT_BYTES = 64 << 20
+_ENDED = {"reusable": False}
 # From this share of its memory on, a video that can't be decoded is one that needs more.
 _FULL = 0.9
 _STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -86,8 +88,12 @@ class _Worker:
             return {"refused": self._cause(error), "reusable": self._tidy()}
         except MemoryError:
             raise
+        except (LookupError, ValueError, ArithmeticError, av.FFmpegError) as error:
+            # Whoever sent the file can do no more about it than about any other damage; the log has the whole.
+            traceback.print_exc()
+            return {"refused": f"the video is damaged in an unforeseen way ({error!r:.200}): leave it out", **_ENDED}
         except Exception:
-            return {"defect": traceback.format_exc(), "reusable": False}
+            return {"defect": traceback.format_exc(), **_ENDED}
 
     def _cause(self, error: InvalidVideo) -> str:
         """What an error says; or that memory ran out, which much of FFmpeg reports as damage to the file."""

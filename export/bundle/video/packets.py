@@ -94,5 +94,8 @@ class Packets:
                     yield packet
         except MemoryError:
             raise
+        except IndexError:
+            # The end: PyAV, as it flushes, trips over streams that the file brought after it was opened.
+            return
         except av.FFmpegError:
             self.cut = True
