@@ -180,7 +180,7 @@ def _restart(folder: Path, storage: Storage, films: Films, *, wait: bool) -> dic
     """What a process of its own says; with ``wait`` its cache is in place when it ends."""
     command = [sys.executable, "-m", "framesift.bench.gallery.restart", str(folder), storage, films]
     # As the server starts its models.
-    env = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    env = {**os.environ, "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..schema.kinds import ABLATION, ENGINES, EXACT_SCORING, GPU_SCORING, INT8, SCANS, STAGES, STORAGES, TEXT_LENGTH
+from ..schema.kinds import ABLATION, ENGINES, EXACT_SCORING, GALLERY, GPU_SCORING, INT8, SCANS, STAGES, STORAGES, TEXT_LENGTH
 from ..schema.rows import Ablation, Timing
 from .cells import Lines
 from .results import Results
@@ -50,6 +50,20 @@ def storages(results: Results) -> Lines | None:
     for row in results.of(STORAGES):
         shares = [f"{row.overlap:.4f}", f"{row.first:.4f}", f"{row.error:.0e}"]
         lines.append([row.storage, f"{row.bytes_per_video:,}", *shares, f"{row.p50_ms:.2f} ms"])
+    return lines if len(lines) > 1 else None
+
+
+def galleries(results: Results) -> Lines | None:
+    """The largest gallery of every kind: each figure beside its promise, and whether that is kept."""
+    found = results.of(GALLERY)
+    largest: dict[tuple[str, str], int] = {}
+    for row in found:
+        largest[row.storage, row.films] = max(row.videos, largest.get((row.storage, row.films), 0))
+    lines = [["videos", "storage", "figure", "measured", "promised", ""]]
+    for row in found:
+        if row.videos == largest[row.storage, row.films]:
+            cells = [f"{row.videos:,} ({row.films})", row.storage, row.figure, f"{row.value:,.4g}", row.promise]
+            lines.append([*cells, "" if row.kept else "missed"])
     return lines if len(lines) > 1 else None
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
 from ...export.bundle.spec import TensorSpec
+from ..gallery.ahead import at_once
 from ..gallery.reader import Reader
 from ..gallery.rows import column
 from ..gallery.schema import SEQUENCE
@@ -186,12 +188,13 @@ def _fill(
     """Put every row to its place: the ``n``th number's from ``start`` on."""
     read = [spec for spec in columns.specs if spec.name not in kind.derived.names]
     names = [spec.name for spec in read if spec.name != SEQUENCE]
-    count = 0
-    for batch in reader.batches(names, after, of):
+
+    def placed(batch: pa.RecordBatch) -> int:
         found = np.asarray(batch.column(SEQUENCE).to_numpy())
-        places = np.searchsorted(numbers, found)
         values = {spec.name: column(batch, spec.name, spec.shape) for spec in read}
-        columns.put(start + places, {**values, **kind.derived.make(values)})
-        count += len(found)
+        columns.put(start + np.searchsorted(numbers, found), {**values, **kind.derived.make(values)})
+        return len(found)
+
+    count = sum(at_once(placed, reader.batches(names, after, of)))
     if count != len(numbers):
         raise GalleryError(f"the gallery has {len(numbers)} rows and {count} were read")

@@ -18,8 +18,8 @@ from .turn import part_of, signs
 
 # No bound drops a video with such a remainder; what can't be bounded is scored.
 UNBOUNDED = np.float32(1e15)
-# Videos whose tables are widened at once, so that they stay in the cache.
-_PIECE = 64
+# Videos whose tables are widened at once, so that they stay in the cache: no fewer than come together from a gallery.
+_PIECE = 128
 
 
 class Encoding(ctypes.Structure):

@@ -5,6 +5,8 @@ At equal weights a the three are about alpha . a, rho . a and g . a; ``reference
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -22,20 +24,26 @@ def gradients(tables: Doubles, shape: HeadShape, biases: Biases) -> tuple[Double
     videos, count, triangle = len(tables), shape.frames, shape.triangle
     forms = tables[:, : 3 * triangle].reshape(videos, triangle, 3)
     linear = tables[:, 3 * triangle :].reshape(videos, count, 3)
-    i, j, weight = upper_triangle(count)
+    i, j, _ = upper_triangle(count)
     diagonal = forms[:, i == j]
     if shape.top_k == 1:
         sigma, r, e = _scales(diagonal, linear, biases)
         found, rest = np.concatenate([sigma, r, np.sqrt(e)], axis=1), np.zeros((videos, 3))
     else:
-        # Of every row of a form its sum, of which an equal share is the form's product with equal weights.
-        places = np.zeros((triangle, count))
-        np.add.at(places, (np.arange(triangle), i), 1 / weight)
-        np.add.at(places, (np.arange(triangle), j), np.where(i == j, 0, 1 / weight))
-        rows = np.einsum("vtm,tf->vfm", forms, places, optimize=True) / count
+        rows = (tables[:, : 3 * triangle] @ _row_means(count)).reshape(videos, count, 3)
         found, rest = _at_equal(rows, diagonal, linear, biases)
     rest[:, 2] += FORMS * np.abs(found[:, 2 * count :]).max(1)
     return found, rest * (1 + 1e-6)
+
+
+@cache
+def _row_means(count: int) -> Doubles:
+    """Of every row of the three forms its mean, their products with equal weights: [3 T, 3 F], to be multiplied by."""
+    i, j, weight = upper_triangle(count)
+    places = np.zeros((len(i), count))
+    np.add.at(places, (np.arange(len(i)), i), 1 / weight)
+    np.add.at(places, (np.arange(len(i)), j), np.where(i == j, 0, 1 / weight))
+    return np.kron(places / count, np.eye(3))
 
 
 def _scales(square: Doubles, linear: Doubles, biases: Biases) -> tuple[Doubles, Doubles, Doubles]:
