@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..schema.kinds import ABLATION, ENGINES, EXACT_SCORING, GALLERY, GPU_SCORING, INT8, SCANS, STAGES, STORAGES, TEXT_LENGTH
+from ..schema.kinds import (
+    ABLATION,
+    ENGINES,
+    EXACT_SCORING,
+    GALLERY,
+    GPU_SCORING,
+    INT8,
+    SCANS,
+    STAGES,
+    STORAGES,
+    TEXT_LENGTH,
+)
 from ..schema.rows import Ablation, Timing
 from .cells import Lines
 from .results import Results
