@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from numbers import Integral
@@ -23,6 +24,14 @@ from .limits import (
 # printed in. Of two ids that differ in what nobody sees, one can pass for the other.
 _BREAKING = {"Cc": "a control character", "Zl": "a line separator", "Zp": "a paragraph separator"}
 _UNSEEN = {**_BREAKING, "Cf": "a format character", "Cs": "half a character"}
+# Unicode's property Default_Ignorable_Code_Point, which is no category and which Python does not know: letters, marks
+# and unassigned characters that are drawn as nothing. And the one pattern of Braille that has no dot.
+_DRAWN_AS_NOTHING = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# Behind a symbol, or between a digit and a keycap, these two make an emoji, or a plain sign of it, which is seen.
+_OF_EMOJI, _KEYCAP = "\ufe0e\ufe0f", "\u20e3"
 # What a feature file is called.
 # Sent as the features of a film that has none, to a model that reads both: a JSON object without a name.
 NO_FEATURES = b"{}"
@@ -52,8 +61,8 @@ def check_id(value: str) -> str:
     """The id itself.
 
     Raises:
-        InvalidRequest: no text, empty, over ``MAX_ID_BYTES`` as UTF-8, with characters that control or format a line
-            and aren't seen themselves, or with outer white space.
+        InvalidRequest: no text, empty, over ``MAX_ID_BYTES`` as UTF-8, with characters that aren't seen themselves,
+            or with outer white space.
     """
     if not isinstance(value, str):
         raise InvalidRequest(f"the id is {type(value).__name__}, it must be a text")
@@ -61,7 +70,14 @@ def check_id(value: str) -> str:
         raise InvalidRequest("the id is empty: every video needs one")
     if value != value.strip():
         raise InvalidRequest(f"the id {value!r} begins or ends with white space: strip it")
-    return _check_text(value, "id", MAX_ID_BYTES, _UNSEEN)
+    _check_text(value, "id", MAX_ID_BYTES, _UNSEEN)
+    for found in () if value.isascii() else _DRAWN_AS_NOTHING.finditer(value):
+        if not _of_emoji(value, found.start()):
+            raise InvalidRequest(
+                f"the id {value!a} holds a character that is drawn as nothing at character {found.start()}, "
+                f"U+{ord(found[0]):04X}: remove it"
+            )
+    return value
 
 
 def check_source(value: str) -> str:
@@ -210,6 +226,12 @@ def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str]) -
             f"the {what} {value!a} holds {kinds[character]} at character {place}, U+{ord(character):04X}: remove it"
         )
     return value
+
+
+def _of_emoji(value: str, place: int) -> bool:
+    """Whether what stands there says how the character in front of it is drawn."""
+    symbol = place > 0 and unicodedata.category(value[place - 1]).startswith("S")
+    return value[place] in _OF_EMOJI and (symbol or value[place + 1 : place + 2] == _KEYCAP)
 
 
 def _utf8(value: str, what: str) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 MAX_VIDEO_BYTES = 256 << 20
 # A feature file, and what is in it when it is unpacked.
 MAX_FEATURE_BYTES = 256 << 20
+# Of a processor, to unpack one: a tenth does for the largest that numpy writes.
+MAX_FEATURE_SECONDS = 10.0
 # What a gRPC message can hold, less room for all that isn't the video.
 MAX_REQUEST_BYTES = (1 << 31) - (8 << 20)
 MAX_ID_BYTES = 1024
