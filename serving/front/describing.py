@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from .public import VERSION, Port, Public
-from .upstream import Upstream
 
 PLATFORM = "framesift"
 _EXTENSIONS = ["binary_tensor_data", "model_configuration", "parameters", "statistics"]
@@ -48,23 +46,6 @@ def config(public: Public, *, full: bool = True) -> dict[str, Any]:
         "output": [_configured(name, port, batch) for name, port in public.outputs.items() if not port.optional],
         "parameters": {key: {"string_value": value} for key, value in public.parameters.items() if full},
     }
-
-
-async def statistics(public: Public | None, publics: Iterable[Public], upstream: Upstream) -> dict[str, Any]:
-    """The statistics of one model or of all, steps too: Triton server's, under their public names.
-
-    Raises:
-        Restarting: it is not there at present.
-    """
-    all_ = [public] if public is not None else list(publics)
-    names = {each.upstream: each.name for each in all_ if not _shared(each, all_)}
-    found = await upstream.get(f"/v2/models{'' if public is None else f'/{public.upstream}'}/stats")
-    return {"model_stats": [{**row, "name": names.get(row["name"], row["name"])} for row in found["model_stats"]]}
-
-
-def _shared(public: Public, publics: Iterable[Public]) -> bool:
-    """Whether others are answered by the same model, or by it among others."""
-    return any(public.upstream in (each.upstream, *each.steps) for each in publics if each.name != public.name)
 
 
 def _tensor(name: str, port: Port) -> dict[str, Any]:

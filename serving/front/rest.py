@@ -19,6 +19,7 @@ from .messages import SMALL_BYTES
 from .public import Public
 from .record import Record
 from .replies import Reply, json_reply
+from .statistics import statistics
 from .status import HTTP, Code, Refusal, told
 from .tokens import Caller
 from .upstream import Upstream
@@ -83,12 +84,12 @@ class Rest:
         if found["model"] is None:
             return "ServerMetadata", describing.server_metadata(self._version)
         if path == _ALL:
-            return "ModelStatistics", await describing.statistics(None, self._publics.values(), self._upstream)
+            return "ModelStatistics", await statistics(None, self._publics.values(), self._upstream)
         public = self._jobs.public(found["model"], found["version"] or "")
         if found["what"] == "config":
             return "ModelConfig", describing.config(public, full=caller.may(public.roles))
         if found["what"] == "stats":
-            found_ = await describing.statistics(public, self._publics.values(), self._upstream)
+            found_ = await statistics(public, self._publics.values(), self._upstream)
             return "ModelStatistics", found_
         return "ModelMetadata", describing.metadata(public)
 

@@ -16,6 +16,7 @@ from .health import Health
 from .inference import Inference
 from .jobs import Jobs
 from .public import Public
+from .statistics import statistics
 from .status import Code, Refusal
 from .tokens import Caller
 from .upstream import Upstream
@@ -116,7 +117,7 @@ class Service:
     async def _statistics(self, call: Call, caller: Caller) -> bytes:
         request = await _message(call, pb.ModelStatisticsRequest)
         public = self._named(request) if request.name else None
-        found = await describing.statistics(public, self._publics.values(), self._upstream)
+        found = await statistics(public, self._publics.values(), self._upstream)
         return _told(found, pb.ModelStatisticsResponse())
 
     async def _check(self, call: Call, caller: Caller) -> bytes:

@@ -90,11 +90,17 @@ def test_statistics_are_those_of_what_answers(triton: grpc.InferenceServerClient
 
     before = counted()
     triton.infer("search", inputs())
-    assert counted() > before
+    plain = counted()
+    assert plain > before
+    # Another model answers it, and it is a search all the same.
+    triton.infer("search", inputs(), parameters={"facts": True})
+    assert counted() > plain
     every = {stats.name: stats.inference_stats.success.count for stats in triton.get_inference_statistics().model_stats}
     # What changes and lists videos are answered by what looks them up and searches.
     assert set(triton_models(triton)) - {"gallery_edit", "gallery_list"} <= set(every)
     # Of the steps, too, which tell where the time goes.
+    assert not {"search_ids", "search_details"} & set(every)
+    assert every["search"] >= plain
     assert every["text_encoder"] >= every["search"] > 0
 
 
