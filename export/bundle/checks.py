@@ -14,6 +14,7 @@ from .limits import (
     MAX_FEATURE_BYTES,
     MAX_ID_BYTES,
     MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
     MAX_SOURCE_BYTES,
     MAX_TEXT_BYTES,
     MAX_TOP,
@@ -198,7 +199,7 @@ def check_metadata(text: str) -> str:
     """The metadata text itself.
 
     Raises:
-        InvalidRequest: not a JSON object, or over ``MAX_METADATA_BYTES``.
+        InvalidRequest: not a JSON object, over ``MAX_METADATA_BYTES``, or nested deeper than ``MAX_METADATA_DEPTH``.
     """
     size = len(_utf8(text, "metadata"))
     if size > MAX_METADATA_BYTES:
@@ -211,7 +212,21 @@ def check_metadata(text: str) -> str:
         raise InvalidRequest(f"the metadata is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"the metadata is a JSON {type(value).__name__}, it must be an object")
+    # Whoever shows metadata reads it within something else, and whoever filters by it at another depth of calls.
+    if text.count("[") + text.count("{") > MAX_METADATA_DEPTH and _deeper(value, MAX_METADATA_DEPTH):
+        raise InvalidRequest(f"the metadata is nested more than {MAX_METADATA_DEPTH} deep: make it flatter")
     return text
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects of JSON are nested more than ``most`` deep."""
+    level = [value]
+    for _ in range(most):
+        nested = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [inner for each in nested for inner in each if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str]) -> str:

@@ -12,6 +12,8 @@ MAX_REQUEST_BYTES = (1 << 31) - (8 << 20)
 MAX_ID_BYTES = 1024
 MAX_SOURCE_BYTES = 4096
 MAX_METADATA_BYTES = 64 * 1024
+# Objects and lists within one another: readers of JSON end at some hundreds, each at another number.
+MAX_METADATA_DEPTH = 64
 MAX_TEXT_BYTES = 64 * 1024
 # Hits of one text.
 MAX_TOP = 1000

@@ -49,20 +49,20 @@ class Searches:
             InvalidRequest, InvalidQuery: what the request asks for can't be.
             FramesiftError: as over gRPC.
         """
-        self._jobs.allowed(SEARCH, "", caller)
+        public = self._jobs.allowed(SEARCH, "", caller)
         with self._jobs.arriving(caller, body.announced(dict(scope["headers"]), LARGEST_JSON)):
             raw = await body.whole(receive, LARGEST_JSON)
         record.received = len(raw)
         values = read_json(raw, FIELDS)
-        texts, arrays = read_search(values)
+        texts, arrays = read_search(values, public.max_batch)
         job = self._jobs.read(asked(SEARCH, arrays, read_parameters(values)), caller, record)
         answer = Answer(await self._inference.run(job, Client(caller.name, receive=receive), record))
         results = [result.to_dict() for result in search_results(answer, texts)]
         return json_reply({"results": results, "exact": self._exact, "seconds": round(now() - record.began, 6)})
 
 
-def read_search(values: Mapping[str, Any]) -> tuple[Sequence[str], dict[str, npt.NDArray[Any]]]:
-    """The texts of a search, and its inputs by name.
+def read_search(values: Mapping[str, Any], most: int) -> tuple[Sequence[str], dict[str, npt.NDArray[Any]]]:
+    """The texts of a search, ``most`` of them at most, and its inputs by name.
 
     Raises:
         InvalidRequest, InvalidQuery: a field of another type than it has, or beyond its limits.
@@ -72,6 +72,9 @@ def read_search(values: Mapping[str, Any]) -> tuple[Sequence[str], dict[str, npt
     texts = [values["text"]] if "text" in values else _listed(values["texts"], "texts", InvalidQuery)
     if not texts:
         raise InvalidQuery("the texts are an empty list: give one at least")
+    # Before they are laid side by side: of many, each would take the room of the longest.
+    if len(texts) > most:
+        raise InvalidRequest(f"a search takes 1 to {most} texts, it was given {len(texts)}: ask in parts")
     rows = [encode_text(text) for text in texts]
     top = check_top(values.get("top", DEFAULT_TOP))
     if top * len(rows) > MAX_TOP:
@@ -101,6 +104,8 @@ def read_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if not isinstance(value, str | float | int) or (isinstance(value, int) and abs(value) >= 1 << 63):
             raise InvalidRequest(f"{name} is {type(value).__name__}, it must be a text or a number of usual size")
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            raise InvalidRequest(f"{name} holds half a character, which no text has")
     return {"facts": True, **given}
 
 

@@ -83,7 +83,7 @@ def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda
         for row, text in enumerate(texts.slice(start, _PIECE).to_pylist(), start):
             if text == "{}":
                 continue
-            for path, value in _fields(json.loads(text)):
+            for path, value in _fields(_object(text)):
                 if (made := making.get(path)) is None:
                     if not known.add(path):
                         continue
@@ -94,6 +94,15 @@ def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda
     for path, column in found.items():
         known.kinds[path] |= column.kinds
     return found
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    """What a row's metadata says; nothing where it is none that ``check_metadata`` lets in, as others may write."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _fields(values: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:

@@ -23,7 +23,7 @@ from .grammar import Every, Filter, Not, Path, Some, Test, name_of, tests
 from .tokens import Value, fault
 
 Mask = npt.NDArray[np.bool_]
-_SHOWN_FIELDS = 12
+_SHOWN_FIELDS, _LONGEST_NAME = 12, 64
 # How long a filter waits for columns, while searches wait behind it.
 _PATIENCE_S = 1.0
 _ORDER = frozenset({"<", "<=", ">", ">="})
@@ -111,11 +111,13 @@ class Matcher:
             if kind not in kinds and not (test.sign == "has" and LISTS + kind in kinds):
                 held = ", ".join(sorted(kinds)) or "null alone"
                 hint = ": write has" if LISTS + kind in kinds else f", never {kind}"
-                raise fault(f"{name_of(test.field)} holds {held} in this gallery{hint}", at)
+                raise fault(f"{name_of(test.field)[:100]} holds {held} in this gallery{hint}", at)
 
     def _unknown(self, path: Path) -> str:
-        names = sorted(map(name_of, (*_OWN, *self._known.kinds)))
-        near = difflib.get_close_matches(name_of(path), names, 1)
+        # What is longer nobody typed: to compare it takes minutes, and to show it all takes megabytes.
+        named = map(name_of, (*_OWN, *self._known.kinds))
+        names = sorted(name for name in named if len(name) <= _LONGEST_NAME)
+        near = difflib.get_close_matches(name_of(path)[:_LONGEST_NAME], names, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names[:_SHOWN_FIELDS])}"
         more = " ..." if not near and len(names) > _SHOWN_FIELDS else ""
         full = f". Of metadata, {len(self._known.kinds)} fields are told apart and no more" if self._known.full else ""

@@ -235,6 +235,7 @@ def test_a_video_beyond_the_limit_is_refused_before_it_is_read(server) -> None:
         ({"text": "a", "top": 2.5}, InvalidRequest),
         ({"text": "a", "top": 10**30}, InvalidRequest),
         ({"texts": ["a"] * 32, "top": 100}, InvalidRequest),
+        ({"texts": ["a"] * 33, "top": 1}, InvalidRequest),
         ({"text": "a", "candidates": "b"}, InvalidRequest),
         ({"text": "a", "candidates": []}, InvalidRequest),
         ({"text": "a", "candidates": [1]}, InvalidRequest),
@@ -243,13 +244,16 @@ def test_a_video_beyond_the_limit_is_refused_before_it_is_read(server) -> None:
 )
 def test_values_of_other_types_are_refused(values: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
-        read_search(values)
+        read_search(values, 32)
 
 
 @pytest.mark.parametrize("values", [{"where": ["a"]}, {"min_score": {}}, {"offset": 10**30}])
 def test_parameters_that_can_not_be_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="it must be"):
         read_parameters(values)
+    for name in ("where", "after"):
+        with pytest.raises(InvalidRequest, match="half a character"):
+            read_parameters({name: "a\ud800"})
     assert read_parameters({"min_score": 1, "after": None}) == {"facts": True, "min_score": 1}
 
 
