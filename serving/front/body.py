@@ -48,9 +48,10 @@ async def whole(receive: Receive, limit: int) -> bytes:
         ClientGone: the client has left.
         Refusal: it is longer, or too slow.
     """
-    found, more = bytearray(), True
+    loop = asyncio.get_running_loop()
+    found, more, until = bytearray(), True, loop.time() + PATIENCE_S + limit / SLOWEST
     while more:
-        part, more = await next_part(receive, PATIENCE_S)
+        part, more = await next_part(receive, max(0.0, min(PATIENCE_S, until - loop.time())))
         found += part
         if len(found) > limit:
             raise Refusal(

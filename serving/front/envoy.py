@@ -46,11 +46,12 @@ class Tls:
     clients: Path | None = None
 
 
-def configuration(host: str, port: int, tls: Tls | None = None) -> dict[str, Any]:
+def configuration(host: str, port: int, tls: Tls | None = None, *, descriptors: int = 1024) -> dict[str, Any]:
     """Envoy's configuration: one listener, and nothing beside it.
 
     Args:
         host: IPv4 address to listen on.
+        descriptors: that its process may have.
     """
     chain: dict[str, Any] = {
         "transport_socket_connect_timeout": f"{_HANDSHAKE_S}s",
@@ -69,7 +70,7 @@ def configuration(host: str, port: int, tls: Tls | None = None) -> dict[str, Any
     }
     return {
         "static_resources": {"listeners": [listener]},
-        "overload_manager": overload_manager(),
+        "overload_manager": overload_manager(descriptors),
     }
 
 

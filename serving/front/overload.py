@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 TYPES = "type.googleapis.com/envoy.extensions"
-MAX_CONNECTIONS = 4096
+# More than one address has ports for, so that a single machine's silent connections keep nobody else out.
+MAX_CONNECTIONS = 1 << 15
 # Of Envoy's own memory: a connection of 256 answers that nobody reads takes 5 MB. From a half of it on, silence is
 # borne for less and less long; near its end nobody new is let in.
 HEAP_BYTES = 1 << 30
@@ -16,13 +17,13 @@ _HEAP = "envoy.resource_monitors.fixed_heap"
 _ACTIONS = "envoy.overload_actions"
 
 
-def overload_manager() -> dict[str, Any]:
-    """Its configuration."""
+def overload_manager(descriptors: int) -> dict[str, Any]:
+    """Its configuration, where the process may have so many descriptors: half are left for all but connections."""
     connections = {
         "name": "envoy.resource_monitors.global_downstream_max_connections",
         "typed_config": {
             "@type": f"{TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-            "max_active_downstream_connections": MAX_CONNECTIONS,
+            "max_active_downstream_connections": min(MAX_CONNECTIONS, descriptors // 2),
         },
     }
     heap = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -20,6 +21,8 @@ _PR_SET_PDEATHSIG = 1
 # A Ctrl-C or the end of a session is the launcher's to handle.
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LONGEST_PAUSE_S = 30.0
+# Descriptors, which a shell commonly limits to 1,024 though it may have more: every connection takes one.
+_DESCRIPTORS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,19 @@ class Child:
         self._process.wait()
 
 
+def descriptors() -> int:
+    """How many files and connections a process of the keeper's may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft, _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS))
+
+
 def _die_with(parent: int) -> Any:
-    libc = ctypes.CDLL(None)
+    libc, hard = ctypes.CDLL(None), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
     def prepare() -> None:
         for number in IGNORED:
             signal.signal(number, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors(), hard))
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)

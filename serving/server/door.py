@@ -15,7 +15,7 @@ from ..front import envoy
 from ..front.settings import VARIABLE, Settings
 from ..front.telemetry import NOTHING, Telemetry
 from ..front.tokens import read_tokens
-from .child import Program
+from .child import Program, descriptors
 from .run_folder import RunFolder, libpython
 
 NAME = "door"
@@ -102,7 +102,9 @@ def door_program(
         page=reach.page,
         videos=None if reach.videos is None else reach.videos.resolve(),
     ).write(settings)
-    configuration.write_text(json.dumps(envoy.configuration(host, port, reach.tls)), encoding="utf-8")
+    configuration.write_text(
+        json.dumps(envoy.configuration(host, port, reach.tls, descriptors=descriptors())), encoding="utf-8"
+    )
     # The collector's certificate, what it asks its clients for, and what else OpenTelemetry reads.
     spoken = {"OTEL_SERVICE_NAME": "framesift"} if telemetry.traces else {}
     spoken.update({key: value for key, value in os.environ.items() if key.startswith("OTEL_") and telemetry.traces})

@@ -14,7 +14,7 @@ DATATYPES = ("BYTES", "FP64", "FP32", "FP16", "BF16", "INT8", "INT32", "UINT64",
 NAMES = (
     *("tokenizer", "text_encoder", "scorer", "video_decoder", "video_encoder", "gallery_index", "gallery_search"),
     *("search_ids", "score_ids", "search", "score_text", "index_video", "gallery_lookup", "encode_frames"),
-    *("search_details", "gallery_edit", "gallery_list"),
+    *("search_details", "gallery_edit", "gallery_list", "encode_video", "feature_reader", "shortlist_text_encoder"),
     *("", "nope", "../search", "search/versions/1", "search\0", "S" * 5000, "search?x=1", "%2e%2e", "тест"),
 )
 _PARAMETERS = (

@@ -13,6 +13,8 @@ from tritonclient.utils import triton_to_np_dtype
 from framesift.export.bundle.packing import pack_joined, pack_rows
 from framesift.export.bundle.ports import CHANGE_LENGTHS, CHANGES, ID, ID_LENGTHS, IDS, TEXT, TEXT_LENGTH, TOP, VIDEO
 from framesift.serving.front.public import Public
+from framesift.serving.search.paging import mark_of
+from framesift.serving.search.past import Cursor
 
 from .mutations import MUTATIONS, Chance
 
@@ -23,7 +25,7 @@ _CHANGES = (
     *(b'{"delete": true}', b'{"metadata": {"a": 1}}', b'{"merge": {"a": null}}', b'{"delete": false}', b"{}", b"[]"),
     *(b"", b"\xff", b"[" * 5000, b'{"metadata": {"a": NaN}}', b'{"metadata": {"a": "' + b"x" * 70_000 + b'"}}'),
 )
-_CURSORS = (
+CURSORS = (
     "",
     "A",
     "AQgAAAAAAAAAAgAAAGxpc3QgICAgeJxjYDBgAAEAASgAMQ",
@@ -32,7 +34,7 @@ _CURSORS = (
     "é",
     "\0",
 )
-_FILTERS = (
+FILTERS = (
     *("duration < 30", "not (id = 'a' or source exists)", "nope = 1", "duration = 'x'", "id = 'a' -- x", "1 = 1"),
     *("id in (" + "'a'," * 500 + "'b')", "id = '" + "x" * 5000 + "'", " or ".join(["id exists"] * 40), "id < 1e999"),
     *("", "(" * 4000, "not " * 1000 + "id exists", "a.b.c.d.e.f = 1", "id = '\0'", "`" * 50, "__import__('os')"),
@@ -42,8 +44,8 @@ _FILTERS = (
 _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
     "facts": (True, False, 1, "true"),
     "top": (1, 5, 1000, 0, -1, 1 << 40, True, "5"),
-    "after": _CURSORS,
-    "where": _FILTERS,
+    "after": CURSORS,
+    "where": FILTERS,
     "min_score": (0.1, 0, -5, float("nan"), float("inf"), "0.5", 1 << 60),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
 }
@@ -77,7 +79,9 @@ class Requests:
             made.raw_input_contents.append(array.tobytes())
         for name in sorted(public.takes):
             if chance.random() < 0.3:
-                set_parameter(made.parameters[name], chance.choice(_OPTIONS[name]))
+                forged = name == "after" and chance.random() < 0.5
+                value = forged_cursor(chance) if forged else chance.choice(_OPTIONS[name])
+                set_parameter(made.parameters[name], value)
         return made
 
     def _arrays(self, chance: Chance, public: Public) -> dict[str, np.ndarray[Any, Any]]:
@@ -108,6 +112,15 @@ class Requests:
                 arrays.update({name: pack_rows([b"{}"]) for name in arrays if name not in (VIDEO, "digest")})
                 arrays[ID] = pack_rows([id_.encode()])
         return arrays
+
+
+def forged_cursor(chance: Chance) -> str:
+    """A cursor that nobody was given, with the mark of a plain search or list: whoever knows how can make one."""
+    mark = chance.choice((mark_of("", [], float("-inf")), mark_of("list", "")))
+    version = chance.choice((0, 1, 20, 24, 25, 26, 30, 100, -1, 1 << 40, -(1 << 63)))
+    shown = chance.choice(((), (0,), (1 << 20, 2 << 20), (1 << 62,), range(4096), range(5000), ((1 << 63) - 1,)))
+    top = chance.choice((0, 1, 10, 4096, 1 << 31))
+    return Cursor(version, mark, top, np.array(shown, np.int64)).text()
 
 
 def set_parameter(parameter: Any, value: bool | float | str) -> None:

@@ -11,7 +11,21 @@ from typing import Any
 
 from framesift.export.bundle.store import Bundle
 
-from . import exposure, fairness, files, fuzz, gallery_kills, gallery_restarts, impatient, kills, large_video, videos
+from . import (
+    exposure,
+    fairness,
+    features,
+    files,
+    floods,
+    fuzz,
+    gallery_kills,
+    gallery_restarts,
+    impatient,
+    kills,
+    large_video,
+    v1,
+    videos,
+)
 from .table import Progress, Row
 from .target import Target, served
 
@@ -73,9 +87,14 @@ def _exposure(field: Field, count: int, seed: int, progress: Progress) -> list[R
 
 ATTACKS: Mapping[str, Attack] = {
     "fuzz": Attack(100_000, lambda f, count, seed, bar: fuzz.attack(f.target, count, seed, bar), 100),
+    "v1": Attack(30_000, lambda f, count, seed, bar: v1.attack(f.target, count, seed, bar), 200),
     "impatient": Attack(200_000, lambda f, count, seed, bar: impatient.attack(f.target, count, seed, bar), 100),
     "videos": Attack(1500, lambda f, count, seed, bar: videos.attack(f.target, count, seed, bar)),
+    "features": Attack(
+        1500, lambda f, count, seed, bar: features.attack(Path(mkdtemp(dir=f.folder)), count, seed, bar)
+    ),
     "fairness": Attack(3000, lambda f, count, seed, bar: fairness.attack(f.target, count, bar, f.patience), 120),
+    "floods": Attack(2000, lambda f, count, seed, bar: floods.attack(f.target, count, bar, f.patience), 20),
     "exposure": Attack(1, _exposure),
     "kills": Attack(90, lambda f, count, seed, bar: kills.attack(f.target, count, bar, f.patience), 3),
     "files": Attack(20_000, lambda f, count, seed, bar: files.attack(Path(mkdtemp(dir=f.folder)), count, seed, bar), 4),

@@ -32,7 +32,8 @@ class Target:
     """A run with tokens, and its gallery.
 
     Attributes:
-        tokens: by caller's name; ``admin`` may do everything, and each of ``SEARCHERS`` may search.
+        tokens: by caller's name; ``admin`` may do everything, and each of ``SEARCHERS`` may search. None where
+            everybody may.
         clips: what its gallery holds, each under its file's name.
         answer: what ``asked`` gives for its clips.
         folder: with the gallery and the file of tokens.
@@ -47,7 +48,8 @@ class Target:
 
     def client(self, caller: str = "admin", **options: Any) -> Client:
         """A client with that caller's token."""
-        return Client(self.server.address, credentials=Credentials(self.tokens[caller]), **options)
+        credentials = Credentials(self.tokens[caller]) if self.tokens else None
+        return Client(self.server.address, credentials=credentials, **options)
 
     def header(self, caller: str = "admin") -> tuple[str, str]:
         """That caller's token as gRPC's metadata."""
@@ -95,7 +97,8 @@ def served(bundle: Bundle, clips: Sequence[Any], folder: Path) -> Iterator[Targe
     """Serve ``bundle`` with ``clips`` in a new gallery in the empty ``folder``, for callers with tokens alone."""
     tokens = {name: new_token(folder / "tokens", name, ["search"]) for name in SEARCHERS}
     tokens["admin"] = new_token(folder / "tokens", "admin", ["admin"])
-    with running(bundle, folder / "gallery", Reach(tokens=folder / "tokens")) as server:
+    reach = Reach(tokens=folder / "tokens", page=True, videos=clips[0].video.parent)
+    with running(bundle, folder / "gallery", reach) as server:
         with Client(server.address, credentials=Credentials(tokens["admin"])) as client:
             for clip in clips:
                 last = client.index(clip.video, id=clip.video.name)

@@ -16,6 +16,7 @@ import pytest
 
 from framesift.export.bundle.store import Bundle
 from framesift.serving.client.sync import Client
+from framesift.serving.front import body
 from framesift.serving.front import messages as reading
 from framesift.serving.front.arena import Arena
 from framesift.serving.front.messages import Messages
@@ -184,3 +185,9 @@ def test_the_doors_death_leaves_triton_servers_memory_alone(server, client: Clie
     client.wait_ready(60)
     assert before <= names()
     assert client.encode_video(indexed[0].video).tensors
+
+
+def test_a_body_over_http_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "PATIENCE_S", 0.3)
+    with pytest.raises(Refusal, match="nothing more of the message"):
+        asyncio.run(asyncio.wait_for(body.whole(drips([b"x"] * 400), 1000), 10))
