@@ -18,6 +18,7 @@ from .bundle.ports import MEAN_EMBEDDING
 from .bundle.store import Bundle, seal, staged
 from .bundle.video.names import ResizeName, SamplerName
 from .checkpoint import Checkpoint, fingerprint, load, save
+from .checkpoints.parts import folder_of
 from .expected import expected
 from .extractors import with_extractor
 from .freed import give_back
@@ -106,7 +107,7 @@ def build_bundle(
     """
     file = load(checkpoint, key=key, prefix=prefix)
     file = with_extractor(file, extractor, system, options)
-    file, given = with_word_vectors(file, merges, checkpoint.parent, system, options)
+    file, given = with_word_vectors(file, merges, folder_of(checkpoint), system, options)
     for note in file.notes:
         report(note)
     resolved = resolve(file, options, system)
@@ -115,7 +116,7 @@ def build_bundle(
     rules = authors.with_rules(sampler, resize)
     report(resolved.describe(rules, authors=rules == authors))
     search = _search_options(model, shortlist, scan_limit)
-    vocabulary = given or vocabulary_beside(checkpoint.parent, rules.tokenizer)
+    vocabulary = given or vocabulary_beside(folder_of(checkpoint), rules.tokenizer)
     if vocabulary is not None and given is None:
         report(f"vocabulary: {vocabulary}, which lies beside the checkpoint, was taken")
     with_pixels(model, rules.pixels)

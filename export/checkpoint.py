@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,15 @@ from torch import Tensor, nn
 from .bundle.errors import CheckpointError
 from .checkpoints.choosing import bare_names, state_of
 from .checkpoints.faults import Damaged, Forbidden
+from .checkpoints.first_look import look_at
+from .checkpoints.parts import parts_of
 from .checkpoints.torch_file import opened
-from .systems.state_dict_keys import legacy_layer_norms, stan_to_hugging_face, to_openai, with_clip_prefix
+from .systems.recognition import prefixes, recognisable
+from .systems.state_dict_keys import legacy_layer_norms, own_names, stan_to_hugging_face, to_openai, with_clip_prefix
 
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
-# CLIP's scripted archives hold sizes beside the weights.
-_NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size"}
+# CLIP's scripted archives hold sizes beside the weights, averages hold counters.
+_NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "n_averaged", "initted", "step"}
 # Buffers that follow from the sizes.
 _COMPUTED = ("position_ids", "attn_mask")
 
@@ -50,6 +52,7 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, prefix: str | 
     prefix, half precision and Hugging Face tower names are all brought to one form. Optimizer state is never read.
 
     Args:
+        path: a file, a folder with one, or an index of several, as Hugging Face's libraries write it.
         key: where the state_dict lies in a torch file, if not where most authors put it; see ``choosing.state_of``.
         prefix: what the model's names begin with, if no prefix that is known; see ``choosing.bare_names``.
 
@@ -57,29 +60,37 @@ def load(path: str | os.PathLike[str], *, key: str | None = None, prefix: str | 
         CheckpointError: no such file, neither format, damaged, or a torch file that holds more than tensors, plain
             containers and objects known to be harmless: such a file could run code in other hands, so it is refused.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f"there is no checkpoint at {file}")
+    files = parts_of(Path(path))
+    read = [_read(file, key, prefix) for file in files]
+    state = read[0].state
+    for file, part in zip(files[1:], read[1:], strict=True):
+        if twice := state.keys() & part.state.keys():
+            raise CheckpointError(f"{file}: it holds {min(twice)}, and so does another part of the checkpoint")
+        state.update(part.state)
+    named, notes = normalised(state), read[0].notes
+    if prefix is None and not recognisable(named):
+        for under in prefixes(state):
+            behind = normalised({name.removeprefix(under): x for name, x in state.items() if name.startswith(under)})
+            if recognisable(behind):
+                named, notes = behind, (*notes, f"weights: the tensors under {under} were taken")
+                break
+    return Checkpoint(named, read[0].options, read[0].merges, notes)
+
+
+def _read(file: Path, key: str | None, prefix: str | None) -> Checkpoint:
+    """One file, its tensors under the names that they have without known prefixes."""
+    safetensors = look_at(file)
     try:
-        if not _is_safetensors(file):
+        if not safetensors:
             state, notes = _torch_state(file, key, prefix)
-            return Checkpoint(normalised(state), notes=tuple(notes))
+            return Checkpoint(state, notes=tuple(notes))
         if key is not None:
             raise CheckpointError("a safetensors file has no keys above its tensors: leave --key out")
         state, header = _safetensors(file)
         state, notes = bare_names(state, prefix)
-        return Checkpoint(normalised(state), _options(header), header.get(_MERGES), tuple(notes))
+        return Checkpoint(state, _options(header), header.get(_MERGES), tuple(notes))
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error
-
-
-def _is_safetensors(file: Path) -> bool:
-    """Whether a file says so, by its name or, called otherwise, by how it begins: a length, and a JSON object."""
-    if file.suffix == ".safetensors":
-        return True
-    with suppress(OSError), file.open("rb") as stream:
-        return stream.read(10)[8:] == b'{"'
-    return False
 
 
 def _safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -127,7 +138,7 @@ def normalised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Hugging Face's towers get OpenAI's names, buffers of position ids go, and floating tensors become float32.
     """
     bare = {key: value for key, value in bare_names(state, None)[0].items() if key not in _NOT_WEIGHTS}
-    named = to_openai(stan_to_hugging_face(with_clip_prefix(legacy_layer_norms(bare))))
+    named = to_openai(stan_to_hugging_face(with_clip_prefix(legacy_layer_norms(own_names(bare)))))
     return {
         key: value.float() if value.is_floating_point() else value
         for key, value in named.items()

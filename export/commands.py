@@ -49,7 +49,7 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
 
 
 @click.command("export")
-@click.argument("checkpoint", type=_FILE)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=_FOLDER, help="The bundle's folder, to be made.")
 @click.option(
     "--system", default=AUTO, type=click.Choice((AUTO, *SYSTEMS)), help="Whose model it is.", show_default=True
@@ -117,7 +117,8 @@ def export_command(
     is compared with the eager model in float64; if one disagrees, no bundle is written.
 
     CHECKPOINT is the authors' own file: safetensors or torch, a TorchScript archive too, with OpenAI's or Hugging
-    Face's tower names, wrapped or bare. Nothing in it is executed. Which system it is, and its sizes, are read off its
+    Face's tower names, wrapped or bare; or a folder of Hugging Face's, whose weights may lie in several files, or their
+    index. Nothing in it is executed. Which system it is, and its sizes, are read off its
     tensors; what was found, what was given, and what had to be assumed, under which name it can be set, is printed, and
     how much memory and time the export will take.
 
@@ -128,10 +129,20 @@ def export_command(
       framesift export ckpt_stan.pth --system stan --out bundles/stan
       framesift export ts2net.bin --set samples=0 --out bundles/ts2net
     """
-    from .build import build_bundle
+    from .bundle.store import check_target
+    from .checkpoints.first_look import look_at
+    from .checkpoints.parts import parts_of
 
     if twice := sorted(name for name in options if flags.get(name) is not None):
         raise click.UsageError(f"{', '.join(twice)} is given twice, as an option of its own and by --set")
+    # What can be told before torch is there is told at once.
+    check_target(out, overwrite=overwrite)
+    for file in (*parts_of(checkpoint), *extractor):
+        look_at(file)
+    if merges is not None and not merges.is_file():
+        raise click.UsageError(f"there is no vocabulary at {merges}")
+    from .build import build_bundle
+
     bundle = build_bundle(
         checkpoint,
         out,

@@ -2,14 +2,17 @@
 
 A binary file, such as ``GoogleNews-vectors-negative300.bin``, begins with a line of the number of words and of numbers
 of a vector; then come, word by word, the word, a blank, and the vector as float32. A text file has a line a word.
+Either may be gzipped, as its authors offer it.
 """
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -20,7 +23,12 @@ from .checkpoint import Checkpoint
 from .systems.inspection import inspect
 
 # Files of that kind, as they are called beside a checkpoint.
-NAMES = ("GoogleNews-vectors-negative300.bin", "word_vectors.bin", "word_vectors.txt")
+NAMES = (
+    "GoogleNews-vectors-negative300.bin",
+    "GoogleNews-vectors-negative300.bin.gz",
+    "word_vectors.bin",
+    "word_vectors.txt",
+)
 _LONGEST_WORD, _LONGEST_LINE, _WIDEST = 4096, 1 << 20, 1 << 16
 
 
@@ -51,8 +59,8 @@ def with_word_vectors(
     path = given or next((beside / name for name in NAMES if (beside / name).is_file()), None)
     if path is None:
         raise inspection.weights.error(
-            f"its words have no vectors: put {NAMES[0]} beside it, or another file of word2vec's that is called "
-            f"{NAMES[1]} or {NAMES[2]}, or pass it (--vocab)"
+            f"its words have no vectors: put {NAMES[0]} beside it, gzipped or not, or another file of word2vec's that "
+            f"is called {NAMES[2]} or {NAMES[3]}, or pass it (--vocab)"
         )
     most = options.get("words", inspection.assumed["words"][0])
     found = read_word_vectors(path, most if type(most) is int else 0)
@@ -74,16 +82,18 @@ def read_word_vectors(path: Path, most: int) -> WordVectors:
         CheckpointError: no such file, or one that is damaged.
     """
     try:
-        with path.open("rb") as stream:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            # Of a gzipped file no more is unpacked than these words.
             count, width = _header(path, stream)
-            read = _text if path.suffix == ".txt" else _binary
+            read = _text if ".txt" in path.suffixes[-2:] else _binary
             found: dict[str, NDArray[np.float32]] = {}
             for word, vector in read(path, stream, min(count, max(most, 1)), width):
                 # What has no line of its own in a bundle's file of words is no word that anybody asks for.
                 if word and "\n" not in word:
                     found.setdefault(word, vector)
-    except OSError as error:
-        raise CheckpointError(f"the word vectors {path} can't be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        told = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"the word vectors {path} can't be read: {told}") from error
     if not found:
         raise CheckpointError(f"the word vectors {path} hold no word")
     vectors = np.stack(list(found.values()))
@@ -92,7 +102,7 @@ def read_word_vectors(path: Path, most: int) -> WordVectors:
     return WordVectors(tuple(found), vectors)
 
 
-def _header(path: Path, stream: BinaryIO) -> tuple[int, int]:
+def _header(path: Path, stream: IO[bytes]) -> tuple[int, int]:
     fields = stream.readline(64).split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise CheckpointError(f"{path} is no file of word vectors: it does not begin with two numbers")
@@ -102,7 +112,7 @@ def _header(path: Path, stream: BinaryIO) -> tuple[int, int]:
     return count, width
 
 
-def _binary(path: Path, stream: BinaryIO, count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _binary(path: Path, stream: IO[bytes], count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for number in range(count):
         raw = bytearray()
         while (byte := stream.read(1)) != b" ":
@@ -117,7 +127,7 @@ def _binary(path: Path, stream: BinaryIO, count: int, width: int) -> Iterator[tu
         yield raw.decode("utf-8", "replace"), np.frombuffer(vector, "<f4").astype(np.float32)
 
 
-def _text(path: Path, stream: BinaryIO, count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _text(path: Path, stream: IO[bytes], count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for number in range(count):
         word, *numbers = stream.readline(_LONGEST_LINE).decode("utf-8", "replace").rstrip("\r\n ").split(" ")
         try:

@@ -100,10 +100,7 @@ def staged(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str 
     Raises:
         BundleError: ``out`` exists and is not a bundle, or is one and ``overwrite`` is false.
     """
-    target = Path(out).absolute()
-    if target.exists() and not (overwrite and (target / marker).is_file()):
-        hint = "pass --overwrite to replace it" if (target / marker).is_file() else f"and has no {marker}"
-        raise BundleError(f"{out} exists already: {hint}")
+    target = check_target(out, overwrite=overwrite, marker=marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(target.parent, f".{target.name}.framesift-") as scratch:
         yield scratch
@@ -111,6 +108,19 @@ def staged(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str 
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)
+
+
+def check_target(out: str | os.PathLike[str], *, overwrite: bool = False, marker: str = MANIFEST) -> Path:
+    """The absolute path of ``out``, where a folder may be made; see ``staged``.
+
+    Raises:
+        BundleError: it is taken.
+    """
+    target = Path(out).absolute()
+    if target.exists() and not (overwrite and (target / marker).is_file()):
+        hint = "pass --overwrite to replace it" if (target / marker).is_file() else f"and has no {marker}"
+        raise BundleError(f"{out} exists already: {hint}")
+    return target
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:

@@ -14,9 +14,11 @@ Tensors = TypeVar("Tensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "student")
 _BESIDE = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_averaged", "teacher")
 _DEEPEST = 8
-# torch's own wrappers say nothing; the others are attributes in which somebody's training code kept the model.
-_TORCHS = ("module.", "_orig_mod.")
-_ATTRIBUTES = ("model.", "net.", "student.")
+# torch's own wrappers and Lightning's say nothing; the others are attributes in which training code kept the model.
+_TORCHS = ("module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_INSIDE = tuple(f".{prefix}" for prefix in _TORCHS[1:])
+_ATTRIBUTES = ("model.", "net.", "student.", "online_model.")
+_AVERAGES = tuple(f"{name}." for name in _BESIDE)
 
 
 def state_of(value: Any, key: str | None) -> tuple[dict[str, StoredTensor], list[str]]:
@@ -41,11 +43,13 @@ def state_of(value: Any, key: str | None) -> tuple[dict[str, StoredTensor], list
         others = [name for name in _BESIDE if isinstance(value.get(name), Mapping)]
         inner = next((name for name in _WRAPPERS if isinstance(value.get(name), Mapping)), None)
         state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, StoredTensor)}
-        if inner is None and (state or not others):
-            if state:
-                return _printable(state), notes
+        if inner is None and state:
+            return _printable(state), notes
+        taken = inner or (others[0] if others else _only(value, path))
+        if taken is None:
             break
-        taken = inner if inner is not None else others[0]
+        if taken not in (*_WRAPPERS, *_BESIDE):
+            notes.append(f"weights: {'.'.join((*path, taken))} was taken, which alone holds tensors by name")
         rest = [".".join((*path, name)) for name in others if name != taken]
         path.append(taken)
         if others:
@@ -61,9 +65,10 @@ def state_of(value: Any, key: str | None) -> tuple[dict[str, StoredTensor], list
 def bare_names(state: Mapping[str, Tensors], prefix: str | None) -> tuple[dict[str, Tensors], list[str]]:
     """The model's tensors under its own names.
 
-    torch's prefixes (``module.``, ``_orig_mod.``) go wherever they are. Where most names share one of those under which
-    training code keeps a model (``model.``, ``net.``, ``student.``), those that have it are taken and the others left
-    out.
+    torch's prefixes (``module.``, ``_orig_mod.`` and others) go wherever they are. Where most names share one of those
+    under which training code keeps a model (``model.``, ``net.``, ``student.``), those that have it are taken and the
+    others left out. An average of the model (``ema.``) is left out where the model is there, and is taken where it is
+    not.
 
     Args:
         prefix: take the names that begin so, and no others.
@@ -84,13 +89,39 @@ def bare_names(state: Mapping[str, Tensors], prefix: str | None) -> tuple[dict[s
         state = taken
     names = _renamed(state)
     for _ in range(_DEEPEST if prefix is None else 0):
-        model = [name for name in names if not name.startswith(tuple(f"{beside}." for beside in _BESIDE))]
-        found = next((p for p in _ATTRIBUTES if 2 * sum(name.startswith(p) for name in model) > len(model)), None)
+        model = {name: tensor for name, tensor in names.items() if not name.startswith(_AVERAGES)}
+        known, among = (_ATTRIBUTES, model) if model else (_AVERAGES, names)
+        found = next((p for p in known if 2 * sum(name.startswith(p) for name in among) > len(among)), None)
         if found is None:
-            break
+            if len(model) < len(names):
+                notes.append(
+                    f"weights: {_groups(sorted(names.keys() - model.keys()))} was left out (--prefix takes it)"
+                )
+            return model or names, notes
         notes.append(_note(found, names))
         names = _renamed(_under(names, found))
     return names, notes
+
+
+def _only(value: Mapping[Any, Any], path: Iterable[str]) -> str | None:
+    """The one key under which there are tensors by name.
+
+    Raises:
+        CheckpointError: there are several such keys.
+    """
+    found = [
+        key
+        for key, inner in value.items()
+        if isinstance(key, str) and isinstance(inner, Mapping) and _holds_tensors(inner)
+    ]
+    if len(found) > 1:
+        under = f" under {'.'.join(path)}" if path else ""
+        raise CheckpointError(f"it holds tensors by name{under} in {_groups(found)}: say which are the model's (--key)")
+    return found[0] if found else None
+
+
+def _holds_tensors(value: Mapping[Any, Any]) -> bool:
+    return any(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in value.items())
 
 
 def _follow(value: Any, key: str) -> Any:
@@ -118,8 +149,10 @@ def _under(state: Mapping[str, Tensors], prefix: str) -> dict[str, Tensors]:
 def _renamed(state: Mapping[str, Tensors]) -> dict[str, Tensors]:
     renamed: dict[str, Tensors] = {}
     for name, tensor in state.items():
-        # A compiled part of a model has torch's prefix in the middle.
-        bare = name.replace("._orig_mod.", ".")
+        # A compiled or wrapped part of a model has torch's prefix in the middle.
+        bare = name
+        for inside in _INSIDE:
+            bare = bare.replace(inside, ".")
         while bare.startswith(_TORCHS):
             bare = bare.partition(".")[2]
         if bare in renamed:

@@ -148,7 +148,7 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     **{f"torch.jit._pickle.build_{kind}list": _first for kind in ("int", "double", "bool", "tensor")},
 }
 # Authors' files hold such objects beside the weights: training logs (STAN), configurations (Frozen in Time, MMT,
-# Lightning), numbers of numpy's.
+# Lightning), numbers of numpy's. No more of them is kept than their state.
 _INERT = {
     "__builtin__.set",
     "_codecs.encode",
@@ -163,6 +163,8 @@ _INERT = {
     "builtins.set",
     "builtins.slice",
     "builtins.str",
+    "collections.deque",
+    "datetime.date",
     "datetime.datetime",
     "datetime.timedelta",
     "easydict.EasyDict",
@@ -176,17 +178,30 @@ _INERT = {
     "parse_config.ConfigParser",
     "pathlib.Path",
     "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.Path",
     "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
     "torch.Tensor",
     "torch.device",
     "torch.nn.parameter.Buffer",
     "torch.nn.parameter.Parameter",
     "torch.serialization._get_layout",
+    "types.SimpleNamespace",
     "typing.Any",
-    "yacs.config.CfgNode",
 }
 _INERT_MODULES = (
+    # Configurations, of whatever library.
+    "addict.",
+    "detectron2.config.",
+    "fvcore.common.config.",
+    "ml_collections.",
+    "mmcv.utils.",
+    "mmengine.config.",
     "omegaconf.",
+    "transformers.",
+    "yacs.config.",
     "lightning_fabric.utilities.",
     "lightning.fabric.utilities.",
     "lightning.pytorch.callbacks.",

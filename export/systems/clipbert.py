@@ -121,7 +121,7 @@ class ClipBert(WordPieceSystem):
         pooling: str,
     ) -> None:
         super().__init__()
-        width, side = sizes.bert.width, image_size // CELL
+        width, side = sizes.bert.width, _grid_side(image_size)
         if not 1 <= side <= sizes.grid:
             raise ValueError(f"image_size is {image_size}, it must be from {CELL} to {CELL * sizes.grid}")
         if pooling not in POOLINGS:
@@ -200,6 +200,11 @@ class ClipBert(WordPieceSystem):
         return self.sizes.bert.width
 
 
+def _grid_side(pixels: int) -> int:
+    """The side of a picture's grid: halved five times, each half rounded up, and once more, rounded down."""
+    return -(-pixels // (CELL // 2)) // 2
+
+
 def build(sizes: ClipBertSizes, options: Mapping[str, Any]) -> ClipBert:
     """The module of all options, with random weights."""
     kept = dict(options)
@@ -217,6 +222,11 @@ def infer(weights: Weights) -> ClipBertSizes:
         stages.append(Stage(weights.count(name), inner, outer))
     if len(stages) != len(RESNET_50):
         raise weights.error(f"its convolutions have {len(stages)} stages under {_BACKBONE}, they must have 4")
+    if not weights.has("transformer.classifier.") and weights.has("transformer.cls."):
+        raise weights.error(
+            "it was pretrained on images and captions and has no classifier of pairs: bring a checkpoint that was "
+            "trained for retrieval"
+        )
     grid = weights.shape(f"{prefix}visual_embeddings.row_position_embeddings.weight", 2)[0]
     inner = weights.shape("transformer.classifier.0.weight", 2)[0]
     labels = weights.shape("transformer.classifier.2.weight", 2)[0]

@@ -31,12 +31,13 @@ _INDEX, _TABLE = "attn.relative_position_index", "attn.relative_position_bias_ta
 
 @dataclass(frozen=True)
 class CloverConfig:
-    """Sizes of both towers, of the layer inside the video's projection, and of the space in which they meet."""
+    """Sizes of both towers, of the layers inside the projections of videos and texts, and of where they meet."""
 
     text: BertConfig = field(default_factory=BertConfig)
     vision: SwinConfig = field(default_factory=SwinConfig)
     inside: int = 1536
     embed_dim: int = 768
+    text_inside: int = 768
 
 
 class Clover(WordPieceDual):
@@ -51,7 +52,8 @@ class Clover(WordPieceDual):
         self.backbone = VideoSwin(config.vision, frames, image_size)
         self.text_backbone = nn.ModuleDict({"bert": Bert(config.text)})
         video = (nn.Linear(width, inside), nn.LayerNorm(inside), nn.GELU(), nn.Linear(inside, out), nn.LayerNorm(out))
-        text = (nn.Linear(config.text.width, config.text.width), nn.GELU(), nn.Linear(config.text.width, out))
+        within = config.text_inside
+        text = (nn.Linear(config.text.width, within), nn.GELU(), nn.Linear(within, out))
         self.ssl_head = nn.ModuleDict({"img_projector": nn.Sequential(*video), "text_projector": nn.Sequential(*text)})
         self.pixels = Pixels(*PIXELS)
         self.video_inputs = (pixels(frames, image_size),)
@@ -110,12 +112,13 @@ def infer(weights: Weights) -> CloverConfig:
     weights.read("window", window, f"tokens of {_INDEX} and rows of {_TABLE}")
     projected = weights.shape("ssl_head.img_projector.0.weight", 2)[0]
     embed_dim = weights.shape("ssl_head.img_projector.3.weight", 2)[0]
+    text_projected = weights.shape("ssl_head.text_projector.0.weight", 2)[0]
     vision = SwinConfig(width, depths, heads, window, (patch[0], patch[1], patch[2]), inside // width)
     weights.towers = (
         f"vision {width} to {vision.out} wide with {' + '.join(map(str, depths))} blocks, {sum(heads)} heads, windows "
         f"of {' x '.join(map(str, window))}; {described(text)}; embeddings {embed_dim} wide"
     )
-    return CloverConfig(text, vision, projected, embed_dim)
+    return CloverConfig(text, vision, projected, embed_dim, text_projected)
 
 
 def _window(weights: Weights, stem: str) -> Axes:
@@ -160,7 +163,9 @@ CLOVER = SystemCard(
     examples=(
         Example(
             "",
-            CloverConfig(SMALL_BERT, SwinConfig(12, (2, 2), (1, 2), (2, 3, 3)), inside=20, embed_dim=24),
+            CloverConfig(
+                SMALL_BERT, SwinConfig(12, (2, 2), (1, 2), (2, 3, 3)), inside=20, embed_dim=24, text_inside=28
+            ),
             small={"image_size": 40, "window": (2, 3, 3)},
         ),
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,6 +26,7 @@ from .preprocessing import Preprocessing
 from .weights import Weights
 from .word_pieces import WordPieceDual
 
+Projection = Literal["minimal", "linear", "none"]
 # The authors' lower bound of a norm.
 SHORTEST = 1e-8
 
@@ -36,14 +37,15 @@ class FrozenConfig:
 
     Attributes:
         distilled: whether the text tower is a DistilBERT, read at its first token, or a BERT, read at its pooler.
-        rectified: whether negative numbers of a text become zeros before the projection, as in the authors' code.
+        projection: how both become as wide as one another: ``minimal``, before which negative numbers of a text become
+            zeros, as the authors' code has it; ``linear``, without that; or ``none``, their other one.
     """
 
     text: BertConfig = field(default_factory=lambda: BertConfig(layers=6, types=0))
     vision: VitConfig = field(default_factory=VitConfig)
     embed_dim: int = 256
     distilled: bool = True
-    rectified: bool = True
+    projection: Projection = "minimal"
 
 
 class Frozen(WordPieceDual):
@@ -58,10 +60,7 @@ class Frozen(WordPieceDual):
             DistilBert(config.text) if config.distilled else Bert(config.text, pooler=True)
         )
         self.video_model = SpaceTimeVit(config.vision)
-        text = nn.Linear(config.text.width, config.embed_dim)
-        video = nn.Linear(config.vision.width, config.embed_dim)
-        self.txt_proj: nn.Module = nn.Sequential(nn.ReLU(), text) if config.rectified else text
-        self.vid_proj: nn.Module = nn.Sequential(video) if config.rectified else video
+        self.txt_proj, self.vid_proj = _projections(config)
         self.pixels = Pixels(*IMAGENET)
         self.config, self.text_sizes = config, config.text
         self.video_inputs = (pixels(frames, config.vision.image_size), TensorSpec(MASK, "float32", (frames,)))
@@ -95,6 +94,25 @@ class Frozen(WordPieceDual):
         return self.config.embed_dim
 
 
+def _projections(config: FrozenConfig) -> tuple[nn.Module, nn.Module]:
+    """Those of texts and of videos."""
+    if config.projection == "none":
+        return nn.Identity(), nn.Identity()
+    text, video = (nn.Linear(side.width, config.embed_dim) for side in (config.text, config.vision))
+    if config.projection == "linear":
+        return text, video
+    return nn.Sequential(nn.ReLU(), text), nn.Sequential(video)
+
+
+def _projection(weights: Weights, widths: set[int]) -> tuple[Projection, int]:
+    """Which projection the weights show, and the width behind it; ``widths`` are those of both towers."""
+    if "vid_proj.weight" in weights.state:
+        return "linear", weights.shape("vid_proj.weight", 2)[0]
+    if not weights.has("vid_proj.") and not weights.has("txt_proj.") and len(widths) == 1:
+        return "none", next(iter(widths))
+    return "minimal", weights.shape("vid_proj.0.weight", 2)[0]
+
+
 def read_sizes(weights: Weights) -> FrozenConfig:
     """What the weights show: both towers, the projections, and how many positions in time there are.
 
@@ -116,14 +134,13 @@ def read_sizes(weights: Weights) -> FrozenConfig:
     there = f"there is {'a' if divided else 'no'} timeattn"
     weights.read("attention", "divided" if divided else "joint", there)
     inside = weights.shape("video_model.blocks.0.mlp.fc1.weight", 2)[0]
-    rectified = "vid_proj.weight" not in weights.state
-    embed_dim = weights.shape("vid_proj.0.weight" if rectified else "vid_proj.weight", 2)[0]
+    projection, embed_dim = _projection(weights, {width, text.width})
     weights.towers = (
         f"vision {width} wide with {layers} blocks, patch {patch}, {side * patch} px; "
         f"{'DistilBERT' if distilled else 'BERT'}, {described(text)}; embeddings {embed_dim} wide"
     )
     vision = VitConfig(width, layers, patch, side * patch, moments, inside, divided)
-    return FrozenConfig(text, vision, embed_dim, distilled, rectified)
+    return FrozenConfig(text, vision, embed_dim, distilled, projection)
 
 
 def infer(weights: Weights) -> FrozenConfig:

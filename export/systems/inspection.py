@@ -100,9 +100,12 @@ class Resolved:
         try:
             with Unfilled():
                 system = self.inspection.card.build(self.inspection.sizes, self.options)
-            fit(system, {key: tensor for key, tensor in weights.state.items() if key not in unused})
         except (CheckpointError, ValueError) as error:
             raise weights.error(str(error)) from error
+        try:
+            fit(system, {key: tensor for key, tensor in weights.state.items() if key not in unused})
+        except (CheckpointError, ValueError) as error:
+            raise weights.unfit(str(error)) from error
         return system.eval()
 
     def describe(self, preprocessing: Preprocessing, *, authors: bool = True) -> str:
@@ -155,19 +158,26 @@ def inspect(state: Mapping[str, Tensor], system: str = AUTO, given: Collection[s
     if found is None:
         raise CheckpointError(
             f"no system is known whose checkpoint holds {listed(state) or 'nothing'}: framesift knows "
-            f"{', '.join(SYSTEMS)}"
+            f"{', '.join(SYSTEMS)}. If its model's names begin with something of their own, say what (--prefix)"
         )
     card, why = found[0], found[1].why
     asked = card if system == AUTO else card_of(system)
     if asked.signs != card.signs:
         why = f"as was asked for, though by its tensors it is {card.name}: {why}"
-    weights = Weights(state, asked.name, why)
+    weights = Weights(state, asked.name, why, _bring(asked))
     sizes = asked.infer(weights)
     assumed = asked.assume(sizes, weights.found)
     if system != AUTO:
         by_name = f"the system asked for is {system}"
         assumed |= {name: (value, by_name) for name, value in asked.implied.items()}
     return Inspection(asked, weights, sizes, assumed)
+
+
+def _bring(card: SystemCard[Any]) -> str:
+    """Which file would do, where the one at hand does not."""
+    if card.code:
+        return f"bring a whole checkpoint of {card.title}, with the names that {card.code} gives it"
+    return f"bring a whole one in the layout that docs/systems/{card.page or card.name}.md describes"
 
 
 def _short(value: Any) -> str:

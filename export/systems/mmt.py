@@ -38,6 +38,11 @@ EXPERTS: Mapping[str, tuple[int, float | None]] = {
     "scene": (9, 1.0),
     "speech": (6, None),
     "vggish": (2, 1.0),
+    # Features of the experts' first authors, which that code can read as well.
+    "audio_c": (1, None),
+    "face_c": (2, None),
+    "ocr_c": (6, None),
+    "speech_c": (10, None),
 }
 _HEAD_WIDTH = 128
 _DIMS = {"face": 512, "ocr": 300, "rgb": 2048, "s3d": 1024, "scene": 2208, "speech": 300, "vggish": 128}

@@ -62,6 +62,11 @@ def with_clip_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"clip.{key}" if key.startswith(_BARE_CLIP) else key: tensor for key, tensor in state.items()}
 
 
+def own_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """TABLE's layout, which is framesift's own, allows two names for one table."""
+    return {"cross.kind" if key == "cross.type" else key: tensor for key, tensor in state.items()}
+
+
 def legacy_layer_norms(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Old checkpoints call a LayerNorm's weight ``gamma`` and its bias ``beta``."""
     leaves = {"gamma": "weight", "beta": "bias"}

@@ -20,11 +20,13 @@ class Weights:
         state: normalised, see ``checkpoint.normalised``.
         system: the system's name.
         why: what shows that it is that system's.
+        bring: what to bring where it is damaged or of another variant.
     """
 
     state: Mapping[str, Tensor]
     system: str
     why: str
+    bring: str = ""
     # Options that the weights show, and for each how.
     found: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -44,12 +46,12 @@ class Weights:
             CheckpointError: it is not.
         """
         if key not in self.state:
-            raise self.error(f"it has no {key}")
+            raise self.unfit(f"it has no {key}")
         shape = self.state[key].shape
         if len(shape) != dims:
-            raise self.error(f"{key} has shape {list(shape)}, which should have {dims} dimensions")
+            raise self.unfit(f"{key} has shape {list(shape)}, which should have {dims} dimensions")
         if 0 in shape:
-            raise self.error(f"{key} has shape {list(shape)}, which holds nothing")
+            raise self.unfit(f"{key} has shape {list(shape)}, which holds nothing")
         return shape
 
     def count(self, stem: str) -> int:
@@ -63,6 +65,10 @@ class Weights:
     def error(self, fault: str) -> CheckpointError:
         """What was recognised, and what is wrong with it."""
         return CheckpointError(f"the checkpoint was recognised as {self.system} ({self.why}), but {fault}")
+
+    def unfit(self, fault: str) -> CheckpointError:
+        """As ``error``, of weights that are not whole, or not those of the system's models, with what to bring."""
+        return self.error(f"{fault}. It is damaged, or of another variant{self.bring and f': {self.bring}'}")
 
 
 def listed(keys: Iterable[str]) -> str:

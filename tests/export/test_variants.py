@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.bundle.ports import VIDEO_EMBEDDING, VIEWS_EMBEDDING
 from framesift.export.checkpoint import normalised
-from framesift.export.systems.examples import small_system
+from framesift.export.systems.examples import asked_as, examples, given_options, small_system
+from framesift.export.systems.frozen import SMALL
 from framesift.export.systems.inspection import inspect
 
 from .golden_cases import CASES, Case
@@ -90,3 +92,66 @@ def test_only_vectors_are_averaged_over_views() -> None:
             inspect(state).resolve({"head": head, "views": 3, "heads": 1}).build()
     with pytest.raises(CheckpointError, match="it must be true or false"):
         inspect(normalised(small_system("mmt").state_dict())).resolve({"keep_missing_modalities": 0})
+
+
+@torch.no_grad()
+def test_frozens_other_projection_is_none() -> None:
+    card, _ = examples()["frozen"]
+    sizes = replace(SMALL, text=replace(SMALL.text, width=48), embed_dim=48, projection="none")
+    made = card.model(sizes, {"frames": 3, "moments": 3})
+    state = made.state_dict()
+    assert not any("_proj." in key and "attn" not in key for key in state if key.startswith(("txt_", "vid_")))
+    again: Any = inspect(state).resolve({}).build()
+    assert (again.config.projection, again.embed_dim) == ("none", 48)
+    ids, frames = again.random_token_ids(2, 9, torch.Generator().manual_seed(1)), torch.rand(2, 3, 3, 32, 32)
+    assert torch.equal(again.embed_text(ids), again.text_model(ids)[:, 0])
+    assert torch.equal(again.embed_video(frames), again.video_model(frames))
+    # Towers of two widths can't do without one.
+    wider = card.model(replace(SMALL, projection="none"), {"frames": 3, "moments": 3}).state_dict()
+    with pytest.raises(
+        CheckpointError, match=r"it has no vid_proj\.0\.weight. It is damaged, or of another variant: bring"
+    ):
+        inspect(wider)
+
+
+def test_tables_second_name_of_a_table() -> None:
+    state = small_system("table").state_dict()
+    renamed = {"cross.type" if key == "cross.kind" else key: value for key, value in state.items()}
+    assert normalised(renamed).keys() == normalised(state).keys()
+
+
+@pytest.mark.parametrize("size", [64, 96, 97, 100, 127, 160])
+@torch.no_grad()
+def test_clipberts_grid_is_as_large_as_its_convolutions_make_it(size: int) -> None:
+    options = {**given_options("clipbert"), "image_size": size}
+    made: Any = inspect(normalised(small_system("clipbert").state_dict())).resolve(options).build()
+    frames = torch.zeros(1, *made.video_inputs[0].shape, dtype=torch.uint8)
+    assert made.encode_video(frames)[0].shape[1:] == made.video_record[0].shape
+
+
+def test_a_clipbert_that_was_only_pretrained_says_so() -> None:
+    state = normalised(small_system("clipbert").state_dict())
+    bare = {key: value for key, value in state.items() if not key.startswith("transformer.classifier.")}
+    with pytest.raises(
+        CheckpointError, match="pretrained on images and captions and has no classifier of pairs: bring"
+    ):
+        inspect({**bare, "transformer.cls.seq_relationship.weight": torch.ones(2, 32)})
+
+
+@pytest.mark.parametrize("name", [name for name in examples() if name.split()[0] != "dong2026"])
+def test_every_system_says_what_to_bring_where_a_tensor_is_missing(name: str) -> None:
+    """Whichever tensor is missing, the refusal names the system and where a whole checkpoint comes from."""
+    state = normalised(small_system(name).state_dict())
+    system = asked_as(name, state)
+    keys = [key for key in state if key not in inspect(state, system, given_options(name)).unused]
+    for key in keys[:: max(1, len(keys) // 12)]:
+        rest = {other: value for other, value in state.items() if other != key}
+        try:
+            inspect(rest, system, given_options(name)).resolve(given_options(name)).build()
+        except CheckpointError as error:
+            said = str(error)
+        else:
+            # Then what is left is another variant's, whole.
+            continue
+        # Without the one tensor by which it is known, a checkpoint is nobody's.
+        assert "bring" in said or "no system is known" in said, (key, said)

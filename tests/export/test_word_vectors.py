@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,20 @@ def completed(checkpoint: Checkpoint, folder: Path, given: Path | None = None, *
     return with_word_vectors(checkpoint, given, folder, AUTO, {**OPTIONS, **options})[0]
 
 
-@pytest.mark.parametrize("name", ["GoogleNews-vectors-negative300.bin", "word_vectors.bin", "word_vectors.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GoogleNews-vectors-negative300.bin",
+        "GoogleNews-vectors-negative300.bin.gz",
+        "word_vectors.bin",
+        "word_vectors.txt",
+    ],
+)
 def test_a_table_beside_the_checkpoint_is_found(checkpoint: Checkpoint, tmp_path: Path, name: str) -> None:
-    if name.endswith(".bin"):
+    if ".bin" in name:
         write_word_vectors(tmp_path / name, VECTORS)
+        if name.endswith(".gz"):
+            (tmp_path / name).write_bytes(gzip.compress((tmp_path / name).read_bytes()))
     else:
         rows = [" ".join([f"word{n}", *map(str, row.tolist())]) for n, row in enumerate(VECTORS)]
         (tmp_path / name).write_text("\n".join(["60 30", *rows, ""]))
