@@ -20,9 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from framesift.export.bundle.errors import CheckpointError
-from framesift.export.checkpoint import load
+from framesift.export.checkpoint import load, normalised
 from framesift.export.checkpoints.parts import folder_of, parts_of
-from framesift.export.systems.examples import write_checkpoint
+from framesift.export.systems.examples import examples, small_system, write_checkpoint
 from framesift.export.systems.inspection import inspect
 from framesift.export.vocabulary import vocabulary_beside
 
@@ -200,3 +200,35 @@ def test_what_belongs_to_a_checkpoint_may_lie_in_its_folder(tmp_path: Path) -> N
     file, vocabulary = write_checkpoint("frozen", tmp_path)
     for path in (file, tmp_path):
         assert vocabulary_beside(folder_of(path), "wordpiece") == vocabulary
+
+
+def in_every_form(state: dict[str, Tensor], folder: Path) -> Mapping[str, Path]:
+    """Files of what training code and Hugging Face's libraries make of a model."""
+    lightning = {f"model._orig_mod.{key}": value for key, value in state.items()}
+    scaled = {"module": {f"module.{key}": value for key, value in state.items()}, "ds_version": "0.14", "mp": 1}
+    saved: Mapping[str, Any] = {
+        "deepspeed.pt": scaled,
+        "lightning.ckpt": {"state_dict": lightning, "hyper_parameters": {"lr": 1e-4}, "loops": {}, "epoch": 2},
+        "compiled.pth": {f"_orig_mod.{key}": value for key, value in state.items()},
+        "averaged.pth": {"n_averaged": torch.tensor(3), **{f"module.{key}": value for key, value in state.items()}},
+        "deeper.pth": {"state_dict": {f"task.retriever.{key}": value for key, value in state.items()}},
+        "legacy.pth": state,
+    }
+    for name, value in saved.items():
+        torch.save(value, folder / name, _use_new_zipfile_serialization=name != "legacy.pth")
+    save_file({key: value.contiguous() for key, value in state.items()}, folder / "bare.safetensors")
+    write_parts(folder / "parts", state, "model.safetensors.index.json", "model-{:05d}-of-00003.safetensors")
+    return {name: folder / name for name in (*saved, "bare.safetensors", "parts")}
+
+
+@pytest.mark.parametrize("name", examples())
+def test_every_system_is_read_from_every_form(name: str, tmp_path: Path) -> None:
+    state = {
+        key: value.bfloat16() if value.is_floating_point() else value.clone()
+        for key, value in small_system(name).state_dict().items()
+    }
+    wanted = normalised(state)
+    for form, path in in_every_form(state, tmp_path).items():
+        read = load(path).state
+        assert read.keys() == wanted.keys(), form
+        assert all(torch.equal(read[key], value) for key, value in wanted.items()), form
