@@ -164,6 +164,22 @@ def test_other_stream_equals_full_decode(write_clip: Write, video: dict[str, Any
     _check_equal(path, 1, 12)
 
 
+def test_palettes_that_change_on_the_way(tmp_path: Path) -> None:
+    path, rng = tmp_path / "palettes.avi", np.random.default_rng(3)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "pal8"
+        palette = np.full((256, 4), 255, np.uint8)
+        for number in range(20):
+            # A file says it where it changes, and not again with every picture.
+            if number % 7 == 0:
+                palette[:, 1:] = rng.integers(0, 256, (256, 3))
+            picture = rng.integers(0, 256, (32, 48)).astype(np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray((picture, palette), format="pal8")))
+        out.mux(stream.encode(None))
+    _check_equal(path, 1, 3, 12)
+
+
 @pytest.mark.parametrize("fields", ["tff=1", "fake-interlaced=1"])
 def test_interlaced_stream_equals_full_decode(write_clip: Write, fields: str) -> None:
     _check_equal(write_clip(**_x264(f"{_GROUPS}:{fields}")), 1, 12)

@@ -79,7 +79,8 @@ def read_index(video: VideoFile) -> PacketIndex:
     damaged, last_step = False, 0
     for packet in packets.read():
         damaged, last_step = packet.is_corrupt, packet.duration or 0
-        if read is not None and (damaged or packet.has_sidedata("new_extradata")):
+        # A palette holds for all that follows, so none may be left out on the way.
+        if read is not None and (damaged or packet.has_sidedata("new_extradata") or packet.has_sidedata("palette")):
             read = None
         notes.add(packet.pts, packet.dts, packet.is_discard, None if read is None else read(packet))
     if damaged:
