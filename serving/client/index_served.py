@@ -13,6 +13,7 @@ from .digests import Digests
 from .discover import Found, Named
 from .index_report import Report
 from .indexing import Outcome, index_files
+from .metadata_lines import for_ids
 from .printable import printable
 from .results import Served
 from .sync import Client
@@ -40,7 +41,7 @@ def index_served(
             served = client.served()
             click.echo(where(served), err=True)
             found = _read_by(served, named)
-            tell_unused(facts, found)
+            facts = facts_of(facts, found)
             with report.showing(len(found)):
                 for refused in found.refused:
                     report.told(Outcome(refused.path, "failed", refused.reason))
@@ -63,10 +64,13 @@ def counted(videos: int) -> str:
     return f"{videos} video{'' if videos == 1 else 's'}"
 
 
-def tell_unused(facts: Mapping[str, object], found: Found) -> None:
-    """Say which metadata belongs to none of the files."""
-    if unused := facts.keys() - {file.id for file in found.videos}:
+def facts_of(facts: Mapping[str, Mapping[str, Any]], found: Found) -> Mapping[str, Mapping[str, Any]]:
+    """The metadata by the files' ids, after saying which belongs to none of them."""
+    ids = {file.id for file in found.videos}
+    given = for_ids(facts, ids)
+    if unused := given.keys() - ids:
         click.echo(f"metadata of {len(unused)} ids that are not indexed here, e.g. {min(unused)!r}", err=True)
+    return given
 
 
 def _read_by(served: Served, named: Named) -> Found:

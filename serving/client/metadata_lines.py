@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ...export.bundle.errors import InvalidRequest
@@ -44,3 +46,22 @@ def read_metadata(lines: Iterable[str]) -> dict[str, dict[str, Any]]:
             raise InvalidRequest(f"the metadata's line {number} has the id {id_!r}: it must be a text, and new")
         found[id_] = values
     return found
+
+
+def for_ids(metadata: Mapping[str, Any], ids: Collection[str]) -> dict[str, Any]:
+    """Metadata by the ids that there are.
+
+    An id that isn't there gives its metadata to one that is written with other characters for the same letters: file
+    names from macOS have accents apart from their letters (NFD), what people type has them together (NFC). Where two
+    would be the same it is left as it is.
+    """
+    forms = Counter(map(_form, ids))
+    written = {_form(id_): id_ for id_ in ids if forms[_form(id_)] == 1}
+    found = {id_: values for id_, values in metadata.items() if id_ in ids}
+    for id_, values in metadata.items():
+        found.setdefault(id_ if id_ in ids else written.get(_form(id_), id_), values)
+    return found
+
+
+def _form(id_: str) -> str:
+    return unicodedata.normalize("NFC", id_)

@@ -17,7 +17,7 @@ from ...export.bundle.video.limits import VideoLimits
 from ..client.digests import Digests
 from ..client.discover import IdFrom, Named
 from ..client.index_report import Report
-from ..client.index_served import counted, tell_unused
+from ..client.index_served import counted, facts_of
 from ..client.indexing import Outcome
 from ..client.printable import printable
 from ..gallery.store import Gallery
@@ -102,8 +102,7 @@ def _source(run: Run, manifest: Manifest, facts: Mapping[str, Mapping[str, Any]]
         found = named.read_by(films=reads_films(manifest), features=manifest.features is not None)
     except InvalidRequest as error:
         raise click.UsageError(f"{error}. The model of {run.bundle} reads none of them") from error
-    tell_unused(facts, found)
-    return sources.Files(found, run.shard, facts, digests)
+    return sources.Files(found, run.shard, facts_of(facts, found), digests)
 
 
 def _workers(run: Run, manifest: Manifest, report: Report) -> Workers:

@@ -15,7 +15,7 @@ from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.serving.client.discover import discover
 from framesift.serving.client.indexing import Outcome, index_files
-from framesift.serving.client.metadata_lines import decoded, read_metadata
+from framesift.serving.client.metadata_lines import decoded, for_ids, read_metadata
 from framesift.serving.client.results import Hit, SearchResult
 from framesift.serving.client.search_command import table
 from framesift.serving.client.sync import Client
@@ -178,6 +178,15 @@ def test_metadata_that_is_not_utf_8_names_its_line(
     assert result.exit_code == 2
     assert f"the metadata's {said}" in " ".join(result.stderr.split())
     assert server.requests == []
+
+
+def test_metadata_finds_names_whose_letters_are_written_otherwise() -> None:
+    apart, together = "cafe\u0301.mp4", "caf\u00e9.mp4"
+    facts = {together: {"t": 1}, "b.mp4": {"t": 2}, "gone.mp4": {"t": 3}}
+    assert for_ids(facts, {apart, "b.mp4"}) == {apart: {"t": 1}, "b.mp4": {"t": 2}, "gone.mp4": {"t": 3}}
+    # What is there as it is written keeps its own, and where both are there neither is guessed at.
+    assert for_ids({apart: {"t": 1}, together: {"t": 2}}, {apart}) == {apart: {"t": 1}}
+    assert for_ids({"A\u030a.mp4": {"t": 1}}, {"\u00c5.mp4", "\u212b.mp4"}) == {"A\u030a.mp4": {"t": 1}}
 
 
 @pytest.mark.parametrize("line", ["[1]", "{", '{"title": "x"}', '{"id": 3}', '{"id": "a"}'])
