@@ -27,8 +27,9 @@ from .systems.state_dict_keys import legacy_layer_norms, own_names, stan_to_hugg
 _OPTIONS, _MERGES = "framesift.options", "framesift.merges"
 # CLIP's scripted archives hold sizes beside the weights, averages hold counters.
 _NOT_WEIGHTS = {"input_resolution", "context_length", "vocab_size", "n_averaged", "initted", "step"}
-# Buffers that follow from the sizes.
+# Buffers that follow from the sizes; and what training counts, which old files lack.
 _COMPUTED = ("position_ids", "attn_mask")
+_COUNTED = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def fit(model: nn.Module, state: Mapping[str, Tensor], *, ignore: tuple[str, ...
         CheckpointError: lists every missing, unexpected and mis-shaped tensor.
     """
     wanted = model.state_dict()
-    missing = [key for key in wanted if key not in state and not key.startswith(ignore or ("\0",))]
+    needed = (key for key in wanted if key not in state and not key.endswith(_COUNTED))
+    missing = [key for key in needed if not key.startswith(ignore or ("\0",))]
     unexpected = [key for key in state if key not in wanted]
     known = [key for key in wanted if key in state]
     wrong = [

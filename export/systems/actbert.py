@@ -218,7 +218,7 @@ def infer(weights: Weights) -> ActBertSizes:
         weights.shape("bert.encoder.c_layer.0.ent_attention.query1.weight", 2)[1],
     )
     if bert.layers < sizes.connections or min(sizes.region_layers, sizes.action_layers) < sizes.connections:
-        raise weights.error(
+        raise weights.unfit(
             f"its {sizes.connections} connections need a layer of text, regions and actions each, it has "
             f"{bert.layers}, {sizes.region_layers} and {sizes.action_layers}"
         )

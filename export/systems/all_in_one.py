@@ -174,10 +174,10 @@ def infer(weights: Weights) -> AllInOneSizes:
     places = weights.shape("transformer.pos_embed", 3)[1]
     side = round((places - 1) ** 0.5)
     if side < 1 or side**2 + 1 != places:
-        raise weights.error(f"transformer.pos_embed has {places} rows, which is no square and one")
+        raise weights.unfit(f"transformer.pos_embed has {places} rows, which is no square and one")
     layers = weights.count("transformer.blocks.")
     if not layers:
-        raise weights.error("its transformer has no blocks")
+        raise weights.unfit("its transformer has no blocks")
     trained = tuple(name for name, key in TRAINED.items() if key in state)
     if not trained:
         raise weights.error(

@@ -50,7 +50,7 @@ def bert_sizes(weights: Weights, prefix: str, *, distilled: bool = False, paddle
     types = 0 if distilled else weights.shape(f"{prefix}embeddings.token_type_embeddings.weight", 2)[0]
     layers = weights.count(f"{prefix}{stem}")
     if not layers:
-        raise weights.error("its text tower has no layers")
+        raise weights.unfit("its text tower has no layers")
     inside = weights.shape(f"{prefix}{stem}0.{inner}.weight", 2)[int(paddles)]
     weights.most["max_tokens"] = positions, f"its text tower has {positions} positions"
     return BertConfig(width, layers, inside, vocab_size, positions, types)

@@ -76,10 +76,10 @@ def read_towers(weights: Weights) -> ClipConfig:
     clip = ClipConfig.from_state(weights.state)
     places = weights.state["clip.visual.positional_embedding"].shape[0]
     if (clip.image_size // clip.patch) ** 2 + 1 != places:
-        raise weights.error(f"clip.visual.positional_embedding has {places} rows, which is no square and one")
+        raise weights.unfit(f"clip.visual.positional_embedding has {places} rows, which is no square and one")
     for tower, layers in (("vision", clip.vision_layers), ("text", clip.text_layers)):
         if not layers:
-            raise weights.error(f"its {tower} tower has no blocks")
+            raise weights.unfit(f"its {tower} tower has no blocks")
     weights.towers = (
         f"vision {clip.vision_width} wide with {clip.vision_layers} blocks, patch {clip.patch}, "
         f"{clip.image_size} px; text {clip.text_width} wide with {clip.text_layers} blocks, "

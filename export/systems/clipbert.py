@@ -221,7 +221,7 @@ def infer(weights: Weights) -> ClipBertSizes:
         outer, inner = weights.shape(f"{name}0.conv3.weight", 4)[:2]
         stages.append(Stage(weights.count(name), inner, outer))
     if len(stages) != len(RESNET_50):
-        raise weights.error(f"its convolutions have {len(stages)} stages under {_BACKBONE}, they must have 4")
+        raise weights.unfit(f"its convolutions have {len(stages)} stages under {_BACKBONE}, they must have 4")
     if not weights.has("transformer.classifier.") and weights.has("transformer.cls."):
         raise weights.error(
             "it was pretrained on images and captions and has no classifier of pairs: bring a checkpoint that was "

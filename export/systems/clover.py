@@ -103,7 +103,7 @@ def infer(weights: Weights) -> CloverConfig:
     width, _, *patch = weights.shape("backbone.patch_embed.proj.weight", 5)
     stages = weights.count("backbone.layers.")
     if not stages:
-        raise weights.error("its vision tower has no stages")
+        raise weights.unfit("its vision tower has no stages")
     blocks = [f"backbone.layers.{stage}.blocks." for stage in range(stages)]
     depths = tuple(weights.count(stem) for stem in blocks)
     heads = tuple(weights.shape(f"{stem}0.{_TABLE}", 2)[1] for stem in blocks)
@@ -126,7 +126,7 @@ def _window(weights: Weights, stem: str) -> Axes:
     rows = weights.shape(f"{stem}0.{_TABLE}", 2)[0]
     window = window_of(tokens, rows)
     if window is None:
-        raise weights.error(f"no square window has {tokens} tokens and a table of {rows} rows")
+        raise weights.unfit(f"no square window has {tokens} tokens and a table of {rows} rows")
     return window
 
 

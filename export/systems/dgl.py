@@ -103,7 +103,7 @@ def infer(weights: Weights) -> ClipConfig:
         rows, columns = weights.shape("clip.unified_prompt_embedding.weight", 2)
         parts = f"{TEXT_PROMPTS} text prompts and {local} a frame"
         if rows <= TEXT_PROMPTS or (rows - TEXT_PROMPTS) % local:
-            raise weights.error(f"clip.unified_prompt_embedding has {rows} rows, which is not {parts}")
+            raise weights.unfit(f"clip.unified_prompt_embedding has {rows} rows, which is not {parts}")
         weights.read("space", "transformer", "there is clip.unified_prompt_embedding")
         weights.read("frames", (rows - TEXT_PROMPTS) // local, f"{rows} prompts are {parts}")
         weights.read("text", TEXT_PROMPTS, "the authors' number, by which the frames were counted")
@@ -113,7 +113,7 @@ def infer(weights: Weights) -> ClipConfig:
         weights.read("text", 2 * local, "the prompts of a frame are projected twice")
     layers = columns // clip.vision_width
     if columns % clip.vision_width or not clip.vision_layers <= layers <= clip.text_layers:
-        raise weights.error(
+        raise weights.unfit(
             f"its prompts hold {columns} numbers each, which is not one {clip.vision_width}-wide prompt for every block"
         )
     weights.read("layers", layers, f"prompts of {columns} numbers, {clip.vision_width} for a block")

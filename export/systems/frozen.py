@@ -125,9 +125,9 @@ def read_sizes(weights: Weights) -> FrozenConfig:
     layers, places = weights.count("video_model.blocks."), weights.shape("video_model.pos_embed", 3)[1]
     side = math.isqrt(places - 1)
     if side**2 + 1 != places:
-        raise weights.error(f"video_model.pos_embed has {places} rows, which is no square and one")
+        raise weights.unfit(f"video_model.pos_embed has {places} rows, which is no square and one")
     if not layers:
-        raise weights.error("its vision tower has no blocks")
+        raise weights.unfit("its vision tower has no blocks")
     moments = weights.shape("video_model.temporal_embed", 3)[1]
     weights.read("moments", moments, "rows of video_model.temporal_embed")
     divided = weights.has("video_model.blocks.0.timeattn.")

@@ -156,7 +156,7 @@ def _film_sizes(weights: Weights) -> FilmSizes:
         try:
             found.append(sizes_of(dims, shapes))
         except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-            raise weights.error(f"its network {prefix} is not whole: it lacks {error}") from error
+            raise weights.unfit(f"its network {prefix} is not whole: it lacks {error}") from error
     return FilmSizes(*found)
 
 

@@ -184,7 +184,7 @@ def infer(weights: Weights) -> MmtSizes:
     prefix = "video_dim_reduce."
     names = sorted({key.removeprefix(prefix).split(".")[0] for key in weights.state if key.startswith(prefix)})
     if strangers := [name for name in names if name not in EXPERTS]:
-        raise weights.error(
+        raise weights.unfit(
             f"its expert {strangers[0][:60]!r} is none of the authors': {', '.join(EXPERTS)}. How its rows are placed "
             "in time is not known"
         )
@@ -192,10 +192,10 @@ def infer(weights: Weights) -> MmtSizes:
     positions, width = weights.shape("vid_bert.embeddings.position_embeddings.weight", 2)
     kinds = weights.shape("vid_bert.embeddings.token_type_embeddings.weight", 2)[0]
     if kinds <= max(EXPERTS[name][0] for name in names):
-        raise weights.error(f"its table of experts has {kinds} rows, which is not the authors'")
+        raise weights.unfit(f"its table of experts has {kinds} rows, which is not the authors'")
     layers = weights.count("vid_bert.encoder.layer.")
     if not layers:
-        raise weights.error("its video transformer has no layers")
+        raise weights.unfit("its video transformer has no layers")
     inside = weights.shape("vid_bert.encoder.layer.0.intermediate.dense.weight", 2)[0]
     text = bert_sizes(weights, "txt_bert.")
     shown = ", ".join(f"{name} {dim}" for name, dim in dims.items())

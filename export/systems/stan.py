@@ -134,7 +134,7 @@ def infer(weights: Weights) -> ClipConfig:
     depth = weights.count("clip.visual.STAN_S_layers.")
     moments = weights.shape("clip.visual.STAN_time_embed.weight", 2)[0]
     if not 1 <= depth <= clip.vision_layers:
-        raise weights.error(f"its branch has {depth} layers beside {clip.vision_layers} blocks")
+        raise weights.unfit(f"its branch has {depth} layers beside {clip.vision_layers} blocks")
     weights.read("depth", depth, "layers under STAN_S_layers")
     weights.read("moments", moments, "rows of STAN_time_embed")
     return clip

@@ -134,11 +134,11 @@ def infer(weights: Weights) -> TableSizes:
     clip = read_towers(weights)
     frames, width = weights.shape("cross.frame_position", 2)
     if width != clip.embed_dim:
-        raise weights.error(f"cross.frame_position is {width} wide, and CLIP's embeddings are {clip.embed_dim}")
+        raise weights.unfit(f"cross.frame_position is {width} wide, and CLIP's embeddings are {clip.embed_dim}")
     weights.read("frames", frames, "rows of cross.frame_position")
     layers = weights.count("cross.transformer.resblocks.")
     if not layers:
-        raise weights.error("its cross-modal encoder has no blocks")
+        raise weights.unfit("its cross-modal encoder has no blocks")
     weights.read("layers", layers, "blocks under cross.transformer")
     tagger = None
     if weights.has(_TAG_TOWER):

@@ -126,13 +126,13 @@ def infer(weights: Weights) -> ClipConfig:
     """What the weights show: towers, header, and which blocks shift patches."""
     clip = infer_header(weights)
     if weights.found["header"] != "seqTransf":
-        raise weights.error("it has no transformerClip, and the authors' code works with that header only")
+        raise weights.unfit("it has no transformerClip, and the authors' code works with that header only")
     if weights.found.pop("patch3d"):
         raise weights.error("it has three-dimensional patches (clip.visual.conv2), which are not supported here")
     marked = re.compile(r"clip\.visual\.transformer\.resblocks\.(\d+)\.attn\.net\.in_proj_weight")
     layers = tuple(sorted(int(match[1]) for key in weights.state if (match := marked.fullmatch(key))))
     if not layers:
-        raise weights.error("no block of its vision tower shifts patches (none has attn.net)")
+        raise weights.unfit("no block of its vision tower shifts patches (none has attn.net)")
     weights.read("shift_layers", layers, "blocks of the vision tower whose attention lies in attn.net")
     return clip
 

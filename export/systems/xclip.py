@@ -118,7 +118,7 @@ def infer(weights: Weights) -> ClipConfig:
     """What the weights show: all but the heads."""
     clip = infer_header(weights)
     if weights.found["header"] == "tightTransf":
-        raise weights.error("it has cross and no other header, with which X-CLIP has no score")
+        raise weights.unfit("it has cross and no other header, with which X-CLIP has no score")
     for name, key in (("max_tokens", "word_logit_weight"), ("frames", "frame_logit_weight")):
         count = weights.shape(key, 2)[0]
         weights.read(name, count, f"{key} is [{count}, {count}]")
