@@ -130,15 +130,13 @@ def export_command(
       framesift export ts2net.bin --set samples=0 --out bundles/ts2net
     """
     from .bundle.store import check_target
-    from .checkpoints.first_look import look_at
-    from .checkpoints.parts import parts_of
+    from .checkpoints.first_look import look_at_all
 
     if twice := sorted(name for name in options if flags.get(name) is not None):
         raise click.UsageError(f"{', '.join(twice)} is given twice, as an option of its own and by --set")
     # What can be told before torch is there is told at once.
     check_target(out, overwrite=overwrite)
-    for file in (*parts_of(checkpoint), *extractor):
-        look_at(file)
+    look_at_all((checkpoint, *extractor))
     if merges is not None and not merges.is_file():
         raise click.UsageError(f"there is no vocabulary at {merges}")
     from .build import build_bundle

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from ..bundle.errors import CheckpointError
 from .faults import Damaged
+from .parts import parts_of
 from .zip_archive import MAGIC, ZipArchive
 
 _LOOKED_AT = 512
@@ -34,6 +36,17 @@ _PICKLE = 0x80
 def is_safetensors(path: Path, head: bytes) -> bool:
     """Whether a file says so, by its name or, called otherwise, by how it begins: a length, and a JSON object."""
     return path.suffix == ".safetensors" or head[_LENGTH : _LENGTH + 2] == b'{"'
+
+
+def look_at_all(paths: Iterable[Path]) -> None:
+    """Refuse checkpoints, each a file or a folder with one, that are none; see ``parts_of`` and ``look_at``.
+
+    Raises:
+        CheckpointError: the message begins with the path.
+    """
+    for path in paths:
+        for part in parts_of(path):
+            look_at(part)
 
 
 def look_at(path: Path) -> bool:

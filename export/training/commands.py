@@ -8,13 +8,15 @@ from typing import Any
 import click
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+# A file, or a folder with one.
+_CHECKPOINT = click.Path(path_type=Path)
 _RATE = click.FloatRange(0, min_open=True)
 
 
 @click.command("finetune")
 @click.argument("manifest", type=_FILE)
 @click.option("--out", required=True, type=_FILE, help="The checkpoint to write (safetensors).")
-@click.option("--init", type=_FILE, help="A trained CLIP, or a checkpoint to train further.")
+@click.option("--init", type=_CHECKPOINT, help="A trained CLIP, or a checkpoint to train further.")
 @click.option(
     "--scratch",
     type=click.Choice(["tiny", "ViT-B/32", "ViT-B/16", "ViT-L/14"]),
@@ -66,7 +68,7 @@ def finetune_command(
     Example:
       framesift finetune train.jsonl --init ViT-B-32.pt --eval test.jsonl --out model.safetensors
     """
-    from .session import finetune_to_file
+    from ..checkpoints.first_look import look_at_all
 
     if (init is None) == (scratch is None):
         raise click.UsageError("give either --init CHECKPOINT or --scratch ARCHITECTURE")
@@ -74,6 +76,9 @@ def finetune_command(
         raise click.UsageError("--towers-only goes with --init")
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"{out} must end in .safetensors", param_hint="--out")
+    look_at_all(() if init is None else (init,))
+    from .session import finetune_to_file
+
     keys = ("frames", "top_k", "heads", "temporal", "temporal_layers")
     finetune_to_file(
         manifest,
@@ -92,7 +97,7 @@ def finetune_command(
 @click.command("ablate")
 @click.argument("train", type=_FILE)
 @click.argument("test", type=_FILE)
-@click.option("--init", required=True, type=_FILE, help="Checkpoint whose towers every row starts from.")
+@click.option("--init", required=True, type=_CHECKPOINT, help="Checkpoint whose towers every row starts from.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1))
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2))
@@ -111,6 +116,9 @@ def ablate_command(
     Example:
       framesift ablate train.jsonl test.jsonl --init model.safetensors --out results
     """
+    from ..checkpoints.first_look import look_at_all
+
+    look_at_all((init,))
     from .ablation import run_ablation
 
     run_ablation(train, test, init, out, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
