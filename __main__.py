@@ -15,6 +15,7 @@ from .export.corpus.commands import corpus_command, vocabulary_command
 from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
+from .serving.calibrate_command import calibrate_command
 from .serving.client.search_command import search_command
 from .serving.client.videos_command import videos_group
 from .serving.commands import demo_command, repository_group, serve_command, token_command
@@ -88,6 +89,7 @@ def main() -> None:
     """
 
 
+gallery_group.add_command(calibrate_command)
 for _command in (
     demo_command,
     export_command,

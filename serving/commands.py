@@ -11,7 +11,7 @@ from ..export.bundle.errors import InvalidRequest
 from ..export.bundle.storage_names import Storage
 from .front.tokens import ROLES
 from .repository.targets import Target
-from .storage_option import storage_option
+from .storage_option import coarse_option, storage_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -23,6 +23,7 @@ _PORT = click.IntRange(1, 65535)
 @click.argument("bundle", type=_FOLDER)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
 @storage_option("How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.")
+@coarse_option()
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
@@ -70,6 +71,7 @@ def serve_command(
     bundle: Path,
     gallery: Path,
     storage: Storage,
+    coarse: bool,
     shortlist_from: Path | None,
     shortlist_gallery: Path | None,
     host: str,
@@ -126,7 +128,17 @@ def serve_command(
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
     known = frozenset(name.lower() for name in names)
     reach = Reach(host, port, tls, tokens, insecure, names=known, page=page, videos=videos)
-    serve(bundle, gallery, reach, limits, telemetry, shortlist=shortlist, storage=storage, verbose=verbose)
+    serve(
+        bundle,
+        gallery,
+        reach,
+        limits,
+        telemetry,
+        shortlist=shortlist,
+        storage=storage,
+        coarse=coarse,
+        verbose=verbose,
+    )
 
 
 @click.command("token")
@@ -161,8 +173,15 @@ def repository_group() -> None:
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
 @storage_option("How videos are kept in memory, as of `framesift serve`.")
+@coarse_option()
 def deploy_command(
-    bundle: Path, out: Path, target: Target, shortlist_from: Path | None, engines: Path | None, storage: Storage
+    bundle: Path,
+    out: Path,
+    target: Target,
+    shortlist_from: Path | None,
+    engines: Path | None,
+    storage: Storage,
+    coarse: bool,
 ) -> None:
     """Write a self-contained deployment of BUNDLE into the new folder OUT.
 
@@ -184,7 +203,7 @@ def deploy_command(
     opened = Bundle.open(bundle)
     built = None if engines is None else Engines.open(engines, opened)
     chooser = None if shortlist_from is None else Bundle.open(shortlist_from)
-    repository = deploy(opened, out, target, chooser=chooser, engines=built, storage=storage)
+    repository = deploy(opened, out, target, chooser=chooser, engines=built, storage=storage, coarse=coarse)
     click.echo(repository)
     if target != "embedded":
         click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)

@@ -20,7 +20,9 @@ from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..kernels.library import NOT_COMPILED, compiled
 from .front.arena import ENLARGE
 from .front.telemetry import NOTHING, Telemetry
+from .gallery.calibration import Calibration
 from .gallery.comparing import compared
+from .gallery.drift import drift_of, told_of
 from .gallery.store import Gallery
 from .repository.deploy import deploy
 from .search.certified_ranking import derived_of
@@ -50,6 +52,7 @@ def running(
     limits: VideoLimits = DEFAULT_LIMITS,
     telemetry: Telemetry = NOTHING,
     storage: Storage = "float16",
+    coarse: bool = False,
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -59,11 +62,13 @@ def running(
         chooser: what chooses candidates, for a model that reads every text and video together.
         limits: the largest video that is decoded.
         storage: how the gallery is kept in memory.
+        coarse: whether searches have a coarse stage, as the gallery's calibration allows.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
 
     Raises:
-        BundleError: ``chooser`` can't choose for the bundle, or its gallery can't have the storage.
+        BundleError: ``chooser`` can't choose for the bundle, or its gallery can't have the storage or a coarse stage.
+        GalleryError: a coarse stage without a calibration.
         GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start; the message says why.
     """
@@ -73,14 +78,19 @@ def running(
     for manifest, place in _galleries(bundle, gallery, chooser):
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
-    derived_of(stored(bundle.manifest, storage))
+    derived_of(stored(bundle.manifest, storage, coarse=coarse))
+    if coarse:
+        with Gallery.open(gallery, bundle.manifest) as found:
+            calibration = Calibration.of(gallery, bundle.manifest.fingerprint, found.version)
+            for line in told_of(calibration, drift_of(found, calibration)):
+                report(f"coarse stage: {line}")
     with scratch_folder(Path(temporary_root()), "framesift_") as folder:
         # The models know the gallery by a path that they can write down, whatever its own is.
         (folder / "gallery").symlink_to(gallery.absolute(), target_is_directory=True)
         if chooser is not None:
             (folder / "shortlist").symlink_to(chooser.gallery.absolute(), target_is_directory=True)
         other = None if chooser is None else chooser.bundle
-        deploy(bundle, folder / "deployment", "embedded", chooser=other, storage=storage, link=True)
+        deploy(bundle, folder / "deployment", "embedded", chooser=other, storage=storage, coarse=coarse, link=True)
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -105,6 +115,7 @@ def serve(
     *,
     shortlist: tuple[Path, Path] | None = None,
     storage: Storage = "float16",
+    coarse: bool = False,
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
@@ -131,7 +142,15 @@ def serve(
     with (
         printed(telemetry) as told,
         running(
-            opened, gallery, reach, chooser=chooser, limits=limits, telemetry=told, storage=storage, report=report
+            opened,
+            gallery,
+            reach,
+            chooser=chooser,
+            limits=limits,
+            telemetry=told,
+            storage=storage,
+            coarse=coarse,
+            report=report,
         ) as server,
     ):
         if chooser is not None:

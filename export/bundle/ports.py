@@ -94,9 +94,11 @@ CHANGE_LENGTHS = "change_lengths"
 PRESENT = "present"
 COUNT = "count"
 VERSION = "version"
-# Whether the videos that were found are surely the best, and how many were scored for that.
+# Whether the videos that were found are surely the best, how many were scored for that, and the share of the best that
+# searches had where a coarse stage was calibrated.
 EXACT = "exact"
 RESCORED = "rescored"
+RECALL = "recall"
 
 
 def graph_ports(

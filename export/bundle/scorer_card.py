@@ -50,6 +50,7 @@ class ScorerCard:
         selects: whether it keeps some frames and drops the others; where two are nearly equal, rounding may turn which.
         fixed_length: whether every token position takes part, so that a text must have exactly as many as the model.
         search: which ranker finds with it, see ``serving/search/rankers.py``.
+        coarse: whether averages of a video's frames are a record that its scan reads, for a stage before the exact one.
         shortlist: how many videos of a text it orders, of those that the mean vector put first, unless the export says
             otherwise; None where it scores every video.
         scan_limit: the most videos that it scores for one text, unless the export says otherwise; None for any number.
@@ -74,6 +75,7 @@ class ScorerCard:
     selects: bool = False
     fixed_length: bool = False
     search: Search = "graph"
+    coarse: bool = False
     shortlist: int | None = None
     scan_limit: int | None = None
     search_batch: int = 32

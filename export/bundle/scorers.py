@@ -69,7 +69,7 @@ _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 DOT = ScorerCard("dot", lambda _: 2, "2*D", unit=_UNIT)
 # M experts, of which a video may lack some.
 WEIGHED_EXPERTS = ScorerCard("weighed_experts", lambda _: 5, "2*D + 2*M")
-FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, unit=_UNIT)
+FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, coarse=True, unit=_UNIT)
 TOPK_ATTENTION = ScorerCard(
     "topk_attention",
     lambda s: 11 * s.frames,
@@ -77,6 +77,7 @@ TOPK_ATTENTION = ScorerCard(
     attends=True,
     selects=True,
     search="topk_attention",
+    coarse=True,
     lanes={GRAM_TABLE: LANES},
     standard=frozenset({FRAME_VECTORS}),
 )
@@ -87,7 +88,9 @@ MULTI_GRAINED = ScorerCard(
     fixed_length=True,
     unit=_UNIT,
 )
-TOKEN_FRAME = ScorerCard("token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, unit=_UNIT)
+TOKEN_FRAME = ScorerCard(
+    "token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, coarse=True, unit=_UNIT
+)
 # A transformer runs for every pair: milliseconds, and 0.7 MB at the sizes above.
 CROSS_ENCODER = ScorerCard(
     "cross_encoder",

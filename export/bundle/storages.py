@@ -8,24 +8,46 @@ from typing import Any
 from ...kernels.topk_attention.biases import Biases
 from .errors import BundleError
 from .manifest import Manifest
-from .scorers import scorer_of
+from .scorers import SCORERS, scorer_of
 from .storage_names import STORAGES, Storage
 
-# Options of a manifest: of a deployment's the storage, and of a bundle's what int8 has to know of its weights.
-STORAGE, BIASES = "storage", "biases"
+# Options of a manifest: of a deployment's the storage, and whether a coarse stage goes before the exact one; of a
+# bundle's what int8 has to know of its weights.
+STORAGE, COARSE, BIASES = "storage", "coarse", "biases"
 
 
-def stored(manifest: Manifest, storage: Storage) -> Manifest:
-    """The manifest of a deployment whose gallery is kept so.
+def stored(manifest: Manifest, storage: Storage, *, coarse: bool = False) -> Manifest:
+    """The manifest of a deployment whose gallery is kept so, with averages of frames beside it where it is ``coarse``.
 
     Raises:
         BundleError: this model's gallery can't be.
     """
-    if storage == "float16":
+    chosen = {**({} if storage == "float16" else {STORAGE: storage}), **({COARSE: True} if coarse else {})}
+    if not chosen:
         return manifest
-    made = replace(manifest, options={**manifest.options, STORAGE: storage})
+    made = replace(manifest, options={**manifest.options, **chosen})
     storage_of(made)
+    is_coarse(made)
     return made
+
+
+def is_coarse(manifest: Manifest) -> bool:
+    """Whether a deployment's gallery is searched with a coarse stage before the exact one.
+
+    Raises:
+        BundleError: this model's gallery can't be.
+    """
+    if not manifest.options.get(COARSE):
+        return False
+    if not scorer_of(manifest).coarse:
+        able = ", ".join(card.name for card in SCORERS.values() if card.coarse)
+        raise BundleError(
+            f"a coarse stage scores averages of frames, and {manifest.scorer} can't: {able} can. Serve this bundle "
+            "without --coarse"
+        )
+    if (manifest.frame_count or 1) < 2:
+        raise BundleError("a coarse stage scores averages of frames, and this model has one: serve without --coarse")
+    return True
 
 
 def storage_of(manifest: Manifest) -> Storage:

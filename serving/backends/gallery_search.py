@@ -22,6 +22,7 @@ from ...export.bundle.ports import (
     EXACT,
     ID_LENGTHS,
     IDS,
+    RECALL,
     RESCORED,
     SCORER,
     SCORES,
@@ -33,12 +34,13 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.shortlist import FOLDER, PREFIX, chooser_in, most_chosen
-from ...export.bundle.storages import storage_of
+from ...export.bundle.storages import is_coarse, storage_of
 from ...export.bundle.store import read_manifest
 from ..gallery.environment import gallery_from_env
 from ..gallery.store import CACHE
 from ..search.certified_ranking import derived_of
 from ..search.chooser import Chooser
+from ..search.coarse_ranking import CoarseRanker, with_coarse
 from ..search.details import details
 from ..search.facts import Facts
 from ..search.listing import page
@@ -51,7 +53,7 @@ from ..search.selecting import Selector
 from ..search.snapshot import Snapshot
 from ..search.view import View
 from .base import Arrays, Backend
-from .gauges import GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS
+from .gauges import COARSE_RECALL, COARSE_TEXTS, COARSE_VIDEOS, GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS
 
 
 class GallerySearch(Backend):
@@ -63,8 +65,9 @@ class GallerySearch(Backend):
     n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
-    where the scorer has one weight a frame. Where videos are left out by proof, ``exact`` bool [B, 1] says that the
-    others are the best, and ``rescored`` int64 [B, 1] how many were scored.
+    where the scorer has one weight a frame. Where videos are left out, by proof or by a coarse stage, ``exact`` bool
+    [B, 1] says whether the others are surely the best, and ``rescored`` int64 [B, 1] how many were scored; ``recall``
+    float32 [B, 1] is what the coarse stage was calibrated to find of the best, and 1 where it had no part.
 
     A request may have ``options`` uint8 [B, N], see ``search.options``, and is then told of in ``details`` uint8
     [B, D], JSON in every row: of the hits, see ``search.details``, or, whatever else it holds, of a page of the list of
@@ -85,10 +88,11 @@ class GallerySearch(Backend):
         """Load the scorer and the gallery, and follow the gallery from then on."""
         manifest = read_manifest(folder)
         # The metrics' names are decided before the first search.
-        self._rescored = 0 if storage_of(manifest) == "int8" else None
+        self._rescored = 0 if storage_of(manifest) == "int8" or is_coarse(manifest) else None
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
+        self.ranker, derived = with_coarse(manifest, self.ranker, derived_of(manifest), gallery)
         # Other models do without the gallery's data, those that mend it among them.
         self.facts = Facts(gallery.reader())
         self.snapshot = Snapshot(
@@ -96,7 +100,7 @@ class GallerySearch(Backend):
             read,
             lanes,
             cache=gallery.root / CACHE,
-            derived=derived_of(manifest),
+            derived=derived,
             patient=True,
             facts=self.facts,
         )
@@ -144,7 +148,12 @@ class GallerySearch(Backend):
         """The gallery that is searched."""
         view = self.snapshot.view
         told: dict[str, float] = {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
-        return told if self._rescored is None else {**told, GALLERY_RESCORED: self._rescored}
+        if self._rescored is not None:
+            told[GALLERY_RESCORED] = self._rescored
+        if isinstance(self.ranker, CoarseRanker):
+            found = self.ranker.calibration
+            told |= {COARSE_RECALL: found.recall, COARSE_TEXTS: found.texts, COARSE_VIDEOS: found.videos}
+        return told
 
     def finalize(self) -> None:
         """Stop following the gallery."""
@@ -260,6 +269,8 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
     ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
     weights = [row.attention for row in ranked if row.attention is not None]
     counts = [[row.rescored] for row in ranked if row.rescored is not None]
+    exact = np.array([[row.exact] for row in ranked], np.bool_)
+    recalls = [[row.recall] for row in ranked if row.recall is not None]
     return {
         IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
         ID_LENGTHS: _level([lengths for _, lengths in ids]),
@@ -267,7 +278,8 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
         **({ATTENTION: _level(weights)} if weights else {}),
         TIMESTAMPS: _level([view.timestamps[row.rows] for row in ranked]),
         VERSION: np.full((len(ranked), 1), view.version, np.int64),
-        **({EXACT: np.ones((len(ranked), 1), np.bool_), RESCORED: np.array(counts, np.int64)} if counts else {}),
+        **({EXACT: exact, RESCORED: np.array(counts, np.int64)} if counts else {}),
+        **({RECALL: np.array(recalls, np.float32)} if recalls else {}),
     }
 
 

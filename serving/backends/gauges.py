@@ -8,10 +8,16 @@ from typing import Any
 GALLERY_VIDEOS = "framesift_gallery_videos"
 GALLERY_VERSION = "framesift_gallery_version"
 GALLERY_RESCORED = "framesift_gallery_rescored"
+COARSE_RECALL = "framesift_coarse_recall"
+COARSE_TEXTS = "framesift_coarse_texts"
+COARSE_VIDEOS = "framesift_coarse_videos"
 _DESCRIPTIONS = {
     GALLERY_VIDEOS: "Videos of the gallery that searches read",
     GALLERY_VERSION: "Version of the gallery that searches read",
-    GALLERY_RESCORED: "Videos that the latest search scored, where int8 storage leaves out the others by proof",
+    GALLERY_RESCORED: "Videos that the latest search scored exactly, where others are left out",
+    COARSE_RECALL: "Share of the best videos that the coarse stage led to when it was calibrated",
+    COARSE_TEXTS: "Texts by which the coarse stage was calibrated",
+    COARSE_VIDEOS: "Videos that the gallery had when its coarse stage was calibrated",
 }
 
 

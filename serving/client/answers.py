@@ -22,6 +22,7 @@ from ...export.bundle.ports import (
     ID_LENGTHS,
     IDS,
     PRESENT,
+    RECALL,
     RESCORED,
     SCORES,
     SHORTLIST,
@@ -65,7 +66,7 @@ def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]
     scores = output(result, SCORES).tolist()
     times, attention = result.as_numpy(TIMESTAMPS), weights(result)
     versions, chosen = output(result, VERSION), result.as_numpy(SHORTLIST)
-    exact, rescored = result.as_numpy(EXACT), result.as_numpy(RESCORED)
+    exact, rescored, recall = (result.as_numpy(name) for name in (EXACT, RESCORED, RECALL))
     told = result.get_response().parameters
     cut = set(told[CUT].string_param.split(",")) if CUT in told else set()
     details = _details(result, len(texts))
@@ -93,6 +94,7 @@ def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]
             details[row]["among"],
             None if exact is None else bool(exact[row, 0]),
             None if rescored is None else int(rescored[row, 0]),
+            None if recall is None else round(float(recall[row, 0]), 4),
         )
         for row, text in enumerate(texts)
     ]

@@ -93,8 +93,10 @@ class SearchResult:
     ``cut`` says that the query is longer than the model reads: what follows its first words had no part in the search.
     ``shortlist`` says where candidates came from; None where all videos were searched, or those that the caller named.
     ``next`` asks for the page after, None after the last, and ``among`` is the number of videos that were searched.
-    Both are None of a search without facts or another option. Where the server left videos out by proof, ``exact`` says
-    that its hits are surely the best, and ``rescored`` how many videos it scored; elsewhere both are None.
+    Both are None of a search without facts or another option. Where the server leaves videos out, by proof or by a
+    coarse stage, ``exact`` says whether its hits are surely the best, and ``rescored`` how many videos it scored;
+    elsewhere both are None. ``recall`` is the share of the best videos that the coarse stage led to when it was
+    calibrated, 1 where it had no part in the search, and None where the server has none.
     """
 
     query: str
@@ -106,6 +108,7 @@ class SearchResult:
     among: int | None = None
     exact: bool | None = None
     rescored: int | None = None
+    recall: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types; ``shortlist`` is None where there is none."""
@@ -116,6 +119,7 @@ class SearchResult:
             "shortlist": None if self.shortlist is None else self.shortlist.to_dict(),
             "among": self.among,
             **({} if self.exact is None else {"exact": self.exact, "rescored": self.rescored}),
+            **({} if self.recall is None else {"recall": self.recall}),
             "next": self.next,
             "hits": [hit.to_dict() for hit in self.hits],
         }

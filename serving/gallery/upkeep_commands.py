@@ -39,14 +39,19 @@ def compact_command(folder: Path) -> None:
 def stats_command(folder: Path) -> None:
     """Show how the gallery in FOLDER lies on disk: its files, removed rows, index, versions, cache and writer.
 
+    Where it was calibrated for a coarse stage, also what that finds, and how the gallery has changed since.
+
     \b
     Example:
       framesift gallery stats galleries/films
     """
+    from .calibration import Calibration
+    from .drift import drift_of, told_of
     from .statistics import statistics
     from .store import Gallery
 
-    found = statistics(Gallery.existing(folder))
+    gallery = Gallery.existing(folder)
+    found, calibration = statistics(gallery), Calibration.read(folder)
     facts = {
         "videos": f"{found.count}",
         "removed": f"{found.removed} rows that still take room",
@@ -59,6 +64,8 @@ def stats_command(folder: Path) -> None:
     }
     for name, value in facts.items():
         click.echo(f"{name:<8} {value}")
+    for line in [] if calibration is None else told_of(calibration, drift_of(gallery, calibration)):
+        click.echo(f"coarse   {line}")
 
 
 def _size(count: int) -> str:

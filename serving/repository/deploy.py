@@ -55,6 +55,7 @@ def deploy(
     chooser: Bundle | None = None,
     engines: Engines | None = None,
     storage: Storage = "float16",
+    coarse: bool = False,
     link: bool = False,
 ) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
@@ -68,6 +69,7 @@ def deploy(
         chooser: the bundle that chooses candidates for this one.
         engines: of this bundle, for the target ``tensorrt`` alone.
         storage: how the gallery is kept in memory.
+        coarse: whether searches have a coarse stage, as the gallery's calibration allows.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
 
     Returns:
@@ -75,7 +77,7 @@ def deploy(
 
     Raises:
         BundleError: ``out`` holds something already, ``chooser`` can't choose for the bundle, or its gallery can't have
-            the storage.
+            the storage or a coarse stage.
         EngineError: the target ``tensorrt`` without engines, or engines that Triton server can't run.
     """
     if out.exists() and any(out.iterdir()):
@@ -87,7 +89,7 @@ def deploy(
             f"{engines.root} holds engines of {engines.manifest.flavour}, which Triton server's TensorRT backend can't "
             f"run: build some on the machine that shall serve: framesift build {bundle.root} --flavour tensorrt"
         )
-    repository, manifest = out / REPOSITORY, stored(bundle.manifest, storage)
+    repository, manifest = out / REPOSITORY, stored(bundle.manifest, storage, coarse=coarse)
     other = None if chooser is None else chooser.manifest
     write(repository, manifest, other)
     place: Callable[[Path, Path], object] = os.symlink if link else shutil.copyfile

@@ -46,6 +46,7 @@ from ...export.bundle.ports import (
     OF_FRAMES,
     OPTIONS,
     PRESENT,
+    RECALL,
     RESCORED,
     SCORER,
     SCORES,
@@ -60,7 +61,7 @@ from ...export.bundle.ports import (
 from ...export.bundle.scorers import pair_floats, scorer_of
 from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import GraphPorts, TensorSpec
-from ...export.bundle.storages import storage_of
+from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .served import Batching, Ensemble, Model, Served, Warmup
 from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC
@@ -137,9 +138,10 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         # Where all videos are scored, there is nothing to tell.
         *(
             (TensorSpec(EXACT, "bool", (1,)), TensorSpec(RESCORED, "int64", (1,)))
-            if storage_of(manifest) == "int8"
+            if storage_of(manifest) == "int8" or is_coarse(manifest)
             else ()
         ),
+        *((TensorSpec(RECALL, "float32", (1,)),) if is_coarse(manifest) else ()),
     )
     masked = any(port.name == MASK for port in video.inputs)
     noisy = any(port.name == NOISE for port in video.inputs)

@@ -39,3 +39,15 @@ class Derived:
 
 
 NOTHING = Derived()
+
+
+def both(first: Derived, second: Derived) -> Derived:
+    """What two make of the same records, of different names."""
+    if first is NOTHING:
+        return second
+
+    def make(record: Arrays) -> Arrays:
+        return {**first.make(record), **second.make(record)}
+
+    specs, lanes = (*first.specs, *second.specs), {**first.lanes, **second.lanes}
+    return Derived(f"{first.key}, {second.key}", specs, lanes, make)

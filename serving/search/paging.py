@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Page:
         places = np.flatnonzero(left & good)
         weights = ranked.attention
         weighed = None if weights is None else weights[places]
-        page = Ranked(ranked.rows[places], ranked.scores[places], weighed, ranked.rescored)
+        page = replace(ranked, rows=ranked.rows[places], scores=ranked.scores[places], attention=weighed)
         if not more or not good.all() or len(shown) >= MAX_PAGED:
             return page, None
         return page, Cursor(view.version, self.mark, self.first, shown).text()

@@ -20,13 +20,17 @@ class Ranked:
     """The winners for one text, best first: rows of the view int64 [n], scores float32 [n], attention float32 [n, F].
 
     ``attention`` is None where the scorer weighs no frames. ``rescored`` is how many videos were scored as the gallery
-    stores them, where the others were proved to be worse; None where nothing is proved.
+    stores them, where the others were proved to be worse, or seemed so by coarse scores; None where all are.
+    Where it is ``exact``, these are the best of all videos. Where there is a coarse stage, ``recall`` is the share of
+    the best that it led to when it was calibrated, and 1 without it.
     """
 
     rows: npt.NDArray[np.intp]
     scores: Floats
     attention: Floats | None
     rescored: int | None = None
+    exact: bool = True
+    recall: float | None = None
 
 
 class Ranker(Protocol):

@@ -50,7 +50,7 @@ class TopKRanker:
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""
-        forged = self._known(view)
+        forged = self.forged(view)
         while (left := view.without(forged)).count:
             vectors, gallery = self.operands(view, text)
             scores, rows, rescored = self.best(left, vectors, gallery, max(tops))
@@ -70,7 +70,7 @@ class TopKRanker:
         weights = np.empty((0, self.shape.frames), np.float32)
         return [Ranked(np.empty(0, np.intp), np.empty(0, np.float32), weights, 0 if self.counts else None)] * len(tops)
 
-    def _known(self, view: View) -> set[int]:
+    def forged(self, view: View) -> set[int]:
         """The rows that were left out of this gallery before."""
         # Rows never change while the list of ids is the same object.
         if view.ids is not self._ids:
@@ -83,8 +83,11 @@ class TopKRanker:
 
     def operands(self, view: View, text: Tensors) -> tuple[TextVectors, GalleryVectors]:
         """The texts and the view as the scorers take them."""
-        vectors = TextVectors(*(np.ascontiguousarray(text[name]) for name in self.text_names))
-        return vectors, GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
+        return self.texts(text), GalleryVectors(view.tensors[FRAME_VECTORS], view.tensors[GRAM_TABLE])
+
+    def texts(self, text: Tensors) -> TextVectors:
+        """The texts alone."""
+        return TextVectors(*(np.ascontiguousarray(text[name]) for name in self.text_names))
 
 
 def head_of(manifest: Manifest) -> HeadShape:

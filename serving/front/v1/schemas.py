@@ -95,7 +95,8 @@ SCHEMAS: dict[str, Schema] = {
             "results": array(ref("SearchResult")),
             "exact": {
                 "type": "boolean",
-                "description": "Whether every video was scored. False for a model that scores a short list alone.",
+                "description": "Whether every video was scored. False for a model that scores a short list alone, and "
+                "where a coarse stage chose what to score.",
             },
             "seconds": number("How long the server took, from the request's arrival."),
         },
@@ -125,6 +126,16 @@ SCHEMAS: dict[str, Schema] = {
             "among": or_null(number("Videos that were searched.", "integer")),
             "next": or_null(text("What to ask for as `after`; null on the last page.")),
             "hits": array(ref("Hit")),
+        },
+        {
+            "exact": {
+                "type": "boolean",
+                "description": "Whether the hits are surely the best, where the server leaves videos out.",
+            },
+            "rescored": number("How many videos were scored for that.", "integer"),
+            "recall": number(
+                "The share of the best that the coarse stage led to when it was calibrated, where the server has one."
+            ),
         },
     ),
     "Hit": obj(

@@ -58,7 +58,8 @@ class Searches:
         job = self._jobs.read(asked(SEARCH, arrays, read_parameters(values)), caller, record)
         answer = Answer(await self._inference.run(job, Client(caller.name, receive=receive), record))
         results = [result.to_dict() for result in search_results(answer, texts)]
-        return json_reply({"results": results, "exact": self._exact, "seconds": round(now() - record.began, 6)})
+        exact = self._exact and all(result.get("exact", True) for result in results)
+        return json_reply({"results": results, "exact": exact, "seconds": round(now() - record.began, 6)})
 
 
 def read_search(values: Mapping[str, Any], most: int) -> tuple[Sequence[str], dict[str, npt.NDArray[Any]]]:
