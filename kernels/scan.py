@@ -12,6 +12,8 @@ import numpy as np
 from .library import Library
 from .walk import Floats, Live, Rows, Walk, WalkJob, ascending, check_search, in_threads, merge, places, threads_for
 
+# Where no more than every so-manieth video is live, they are read as a list.
+_FEW = 8
 NO_MEMORY = "no memory for scoring: score fewer queries at once"
 
 
@@ -80,9 +82,12 @@ class Scan(ABC):
         if chosen is not None and live is not None:
             chosen, live = chosen[live[chosen]], None
         scored = self.videos if chosen is None else len(chosen)
-        n = min(n, scored if live is None else int(live.sum()))
+        count = scored if live is None else int(live.sum())
+        n = min(n, count)
         if n == 0:
             return places(self.queries, 0)
+        if live is not None and count * _FEW < self.videos:
+            chosen, live, scored = np.flatnonzero(live), None, count
         threads = threads_for(self.queries * scored, threads)
         walk = Walk(self.videos, threads, chosen, live)
         return merge(in_threads(lambda: self._best(found, walk, n), threads), n)

@@ -63,17 +63,20 @@ static int64_t take_blocks(const walk *w, some *found) {
     return n;
 }
 
-/* The scores of a block, one a lane: into the matrix, or those that are good enough among the best. */
-INLINE void take(const walk *w, int64_t query, const some *s, const float *scores) {
+/* The score of number `at` of those that are scored: into the matrix, or, if it is good enough, among the best. */
+INLINE void take_row(const walk *w, int64_t query, int64_t at, int64_t row, float score) {
     if (w->out) {
-        float *out = w->out + query * w->scored + s->at;
-        for (int k = 0; k < s->count; k++) out[k] = scores[s->lane[k]];
+        w->out[query * w->scored + at] = score;
         return;
     }
     float *kept = w->best_scores + query * w->best;
     int64_t *rows = w->best_rows + query * w->best;
-    for (int k = 0; k < s->count; k++)
-        if (rows[0] < 0 || scores[s->lane[k]] > kept[0]) offer(kept, rows, w->best, scores[s->lane[k]], row_of(s, k));
+    if (rows[0] < 0 || score > kept[0]) offer(kept, rows, w->best, score, row);
+}
+
+/* The scores of a block, one a lane. */
+INLINE void take(const walk *w, int64_t query, const some *s, const float *scores) {
+    for (int k = 0; k < s->count; k++) take_row(w, query, s->at + k, row_of(s, k), scores[s->lane[k]]);
 }
 
 #endif

@@ -65,6 +65,31 @@ def test_rows_have_the_scores_of_the_full_scan_to_the_bit(
             np.testing.assert_array_equal(got, whole[:, wanted], err_msg=case)
 
 
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+@pytest.mark.parametrize("shape", [(1, 12, 64, 1, 4), (7, 6, 64, 1, 1), (3, 13, 64, 1, 13), (2, 8, 64, 4, 2)], ids=str)
+@pytest.mark.parametrize("name", BUILT)
+def test_rows_far_apart_have_the_scores_of_the_full_scan_to_the_bit(
+    name: str, shape: tuple[int, ...], storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "LIBRARIES", (name,))
+    queries, frames, width, heads, top_k = shape
+    given = problem(queries, 1200, frames, width, heads, top_k, seed=frames)
+    text, gallery = stored(given, storage)
+    whole = cpu.score(text, gallery, given.shape, impl="native")
+    rng = np.random.default_rng(frames)
+    for count in (1, 15, 16, 17, 33, 200):
+        rows = np.sort(rng.choice(1200, count, replace=False))
+        live = np.isin(np.arange(1200), rows)
+        for threads in (1, 3):
+            got = cpu.score(text, gallery, given.shape, rows=rows, threads=threads, impl="native")
+            np.testing.assert_array_equal(got, whole[:, rows])
+            order = np.argsort(-whole[:, rows], axis=1, kind="stable")[:, :9]
+            for asked in ({"rows": rows}, {"live": live}):
+                scores, found = cpu.search(text, gallery, given.shape, 9, threads=threads, impl="native", **asked)
+                np.testing.assert_array_equal(found, rows[order])
+                np.testing.assert_array_equal(scores, np.take_along_axis(whole[:, rows], order, 1))
+
+
 @pytest.mark.parametrize("impl", ["numpy", "native"])
 @pytest.mark.parametrize("queries", [1, 5, 19])
 def test_the_best_of_some_rows_are_a_stable_sort_cut_short(queries: int, impl: cpu.Implementation) -> None:

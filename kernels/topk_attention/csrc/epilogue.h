@@ -31,12 +31,10 @@ INLINE void topk_softmax(vf *l, int frames, int k) {
     for (int i = 0; i < frames; i++) l[i] *= scale;
 }
 
-/* Scores of VL pairs. l: logits, overwritten; s: readouts; both [heads * frames].
+/* Scores of VL pairs. l: weights; s: readouts; both [entries].
  * table: where `across` is 1 the rows of VL videos (row r at table + 16 r), else those of one video (row r at table + r). */
-INLINE vf pair_scores(vf *l, const vf *s, const float *table, const int across, int frames, int heads, int k,
-                      const vf *tau) {
-    const int entries = heads * frames, step = across ? LANES : 1;
-    for (int h = 0; h < heads; h++) topk_softmax(l + h * frames, frames, k);
+INLINE vf weighed_scores(const vf *l, const vf *s, const float *table, const int across, const int entries, const vf *tau) {
+    const int step = across ? LANES : 1;
     vf pooled = tau[0];
     for (int n = 0; n < entries; n++) pooled += l[n] * s[n];
     vf form[3] = {SET1(0.0f), SET1(0.0f), SET1(0.0f)}, linear[3] = {SET1(0.0f), SET1(0.0f), SET1(0.0f)};
@@ -66,6 +64,13 @@ INLINE vf pair_scores(vf *l, const vf *s, const float *table, const int across, 
     vf norm = form[2] + sigma * linear[1] + r * (linear[2] + tau[3] * sigma);
     vf score = (pooled + sigma * tau[1] + r * tau[2]) / SQRT(MAX(norm, tiny));
     return NUMBERS_ONLY(score, SET1(-__builtin_inff()));
+}
+
+/* The same from logits, [heads * frames], which become weights. */
+INLINE vf pair_scores(vf *l, const vf *s, const float *table, const int across, int frames, int heads, int k,
+                      const vf *tau) {
+    for (int h = 0; h < heads; h++) topk_softmax(l + h * frames, frames, k);
+    return weighed_scores(l, s, table, across, heads * frames, tau);
 }
 
 #endif

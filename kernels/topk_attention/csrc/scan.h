@@ -8,18 +8,26 @@
 #include <string.h>
 
 #include "few.h"
+#include "listed.h"
 #include "many.h"
 
 INLINE int run(job *j, const int many, const int shared, const int storage, const int F, const int H) {
     const int64_t D = j->width, panels = (j->queries + VL - 1) / VL;
     const size_t entries = (size_t)F * H;
-    size_t floats = many ? (size_t)panels * D * 2 * VL + LANES * (j->streams * F * (D + PAD) + j->rows)
-                         : j->queries * (2 * entries + 1) * LANES * GROUP;
+    const int listed = !many && storage != INT8 && is_sparse(j);
+    size_t floats = many     ? (size_t)panels * D * 2 * VL + LANES * (j->streams * F * (D + PAD) + j->rows)
+                    : listed ? (size_t)listed_floats(j, entries)
+                             : j->queries * (2 * entries + 1) * LANES * GROUP;
     float *work = aligned_alloc(64, (floats * 4 + 63) / 64 * 64);
     if (!work) return 1;
     float *staged = work + panels * D * 2 * VL;
     if (many) for (int64_t p = 0; p < panels; p++) pack_panel(j, p * VL, work + p * D * 2 * VL);
     else memset(work, 0, floats * 4);
+    if (listed) {
+        rows_few(j, storage, F, H, work);
+        free(work);
+        return 0;
+    }
     some found[CHUNK];
     for (int64_t count; (count = take_blocks(&j->walk, found)) >= 0;)
         if (many)
