@@ -2,10 +2,11 @@
 
     python -m framesift.kernels.topk_attention.aot
     python -m framesift.kernels.topk_attention.aot --arch 90 --storage int8 --regime few many
+    python -m framesift.kernels.topk_attention.aot --arch 90 --candidates
 
-A line per kernel: registers, spills, shared memory, programs per multiprocessor, tensor-core instructions, the share of
-16-byte asynchronous copies, and the instructions per pair behind the products. What breaks a limit is named behind the
-line, and the exit status is 1.
+Without arguments: every row of the tables of tiles, some minutes a core. A line per kernel: registers, spills, shared
+memory, programs per multiprocessor, tensor-core instructions, the share of 16-byte asynchronous copies, and the
+instructions per pair behind the products. What breaks a limit is named behind the line, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -13,21 +14,27 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .configs import BYTES, CANDIDATES, TILES, Regime, Storage, Tile
 
 if TYPE_CHECKING:
-    from .launch import Plan
     from .sass import Cost
 
 QUERIES = {"few": 1, "some": 16, "many": 256}
-# The opcode that the many-query kernel must have where warpgroups or a tensor memory exist.
+# The opcodes of products of many queries where warpgroups or a tensor memory exist.
 MATRIX = {90: "HGMMA", 100: "UTCHMMA"}
+# Where the bulk copy engine is used.
+BULK = "UTMALDG"
 INSTRUCTIONS_PER_PAIR = 800
 WIDE_COPIES = 0.8
+# At least so many on a multiprocessor, but for tiles that have it to themselves.
 PROGRAMS = 2
+_GATED = (80, 90, 100, 120)
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,20 @@ class Job:
     """One kernel to compile."""
 
     arch: int
-    storage: str
-    regime: str
+    storage: Storage
+    regime: Regime
     frames: int = 12
     width: int = 512
     top_k: int = 4
     heads: int = 1
-    best: int = 0
-    """Videos per block that the search kernel keeps, a power of two; 0: the score kernel."""
+    search: bool = False
+    """Whether the kernel also keeps the groups' largest scores."""
+    tile: Tile | None = None
+    """None: the one of the table."""
 
     def __str__(self) -> str:
-        return f"sm_{self.arch} {self.storage} {self.regime}{f' best {self.best}' if self.best else ''}"
+        kind = self.tile.kernel if self.tile else "portable"
+        return f"sm_{self.arch} {self.storage} {self.regime} {kind}{' search' if self.search else ''}"
 
 
 @dataclass(frozen=True)
@@ -60,78 +70,66 @@ class Result:
     seconds: float
 
 
-DEFAULT = [Job(arch, "float16", regime) for arch in (90, 100, 80, 120) for regime in ("few", "many")]
-DEFAULT += [Job(90, "int8", "few"), Job(90, "int8", "many")]
-DEFAULT += [Job(90, "float16", "few", best=16), Job(90, "float16", "many", best=16)]
+def every_row(arch: tuple[int, ...] = _GATED) -> Iterator[Job]:
+    """All rows of the tables for those architectures; the search's kernels and e4m3 for 9.0 alone."""
+    for each, regime in TILES:
+        if each in arch:
+            yield Job(each, "float16", regime)
+            if (each, regime) in BYTES:
+                yield Job(each, "int8", regime)
+    if 90 in arch:
+        yield Job(90, "int8", "many")
+        yield Job(90, "float8_e4m3fn", "few")
+        yield from (Job(90, "float16", regime, search=True) for regime in ("few", "some", "many"))
 
 
-def build(how: Plan, best: int = 0, live: bool = False) -> Any:
-    """Compile a plan's score kernel, or with ``best`` its search kernel: a ``triton`` compiled kernel.
-
-    Pointers are declared divisible by 16, without which there are no 16-byte copies: ``launch`` gets the same from the
-    addresses of torch's tensors, another caller has to align its own.
-    """
-    import triton  # type: ignore[import-untyped]
-    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
-    from triton.compiler import ASTSource  # type: ignore[import-untyped]
-
-    from .kernel import score_kernel, search_kernel
-
-    kernel = search_kernel if best else score_kernel
-    types = dict(how.parameters(best=bool(best), live=live))
-    constants = how.constants() | {name: None for name in ("MEAN", "LIVE") if name not in types}
-    if best:
-        constants["N"] = best
-    constants = {name: value for name, value in constants.items() if name in kernel.arg_names}
-    source = ASTSource(
-        fn=kernel,
-        signature={name: types.get(name, "constexpr") for name in kernel.arg_names},
-        constexprs=constants,
-        attrs={
-            (i,): [["tt.divisibility", 16]]
-            for i, name in enumerate(kernel.arg_names)
-            if types.get(name, "").startswith("*")
-        },
-    )
-    return triton.compile(source, target=GPUTarget("cuda", how.arch, 32), options=how.options())
+def candidates(arch: tuple[int, ...] = _GATED) -> Iterator[Job]:
+    """All rows that nothing takes yet."""
+    for (each, regime, storage), tiles in CANDIDATES.items():
+        if each in arch:
+            yield from (Job(each, storage, regime, tile=tile) for tile in tiles)
 
 
 def run(job: Job, fresh: bool = False) -> Result:
     """Compile a job and look for what breaks a limit."""
-    from triton import knobs
+    from triton import knobs  # type: ignore[import-untyped]
 
     from . import sass
-    from .launch import plan
+    from .building import build, words
     from .layout import HeadShape
+    from .plans import Plan, plan
 
     knobs.compilation.disable_line_info = True
     knobs.compilation.always_compile = fresh
     shape = HeadShape(job.frames, job.width, job.top_k, job.heads)
-    how = plan(shape, job.storage, QUERIES[job.regime], job.arch)  # type: ignore[arg-type]
+    how = plan(shape, job.storage, QUERIES[job.regime], job.arch)
+    how = Plan(shape, job.storage, job.arch, job.tile) if job.tile else how
     start = time.perf_counter()
-    kernel = build(how, job.best)
+    kernel = build(how, search=job.search)
     seconds = time.perf_counter() - start
     cost = sass.cost(kernel, job.arch)
     tile = how.tile
     per_pair = cost.tail * tile.threads / (tile.queries * tile.videos)
 
-    wanted = [{"i32": "u32"}.get(kind, "u64") for _, kind in how.parameters(bool(job.best))] + ["u64", "u64"]
     opcode = MATRIX.get(job.arch, "HMMA") if job.regime == "many" else "HMMA"
+    if how.parted:
+        opcode = "IGMMA"
+    alone = tile.kernel == "pingpong" or tile.warps > 4
+    copied = cost.bulk_copies if tile.kernel != "portable" else cost.copies > 0 and cost.wide_copies >= WIDE_COPIES
     limits = {
         f"{cost.stack} B of spills": not cost.stack and not cost.local_accesses,
         "too much shared memory": cost.shared <= sass.DEVICES[job.arch].shared * 1024,
         f"no {opcode}": opcode in cost.matrix,
-        f"only {cost.wide_copies:.0%} wide copies": cost.copies > 0 and cost.wide_copies >= WIDE_COPIES,
-        f"fewer than {PROGRAMS} programs": cost.programs >= PROGRAMS,
+        f"only {cost.wide_copies:.0%} wide copies, {cost.bulk_copies} bulk": copied,
+        f"fewer than {PROGRAMS} programs": cost.programs >= (1 if alone else PROGRAMS),
         "global scratch memory": not kernel.metadata.global_scratch_size,
-        "other parameters than the launcher's": sass.parameters(kernel.asm["ptx"]) == wanted,
-        # the search kernel's selection exchanges values between threads, and is skipped for most tiles
-        f"{cost.shuffles} shuffles": bool(job.best) or not cost.shuffles,
-        "too many instructions per pair": bool(job.best) or per_pair <= INSTRUCTIONS_PER_PAIR,
+        "other parameters than the launcher's": sass.parameters(kernel.asm["ptx"]) == words(how, job.search),
+        # the largest of a group is exchanged between threads
+        f"{cost.shuffles} shuffles": job.search or not cost.shuffles,
+        "too many instructions per pair": job.search or per_pair <= INSTRUCTIONS_PER_PAIR,
     }
     faults = [name for name, kept in limits.items() if not kept]
-    sizes = (tile.parts, tile.queries, tile.videos, tile.depth, tile.warps, tile.stages)
-    return Result(job, sizes, cost, per_pair, faults, seconds)
+    return Result(job, astuple(tile)[:-1], cost, per_pair, faults, seconds)
 
 
 def line(result: Result) -> str:
@@ -139,14 +137,14 @@ def line(result: Result) -> str:
     cost = result.cost
     opcodes = " ".join(f"{name} {count}" for name, count in sorted(cost.matrix.items()))
     return (
-        f"{result.job!s:30}{'x'.join(map(str, result.tile)):>18}{cost.registers:>6}{cost.stack:>7}"
+        f"{result.job!s:40}{'x'.join(map(str, result.tile)):>18}{cost.registers:>6}{cost.stack:>7}"
         f"{cost.shared / 1024:>8.1f}{cost.programs:>6}{cost.wide_copies:>6.0%}{result.per_pair:>7.0f}"
         f"{result.seconds:>7.1f}  {opcodes:16}{'; '.join(result.faults)}"
     )
 
 
 HEADER = (
-    f"{'kernel':30}{'parts,tile,w,s':>18}{'regs':>6}{'spill':>7}{'KiB':>8}{'CTAs':>6}{'wide':>6}{'/pair':>7}{'s':>7}  "
+    f"{'kernel':40}{'parts,tile,w,s':>18}{'regs':>6}{'spill':>7}{'KiB':>8}{'CTAs':>6}{'wide':>6}{'/pair':>7}{'s':>7}  "
     "tensor cores"
 )
 
@@ -167,22 +165,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--top-k", type=int, default=4)
     parser.add_argument("--heads", type=int, default=1)
-    parser.add_argument(
-        "--best", type=int, default=0, help="the search kernel, keeping this many videos; a power of two"
-    )
+    parser.add_argument("--search", action="store_true", help="the kernels of a search")
+    parser.add_argument("--candidates", action="store_true", help="rows that nothing takes yet, instead of the tables'")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--fresh", action="store_true", help="compile even what triton's cache holds")
     given = parser.parse_args(arguments)
-    sizes = {name: getattr(given, name) for name in ("frames", "width", "top_k", "heads")}
-    if given.arch or given.storage or given.regime:
+    arch = tuple(given.arch or _GATED)
+    if given.storage or given.regime or given.search:
+        sizes = {name: getattr(given, name) for name in ("frames", "width", "top_k", "heads")}
         jobs = [
-            Job(arch, storage, regime, **sizes, best=given.best)
-            for arch in given.arch or (80, 90, 100, 120)
+            Job(each, storage, regime, **sizes, search=given.search)
+            for each in arch
             for storage in given.storage or ("float16",)
             for regime in given.regime or ("few", "many")
         ]
+        if given.candidates:
+            asked = {(job.arch, job.storage, job.regime) for job in jobs}
+            jobs = [job for job in candidates(arch) if (job.arch, job.storage, job.regime) in asked]
     else:
-        jobs = [replace(job, **sizes, best=given.best or job.best) for job in DEFAULT]
+        jobs = list(candidates(arch) if given.candidates else every_row(arch))
 
     start = time.perf_counter()
     print(HEADER)

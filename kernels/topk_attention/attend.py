@@ -6,7 +6,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .kernel import _tile
+from .kernel import tile
 
 
 @triton.jit(do_not_specialize=["Q", "V"])
@@ -24,7 +24,7 @@ def attend_kernel(
     query_blocks = tl.cdiv(Q, BQ)
     query_block = tl.program_id(0) % query_blocks
     video_block = tl.program_id(0) // query_blocks
-    scores, a = _tile(
+    scores, a, total = tile(
         U, W, TAU, X, TABLE, None, Q, V, query_block, video_block,
         F, CHUNKS, K, H, D, False, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES, 1,
     )  # fmt: skip
@@ -37,6 +37,6 @@ def attend_kernel(
         weight = a[f]
         for h in tl.static_range(1, H):
             weight += a[h * F + f]
-        if H > 1:
-            weight *= 1.0 / H
+        # one head's weights come before they are normalised
+        weight *= 1.0 / (H if H > 1 else total)
         tl.store(ATTENTION + (at * F + f), weight, mask=inside)

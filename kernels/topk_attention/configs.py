@@ -1,8 +1,8 @@
-"""Launch configurations of the Triton kernels: one row per architecture, number of queries and storage.
+"""Tiles of the Triton kernels: one row per architecture, number of queries and size of a component.
 
-The rows were chosen from compiled code: no spilled registers, 16-byte asynchronous copies, as many programs on a
-multiprocessor as its registers and shared memory allow. Those for 9.0 were timed on an H200 (``bench/results``): steps
-of 64 columns were a fifth faster there for up to 16 queries, and spill 16 to 24 bytes, so they wait for a second look.
+Rows were chosen from compiled code: no spilled registers, 16-byte asynchronous copies, as many programs on a
+multiprocessor as its registers and shared memory allow. On an H200 steps of whole cache lines, 128 bytes, were a fifth
+faster than halves for float16 and up to 16 queries (``bench/results``), so 9.0 has lines, in tiles that spill nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Literal
 
 Regime = Literal["few", "some", "many"]
 Storage = Literal["float16", "bfloat16", "float32", "int8", "float8_e4m3fn"]
+# score_kernel, bulk_kernel, pingpong_kernel.
+Kernel = Literal["portable", "bulk", "pingpong"]
+Key = tuple[int, Regime]
 
 # Up to this many queries a video's frames are read once: 8 queries and what rounding cut off them, or 16 queries.
 FEW, SOME = 8, 16
@@ -28,7 +31,10 @@ class Tile:
     depth: int
     """Columns of the vectors per step."""
     warps: int
+    """Of one group, where a program has several."""
     stages: int
+    """Steps whose frames are in flight, or slots of the ring."""
+    kernel: Kernel = "portable"
 
     @property
     def threads(self) -> int:
@@ -42,7 +48,7 @@ _MANY = Tile(1, 64, 8, 32, 4, 3)
 # float32 products are three TF32 products each.
 _SINGLE = Tile(1, 16, 32, 16, 4, 2)
 
-TILES: dict[tuple[int, Regime], Tile] = {
+TILES: dict[Key, Tile] = {
     (80, "few"): Tile(2, 8, 16, 32, 2, 3),
     (80, "some"): Tile(1, 16, 32, 32, 4, 3),
     (80, "many"): _MANY,
@@ -52,17 +58,52 @@ TILES: dict[tuple[int, Regime], Tile] = {
     (89, "few"): _FEW,
     (89, "some"): _SOME,
     (89, "many"): _MANY,
-    (90, "few"): Tile(2, 8, 16, 32, 2, 3),
-    (90, "some"): Tile(1, 16, 32, 32, 4, 4),
+    (90, "few"): Tile(2, 8, 16, 64, 4, 3),
+    (90, "some"): Tile(1, 16, 16, 64, 4, 3),
     (90, "many"): Tile(1, 64, 8, 32, 4, 4),
-    (100, "few"): Tile(2, 8, 16, 32, 2, 3),
-    (100, "some"): Tile(1, 16, 32, 32, 4, 4),
+    (100, "few"): Tile(2, 8, 16, 64, 4, 3),
+    (100, "some"): Tile(1, 16, 16, 64, 4, 3),
     (100, "many"): Tile(1, 64, 8, 32, 4, 3),
     (120, "few"): _FEW,
     (120, "some"): _SOME,
     (120, "many"): _MANY,
 }
+# Where components of one byte have tiles of their own.
+BYTES: dict[Key, Tile] = {
+    (90, "few"): Tile(2, 8, 16, 128, 4, 2),
+    (90, "some"): Tile(1, 16, 16, 128, 4, 2),
+    (100, "few"): Tile(2, 8, 16, 128, 4, 2),
+    (100, "some"): Tile(1, 16, 16, 128, 4, 2),
+}
 ARCHITECTURES = tuple(sorted({arch for arch, _ in TILES}))
+
+# Rows that were never run on a GPU, or not timed: `framesift bench gpu` compares them with float64, times them beside
+# the others, and prints the line that would take one.
+CANDIDATES: dict[tuple[int, Regime, Storage], tuple[Tile, ...]] = {
+    (90, "few", "float16"): (
+        Tile(2, 8, 16, 64, 4, 3, "bulk"),
+        Tile(2, 8, 16, 128, 4, 2, "bulk"),
+        Tile(2, 8, 16, 128, 4, 2),
+        Tile(2, 8, 8, 128, 4, 3),
+    ),
+    (90, "some", "float16"): (
+        Tile(1, 16, 16, 64, 4, 3, "bulk"),
+        Tile(1, 16, 16, 128, 4, 3, "bulk"),
+        Tile(1, 16, 16, 128, 4, 2),
+        Tile(1, 16, 32, 64, 4, 2),
+    ),
+    (90, "many", "float16"): (
+        Tile(1, 64, 8, 64, 4, 7, "pingpong"),
+        Tile(1, 64, 16, 64, 8, 4),
+        Tile(1, 128, 8, 64, 8, 4),
+        Tile(1, 64, 8, 64, 4, 2),
+    ),
+    (90, "many", "int8"): (Tile(1, 64, 8, 128, 4, 8, "pingpong"),),
+}
+
+# Rows for an architecture's own means, taken before those of TILES where they fit. A candidate comes here once it was
+# measured: none has been.
+OWN: dict[tuple[int, Regime, Storage], Tile] = {}
 
 
 def regime(queries: int) -> Regime:
@@ -70,14 +111,24 @@ def regime(queries: int) -> Regime:
     return "few" if queries <= FEW else "some" if queries <= SOME else "many"
 
 
-def tile(arch: int, queries: int, storage: Storage) -> Tile:
-    """The tile for a device of compute capability ``arch`` (90 for 9.0), or of the nearest below that has a row.
+def row_of(arch: int) -> int:
+    """Whose rows a device of compute capability ``arch`` (90 for 9.0) takes: its own, or those of the nearest below.
 
     Raises:
         ValueError: a device without the needed tensor cores.
     """
     if arch < ARCHITECTURES[0]:
         raise ValueError(f"the Triton kernels need compute capability 8.0 or newer, this device has {arch / 10:.1f}")
+    return max(each for each in ARCHITECTURES if each <= arch)
+
+
+def tile(arch: int, queries: int, storage: Storage) -> Tile:
+    """The portable kernel's tile, which any shape fits.
+
+    Raises:
+        ValueError: a device without the needed tensor cores.
+    """
+    key = row_of(arch), regime(queries)
     if storage == "float32":
         return _SINGLE
-    return TILES[max(a for a in ARCHITECTURES if a <= arch), regime(queries)]
+    return BYTES.get(key, TILES[key]) if storage in ("int8", "float8_e4m3fn") else TILES[key]

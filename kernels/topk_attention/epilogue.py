@@ -79,8 +79,11 @@ def _largest(values, K: tl.constexpr):
 
 
 @triton.jit
-def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
-    """Softmax over the K largest of F tensors, zero elsewhere; of equal logits the earlier frame is kept."""
+def topk_weights(logits, F: tl.constexpr, K: tl.constexpr):
+    """Softmax over the K largest of F tensors before it is normalised, zero elsewhere, and the weights' sum.
+
+    Of equal logits the earlier frame is kept.
+    """
     largest = _largest(logits, K) if K < F else logits
     top = largest[0]
     for i in tl.static_range(1, K):
@@ -94,8 +97,8 @@ def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
         for i in tl.static_range(1, K):
             threshold = tl.minimum(threshold, largest[i])
         # how many are kept so far, counted in float32: a comparison makes 1.0 in one instruction
-        count = tl.zeros_like(top)
-        for i in tl.static_range(K):
+        count = tl.where(largest[0] > threshold, 1.0, 0.0)
+        for i in tl.static_range(1, K):
             count += tl.where(largest[i] > threshold, 1.0, 0.0)
         kept = ()
         for i in tl.static_range(F):
@@ -106,11 +109,16 @@ def topk_softmax(logits, F: tl.constexpr, K: tl.constexpr):
     total = weights[0]
     for i in tl.static_range(1, F):
         total += weights[i]
-    scale = 1.0 / total
-    scaled = ()
-    for i in tl.static_range(F):
-        scaled += (weights[i] * scale,)
-    return scaled
+    return weights, total
+
+
+@triton.jit
+def scaled(weights, scale):
+    """Every tensor of a tuple times ``scale``."""
+    times = ()
+    for i in tl.static_range(len(weights)):
+        times += (weights[i] * scale,)
+    return times
 
 
 @triton.jit
@@ -120,15 +128,13 @@ def row(table, r: tl.constexpr, LANES: tl.constexpr):
 
 
 @triton.jit
-def finish(a, readout, tau, table, N: tl.constexpr, LANES: tl.constexpr):
-    """Scores from the weights ``a`` of all heads (N tensors [queries, videos]) and their readout."""
+def finish(a, total, readout, tau, table, N: tl.constexpr, LANES: tl.constexpr):
+    """Scores from the weights ``a`` of all heads (N tensors [queries, videos]) and their readout.
+
+    With one head the weights needn't sum to one: a score is a ratio in which their sum ``total`` cancels, once what
+    they don't scale is multiplied by it. With more heads, each with its own sum, they are normalised and it is 1.
+    """
     T: tl.constexpr = 3 * (N * (N + 1) // 2)
-    A = tl.zeros_like(readout)
-    B = tl.zeros_like(readout)
-    E = tl.zeros_like(readout)
-    c2 = tl.zeros_like(readout)
-    c3 = tl.zeros_like(readout)
-    c4 = tl.zeros_like(readout)
     for i in tl.static_range(N):
         x = a[i] * row(table, pair_row(i, i, N), LANES)
         y = a[i] * row(table, pair_row(i, i, N) + 1, LANES)
@@ -137,20 +143,29 @@ def finish(a, readout, tau, table, N: tl.constexpr, LANES: tl.constexpr):
             x = tl.fma(a[j], row(table, pair_row(i, j, N), LANES), x)
             y = tl.fma(a[j], row(table, pair_row(i, j, N) + 1, LANES), y)
             z = tl.fma(a[j], row(table, pair_row(i, j, N) + 2, LANES), z)
-        A = tl.fma(a[i], x, A)
-        B = tl.fma(a[i], y, B)
-        E = tl.fma(a[i], z, E)
-        c2 = tl.fma(a[i], row(table, T + 3 * i, LANES), c2)
-        c3 = tl.fma(a[i], row(table, T + 3 * i + 1, LANES), c3)
-        c4 = tl.fma(a[i], row(table, T + 3 * i + 2, LANES), c4)
+        if i == 0:
+            A = a[i] * x
+            B = a[i] * y
+            E = a[i] * z
+            c2 = a[i] * row(table, T, LANES)
+            c3 = a[i] * row(table, T + 1, LANES)
+            c4 = a[i] * row(table, T + 2, LANES)
+        else:
+            A = tl.fma(a[i], x, A)
+            B = tl.fma(a[i], y, B)
+            E = tl.fma(a[i], z, E)
+            c2 = tl.fma(a[i], row(table, T + 3 * i, LANES), c2)
+            c3 = tl.fma(a[i], row(table, T + 3 * i + 1, LANES), c3)
+            c4 = tl.fma(a[i], row(table, T + 3 * i + 2, LANES), c4)
     tau0 = tl.load(tau)[:, None]
     tau1 = tl.load(tau + 1)[:, None]
     tau2 = tl.load(tau + 2)[:, None]
     tau3 = tl.load(tau + 3)[:, None]
-    sigma = tl.sqrt(tl.maximum(A, TINY))
-    r = tl.sqrt(tl.maximum(B + sigma * c2, TINY))
+    tiny = TINY * total * total
+    sigma = tl.sqrt(tl.maximum(A, tiny))
+    r = tl.sqrt(tl.maximum(B + sigma * c2, tiny))
     e = E + sigma * c3 + r * (c4 + tau3 * sigma)
-    return (readout + tau0 + sigma * tau1 + r * tau2) * tl.rsqrt(tl.maximum(e, TINY))
+    return (readout + total * tau0 + sigma * tau1 + r * tau2) * tl.rsqrt(tl.maximum(e, tiny))
 
 
 @triton.jit

@@ -30,12 +30,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .epilogue import finish, fold, frames_apart, row, table_rows, topk_softmax
+from .epilogue import finish, fold, frames_apart, row, scaled, table_rows, topk_weights
+from .keep import keep
+from .operand import operand
 
 PACKED = tl.constexpr(16)
 """Videos of one block of a gallery's table."""
-NOTHING = tl.constexpr(-0x7FFFFFFFFFFFFFFF)
-"""A key below that of every video."""
 
 
 @triton.jit
@@ -47,36 +47,41 @@ def _load(at, inside, CACHE: tl.constexpr):
 
 
 @triton.jit
-def _text(vectors, at, part, PARTS: tl.constexpr, DOT: tl.constexpr, inside):
-    """Text vectors in the products' dtype; with PARTS = 2, rows of part 1 hold what rounding rows of part 0 lost."""
+def _text(vectors, at, part, SPLIT: tl.constexpr, DOT: tl.constexpr, inside):
+    """Text vectors in the products' dtype; with SPLIT, rows of part 1 hold what rounding rows of part 0 lost."""
     # all programs of a multiprocessor read the same few text vectors: through its first-level cache
-    x = _load(vectors + at, inside, ".ca" if PARTS == 2 else "")
-    if PARTS == 2:
+    x = _load(vectors + at, inside, ".ca" if SPLIT else "")
+    if SPLIT:
         high = x.to(DOT)
         x = tl.where(part, x - high.to(tl.float32), high.to(tl.float32))
     return x.to(DOT)
 
 
 @triton.jit
-def _stored(frames, at, DOT: tl.constexpr, inside):
-    """Stored frame vectors in the products' dtype. E4m3 bytes become 2^-8 of their value, exactly."""
-    x = _load(frames + at, inside, "")
-    if x.dtype == tl.uint8:
-        bits = x.to(tl.int16)
-        x = (((bits & 0x80) << 8) | ((bits & 0x7F) << 7)).to(tl.float16, bitcast=True)
-    return x.to(DOT)
+def video_tables(TABLE, v0, V, R: tl.constexpr, BV: tl.constexpr, LANES: tl.constexpr):
+    """Where row 0 of the tables of the videos from ``v0`` on lies, a pointer [1, BV]; TABLE is [V/LANES, R, LANES]."""
+    lane = tl.arange(0, BV)
+    if BV <= LANES:
+        # what the compiler can't see: the tile begins at a multiple of its own length, so a row is one wide load
+        inner = tl.multiple_of(v0 % LANES, BV)
+        return TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (inner + lane)[None, :]
+    else:  # noqa: RET505 - a branch taken at compile time
+        # the last tile may reach past the last block of the table
+        block = tl.minimum(lane // LANES, (V - 1 - v0) // LANES)
+        return TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (block * (R * LANES) + lane % LANES)[None, :]
 
 
 @triton.jit
-def _tile(
+def tile(
     U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
     F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
     DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
     BK: tl.constexpr, STAGES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    """Scores [BQ, BV] of one tile and its attention, N tensors [BQ, BV].
+    """Scores [BQ, BV] of one tile, its attention, N tensors [BQ, BV], and the sum of the attention of a pair.
 
-    Rows past Q or V repeat the last one: the caller doesn't store them. TABLE is [V/LANES, R, LANES].
+    With PARTS = 2, U and W are packed text (``launch.packed``) or, in float32, the vectors themselves. Rows past Q or V
+    repeat the last one or are zero: the caller doesn't store them. TABLE is [V/LANES, R, LANES].
     """
     N: tl.constexpr = H * F
     S: tl.constexpr = 1 if H == 1 else 2
@@ -84,32 +89,31 @@ def _tile(
     WHOLE: tl.constexpr = DH % BK == 0
     M: tl.constexpr = BQ * PARTS
     R: tl.constexpr = table_rows(N) + (S * N if QUANTISED else 0)
+    SPLIT: tl.constexpr = PARTS == 2 and U.dtype.element_ty == tl.float32
 
     q0 = query_block * BQ
-    U += q0.to(tl.int64) * D
-    W += q0.to(tl.int64) * D
     r = tl.arange(0, M)
-    if PARTS == 2:
-        q = r // 16 * 8 + r % 8
-        part = (r // 8 % 2 == 1)[:, None]
+    part = None
+    if PARTS == 2 and not SPLIT:
+        text_row = r
+        U += q0.to(tl.int64) * (PARTS * D)
+        W += q0.to(tl.int64) * (PARTS * D)
     else:
-        q = r
-        part = None
+        if SPLIT:
+            part = (r // 8 % 2 == 1)[:, None]
+            r = r // 16 * 8 + r % 8
+        text_row = tl.minimum(r, Q - 1 - q0)
+        U += q0.to(tl.int64) * D
+        W += q0.to(tl.int64) * D
     k = tl.arange(0, BK)
-    text_at = tl.minimum(q, Q - 1 - q0)[:, None] * D + k[None, :]
+    text_at = text_row[:, None] * D + k[None, :]
 
     v0 = video_block * BV
     last = V - 1 - v0
     X += v0.to(tl.int64) * (S * F * D)
     if QUANTISED:
         MEAN += v0.to(tl.int64) * D
-    lane = tl.arange(0, BV)
-    if BV <= LANES:
-        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (v0 % LANES + lane)[None, :]
-    else:
-        # the last tile may reach past the last block of the table
-        block = tl.minimum(lane // LANES, last // LANES)
-        table = TABLE + (v0 // LANES).to(tl.int64) * (R * LANES) + (block * (R * LANES) + lane % LANES)[None, :]
+    table = video_tables(TABLE, v0, V, R, BV, LANES)
 
     a = ()
     readout = tl.zeros([BQ, BV], tl.float32)
@@ -141,15 +145,15 @@ def _tile(
             else:
                 text_inside = (k < DH - step)[None, :]
                 frame_inside = (k < DH - step)[:, None]
-            u = _text(U + (h * DH + step), text_at, part, PARTS, DOT, text_inside)
-            w = _text(W + (h * DH + step), text_at, part, PARTS, DOT, text_inside)
+            u = _text(U + (h * DH + step), text_at, part, SPLIT, DOT, text_inside)
+            w = _text(W + (h * DH + step), text_at, part, SPLIT, DOT, text_inside)
             keys_next = ()
             values_next = ()
             for c in tl.static_range(len(CHUNKS)):
-                x = _stored(X + step, key_at[c], DOT, frame_inside)
+                x = operand(_load(X + step + key_at[c], frame_inside, ""), DOT)
                 keys_next += (tl.dot(u, x, keys[c], input_precision=PRECISION),)
                 if S == 2:
-                    x = _stored(X + step, value_at[c], DOT, frame_inside)
+                    x = operand(_load(X + step + value_at[c], frame_inside, ""), DOT)
                 values_next += (tl.dot(w, x, values[c], input_precision=PRECISION),)
             keys = keys_next
             values = values_next
@@ -180,99 +184,39 @@ def _tile(
                 if S == 2:
                     scale = row(table, table_rows(N) + N + h * F + i, LANES) * UNIT
                 readouts += (raw_readouts[i] * scale,)
-        weights = topk_softmax(logits, F, K)
+        weights, total = topk_weights(logits, F, K)
+        if H > 1:
+            weights = scaled(weights, 1.0 / total)
         for i in tl.static_range(F):
             readout += weights[i] * readouts[i]
         a += weights
+    if H > 1:
+        total = 1.0
     if QUANTISED:
-        readout += frames_apart(fold(bias, BQ, PARTS), BQ, BV, WIDTH // BV)[0]
+        readout += frames_apart(fold(bias, BQ, PARTS), BQ, BV, WIDTH // BV)[0] * total
     tau = TAU + q0.to(tl.int64) * 4 + tl.minimum(tl.arange(0, BQ), Q - 1 - q0) * 4
-    return finish(a, readout, tau, table, N, LANES), a
+    return finish(a, total, readout, tau, table, N, LANES), a, total
 
 
 @triton.jit(do_not_specialize=["Q", "V"])
 def score_kernel(
-    U, W, TAU, X, TABLE, MEAN, Q, V, OUT,
+    U, W, TAU, X, TABLE, MEAN, LIVE, Q, V, OUT, LARGEST,
     F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
     DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
-    BK: tl.constexpr, STAGES: tl.constexpr,
+    BK: tl.constexpr, STAGES: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """OUT float32 [Q, V] of U, W [Q, D], TAU [Q, 4], X [V, S, F, D], TABLE [V/16, R, 16], MEAN [V, D].
 
-    Grid: one axis, query block fastest: the programs that share frames run together, so frames come from memory once.
+    For LIVE and LARGEST see ``keep``. Grid: one axis, query block fastest: the programs that share frames run together,
+    so frames come from memory once.
     """
     query_blocks = tl.cdiv(Q, BQ)
     query_block = tl.program_id(0) % query_blocks
     video_block = tl.program_id(0) // query_blocks
-    scores = _tile(
+    scores = tile(
         U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
         F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES, PACKED,
     )[0]  # fmt: skip
     q = query_block * BQ + tl.arange(0, BQ)
     v = video_block * BV + tl.arange(0, BV)
-    tl.store(OUT + q[:, None].to(tl.int64) * V + v[None, :], scores, mask=(q < Q)[:, None] & (v < V)[None, :])
-
-
-@triton.jit
-def _keys(scores, rows):
-    """int64 that order as (score, then the lower row): the score's bits made monotonic, over the inverted row."""
-    bits = tl.where(scores == 0.0, 0.0, scores).to(tl.int32, bitcast=True)
-    bits = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
-    return (bits.to(tl.int64) << 32) | (0x7FFFFFFF - rows).to(tl.int64)
-
-
-@triton.jit
-def _wider(keys, TIMES: tl.constexpr):
-    """[Q, M] -> [Q, TIMES * M], TIMES a power of two, filled up with nothing."""
-    if TIMES > 1:
-        keys = tl.join(keys, tl.full(keys.shape, NOTHING, tl.int64))
-        return _wider(tl.reshape(keys, [keys.shape[0], keys.shape[1] * 2]), TIMES // 2)
-    else:  # noqa: RET505 - a branch taken at compile time
-        return keys
-
-
-@triton.jit
-def _merge(best, keys, N: tl.constexpr, BV: tl.constexpr):
-    """The N largest of [Q, N] and [Q, BV], sorted."""
-    top = tl.topk(keys, N, 1) if BV > N else _wider(keys, N // BV)
-    return tl.topk(tl.reshape(tl.join(best, top), [best.shape[0], 2 * N]), N, 1)
-
-
-@triton.jit(do_not_specialize=["Q", "V", "BLOCKS", "TILES"])
-def search_kernel(
-    U, W, TAU, X, TABLE, MEAN, LIVE, Q, V, BLOCKS, TILES, SCORES, ROWS,
-    N: tl.constexpr,
-    F: tl.constexpr, CHUNKS: tl.constexpr, K: tl.constexpr, H: tl.constexpr, D: tl.constexpr, QUANTISED: tl.constexpr,
-    DOT: tl.constexpr, PRECISION: tl.constexpr, PARTS: tl.constexpr, BQ: tl.constexpr, BV: tl.constexpr,
-    BK: tl.constexpr, STAGES: tl.constexpr,
-):  # fmt: skip
-    """SCORES float32 and ROWS int32 [Q, BLOCKS, N]: each query's N best live videos of every block of TILES tiles.
-
-    LIVE is uint8 [V] or None. Equal scores: the lower row first. Places that no live video fills hold -inf and row -1.
-    """
-    query_blocks = tl.cdiv(Q, BQ)
-    query_block = tl.program_id(0) % query_blocks
-    block = tl.program_id(0) // query_blocks
-    best = tl.full([BQ, N], NOTHING, tl.int64)
-    for video_block in range(block * TILES, tl.minimum((block + 1) * TILES, tl.cdiv(V, BV))):
-        scores = _tile(
-            U, W, TAU, X, TABLE, MEAN, Q, V, query_block, video_block,
-            F, CHUNKS, K, H, D, QUANTISED, DOT, PRECISION, PARTS, BQ, BV, BK, STAGES, PACKED,
-        )[0]  # fmt: skip
-        v = video_block * BV + tl.arange(0, BV)
-        wanted = v < V
-        if LIVE is not None:
-            wanted = wanted & (tl.load(LIVE + tl.minimum(v, V - 1)) != 0)
-        keys = tl.where(wanted[None, :], _keys(scores, v[None, :]), NOTHING)
-        # most tiles of a long block hold nothing that enters
-        worst = tl.min(best, axis=1, keep_dims=True)
-        if tl.max((keys > worst).to(tl.int32)) > 0:
-            best = _merge(best, keys, N, BV)
-    found = best > NOTHING
-    bits = (best >> 32).to(tl.int32)
-    scores = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(tl.float32, bitcast=True)
-    rows = 0x7FFFFFFF - (best & 0x7FFFFFFF).to(tl.int32)
-    q = query_block * BQ + tl.arange(0, BQ)
-    at = (q[:, None].to(tl.int64) * BLOCKS + block) * N + tl.arange(0, N)[None, :]
-    tl.store(SCORES + at, tl.where(found, scores, float("-inf")), mask=(q < Q)[:, None])
-    tl.store(ROWS + at, tl.where(found, rows, -1), mask=(q < Q)[:, None])
+    keep(scores, q, v, Q, V, LIVE, OUT, LARGEST, GROUP)

@@ -1,4 +1,4 @@
-"""Grid, strides and configuration of the Triton kernels. The caller has checked shapes, dtypes and devices (``api``).
+"""Launches of the Triton kernels. The caller has checked shapes, dtypes and devices (``api``).
 
 Letters in shapes: Q queries, V videos, F frames, H heads, D width, S streams, R rows of the table; see ``layout``.
 """
@@ -7,136 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor  # type: ignore[import-untyped]
 
-from .configs import Storage, Tile, tile
-from .kernel import score_kernel, search_kernel
+from .bulk_kernel import bulk_kernel
+from .keep import LOWEST
+from .kernel import score_kernel
 from .layout import LANES, HeadShape
+from .plans import GROUP, Plan, box_layout, plan
+from .select_kernel import select_kernel
+from .text import prepared
 
-# Keys of 64 bits that a thread of the search kernel can hold without spilling.
-_KEYS = 16
-# Places of the shortest list that is kept.
-_SHORTEST = 16
-# Scores that exist at once where more are wanted; programs that keep a device busy to the end.
-_SORTED_SCORES = 1 << 26
-_PROGRAMS = 8192
-
-_DOT: dict[Storage, tuple[str, Any]] = {
-    "float16": ("fp16", tl.float16),
-    "bfloat16": ("bf16", tl.bfloat16),
-    "float32": ("fp32", tl.float32),
-    "int8": ("fp16", tl.float16),
-    "float8_e4m3fn": ("fp16", tl.float16),
-}
-_STORED: dict[Storage, str] = {
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "float32": "fp32",
-    "int8": "i8",
-    "float8_e4m3fn": "fp8e4nv",
-}
-_TEXT = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything about a launch that doesn't depend on the numbers of queries and videos."""
-
-    shape: HeadShape
-    storage: Storage
-    arch: int
-    tile: Tile
-
-    @property
-    def text(self) -> str:
-        """Element type of the text vectors U and W that the kernel reads."""
-        return "fp32" if self.tile.parts == 2 else _DOT[self.storage][0]
-
-    @property
-    def quantised(self) -> bool:
-        """Whether frames are residuals with scales and a mean."""
-        return self.storage in ("int8", "float8_e4m3fn")
-
-    @property
-    def stored(self) -> str:
-        """Element type of the frames that the kernel reads: e4m3 as bytes where the device can't convert it."""
-        return "u8" if self.storage == "float8_e4m3fn" and self.arch < 89 else _STORED[self.storage]
-
-    def parameters(self, best: bool = False, live: bool = False) -> list[tuple[str, str]]:
-        """Name and type of the kernel's parameters in the order of its PTX; pointers start with ``*``.
-
-        Without quantised storage there is no MEAN. Compiled code has two pointers more, of scratch memory that these
-        kernels don't use: null.
-        """
-        inputs = [("U", f"*{self.text}"), ("W", f"*{self.text}"), ("TAU", "*fp32"), ("X", f"*{self.stored}")]
-        inputs += [("TABLE", "*fp32")] + [("MEAN", "*fp16")] * self.quantised
-        if best:
-            sizes = [("Q", "i32"), ("V", "i32"), ("BLOCKS", "i32"), ("TILES", "i32")]
-            return inputs + [("LIVE", "*u8")] * live + sizes + [("SCORES", "*fp32"), ("ROWS", "*i32")]
-        return [*inputs, ("Q", "i32"), ("V", "i32"), ("OUT", "*fp32")]
-
-    def constants(self) -> dict[str, Any]:
-        """Values of the kernel's compile-time parameters."""
-        return {
-            "F": self.shape.frames,
-            "CHUNKS": chunks(self.shape.frames),
-            "K": self.shape.top_k,
-            "H": self.shape.heads,
-            "D": self.shape.width,
-            "QUANTISED": self.quantised,
-            "DOT": _DOT[self.storage][1],
-            "PRECISION": "tf32x3" if self.storage == "float32" else "ieee",
-            "PARTS": self.tile.parts,
-            "BQ": self.tile.queries,
-            "BV": self.tile.videos,
-            "BK": depth(self.tile.depth, self.shape.width // self.shape.heads),
-            "STAGES": self.tile.stages,
-        }
-
-    def options(self) -> dict[str, Any]:
-        """Compiler options. The epilogue counts on fused multiply-adds, which Triton doesn't promise by default."""
-        return {"num_warps": self.tile.warps, "num_stages": self.tile.stages, "enable_fp_fusion": True}
-
-    def programs(self, queries: int, videos: int) -> int:
-        """Length of the score kernel's grid, which has one axis."""
-        return -(-queries // self.tile.queries) * -(-videos // self.tile.videos)
-
-    @property
-    def most(self) -> int:
-        """How many best videos the search kernel can keep; for more, the scores of parts of the gallery are sorted."""
-        return min(128, _KEYS * self.tile.threads // self.tile.queries)
-
-    def blocks(self, queries: int, videos: int) -> tuple[int, int]:
-        """How many blocks the search kernel cuts the gallery into, and how many tiles of videos a block holds."""
-        tiles = -(-videos // self.tile.videos)
-        wanted = max(1, _PROGRAMS // -(-queries // self.tile.queries))
-        each = -(-tiles // wanted)
-        return -(-tiles // each), each
-
-
-def chunks(frames: int) -> tuple[int, ...]:
-    """Powers of two that add up to ``frames``, largest first, none above 16."""
-    whole, rest = divmod(frames, 16)
-    return (16,) * whole + tuple(1 << bit for bit in (3, 2, 1, 0) if rest >> bit & 1)
-
-
-def depth(wanted: int, columns: int) -> int:
-    """Columns per step: a power of two that divides a head's columns, but not below the 16 that a product needs."""
-    return max(16, min(wanted, columns & -columns))
-
-
-def plan(shape: HeadShape, storage: Storage, queries: int, arch: int) -> Plan:
-    """The plan for ``queries`` queries on a device of compute capability ``arch``, such as 90.
-
-    Raises:
-        ValueError: a device that the kernels don't run on.
-    """
-    return Plan(shape, storage, arch, tile(arch, queries, storage))
+# The longest list that the select kernel keeps, and the shortest: one compilation serves every short one.
+LONGEST, SHORTEST = 128, 16
+# Groups that it looks at in a step.
+_BLOCK = 256
+# Scores that a search holds at once: a larger gallery is searched in parts.
+SCORES_AT_ONCE = 1 << 28
 
 
 def score(
@@ -155,15 +45,8 @@ def score(
         top_k: frames kept per head.
         heads: H.
     """
-    videos, queries = len(frames), len(u)
-    out = torch.empty(queries, videos, dtype=torch.float32, device=frames.device)
-    if out.numel():
-        how = _plan_for(u, frames, top_k, heads)
-        with _on(frames):
-            score_kernel[(how.programs(queries, videos),)](
-                *_inputs(how, u, w, tau, frames, table, mean), queries, videos, out, **how.constants(), **how.options()
-            )
-    return out
+    how = plan_for(u, frames, top_k, heads)
+    return _scored(how, prepared(how, u, w), tau, frames, table, mean)
 
 
 def search(
@@ -193,34 +76,41 @@ def search(
     videos, queries = len(frames), len(u)
     if not queries or not videos:
         return _nothing(queries, n, frames)
-    how = _plan_for(u, frames, top_k, heads)
-    # One compilation for every short list; the compiler spills for eight and not for sixteen.
-    kept = max(1 << (n - 1).bit_length(), min(_SHORTEST, how.most))
-    if kept > how.most:
-        scores, rows = _nothing(queries, n, frames)
-        step = max(LANES, _SORTED_SCORES // queries // LANES * LANES)
-        for start in range(0, videos, step):
-            part = slice(start, start + step)
-            tables = table[start // LANES : -(-(start + step) // LANES)]
-            some = score(
-                u, w, tau, frames[part], tables, None if mean is None else mean[part], top_k=top_k, heads=heads
-            )
-            here = torch.arange(start, start + some.shape[1], dtype=torch.int32, device=frames.device).expand_as(some)
-            if live is not None:
-                dead = live[part] == 0
-                some, here = some.masked_fill(dead, -torch.inf), here.masked_fill(dead, -1)
-            scores, rows = best_of(torch.cat((scores, some), 1), torch.cat((rows, here), 1), n)
-        return scores, rows
-
-    blocks, tiles = how.blocks(queries, videos)
-    best = torch.empty(queries, blocks, kept, dtype=torch.float32, device=frames.device)
-    where = torch.empty(queries, blocks, kept, dtype=torch.int32, device=frames.device)
+    how = plan_for(u, frames, top_k, heads)
     with _on(frames):
-        search_kernel[(-(-queries // how.tile.queries) * blocks,)](
-            *_inputs(how, u, w, tau, frames, table, mean), live, queries, videos, blocks, tiles, best, where,
-            N=kept, **how.constants(), **how.options(),
-        )  # fmt: skip
-    return best_of(best.flatten(1), where.flatten(1), n)
+        text = prepared(how, u, w)
+    step = max(GROUP, SCORES_AT_ONCE // queries // GROUP * GROUP)
+    found = []
+    for start in range(0, videos, step):
+        part = slice(start, start + step)
+        tables = table[start // LANES : -(-(start + step) // LANES)]
+        some = frames[part]
+        # Every query's largest score of a group.
+        largest = torch.full((queries, -(-len(some) // GROUP)), LOWEST.value, dtype=torch.int32, device=frames.device)
+        alive = None if live is None else live[part]
+        scores = _scored(
+            how, text, tau, some, tables, None if mean is None else mean[part], live=alive, largest=largest
+        )
+        found.append(_selected(scores, largest, start, n))
+    if len(found) == 1:
+        return found[0]
+    return best_of(torch.cat([scores for scores, _ in found], 1), torch.cat([rows for _, rows in found], 1), n)
+
+
+def _selected(scores: Tensor, largest: Tensor, start: int, n: int) -> tuple[Tensor, Tensor]:
+    """The ``n`` best of ``scores`` [Q, V] of the rows from ``start`` on, filled up with nothing."""
+    queries, videos = scores.shape
+    if n > LONGEST:
+        rows = torch.arange(start, start + videos, dtype=torch.int32, device=scores.device).expand_as(scores)
+        rows = rows.masked_fill(scores == -torch.inf, -1)
+        nothing = _nothing(queries, max(0, n - videos), scores)
+        return best_of(torch.cat((scores, nothing[0]), 1), torch.cat((rows, nothing[1]), 1), n)
+    best = torch.empty(queries, n, dtype=torch.float32, device=scores.device)
+    rows = torch.empty(queries, n, dtype=torch.int32, device=scores.device)
+    kept = max(SHORTEST, 1 << (n - 1).bit_length())
+    with _on(scores):
+        select_kernel[(queries,)](scores, largest, videos, start, best, rows, kept, n, GROUP, _BLOCK)
+    return best, rows
 
 
 def best_of(scores: Tensor, rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -240,7 +130,12 @@ def _nothing(queries: int, n: int, frames: Tensor) -> tuple[Tensor, Tensor]:
     return scores, torch.full((queries, n), -1, dtype=torch.int32, device=frames.device)
 
 
-def _plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
+def plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
+    """The plan for text vectors ``u`` [Q, D] and ``frames`` [V, S, F, D] on their device, 8.0 where there is none.
+
+    Raises:
+        ValueError: a device that the kernels don't run on.
+    """
     shape = HeadShape(frames.shape[2], frames.shape[3], top_k, heads)
     storage: Any = str(frames.dtype).removeprefix("torch.")
     arch = 80
@@ -250,12 +145,77 @@ def _plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
     return plan(shape, storage, len(u), arch)
 
 
-def _inputs(
-    how: Plan, u: Tensor, w: Tensor, tau: Tensor, frames: Tensor, table: Tensor, mean: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    text = _TEXT[how.text]
+def _scored(
+    how: Plan,
+    text: tuple[Tensor, Tensor, Tensor | None],
+    tau: Tensor,
+    frames: Tensor,
+    table: Tensor,
+    mean: Tensor | None,
+    live: Tensor | None = None,
+    largest: Tensor | None = None,
+) -> Tensor:
+    """Scores [Q, V] of prepared text by the plan's kernel; ``live`` and ``largest`` are those of ``keep``."""
+    u, w, units = text
+    queries, videos = len(tau), len(frames)
+    out = torch.empty(queries, videos, dtype=torch.float32, device=frames.device)
+    if not out.numel():
+        return out
     stored = frames.view(torch.uint8) if how.stored == "u8" else frames
-    return u.to(text).contiguous(), w.to(text).contiguous(), tau, stored, table, mean
+    with _on(frames):
+        if how.tile.kernel == "pingpong":
+            _pingpong(how, u, w, tau, units, stored, table, mean, live, out, largest)
+        else:
+            kernel: Any = score_kernel
+            given: dict[str, Any] = {"U": u, "W": w, "X": stored, "MEAN": mean}
+            if how.tile.kernel == "bulk":
+                kernel, given = bulk_kernel, _descriptors(how, u, w, stored)
+            constants = {name: value for name, value in how.constants().items() if name in kernel.arg_names}
+            kernel[how.grid(queries, videos)](
+                TAU=tau, TABLE=table, LIVE=live, Q=queries, V=videos, OUT=out, LARGEST=largest,
+                **given, **constants, **how.options(),
+            )  # fmt: skip
+    return out
+
+
+def _descriptors(how: Plan, u: Tensor, w: Tensor, frames: Tensor) -> dict[str, Any]:
+    """Text [rows, D], and the gallery as [F, V, D], in the plan's boxes."""
+    text, first, other = how.boxes
+    videos, _, count, width = frames.shape
+    shape, strides = [count, videos, width], [width, count * width, 1]
+    made: dict[str, Any] = {
+        "U": (u, list(u.shape), [u.shape[1], 1], text),
+        "W": (w, list(w.shape), [w.shape[1], 1], text),
+        "X": (frames, shape, strides, first),
+        "Y": (frames, shape, strides, other),
+    }
+    if how.tile.kernel == "pingpong":
+        from triton.experimental.gluon.nvidia.hopper import TensorDescriptor as Laid  # type: ignore[import-untyped]
+
+        return {
+            name: Laid(*given, box_layout(how.text if name in "UW" else how.stored, len(given[1])))
+            for name, given in made.items()
+        }
+    return {name: None if given[3] is None else TensorDescriptor(*given) for name, given in made.items()}
+
+
+def _pingpong(
+    how: Plan, u: Tensor, w: Tensor, tau: Tensor, units: Tensor | None, frames: Tensor, table: Tensor,
+    mean: Tensor | None, live: Tensor | None, out: Tensor, largest: Tensor | None,
+) -> None:  # fmt: skip
+    from .pingpong import pingpong_kernel
+
+    queries, videos = out.shape
+    if units is not None and mean is not None:
+        # The kernel adds the sums of what it multiplies to what the mean frames give.
+        readout = w.float()[:, : w.shape[1] // 2] * 256 + w.float()[:, w.shape[1] // 2 :]
+        torch.mm((readout * units[:, 1:]).half(), mean.T, out_dtype=torch.float32, out=out)
+    processors = torch.cuda.get_device_properties(frames.device).multi_processor_count
+    constants = {name: value for name, value in how.constants().items() if name in pingpong_kernel.arg_names}
+    pingpong_kernel[how.grid(queries, videos, processors)](
+        TAU=tau, UNITS=units, TABLE=table, LIVE=live, Q=queries, V=videos, TILES=-(-videos // how.tile.videos), OUT=out,
+        LARGEST=largest, **_descriptors(how, u, w, frames), **constants, **how.options(),
+    )  # fmt: skip
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from .configs import Regime, Storage, Tile, tile
-from .launch import Plan
 from .layout import HeadShape
+from .plans import Plan
 
 # Nothing newer is used: matrix instructions of 9.0 and 10.0 are not portable, and what comes with the latter (tensor
 # memory) TensorRT doesn't launch.
@@ -55,7 +55,9 @@ def parameters(how: Plan) -> list[tuple[str, str]]:
 
 def constants(how: Plan) -> dict[str, Any]:
     """Values of the kernel's compile-time parameters."""
-    return {name: value for name, value in how.constants().items() if name != "QUANTISED"}
+    from .attend import attend_kernel
+
+    return {name: value for name, value in how.constants().items() if name in attend_kernel.arg_names}
 
 
 @cache

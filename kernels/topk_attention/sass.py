@@ -54,6 +54,8 @@ class Cost:
     copies: int
     wide_copies: float
     """Share of the bytes copied asynchronously to shared memory that 16-byte copies carry."""
+    bulk_copies: int
+    """Instructions of the bulk copy engine."""
     shuffles: int
     tail: int
     """Instructions of a thread behind the last tensor-core instruction."""
@@ -83,6 +85,7 @@ def cost(kernel: Any, arch: int) -> Cost:
         matrix=matrix,
         copies=len(copies),
         wide_copies=sum(size for size in copies if size == 16) / max(1, sum(copies)),
+        bulk_copies=names["UTMALDG"],
         shuffles=names["SHFL"],
         tail=len(code) - 1 - last,
         cubin_bytes=len(kernel.asm["cubin"]),

@@ -19,12 +19,15 @@ os.environ["TRITON_INTERPRET"] = "1"
 import numpy as np
 import torch
 import triton.language as tl
+from chosen_tile import score_by, search_by, search_in_parts
 from node_launch import attend
 from triton.runtime import interpreter as interp
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from framesift.kernels.topk_attention import launch
 
 FUNCTIONS = {"score": launch.score, "search": launch.search, "attend": attend}
+FUNCTIONS |= {"score_by": score_by, "search_by": search_by, "search_in_parts": search_in_parts}
 spans: list[tuple[int, int]] = []
 stored: set[int] = set()
 
@@ -51,6 +54,7 @@ class Watched:
 
     load = interp.InterpreterBuilder.create_masked_load
     store = interp.InterpreterBuilder.create_masked_store
+    atomic = interp.InterpreterBuilder.create_atomic_rmw
     dot = interp.InterpreterBuilder.create_dot
     start = interp.GridExecutor._init_args_hst
 
@@ -68,11 +72,17 @@ def store(self, pointers, value, mask, *rest):  # type: ignore[no-untyped-def]
     return Watched.store(self, pointers, value, mask, *rest)
 
 
+def atomic(self, kind, pointers, value, mask, *rest):  # type: ignore[no-untyped-def]
+    check(pointers, mask, "atomic operation")
+    return Watched.atomic(self, kind, pointers, value, mask, *rest)
+
+
 def start(self, *args):  # type: ignore[no-untyped-def]
     result = Watched.start(self, *args)
     spans.clear()
     stored.clear()
     for x in (*result[0], *result[1].values()):
+        x = x.base if isinstance(x, TensorDescriptor) else x
         if isinstance(x, torch.Tensor):
             spans.append((x.data_ptr(), x.data_ptr() + x.numel() * x.element_size()))
     return result
@@ -92,6 +102,7 @@ def poisoned(*size: int, dtype: torch.dtype, device: torch.device) -> torch.Tens
 def main() -> None:
     interp.InterpreterBuilder.create_masked_load = load
     interp.InterpreterBuilder.create_masked_store = store
+    interp.InterpreterBuilder.create_atomic_rmw = atomic
     interp.InterpreterBuilder.create_dot = dot
     interp.GridExecutor._init_args_hst = start
     torch.set_num_threads(1)

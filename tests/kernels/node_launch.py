@@ -21,7 +21,7 @@ def attend(
     queries, videos = len(logit), len(frames)
     scores = torch.empty(queries, videos, dtype=torch.float32, device=frames.device)
     attention = torch.empty(queries, videos, sizes.frames, dtype=torch.float32, device=frames.device)
-    attend_kernel[(how.programs(queries, videos),)](
+    attend_kernel[how.grid(queries, videos)](
         logit, readout, scalars, frames, table, queries, videos, scores, attention, **constants(how), **how.options()
     )
     return scores, attention

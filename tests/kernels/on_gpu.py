@@ -12,9 +12,11 @@ from torch import Tensor
 from framesift.kernels.topk_attention import launch
 from framesift.kernels.topk_attention.portable_kernel import Compiled
 
+from .chosen_tile import score_by, search_by, search_in_parts
 from .node_launch import attend
 
 FUNCTIONS = {"score": launch.score, "search": launch.search, "attend": attend}
+FUNCTIONS |= {"score_by": score_by, "search_by": search_by, "search_in_parts": search_in_parts}
 _FULL = torch.full
 
 
