@@ -24,6 +24,13 @@ _PORT = click.IntRange(1, 65535)
 @click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
 @storage_option("How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.")
 @coarse_option()
+@click.option(
+    "--device",
+    type=click.Choice(("cpu", "cuda")),
+    default="cpu",
+    show_default=True,
+    help="cuda: encode on this machine's GPUs, and search on the first.",
+)
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
@@ -72,6 +79,7 @@ def serve_command(
     gallery: Path,
     storage: Storage,
     coarse: bool,
+    device: str,
     shortlist_from: Path | None,
     shortlist_gallery: Path | None,
     host: str,
@@ -100,6 +108,9 @@ def serve_command(
     A model that reads every text and video together may take its candidates from another model: `index` fills both
     galleries, and a search scores the best videos of the other.
 
+    With --device cuda what doesn't fit in a GPU's memory is refused before anything listens. Serving on a GPU has not
+    been run yet: see docs/gpu.md.
+
     \b
     Examples:
       framesift serve bundles/demo --gallery galleries/demo
@@ -108,6 +119,7 @@ def serve_command(
       framesift serve bundles/demo --gallery galleries/demo --host 0.0.0.0 \\
           --tokens tokens --tls-cert server.crt --tls-key server.key
       framesift serve bundles/demo --gallery galleries/demo --page --videos films/
+      framesift serve bundles/demo --gallery galleries/demo --device cuda
     """
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
@@ -137,6 +149,7 @@ def serve_command(
         shortlist=shortlist,
         storage=storage,
         coarse=coarse,
+        cuda=device == "cuda",
         verbose=verbose,
     )
 

@@ -29,6 +29,7 @@ from .search.certified_ranking import derived_of
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
+from .server.gpu import check_gpu, check_libraries, weights_of
 from .server.loading import Report, quiet
 from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
@@ -53,6 +54,7 @@ def running(
     telemetry: Telemetry = NOTHING,
     storage: Storage = "float16",
     coarse: bool = False,
+    cuda: bool = False,
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -63,6 +65,7 @@ def running(
         limits: the largest video that is decoded.
         storage: how the gallery is kept in memory.
         coarse: whether searches have a coarse stage, as the gallery's calibration allows.
+        cuda: run encoders, and the search where there is a kernel for it, on this machine's GPUs.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
 
@@ -70,14 +73,18 @@ def running(
         BundleError: ``chooser`` can't choose for the bundle, or its gallery can't have the storage or a coarse stage.
         GalleryError: a coarse stage without a calibration.
         GalleryMismatch: a gallery was written by another model.
-        ServerStartError: the server did not start; the message says why.
+        ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
+    if cuda:
+        check_libraries()
     if chooser is not None:
         check_chooser(bundle.manifest, chooser.bundle.manifest)
     # Opened here, a foreign gallery is refused before a server is started.
     for manifest, place in _galleries(bundle, gallery, chooser):
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
+            if cuda and manifest is bundle.manifest:
+                report(check_gpu(stored(manifest, storage), found.count, weights_of(bundle)))
     derived_of(stored(bundle.manifest, storage, coarse=coarse))
     if coarse:
         with Gallery.open(gallery, bundle.manifest) as found:
@@ -90,7 +97,16 @@ def running(
         if chooser is not None:
             (folder / "shortlist").symlink_to(chooser.gallery.absolute(), target_is_directory=True)
         other = None if chooser is None else chooser.bundle
-        deploy(bundle, folder / "deployment", "embedded", chooser=other, storage=storage, coarse=coarse, link=True)
+        deploy(
+            bundle,
+            folder / "deployment",
+            "embedded",
+            chooser=other,
+            storage=storage,
+            coarse=coarse,
+            cuda=cuda,
+            link=True,
+        )
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -116,6 +132,7 @@ def serve(
     shortlist: tuple[Path, Path] | None = None,
     storage: Storage = "float16",
     coarse: bool = False,
+    cuda: bool = False,
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
@@ -150,6 +167,7 @@ def serve(
             telemetry=told,
             storage=storage,
             coarse=coarse,
+            cuda=cuda,
             report=report,
         ) as server,
     ):

@@ -30,7 +30,8 @@ QUERIES = {"few": 1, "some": 16, "many": 256}
 MATRIX = {90: "HGMMA", 100: "UTCHMMA"}
 # Where the bulk copy engine is used.
 BULK = "UTMALDG"
-INSTRUCTIONS_PER_PAIR = 800
+# Of a thread behind the products. One that has a single pair shares the 270 loads of a table's rows with no other.
+INSTRUCTIONS_PER_PAIR, OF_A_SINGLE_PAIR = 800, 1000
 WIDE_COPIES = 0.8
 # At least so many on a multiprocessor, but for tiles that have it to themselves.
 PROGRAMS = 2
@@ -114,6 +115,7 @@ def run(job: Job, fresh: bool = False) -> Result:
     opcode = MATRIX.get(job.arch, "HMMA") if job.regime == "many" else "HMMA"
     if how.parted:
         opcode = "IGMMA"
+    most = OF_A_SINGLE_PAIR if tile.queries * tile.videos <= tile.threads else INSTRUCTIONS_PER_PAIR
     alone = tile.kernel == "pingpong" or tile.warps > 4
     copied = cost.bulk_copies if tile.kernel != "portable" else cost.copies > 0 and cost.wide_copies >= WIDE_COPIES
     limits = {
@@ -126,7 +128,7 @@ def run(job: Job, fresh: bool = False) -> Result:
         "other parameters than the launcher's": sass.parameters(kernel.asm["ptx"]) == words(how, job.search),
         # the largest of a group is exchanged between threads
         f"{cost.shuffles} shuffles": job.search or not cost.shuffles,
-        "too many instructions per pair": job.search or per_pair <= INSTRUCTIONS_PER_PAIR,
+        "too many instructions per pair": job.search or per_pair <= most,
     }
     faults = [name for name, kept in limits.items() if not kept]
     return Result(job, astuple(tile)[:-1], cost, per_pair, faults, seconds)

@@ -14,6 +14,7 @@ from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor  # type: ignore[import-untyped]
 
 from .bulk_kernel import bulk_kernel
+from .device_memory import SCORES_AT_ONCE
 from .keep import LOWEST
 from .kernel import score_kernel
 from .layout import LANES, HeadShape
@@ -25,8 +26,6 @@ from .text import prepared
 LONGEST, SHORTEST = 128, 16
 # Groups that it looks at in a step.
 _BLOCK = 256
-# Scores that a search holds at once: a larger gallery is searched in parts.
-SCORES_AT_ONCE = 1 << 28
 
 
 def score(

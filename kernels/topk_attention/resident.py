@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ..walk import Live, Rows
 from .api import search
+from .device_memory import NoRoom, gallery_bytes, search_bytes
 from .layout import LANES, HeadShape, blocks
 from .operands import Floats, GalleryVectors, TextVectors
 
@@ -22,19 +24,30 @@ _PIECE = 4096
 class ResidentGallery:
     """Frame vectors and Gram tables on ``device``, as they were when ``follow`` was last called."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, room: Callable[[], int] | None = None) -> None:
+        """``room`` tells how many bytes of the device are free; without it nothing is asked before they are taken."""
+        self._device, self._room = device, room
         self._rows = 0
         self._frames, self._tables = torch.empty(0, device=device), torch.empty(0, device=device)
 
+    def __len__(self) -> int:
+        """Rows on the device."""
+        return self._rows
+
     def follow(self, gallery: GalleryVectors, *, anew: bool) -> None:
-        """Send the rows of ``gallery`` behind those that were sent; all of them if ``anew``."""
+        """Send the rows of ``gallery`` behind those that were sent; all of them if ``anew``.
+
+        Raises:
+            NoRoom: they don't fit on the device. What was there is given up.
+        """
         if anew:
             self._rows = 0
         if len(gallery) == self._rows:
             return
-        self._frames = self._grown(self._frames, gallery.frames, self._rows)
-        self._tables = self._grown(self._tables, gallery.tables, self._rows // LANES)
+        if len(gallery) > len(self._frames):
+            self._make_room(gallery)
+        self._send(self._frames, gallery.frames, self._rows)
+        self._send(self._tables, gallery.tables[: blocks(len(gallery))], self._rows // LANES)
         self._rows = len(gallery)
 
     def search(self, text: TextVectors, shape: HeadShape, n: int, live: Live | None) -> tuple[Floats, Rows]:
@@ -58,21 +71,38 @@ class ResidentGallery:
         scores, rows = (part.cpu().numpy() for part in found)
         return scores, rows
 
-    def _grown(self, kept: Tensor, source: npt.NDArray[Any], start: int) -> Tensor:
-        """``kept`` with everything in ``source`` from ``start`` on behind its first ``start`` entries."""
-        if len(source) > len(kept):
-            size = (max(len(source), int(len(kept) * _GROWTH)), *source.shape[1:])
-            room = torch.empty(size, dtype=torch.from_numpy(np.empty(0, source.dtype)).dtype, device=self._device)
-            if start:
-                room[:start] = kept[:start]
-            kept = room
+    def _make_room(self, gallery: GalleryVectors) -> None:
+        """Arrays for the gallery and half as many rows again, or for it alone, while those of before are copied."""
+        shape, component = gallery.frames.shape[1:], gallery.frames.itemsize
+        rows = gallery.tables.shape[1]
+        wanted = [int(len(self._frames) * _GROWTH), len(gallery)]
+        for count in wanted if wanted[0] > len(gallery) else wanted[1:]:
+            needed = gallery_bytes(count, shape, rows, component) + search_bytes(count)
+            if self._room is None or needed <= self._room():
+                self._frames = self._grown(self._frames, gallery.frames, (count, *shape), self._rows)
+                tables = (blocks(count), *gallery.tables.shape[1:])
+                self._tables = self._grown(self._tables, gallery.tables, tables, blocks(self._rows))
+                return
+        self._rows, self._frames, self._tables = 0, *(torch.empty(0, device=self._device) for _ in range(2))
+        raise NoRoom(len(gallery), needed, self._room())
+
+    def _grown(self, kept: Tensor, like: npt.NDArray[Any], size: tuple[int, ...], filled: int) -> Tensor:
+        """An array of ``size`` that begins with the first ``filled`` entries of ``kept``."""
+        dtype = torch.from_numpy(np.empty(0, like.dtype)).dtype
+        room = torch.empty(size, dtype=dtype, device=self._device)
+        if filled:
+            room[:filled] = kept[:filled]
+        return room
+
+    def _send(self, kept: Tensor, source: npt.NDArray[Any], start: int) -> None:
         for first in range(start, len(source), _PIECE):
             # A view of the gallery is not writable, which torch doesn't know; a piece is copied.
             piece = np.array(source[first : first + _PIECE])
             kept[first : first + len(piece)] = torch.from_numpy(piece).to(self._device)
-        return kept
 
 
 def gallery_on_gpu(number: int) -> ResidentGallery | None:
     """A gallery on the GPU ``number``; None where this torch can't use a GPU."""
-    return ResidentGallery(torch.device("cuda", number)) if torch.cuda.is_available() else None
+    if not torch.cuda.is_available():
+        return None
+    return ResidentGallery(torch.device("cuda", number), lambda: torch.cuda.mem_get_info(number)[0])

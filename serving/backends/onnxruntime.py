@@ -37,6 +37,8 @@ _LEVELS = {
 # Bytes of a graph whose layers are done before other threads have woken up to help.
 _SMALL = 16 << 20
 _LONGEST_REASON = 400
+CUDA = "CUDAExecutionProvider"
+NO_CUDA = "this ONNX Runtime has no CUDA: pip uninstall onnxruntime, then pip install 'framesift[gpu]'"
 
 
 class OnnxRuntime(Backend):
@@ -58,7 +60,7 @@ class OnnxRuntime(Backend):
         path = folder / (config.get("default_model_filename") or "model.onnx")
         try:
             options = self._options(config, path)
-            self.session = ort.InferenceSession(str(path), options, providers=self._providers())
+            self.session = ort.InferenceSession(str(path), options, providers=self._providers(config))
         except Exception as error:
             raise BundleError(f"{path} can't be opened by ONNX Runtime: {_reason(error)}") from error
         inputs = configured(config, "input")
@@ -89,9 +91,15 @@ class OnnxRuntime(Backend):
                 options.add_session_config_entry(key, value)
         return options
 
-    def _providers(self) -> list[str | tuple[str, dict[str, str]]]:
-        if self.gpu is not None and "CUDAExecutionProvider" in ort.get_available_providers():
-            return [("CUDAExecutionProvider", {"device_id": str(self.gpu)}), "CPUExecutionProvider"]
+    def _providers(self, config: Mapping[str, Any]) -> list[str | tuple[str, dict[str, str]]]:
+        """CUDA where the server places this instance on a GPU; the configuration may demand it, with options."""
+        asked = config.get("optimization", {}).get("execution_accelerators", {}).get("gpu_execution_accelerator", [])
+        wanted = next((each.get("parameters", {}) for each in asked if each["name"] == "cuda"), None)
+        there = self.gpu is not None and CUDA in ort.get_available_providers()
+        if wanted is not None and not there:
+            raise BundleError(NO_CUDA if self.gpu is not None else "the server has no GPU for it")
+        if there:
+            return [(CUDA, {"device_id": str(self.gpu), **(wanted or {})}), "CPUExecutionProvider"]
         return ["CPUExecutionProvider"]
 
     def _compare(self, wanted: Mapping[str, TensorSpec], found: Mapping[str, TensorSpec]) -> None:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from ...export.bundle.models import GALLERY_SEARCH
+from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.spec import DATA_TYPES, TensorSpec
 from .served import Batching, Ensemble, Model, Served, Warmup
 
-Variant = Literal["default", "embedded", "accelerated", "tensorrt"]
+Variant = Literal["default", "embedded", "cuda", "accelerated", "tensorrt"]
 # Where NVIDIA's container keeps engines that ONNX Runtime built, so that the next start finds them.
 ENGINE_CACHE = "/engines"
+# The provider's name among the accelerators of a configuration, and its options: float32 is float32, a convolution's
+# algorithm is chosen without timing all of them for every shape, and no more memory is taken than is asked for.
+CUDA = "cuda"
+CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+_ENCODERS = (VIDEO_ENCODER, TEXT_ENCODER)
+# What may be placed on a GPU.
+PLACED = (*_ENCODERS, GALLERY_SEARCH)
 
 
-def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
+def render(served: Served, variant: Variant = "default", *, cuda: bool = False) -> pb.ModelConfig:
     """The configuration of one model or ensemble.
 
     Args:
         variant: how ONNX graphs run. ``default``: ONNX Runtime, on a GPU with its CUDA provider. ``embedded``: with
-            the backend of this package, which takes inputs of several shapes in one batch. ``accelerated``: with ONNX
-            Runtime's TensorRT provider, which builds an engine at the first load and keeps it in ``ENGINE_CACHE``.
+            the backend of this package, which takes inputs of several shapes in one batch. ``cuda``: encoders on every
+            GPU, and nowhere else, with ONNX Runtime's CUDA provider. ``accelerated``: so too with its TensorRT
+            provider, which builds an engine for all shapes at the first load and keeps it in ``ENGINE_CACHE``.
             ``tensorrt``: the server's TensorRT backend with an engine, ``model.plan``.
+        cuda: for ``embedded``: encoders are on every GPU as with ``cuda``, and the gallery is searched on the first.
     """
     config = pb.ModelConfig(name=served.name, max_batch_size=served.max_batch)
     ragged = isinstance(served, Model) and _ragged(served, variant)
@@ -52,14 +68,20 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
         return config
     # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.
     group = config.instance_group.add(count=served.instances)
+    placed = cuda or variant in ("cuda", "accelerated")
     if served.body is None:
         config.backend, config.default_model_filename = "onnxruntime", "model.onnx"
-        if variant == "accelerated":
-            _accelerate(config)
+        if placed and served.kind in _ENCODERS:
+            # Without numbers of GPUs it stands for all of them.
+            group.kind = pb.ModelInstanceGroup.KIND_GPU
+            _accelerate(config, served, tensorrt=variant == "accelerated" and bool(served.ranges))
         elif variant == "tensorrt":
             config.backend, config.platform, config.default_model_filename = "tensorrt", "tensorrt_plan", "model.plan"
     else:
         config.backend, group.kind = "python", pb.ModelInstanceGroup.KIND_CPU
+        if cuda and served.kind == GALLERY_SEARCH:
+            group.kind = pb.ModelInstanceGroup.KIND_GPU
+            group.gpus.append(0)
     if config.backend != "tensorrt":
         for key, value in served.parameters.items():
             config.parameters[key].string_value = value
@@ -67,6 +89,8 @@ def render(served: Served, variant: Variant = "default") -> pb.ModelConfig:
         _batching(config, served.batching)
     if served.warmup is not None:
         _warmup(config, served, served.warmup)
+        if placed and served.ranges and not served.warmup.files:
+            _warm_ranges(config, served)
     return config
 
 
@@ -91,11 +115,27 @@ def _ragged(model: Model, variant: Variant) -> bool:
     return model.batching.ragged or (variant == "embedded" and model.body is None)
 
 
-def _accelerate(config: pb.ModelConfig) -> None:
-    accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
-    accelerator.parameters.update(
-        {"precision_mode": "FP32", "trt_engine_cache_enable": "true", "trt_engine_cache_path": ENGINE_CACHE}
-    )
+def _accelerate(config: pb.ModelConfig, model: Model, *, tensorrt: bool) -> None:
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    if tensorrt:
+        shapes = {
+            f"trt_profile_{end}_shapes": ",".join(
+                f"{name}:{'x'.join(map(str, getattr(span, end)))}" for name, span in model.ranges.items()
+            )
+            for end in ("min", "opt", "max")
+        }
+        accelerators.add(name="tensorrt").parameters.update(
+            {
+                "precision_mode": "FP32",
+                "trt_engine_cache_enable": "true",
+                "trt_engine_cache_path": ENGINE_CACHE,
+                "trt_timing_cache_enable": "true",
+                "trt_timing_cache_path": ENGINE_CACHE,
+                **shapes,
+            }
+        )
+    # What TensorRT has no layer for runs with CUDA.
+    accelerators.add(name=CUDA).parameters.update(CUDA_OPTIONS)
 
 
 def _batching(config: pb.ModelConfig, batching: Batching) -> None:
@@ -111,12 +151,36 @@ def _batching(config: pb.ModelConfig, batching: Batching) -> None:
 
 
 def _warmup(config: pb.ModelConfig, model: Model, warmup: Warmup) -> None:
-    sample = config.model_warmup.add(name="first request", batch_size=min(1, model.max_batch), count=1)
-    for port in model.inputs:
+    sizes = [[d if isinstance(d, int) else warmup.sizes[d] for d in port.dims] for port in model.inputs]
+    _request(config, model, "first request", min(1, model.max_batch), sizes, warmup.files)
+
+
+def _warm_ranges(config: pb.ModelConfig, model: Model) -> None:
+    """Requests of usual and largest shapes, one at a time and in full batches: what a GPU compiles, it has compiled."""
+    del config.model_warmup[:]
+    spans = [model.ranges[port.name] for port in model.inputs]
+    usual, largest = ([getattr(span, end)[1:] for span in spans] for end in ("opt", "max"))
+    for batch in (1, model.max_batch):
+        for shapes in (usual, *([largest] if largest != usual else [])):
+            told = " ".join("x".join(map(str, shape)) for shape in shapes)
+            _request(config, model, f"{batch} of {told}", batch, shapes, ())
+
+
+def _request(
+    config: pb.ModelConfig,
+    model: Model,
+    name: str,
+    batch: int,
+    shapes: Sequence[Sequence[int]],
+    files: Container[str],
+) -> None:
+    """One request that is run at load; ``files`` holds the names of inputs that come from files."""
+    sample = config.model_warmup.add(name=name, batch_size=batch, count=1)
+    for port, shape in zip(model.inputs, shapes, strict=True):
         entry = sample.inputs[port.name]
         entry.data_type = _data_type(port)
-        entry.dims.extend(d if isinstance(d, int) else warmup.sizes[d] for d in port.dims)
-        if port.name in warmup.files:
+        entry.dims.extend(shape)
+        if port.name in files:
             entry.input_data_file = port.name
         elif port.dtype.startswith("float"):
             entry.random_data = True

@@ -77,8 +77,9 @@ _START = """\
 #   FRAMESIFT_INSECURE  1: let everybody call, without TLS
 #   FRAMESIFT_HOST      the IPv4 address to listen on (0.0.0.0), and
 #   FRAMESIFT_PORT      the port (8001)
-#   FRAMESIFT_CONFIG    how graphs run: onnxruntime (with CUDA where there is a GPU), accelerated (ONNX Runtime's
-#                       TensorRT provider, whose engines are kept in /engines), or tensorrt (the engines deployed here)
+#   FRAMESIFT_CONFIG    how graphs run: onnxruntime (on a GPU where there is one), cuda (encoders on every GPU, products
+#                       in float32 and warmed up), accelerated (so too with ONNX Runtime's TensorRT provider, whose
+#                       engines are kept in /engines), or tensorrt (the engines deployed here)
 #   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
 #   FRAMESIFT_PAGE      1: show the page to browsers
 #   FRAMESIFT_VIDEOS    the folder below which whoever may search may see videos

@@ -19,10 +19,10 @@ from ...export.bundle.shortlist import FOLDER
 from ...export.bundle.storage_names import Storage
 from ...export.bundle.storages import stored
 from ...export.bundle.store import MANIFEST, Bundle
-from .config import render, to_text
+from .config import PLACED, render, to_text
 from .container import container_files
 from .plan import plan
-from .render import TENSORRT, write
+from .render import EMBEDDED, TENSORRT, write
 from .served import Model
 from .targets import Target
 
@@ -56,6 +56,7 @@ def deploy(
     engines: Engines | None = None,
     storage: Storage = "float16",
     coarse: bool = False,
+    cuda: bool = False,
     link: bool = False,
 ) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
@@ -70,6 +71,7 @@ def deploy(
         engines: of this bundle, for the target ``tensorrt`` alone.
         storage: how the gallery is kept in memory.
         coarse: whether searches have a coarse stage, as the gallery's calibration allows.
+        cuda: for the target ``embedded``: encoders run on every GPU, and the gallery is searched on the first.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
 
     Returns:
@@ -98,6 +100,10 @@ def deploy(
         version.mkdir(exist_ok=True)
         if not isinstance(served, Model):
             continue
+        if cuda and served.kind in PLACED:
+            placed = repository / served.name / EMBEDDED
+            placed.parent.mkdir(exist_ok=True)
+            placed.write_text(to_text(render(served, "embedded", cuda=True)), encoding="utf-8")
         for name, source in _weights(chooser if served.prefix and chooser else bundle, served).items():
             place(source.resolve(), version / name)
         if served.body is not None:

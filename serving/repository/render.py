@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from ...export.bundle.ports import FRAMES, graph_ports
+from ...export.bundle.ports import FRAMES, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
 from ...export.bundle.scorers import TOPK_ATTENTION
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.topk_attention import text_record, video_record
@@ -16,8 +16,10 @@ from .plan import plan
 from .served import Model, Served
 
 CONFIG = "config.pbtxt"
-# Read by a server that is started with --model-config-name=embedded, accelerated or tensorrt.
-EMBEDDED, ACCELERATED, TENSORRT = (f"configs/{name}.pbtxt" for name in ("embedded", "accelerated", "tensorrt"))
+# Read by a server that is started with --model-config-name=embedded, cuda, accelerated or tensorrt.
+EMBEDDED, CUDA, ACCELERATED, TENSORRT = (
+    f"configs/{name}.pbtxt" for name in ("embedded", "cuda", "accelerated", "tensorrt")
+)
 _BACKENDS = "framesift.serving.backends"
 
 
@@ -50,7 +52,10 @@ def files(served: Served) -> dict[str, str]:
     written = {CONFIG: to_text(render(served))}
     if isinstance(served, Model):
         if served.body is None:
-            written[ACCELERATED] = to_text(render(served, "accelerated"))
+            # The scorer takes requests of any shape.
+            if served.kind in (VIDEO_ENCODER, TEXT_ENCODER):
+                written[CUDA] = to_text(render(served, "cuda"))
+                written[ACCELERATED] = to_text(render(served, "accelerated"))
             if (embedded := to_text(render(served, "embedded"))) != written[CONFIG]:
                 written[EMBEDDED] = embedded
         else:

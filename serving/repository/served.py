@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ...export.bundle.engines.profiles import Range
 from ...export.bundle.ports import FEATURES, ID, VIDEO
 from ...export.bundle.spec import TensorSpec
 
@@ -39,7 +40,8 @@ class Model:
 
     ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
     without it the model is an ONNX graph. ``prefix`` begins the name where it is a model of the bundle that chooses
-    candidates. ``optional`` are inputs that a request may lack.
+    candidates. ``optional`` are inputs that a request may lack. ``ranges`` are the shapes of a graph's inputs, with
+    their batch, where all are known before.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Model:
     parameters: Mapping[str, str] = field(default_factory=dict)
     prefix: str = ""
     optional: frozenset[str] = frozenset()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

@@ -31,7 +31,7 @@ from .secrets import PORT, PORT_VARIABLE, SECRETS, SECRETS_VARIABLE, reach_of
 
 TRITON = "/opt/tritonserver"
 ONNXRUNTIME, TENSORRT = "onnxruntime", "tensorrt"
-_CONFIGURATIONS = (ONNXRUNTIME, "accelerated", TENSORRT)
+_CONFIGURATIONS = (ONNXRUNTIME, "cuda", "accelerated", TENSORRT)
 # Files that are larger are graphs and engines.
 _LARGE = 1 << 20
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -59,22 +59,22 @@ class Watched:
     start = interp.GridExecutor._init_args_hst
 
 
-def load(self, pointers, mask, *rest):  # type: ignore[no-untyped-def]
+def load(self, pointers, mask, *rest, **named):  # type: ignore[no-untyped-def]
     check(pointers, mask, "load")
-    return Watched.load(self, pointers, mask, *rest)
+    return Watched.load(self, pointers, mask, *rest, **named)
 
 
-def store(self, pointers, value, mask, *rest):  # type: ignore[no-untyped-def]
+def store(self, pointers, value, mask, *rest, **named):  # type: ignore[no-untyped-def]
     at = check(pointers, mask, "store").tolist()
     if len(set(at)) != len(at) or stored.intersection(at):
         raise MemoryFault("store: an address is written twice")
     stored.update(at)
-    return Watched.store(self, pointers, value, mask, *rest)
+    return Watched.store(self, pointers, value, mask, *rest, **named)
 
 
-def atomic(self, kind, pointers, value, mask, *rest):  # type: ignore[no-untyped-def]
+def atomic(self, kind, pointers, value, mask, *rest, **named):  # type: ignore[no-untyped-def]
     check(pointers, mask, "atomic operation")
-    return Watched.atomic(self, kind, pointers, value, mask, *rest)
+    return Watched.atomic(self, kind, pointers, value, mask, *rest, **named)
 
 
 def start(self, *args):  # type: ignore[no-untyped-def]

@@ -31,6 +31,22 @@ def local_device() -> Device | None:
     return parse_device(found)
 
 
+def free_memory() -> list[int]:
+    """Bytes that are free on every GPU of this machine; empty where there is none or no driver."""
+    query = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_memory(found)
+
+
+def parse_memory(lines: str) -> list[int]:
+    """What nvidia-smi printed, MiB a line, in bytes; empty where it is something else."""
+    numbers = [line.strip() for line in lines.splitlines() if line.strip()]
+    return [int(number) << 20 for number in numbers] if all(number.isdigit() for number in numbers) else []
+
+
 def parse_device(line: str) -> Device | None:
     """What nvidia-smi printed: ``NVIDIA L4, 8.9, 580.95.05``; None where it is something else."""
     parts = [part.strip() for part in line.strip().split(",")]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
 from framesift.kernels.topk_attention import factorised
+from framesift.kernels.topk_attention.device_memory import gallery_bytes, search_bytes
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
 from framesift.kernels.topk_attention.resident import ResidentGallery
@@ -41,3 +43,32 @@ def test_growing_galleries_with_removed_rows_rank_as_in_float64(topk_manifest: M
             assert len(set(row.rows.tolist()) & set(dead.tolist())) == 0
             assert row.attention is not None
             np.testing.assert_allclose(row.attention, attention[q, row.rows], atol=1e-5)
+
+
+def test_a_gallery_that_outgrows_the_device_is_searched_by_the_processor(
+    topk_manifest: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
+    with torch.no_grad():
+        text = [part.contiguous() for part in folded.encode_text(torch.randn(2, 64))]
+        frames, tables = folded.encode_video(torch.randn(40, 5, 64))
+    frames = frames.half()
+    given = dict(zip((LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS), (part.numpy() for part in text), strict=True))
+    want, _ = factorised.score(*(part.double() for part in text), frames.double(), tables.double(), SHAPE)
+    rows = pack_tables(tables.numpy()).shape[1]
+    # Free is what 20 videos take with their searches.
+    free = gallery_bytes(20, (1, 5, 64), rows, 2) + search_bytes(20)
+    resident = ResidentGallery(DEVICE, lambda: free)
+    ranker = DeviceRanker(topk_manifest, resident)
+    ids = [str(row) for row in range(40)]
+    for count, holds in ((18, True), (20, True), (40, False), (40, False), (12, True)):
+        tensors = {FRAME_VECTORS: frames[:count].numpy(), GRAM_TABLE: pack_tables(tables[:count].numpy())}
+        view = View(count, count, ids, tensors, np.zeros((count, 5), np.float32), np.empty(0, np.intp))
+        for q, row in enumerate(ranker.rank(view, given, [3, 40])):
+            best = np.argsort(-want[q, :count].numpy(), kind="stable")[: (3, 40)[q]]
+            np.testing.assert_allclose(row.scores, want[q, best], atol=2e-6)
+        assert (len(resident) == count) == holds
+    assert [record.message for record in caplog.records] == [
+        f"the processor searches from now on: 40 videos and their searches take 0.0 GB of the GPU, "
+        f"{free / 1e9:.1f} GB are free"
+    ]
