@@ -31,6 +31,7 @@ ROOMS = {
     "serving.server": ("kernels", *RUNTIME, "serving.repository", "serving.client", "serving.front"),
 }
 ROOMS["serving.indexing"] = (*ROOMS["serving.backends"], "serving.backends", "serving.repository", "serving.client")
+ROOMS["serving.migration"] = (*ROOMS["serving.indexing"], "serving.indexing")
 ROOMS["serving"] = tuple(ROOMS)
 ROOMS["bench"] = tuple(ROOMS)
 

@@ -40,6 +40,7 @@ FEATURE_SUFFIXES = (".npz", ".safetensors")
 TAG_SUFFIX = ".json"
 # Of a SHA-256.
 DIGEST_BYTES = 32
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 Item = TypeVar("Item")
 
@@ -90,6 +91,20 @@ def check_source(value: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"the source is {type(value).__name__}, it must be a text")
     return _check_text(value, "source", MAX_SOURCE_BYTES, _BREAKING)
+
+
+def check_alias(value: str) -> str:
+    """The alias itself, by which clients choose one of a server's models.
+
+    Raises:
+        InvalidRequest: anything but small letters, digits, - and _, which begin with a letter, 40 at most.
+    """
+    if not isinstance(value, str) or not _ALIAS.fullmatch(value):
+        raise InvalidRequest(
+            f"the model's name is {value!r:.60}, it must have small letters, digits, - and _, a letter first, 40 of "
+            "them at most"
+        )
+    return value
 
 
 def check_top(value: object) -> int:

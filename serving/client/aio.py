@@ -40,10 +40,11 @@ class AsyncClient(Calls):
         *,
         retry: bool = True,
         credentials: Credentials | None = None,
+        model: str | None = None,
     ) -> None:
         shown = Credentials.from_env() if credentials is None else credentials
         super().__init__(
-            _Awaiting(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
+            _Awaiting(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers, model
         )
 
     async def __aenter__(self) -> AsyncClient:

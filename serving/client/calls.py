@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.utils import InferenceServerException
 
+from ...export.bundle.checks import check_alias
 from ...export.bundle.errors import (
     AccessDenied,
     ClientError,
@@ -38,6 +39,7 @@ from . import uploads, wire
 from .connection import (
     AWAY_S,
     DEFAULT_TIMEOUT_S,
+    MODEL_HEADER,
     VIDEO_TIMEOUT_S,
     Unset,
     busy,
@@ -70,6 +72,7 @@ class Calls(SearchCalls, GalleryCalls):
         timeout_s: float | Unset | None,
         retry: bool,
         headers: dict[str, str] | None,
+        model: str | None = None,
     ) -> None:
         if not isinstance(timeout_s, Unset) and timeout_s is not None:
             check_seconds(timeout_s)
@@ -80,7 +83,8 @@ class Calls(SearchCalls, GalleryCalls):
         self._video_timeout_s = VIDEO_TIMEOUT_S if isinstance(timeout_s, Unset) else timeout_s
         self._retry = retry
         self._transport = transport
-        self._headers = headers
+        self.model = None if model is None else check_alias(model)
+        self._headers = headers if model is None else {**(headers or {}), MODEL_HEADER: model}
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
 

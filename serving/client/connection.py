@@ -31,6 +31,8 @@ DEFAULT_ADDRESS = "127.0.0.1:8001"
 # Seconds to wait for an answer; a video waits for others, and is decoded and encoded.
 DEFAULT_TIMEOUT_S = 30.0
 VIDEO_TIMEOUT_S = 600.0
+# The header by which a client chooses one of a server's models.
+MODEL_HEADER = "framesift-model"
 CLOSED = "the client is closed: make a new one"
 
 _TOKEN, _TOKEN_FILE = "FRAMESIFT_TOKEN", "FRAMESIFT_TOKEN_FILE"

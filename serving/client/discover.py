@@ -92,13 +92,15 @@ class Named:
         found = self.films if films else self.features
         if isinstance(found, InvalidRequest):
             raise found
-        return Found([_with_features(file) for file in found.videos], found.refused) if films and features else found
+        if not (films and features):
+            return found
+        return Found([replace(file, features=features_beside(file.path)) for file in found.videos], found.refused)
 
 
-def _with_features(film: NamedVideo) -> NamedVideo:
-    """A film with the feature file of its name, if one lies beside it."""
-    beside = (film.path.with_suffix(suffix) for suffix in (*FEATURE_SUFFIXES, TAG_SUFFIX))
-    return replace(film, features=next((path for path in beside if path.is_file()), None))
+def features_beside(film: Path) -> Path | None:
+    """The feature file of a film's name, if one lies beside it."""
+    beside = (film.with_suffix(suffix) for suffix in (*FEATURE_SUFFIXES, TAG_SUFFIX))
+    return next((path for path in beside if path.is_file()), None)
 
 
 def _tried(names: Sequence[str], id_from: IdFrom, suffixes: Sequence[str]) -> Found | InvalidRequest:

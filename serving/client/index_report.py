@@ -33,12 +33,14 @@ class Report:
     Args:
         fail_fast: whether the first failure ends the block of ``showing``.
         failures: the file that has all failures, if one has.
+        doing: what is done with files, in a word.
 
     Attributes:
         last: the latest of the videos that a server has kept.
     """
 
-    def __init__(self, *, fail_fast: bool, failures: Path | None = None) -> None:
+    def __init__(self, *, fail_fast: bool, failures: Path | None = None, doing: str = "indexing") -> None:
+        self._doing = doing
         self.last: Indexed | None = None
         self._fail_fast, self._failures = fail_fast, failures
         self._counts = Counter[str]()
@@ -60,7 +62,7 @@ class Report:
 
         with (
             suppress(_Enough),
-            click.progressbar(length=total, label="indexing", file=sys.stderr, item_show_func=rate) as bar,
+            click.progressbar(length=total, label=self._doing, file=sys.stderr, item_show_func=rate) as bar,
         ):
             self._step = bar.update
             yield
@@ -88,7 +90,11 @@ class Report:
         parts = [f"{count} {status}" for status, count in counts.items()] + ([f"{left} not tried"] if left else [])
         unchanged = "" if counts["indexed"] or left else ": the gallery is as it was"
         click.echo(", ".join(parts) + unchanged)
+        self.tell_failed()
+
+    def tell_failed(self) -> None:
+        """Name the files that could not be indexed, and why."""
         for outcome in self._failed:
             click.echo(f"  {printable(outcome.path)}: {printable(outcome.reason)}", err=True)
-        if counts["failed"] > len(self._failed):
-            click.echo(f"  and {counts['failed'] - len(self._failed)} more: {self._failures} has all", err=True)
+        if self._counts["failed"] > len(self._failed):
+            click.echo(f"  and {self._counts['failed'] - len(self._failed)} more: {self._failures} has all", err=True)

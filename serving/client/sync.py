@@ -33,7 +33,8 @@ class Client(SearchClient, GalleryClient):
     other for 30. A search that the server refuses because it has too much to do is tried again for about three seconds,
     and a video to be indexed as long as its call waits, or for about 12 seconds where no server answers; then they
     raise ServerUnavailable, or at once where ``retry`` is false. A server beyond this machine asks for ``credentials``;
-    without any, those that the environment names are shown.
+    without any, those that the environment names are shown. Of a server of several models ``model`` chooses one by its
+    alias; without it the server's default answers.
     """
 
     def __init__(
@@ -43,16 +44,22 @@ class Client(SearchClient, GalleryClient):
         *,
         retry: bool = True,
         credentials: Credentials | None = None,
+        model: str | None = None,
     ) -> None:
         shown = Credentials.from_env() if credentials is None else credentials
         self._calls = Calls(
-            Blocking(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers
+            Blocking(shown.check(check_address(address)), shown), address, timeout_s, retry, shown.headers, model
         )
 
     @property
     def address(self) -> str:
         """The server's gRPC address, HOST:PORT."""
         return self._calls.address
+
+    @property
+    def model(self) -> str | None:
+        """The alias of the model that answers, where one was chosen."""
+        return self._calls.model
 
     @property
     def timeout_s(self) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...export.bundle.checks import check_id, dump_metadata
+from ...export.bundle.checks import check_id, check_metadata, dump_metadata
 from ...export.bundle.errors import InvalidRequest
 from .blocks import Block, table
 from .reader import Reader, among
@@ -29,11 +29,13 @@ class Change:
         delete: it is to be removed.
         metadata: what takes the place of its metadata, or, with ``merge``, is laid over it: a name whose value is None
             is left out then.
+        text: instead of that, the very text that its metadata is to be.
     """
 
     delete: bool = False
     metadata: Mapping[str, Any] | None = None
     merge: bool = False
+    text: str | None = None
 
     @staticmethod
     def parse(text: str) -> Change:
@@ -61,6 +63,8 @@ class Change:
         Raises:
             InvalidRequest: it would be too large, or holds what JSON has no form for.
         """
+        if self.text is not None:
+            return check_metadata(self.text)
         given = dict(self.metadata or {})
         if self.merge:
             given = {name: value for name, value in {**json.loads(before), **given}.items() if value is not None}

@@ -88,7 +88,7 @@ def index_here(run: Run, facts: Mapping[str, Mapping[str, Any]], digests: Digest
             left = source.left(gallery, told, force=run.force)
             # Where nothing is left to do, no worker is started.
             for first in left:
-                with closing(_workers(run, manifest, report)) as workers:
+                with closing(start_workers(run, manifest, report)) as workers:
                     index_videos(gallery, itertools.chain([first], left), workers, told)
 
 
@@ -105,8 +105,12 @@ def _source(run: Run, manifest: Manifest, facts: Mapping[str, Mapping[str, Any]]
     return sources.Files(found, run.shard, facts_of(facts, found), digests)
 
 
-def _workers(run: Run, manifest: Manifest, report: Report) -> Workers:
-    """Start workers, as many as fit, and say what they take."""
+def start_workers(run: Run, manifest: Manifest, report: Report) -> Workers:
+    """Start workers for a run, as many as fit, and say what they take.
+
+    Raises:
+        FramesiftError: there is no room for one, or they can't be started.
+    """
     setting = Setting(str(run.bundle.resolve()), run.limits.settings(), run.timeout_s)
     first = Process(setting)
     try:

@@ -103,7 +103,9 @@ class Worker:
             brought = read(video.place, video.beside, self._limits.max_bytes, self._setting.timeout_s)
             digest = brought.digest
             if video.digest is not None and video.digest != digest:
-                raise InvalidVideo(f"its SHA-256 is {digest.hex()}, the manifest says {video.digest.hex()}")
+                raise InvalidVideo(
+                    f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed"
+                )
             if digest == video.known:
                 return Made(video)
             files = brought.tensors(self._encoder.takes)

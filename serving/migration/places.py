@@ -1,0 +1,66 @@
+"""Where the source of a video lies, of which a gallery keeps what its indexer said."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.manifest import Manifest
+from ..client.discover import features_beside
+from ..client.uploads import is_feature_file
+from ..indexing.fetch import check_place, is_address
+from ..indexing.files import reads_films
+from ..indexing.video import Video
+from .states import Kept
+
+
+@dataclass(frozen=True)
+class Places:
+    """Finds sources.
+
+    Attributes:
+        below: the folder below which they lie; None for any, with relative paths below the current folder.
+        addresses: whether addresses may be read: whoever may index can have named any.
+        beside: whether the model reads a feature file beside a film.
+    """
+
+    below: Path | None
+    addresses: bool
+    beside: bool
+
+    @staticmethod
+    def of(manifest: Manifest, below: Path | None, *, addresses: bool) -> Places:
+        """Places for a model."""
+        return Places(below, addresses, reads_films(manifest) and manifest.features is not None)
+
+    def video(self, kept: Kept) -> Video:
+        """The video to be made again: its file must have the digest that the gallery keeps.
+
+        Raises:
+            InvalidRequest: its source names nothing that may be read.
+        """
+        place = self._place(kept.source)
+        film = self.beside and not is_address(place) and not is_feature_file(place)
+        beside = features_beside(Path(place)) if film else None
+        return Video(
+            kept.id,
+            place,
+            kept.source,
+            None if beside is None else str(beside),
+            kept.metadata,
+            digest=kept.digest,
+        )
+
+    def _place(self, source: str) -> str:
+        if not source:
+            raise InvalidRequest("it has no source, because it was sent as bytes: index it from a file")
+        if is_address(source):
+            if not self.addresses:
+                raise InvalidRequest("its source is an address: say --addresses to have those read")
+            return check_place(source)
+        path = os.path.abspath(os.path.join(self.below or "", source))
+        if self.below is not None and not Path(path).resolve().is_relative_to(self.below.resolve()):
+            raise InvalidRequest(f"its source lies outside {self.below}")
+        return path

@@ -1,0 +1,234 @@
+"""A gallery's videos made again in another: what comes, goes and changes meanwhile, stops, and what can't be made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from framesift.export.bundle.errors import GalleryError, InvalidVideo
+from framesift.export.bundle.manifest import Manifest
+from framesift.serving.client.uploads import read_video
+from framesift.serving.gallery.editing import Change, edit
+from framesift.serving.gallery.rows import GalleryEntry, Row
+from framesift.serving.gallery.store import Gallery
+from framesift.serving.indexing.video import Made, Video
+from framesift.serving.migration import note
+from framesift.serving.migration.copying import Copying
+from framesift.serving.migration.places import Places
+from framesift.serving.migration.states import behind, states
+
+MakeEntry = Callable[..., GalleryEntry]
+
+
+class Makers:
+    """Makes records of files' bytes at once, and counts them."""
+
+    slots = 2
+
+    def __init__(self, gallery: Gallery, make_entry: MakeEntry) -> None:
+        self._gallery, self._make_entry = gallery, make_entry
+        self.made: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def submit(self, video: Video) -> Future[Made]:
+        self.meanwhile()
+        found: Future[Made] = Future()
+        found.set_result(self._make(video))
+        return found
+
+    def close(self) -> None: ...
+
+    def _make(self, video: Video) -> Made:
+        self.made.append(video.id)
+        try:
+            digest = read_video(video.place).digest
+        except InvalidVideo as error:
+            return Made(video, reason=str(error))
+        if digest != video.digest:
+            return Made(video, reason="it has changed")
+        entry = self._make_entry(video.id, 9, digest=digest, source=video.source, metadata=video.metadata)
+        return Made(video, Row.of(entry, self._gallery.schema))
+
+
+class World:
+    """Two galleries and the files of the old one's videos."""
+
+    def __init__(self, folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+        self.folder, self._make_entry = folder, make_entry
+        self.old = Gallery.open(folder / "galleries" / "old", manifest)
+        self.new = Gallery.open(folder / "galleries" / "new", replace(manifest, fingerprint="another"))
+        self.makers = Makers(self.new, make_entry)
+        self.told: list[Made] = []
+        self.copying = self.again()
+
+    def again(self, below: Path | None = None) -> Copying:
+        """What another run has."""
+        places = Places(below, addresses=False, beside=False)
+        return Copying(self.old, self.new, places, lambda: self.makers, self.told.append)
+
+    def index(self, id_: str, content: str = "", metadata: str = "{}", source: str | None = None) -> None:
+        """Put a video into the old gallery, and its file onto the disk."""
+        path = self.folder / id_
+        path.write_text(content or id_)
+        digest = hashlib.sha256((content or id_).encode()).digest()
+        facts = {"digest": digest, "metadata": metadata, "source": str(path) if source is None else source}
+        self.old.add([self._make_entry(id_, **facts)])
+
+    def catch_up(self) -> None:
+        while left := self.copying.behind():
+            self.copying.catch_up(left)
+
+    def alike(self) -> bool:
+        return states(self.old) == states(self.new)
+
+
+@pytest.fixture
+def world(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> Iterator[World]:
+    made = World(tmp_path, manifest, make_entry)
+    yield made
+    made.old.close()
+    made.new.close()
+
+
+def test_what_comes_goes_and_changes_meanwhile_is_followed(world: World) -> None:
+    for id_ in "abcde":
+        world.index(id_, metadata='{"n": 1}')
+    changes = iter(
+        [
+            lambda: world.index("new"),
+            lambda: world.old.remove(["a"]),
+            lambda: world.index("b", "another film"),
+            lambda: edit(world.old, {"c": Change(metadata={"n": 2})}),
+            lambda: world.index("d", "d", metadata='{ "spaced" : [1] }'),
+        ]
+    )
+    world.makers.meanwhile = lambda: next(changes, lambda: None)()
+    world.catch_up()
+    assert world.alike()
+    assert not list(changes)
+    found = world.new.describe(["c", "d"])
+    assert (found["c"].metadata, found["d"].metadata) == ('{"n":2}', '{ "spaced" : [1] }')
+    # Metadata alone is no reason to make a record again.
+    assert world.makers.made.count("c") == world.makers.made.count("d") == 1
+
+
+def test_a_run_that_stopped_goes_on_and_makes_nothing_twice(world: World) -> None:
+    for number in range(12):
+        world.index(f"v{number}")
+
+    def stop() -> None:
+        if len(world.makers.made) == 7:
+            raise KeyboardInterrupt
+
+    world.makers.meanwhile = stop
+    with pytest.raises(KeyboardInterrupt):
+        world.catch_up()
+    before = set(states(world.new))
+    assert 0 < len(before) < 12
+    first = len(world.makers.made)
+    world.makers.meanwhile = lambda: None
+    world.copying = world.again()
+    world.catch_up()
+    assert world.alike()
+    assert not before & set(world.makers.made[first:])
+
+
+def test_what_can_not_be_made_is_told_and_left_out(world: World, tmp_path: Path) -> None:
+    for id_ in ("good", "gone", "changed", "stale"):
+        world.index(id_)
+    world.index("sent", source="")
+    world.index("far", source="https://example.org/film.mp4")
+    world.catch_up()
+    assert set(world.copying.failed) == {"sent", "far"}
+    # What the new gallery has of a video that is another by now is no record of it.
+    world.index("stale", "another film")
+    (tmp_path / "stale").write_text("and another one")
+    (tmp_path / "gone").unlink()
+    edit(world.new, {"gone": Change(delete=True), "changed": Change(delete=True)})
+    (tmp_path / "changed").write_text("other bytes")
+    world.catch_up()
+    reasons = {made.video.id: made.reason for made in world.told if made.reason}
+    assert reasons.keys() == {"sent", "far", "gone", "changed", "stale"} == world.copying.failed.keys()
+    assert reasons["sent"].startswith("it has no source")
+    assert "--addresses" in reasons["far"]
+    assert states(world.new).keys() == {"good"}
+    # Once it is indexed again it is made.
+    world.index("changed", "other bytes")
+    world.catch_up()
+    assert states(world.new).keys() == {"good", "changed"}
+    # And whoever runs it again tries all of them again.
+    world.copying = world.again()
+    assert set(world.copying.behind().make) == {"sent", "far", "gone", "stale"}
+
+
+def test_sources_are_read_below_a_folder_alone(world: World, tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "in").write_text("in")
+    (below / "link").symlink_to(tmp_path / "out")
+    for id_, source in (("in", "in"), ("out", "../out"), ("link", "link"), ("away", str(tmp_path / "away"))):
+        world.index(id_, source=source)
+    world.copying = world.again(below)
+    world.catch_up()
+    assert states(world.new).keys() == {"in"}
+    assert {made.reason for made in world.told if made.reason} == {f"its source lies outside {below}"}
+
+
+def test_what_was_on_its_way_is_followed_and_the_new_gallery_s_own_is_kept(world: World, make_entry: MakeEntry) -> None:
+    for id_ in ("same", "late", "both", "dropped"):
+        world.index(id_)
+    world.catch_up()
+    at_old, at_new = states(world.old), states(world.new)
+    world.index("late", "another film")
+    world.index("both", "another film")
+    world.index("came")
+    world.old.remove(["dropped"])
+    digest = hashlib.sha256(b"own").digest()
+    own = [make_entry(id_, digest=digest, source="own") for id_ in ("own", "both")]
+    world.new.add(own)
+    world.copying.catch_up(world.copying.late(at_old, at_new))
+    found = states(world.new)
+    assert found.keys() == {"same", "late", "both", "own", "came"}
+    assert found["late"] == states(world.old)["late"]
+    assert found["both"].startswith(digest)
+    assert found["own"].startswith(digest)
+
+
+def test_a_gallery_of_its_own_is_left_as_it_is(world: World, make_entry: MakeEntry, tmp_path: Path) -> None:
+    world.index("a")
+    world.new.add([make_entry("mine")])
+    with pytest.raises(GalleryError, match="no migration has made"):
+        note.begin(world.old, world.new)
+    world.new.remove(["mine"])
+    note.begin(world.old, world.new)
+    world.catch_up()
+    note.end(world.old, world.new)
+    # All is as it was left, so it may go on.
+    note.begin(world.old, world.new)
+    note.end(world.old, world.new)
+    world.new.add([make_entry("mine")])
+    with pytest.raises(GalleryError, match="a gallery of its own"):
+        note.begin(world.old, world.new)
+    other = Gallery.made(tmp_path / "other", world.old.schema)
+    with pytest.raises(GalleryError, match="is being made of"):
+        note.begin(other, world.new)
+    (world.new.root / ".migration").write_text(json.dumps({"old": 3}))
+    with pytest.raises(GalleryError, match="can't be read"):
+        note.begin(world.old, world.new)
+
+
+def test_differences() -> None:
+    digest, other = b"d" * 40 + b"m" * 8, b"e" * 40 + b"m" * 8
+    told = b"d" * 40 + b"n" * 8
+    found = behind(
+        {"same": digest, "new": digest, "other": other, "told": told, "failed": digest},
+        {"same": digest, "other": digest, "told": digest, "gone": digest},
+        {"failed": digest, "same": other},
+    )
+    assert (found.make, found.tell, found.remove) == (["new", "other"], ["told"], ["gone"])
