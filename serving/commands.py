@@ -20,8 +20,8 @@ _PORT = click.IntRange(1, 65535)
 
 
 @click.command("serve")
-@click.argument("bundle", type=_FOLDER)
-@click.option("--gallery", required=True, type=_FOLDER, help="Where video records are kept; made if absent.")
+@click.argument("bundles", nargs=-1, required=True, metavar="BUNDLE | NAME=BUNDLE:GALLERY ...")
+@click.option("--gallery", type=_FOLDER, help="Where video records of BUNDLE are kept; made if absent.")
 @storage_option("How videos are kept in memory: int8 takes half of it and finds the same, with the same scores.")
 @coarse_option()
 @click.option(
@@ -75,8 +75,8 @@ _PORT = click.IntRange(1, 65535)
 )
 @click.option("--verbose", is_flag=True, help="Show the server's log.")
 def serve_command(
-    bundle: Path,
-    gallery: Path,
+    bundles: tuple[str, ...],
+    gallery: Path | None,
     storage: Storage,
     coarse: bool,
     device: str,
@@ -101,6 +101,10 @@ def serve_command(
 ) -> None:
     """Serve BUNDLE on an embedded Triton server, until Ctrl-C.
 
+    Several bundles are each given a name and a gallery. Clients choose one by its name, as with --model NAME of
+    `framesift search`. The first answers those who choose none, and `framesift models switch` has another answer
+    instead.
+
     The bundle's files are verified and the gallery must be of the same model. What crashes or hangs is started again.
     Everything listens on this machine alone unless --host says otherwise; then callers need tokens, and connections are
     encrypted.
@@ -120,12 +124,14 @@ def serve_command(
           --tokens tokens --tls-cert server.crt --tls-key server.key
       framesift serve bundles/demo --gallery galleries/demo --page --videos films/
       framesift serve bundles/demo --gallery galleries/demo --device cuda
+      framesift serve films=bundles/demo:galleries/demo next=bundles/new:galleries/new
     """
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
     from .front.telemetry import Telemetry
     from .serve import serve
     from .server.door import Reach
+    from .several import Named, serve_several
 
     if (tls_cert is None) != (tls_key is None) or (tls_clients is not None and tls_cert is None):
         raise click.UsageError("TLS needs --tls-cert and --tls-key, and --tls-clients needs both")
@@ -140,18 +146,30 @@ def serve_command(
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
     known = frozenset(name.lower() for name in names)
     reach = Reach(host, port, tls, tokens, insecure, names=known, page=page, videos=videos)
-    serve(
-        bundle,
-        gallery,
-        reach,
-        limits,
-        telemetry,
-        shortlist=shortlist,
-        storage=storage,
-        coarse=coarse,
-        cuda=device == "cuda",
-        verbose=verbose,
-    )
+    cuda = device == "cuda"
+    if gallery is not None and len(bundles) == 1:
+        serve(
+            Path(bundles[0]),
+            gallery,
+            reach,
+            limits,
+            telemetry,
+            shortlist=shortlist,
+            storage=storage,
+            coarse=coarse,
+            cuda=cuda,
+            verbose=verbose,
+        )
+        return
+    if gallery is not None or shortlist is not None or cuda:
+        raise click.UsageError(
+            "--gallery, --shortlist-from and --device cuda are for one BUNDLE: write several as NAME=BUNDLE:GALLERY"
+        )
+    try:
+        named = [Named.read(text) for text in bundles]
+    except InvalidRequest as error:
+        raise click.UsageError(f"{error}; one bundle alone takes --gallery") from error
+    serve_several(named, reach, limits, telemetry, storage=storage, coarse=coarse, verbose=verbose)
 
 
 @click.command("token")

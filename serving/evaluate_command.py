@@ -11,7 +11,7 @@ import click
 
 from ..export.bundle.errors import InvalidInput
 from ..export.evaluation.names import DEFAULT_RULE, DIRECTION_NAMES, RULE_NAMES, T2V, TABLE_NAMES
-from .client.options import server_option
+from .client.options import model_option, server_option
 
 if TYPE_CHECKING:
     from ..export.evaluation.captions import CaptionSet
@@ -24,6 +24,7 @@ _BOTH = "both"
 @click.command("evaluate")
 @click.argument("captions", type=_FILE, required=False)
 @server_option("The server whose answers are evaluated.")
+@model_option()
 @click.option("--scores", type=_FILE, help="Evaluate this .npy or .npz matrix of captions by videos, without a server.")
 @click.option("--captions", "captions_of_scores", type=_FILE, help="With --scores: the captions of its rows, in order.")
 @click.option("--data", type=_FILE, help="Where the captions are, if CAPTIONS lists ids alone: MSRVTT_data.json, ...")
@@ -47,6 +48,7 @@ _BOTH = "both"
 def evaluate_command(
     captions: Path | None,
     server: str,
+    model: str | None,
     scores: Path | None,
     captions_of_scores: Path | None,
     data: Path | None,
@@ -100,7 +102,7 @@ def evaluate_command(
     else:
         assert found is not None
         need_all = bool(dsl or bank or save) or rule != DEFAULT_RULE or directions != (T2V,)
-        served = _served(found, server, id_suffix, jobs, timeout, need_all)
+        served = _served(found, server, model, id_suffix, jobs, timeout, need_all)
         matrix = served.matrix
     if served is not None and not served.whole:
         report = served.truncated_report()
@@ -113,12 +115,14 @@ def evaluate_command(
     click.echo(json.dumps(to_dict(report, published)) if as_json else text(report, published))
 
 
-def _served(captions: CaptionSet, server: str, suffix: str, jobs: int, timeout: float, need_all: bool) -> Served:
+def _served(
+    captions: CaptionSet, server: str, model: str | None, suffix: str, jobs: int, timeout: float, need_all: bool
+) -> Served:
     from .client.sync import Client
     from .served_scores import served_scores
 
     with (
-        Client(server, timeout) as client,
+        Client(server, timeout, model=model) as client,
         click.progressbar(length=len(captions.captions), label="searching", file=sys.stderr) as bar,
     ):
         return served_scores(client, captions, suffix=suffix, jobs=jobs, need_all=need_all, done=bar.update)

@@ -11,17 +11,18 @@ import click
 from ..export.bundle.errors import FramesiftError, InvalidRequest
 from .client.discover import IdFrom, Named
 from .client.metadata_lines import decoded, read_metadata
-from .client.options import server_option
+from .client.options import model_option, server_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 # Those of a server and those of a run without one.
-_SERVED, _HERE = ("server",), ("shard", "ray", "gpus", "video_limits", "failures")
+_SERVED, _HERE = ("server", "model"), ("shard", "ray", "gpus", "video_limits", "failures")
 _JOBS = 4
 
 
 @click.command("index")
 @click.argument("paths", nargs=-1, required=True)
 @server_option("The server's gRPC address.")
+@model_option()
 @click.option("--bundle", type=_FOLDER, help="Encode here, without a server, with this bundle.")
 @click.option("--gallery", type=_FOLDER, help="With --bundle: the gallery to fill; made if absent.")
 @click.option("--shard", metavar="I/N", help="With --bundle: index one of N parts, counted from 0.")
@@ -61,6 +62,7 @@ def index_command(
     context: click.Context,
     paths: tuple[str, ...],
     server: str,
+    model: str | None,
     bundle: Path | None,
     gallery: Path | None,
     shard: str | None,
@@ -110,7 +112,9 @@ def index_command(
         if named is not None:
             from .client.index_served import index_served
 
-            index_served(server, named, facts, digests, report, jobs=jobs or _JOBS, timeout_s=timeout, force=force)
+            index_served(
+                server, model, named, facts, digests, report, jobs=jobs or _JOBS, timeout_s=timeout, force=force
+            )
         elif bundle is not None and gallery is not None:
             from ..export.bundle.video.limits import VideoLimits
             from .indexing.here import Run, index_here

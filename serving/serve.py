@@ -75,6 +75,42 @@ def running(
         GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
+    with placed(
+        bundle, gallery, chooser=chooser, storage=storage, coarse=coarse, cuda=cuda, report=report
+    ) as folder:
+        server = server_of(
+            folder / "deployment",
+            folder / "run",
+            folder / "gallery",
+            reach,
+            shortlist_gallery=None if chooser is None else folder / "shortlist",
+            telemetry=telemetry,
+            limits=limits,
+            hang_after_s=hang_after_s,
+            report=report,
+        )
+        with server:
+            yield server
+
+
+@contextlib.contextmanager
+def placed(
+    bundle: Bundle,
+    gallery: Path,
+    *,
+    chooser: Chooser | None = None,
+    storage: Storage = "float16",
+    coarse: bool = False,
+    cuda: bool = False,
+    report: Report = quiet,
+) -> Iterator[Path]:
+    """A temporary folder with what is to be served: ``deployment``, ``gallery`` and ``shortlist``.
+
+    Its ``run`` is left to the server. The arguments are those of ``running``.
+
+    Raises:
+        BundleError, GalleryError, GalleryMismatch, ServerStartError: as ``running``.
+    """
     if cuda:
         check_libraries()
     if chooser is not None:
@@ -107,19 +143,7 @@ def running(
             cuda=cuda,
             link=True,
         )
-        server = server_of(
-            folder / "deployment",
-            folder / "run",
-            folder / "gallery",
-            reach,
-            shortlist_gallery=None if chooser is None else folder / "shortlist",
-            telemetry=telemetry,
-            limits=limits,
-            hang_after_s=hang_after_s,
-            report=report,
-        )
-        with server:
-            yield server
+        yield folder
 
 
 def serve(

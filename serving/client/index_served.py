@@ -21,6 +21,7 @@ from .sync import Client
 
 def index_served(
     address: str,
+    model: str | None,
     named: Named,
     facts: Mapping[str, Mapping[str, Any]],
     digests: Digests,
@@ -37,7 +38,7 @@ def index_served(
     """
     found = named.either
     try:
-        with Client(address, timeout_s) as client:
+        with Client(address, timeout_s, model=model) as client:
             served = client.served()
             click.echo(where(served), err=True)
             found = _read_by(served, named)

@@ -23,6 +23,17 @@ def server_option(text: str) -> Callable[[Any], Any]:
     )
 
 
+def model_option() -> Callable[[Any], Any]:
+    """``--model ALIAS``, also from FRAMESIFT_MODEL."""
+    return click.option(
+        "--model",
+        envvar="FRAMESIFT_MODEL",
+        show_envvar=True,
+        metavar="ALIAS",
+        help="Which of the server's models, of one that has several.",
+    )
+
+
 def where_option(text: str) -> Callable[[Any], Any]:
     """``--where FILTER``; ``text`` is the beginning of its help."""
     return click.option("--where", metavar="FILTER", help=f"{text} See docs/filters.md.")

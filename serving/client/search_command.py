@@ -10,7 +10,7 @@ import click
 
 from ...export.bundle.limits import MAX_TOP
 from .metadata_lines import decoded
-from .options import server_option, where_option
+from .options import model_option, server_option, where_option
 from .printable import printable
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _NAMED = 3
 @click.command("search")
 @click.argument("texts", nargs=-1, required=True)
 @server_option("The server's gRPC address.")
+@model_option()
 @click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
 @click.option(
     "--candidates",
@@ -38,6 +39,7 @@ _NAMED = 3
 def search_command(
     texts: tuple[str, ...],
     server: str,
+    model: str | None,
     top: int,
     candidates: IO[bytes] | None,
     where: str | None,
@@ -65,7 +67,7 @@ def search_command(
     ids = None
     if candidates is not None:
         ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         if after:
             if len(queries) > 1:
                 raise click.UsageError("--after is for one query: ask for the next pages of several one by one")

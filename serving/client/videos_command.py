@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from .metadata_lines import decoded, read_metadata
-from .options import server_option, where_option
+from .options import model_option, server_option, where_option
 from .printable import printable
 
 if TYPE_CHECKING:
     from .results import Edited, VideoFacts
 
 _SERVER = server_option("The server's gRPC address.")
+_MODEL = model_option()
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object per video and line.")
 _TIMEOUT = click.option(
     "--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for each answer."
@@ -39,11 +40,14 @@ def videos_group() -> None:
 
 @videos_group.command("list")
 @_SERVER
+@_MODEL
 @click.option("--top", type=click.IntRange(1), help="List no more than so many.")
 @where_option("List the videos that this filter lets through.")
 @_TIMEOUT
 @_JSON
-def list_command(server: str, top: int | None, where: str | None, timeout: float, as_json: bool) -> None:
+def list_command(
+    server: str, model: str | None, top: int | None, where: str | None, timeout: float, as_json: bool
+) -> None:
     """List videos in the order in which they were indexed: duration, id and metadata.
 
     \b
@@ -55,7 +59,7 @@ def list_command(server: str, top: int | None, where: str | None, timeout: float
 
     from .sync import Client
 
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         for video in islice(client.videos(where), top):
             click.echo(_line(video, as_json))
 
@@ -63,9 +67,10 @@ def list_command(server: str, top: int | None, where: str | None, timeout: float
 @videos_group.command("show")
 @click.argument("ids", nargs=-1, required=True)
 @_SERVER
+@_MODEL
 @_TIMEOUT
 @_JSON
-def show_command(ids: tuple[str, ...], server: str, timeout: float, as_json: bool) -> None:
+def show_command(ids: tuple[str, ...], server: str, model: str | None, timeout: float, as_json: bool) -> None:
     """Show what the gallery knows of videos.
 
     \b
@@ -74,7 +79,7 @@ def show_command(ids: tuple[str, ...], server: str, timeout: float, as_json: boo
     """
     from .sync import Client
 
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         found = client.describe(ids)
     for video in found:
         if video is not None:
@@ -84,9 +89,10 @@ def show_command(ids: tuple[str, ...], server: str, timeout: float, as_json: boo
 
 @videos_group.command("count")
 @_SERVER
+@_MODEL
 @where_option("Count the videos that this filter lets through.")
 @_TIMEOUT
-def count_command(server: str, where: str | None, timeout: float) -> None:
+def count_command(server: str, model: str | None, where: str | None, timeout: float) -> None:
     """Count the videos.
 
     \b
@@ -96,15 +102,16 @@ def count_command(server: str, where: str | None, timeout: float) -> None:
     """
     from .sync import Client
 
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         click.echo(client.count(where))
 
 
 @videos_group.command("delete")
 @click.argument("ids", nargs=-1, required=True)
 @_SERVER
+@_MODEL
 @_TIMEOUT
-def delete_command(ids: tuple[str, ...], server: str, timeout: float) -> None:
+def delete_command(ids: tuple[str, ...], server: str, model: str | None, timeout: float) -> None:
     """Remove videos by id, for good; searches leave them out within a second.
 
     - reads ids from standard input, one a line. It takes the role index.
@@ -117,7 +124,7 @@ def delete_command(ids: tuple[str, ...], server: str, timeout: float) -> None:
     from .sync import Client
 
     named = [id_ for given in ids for id_ in (_lines() if given == "-" else [given])]
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         edited = client.delete(named)
     _tell(edited, "removed")
 
@@ -132,9 +139,16 @@ def delete_command(ids: tuple[str, ...], server: str, timeout: float) -> None:
 )
 @click.option("--merge", is_flag=True, help="Lay it over what there is, name by name; null leaves a name out.")
 @_SERVER
+@_MODEL
 @_TIMEOUT
 def update_command(
-    id: str | None, metadata: str | None, metadata_file: BinaryIO | None, merge: bool, server: str, timeout: float
+    id: str | None,
+    metadata: str | None,
+    metadata_file: BinaryIO | None,
+    merge: bool,
+    server: str,
+    model: str | None,
+    timeout: float,
 ) -> None:
     """Replace the metadata of the video ID by the JSON object METADATA; searches show it within a second.
 
@@ -150,7 +164,7 @@ def update_command(
     if (metadata_file is None) == (id is None or metadata is None):
         raise click.UsageError("give ID and METADATA, or --metadata-file")
     changes = {str(id): _object(str(metadata))} if metadata_file is None else read_metadata(decoded(metadata_file))
-    with Client(server, timeout) as client:
+    with Client(server, timeout, model=model) as client:
         edited = client.update(changes, merge=merge)
     _tell(edited, "changed")
 

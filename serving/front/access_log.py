@@ -52,9 +52,10 @@ class AccessLog:
         """Lines that were not written: too many at once, or the disk was full."""
         return self._lost + self._unwritten
 
-    def add(self, record: Record) -> None:
-        """Tell of a request that has ended."""
-        line = json.dumps(self._told(record)).encode("ascii") + b"\n"
+    def add(self, record: Record, served: str = "") -> None:
+        """Tell of a request that has ended, and which deployment answered, where there are several."""
+        told = self._told(record)
+        line = json.dumps({**told, "served": served} if served else told).encode("ascii") + b"\n"
         if self._put - self._taken + len(line) > _LARGEST_PENDING:
             self._lost += 1
             return

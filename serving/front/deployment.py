@@ -19,7 +19,6 @@ from ...export.bundle.models import (
     GALLERY_LIST,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
-    GALLERY_VARIABLE,
     INDEX_VIDEO,
     MAX_ROWS,
     MAX_VIDEO,
@@ -106,9 +105,8 @@ def public_models(
     return {public.name: public for public in found}
 
 
-def gallery_told(variable: str = GALLERY_VARIABLE) -> str:
-    """The folder of this process' gallery, which a variable names; empty where it has none."""
-    folder = os.environ.get(variable)
+def gallery_told(folder: str | None) -> str:
+    """The folder of a gallery, as it is told; empty where there is none."""
     # Its name is the machine's own bytes, which a client may not be able to write.
     return os.fsencode(os.path.realpath(folder)).decode("utf-8", "replace") if folder else ""
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
-from ...export.bundle.errors import ServerUnavailable
+from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 from .access import Access
+from .aliases import FIELD, HEADER, Aliases
 from .asgi import Receive, Scope, Send
+from .browsers import authorization
 from .call import peer
+from .deployed import Deployed
 from .gate import Gate
-from .health import Health
-from .observing import Observing
 from .page.page import Page
-from .public import Public
+from .record import Record
 from .replies import Reply, send_reply
-from .rest import Rest
 from .status import Code, Refusal
-from .v1.router import V1
+from .tokens import Caller
+from .v1.problems import problem
 
 _MODEL_READY = re.compile(r"/v2/models/([^/]+)(?:/versions/1)?/ready")
+_FIELD = re.compile(rb"(?:^|&)%s=([^&]*)" % FIELD.encode())
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _NOT_ALLOWED, _BUSY = 200, 400, 401, 404, 405, 503
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -33,17 +34,12 @@ class Plain:
 
     def __init__(
         self,
-        publics: Mapping[str, Public],
-        health: Health,
-        observing: Observing,
+        aliases: Aliases,
         access: Access,
         gate: Gate,
-        rest: Rest,
-        v1: V1,
         page: Page | None = None,
     ) -> None:
-        self._publics, self._health, self._observing = publics, health, observing
-        self._access, self._gate, self._rest, self._v1, self._page = access, gate, rest, v1, page
+        self._aliases, self._access, self._gate, self._page = aliases, access, gate, page
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -52,33 +48,48 @@ class Plain:
             ClientGone: the client has left.
         """
         path: str = scope["path"]
-        if path.startswith("/v1/"):
-            await send_reply(scope, send, await self._v1.answer(scope, receive))
-        elif path == "/v2" or (path.startswith("/v2/") and not path.startswith("/v2/health/") and not _ready(path)):
-            await send_reply(scope, send, await self._rest.answer(scope, receive))
-        elif self._page is not None and self._page.has(path):
+        if self._page is not None and self._page.has(path):
             await send_reply(scope, send, await self._page.answer(scope, receive))
-        else:
-            await send_reply(scope, send, await self._text(scope))
-
-    async def _text(self, scope: Scope) -> Reply:
+            return
         try:
-            status, text = await self._answer(scope)
+            served = self._aliases.chosen(_alias(scope))
+        except InvalidRequest as error:
+            await send_reply(scope, send, await self._refused(scope, error))
+            return
+        if path.startswith("/v1/"):
+            await send_reply(scope, send, await served.v1.answer(scope, receive))
+        elif path == "/v2" or (path.startswith("/v2/") and not path.startswith("/v2/health/") and not _ready(path)):
+            await send_reply(scope, send, await served.rest.answer(scope, receive))
+        else:
+            await send_reply(scope, send, await self._text(scope, served))
+
+    async def _refused(self, scope: Scope, error: InvalidRequest) -> Reply:
+        """The answer to whoever chooses what there is not, and may call."""
+
+        async def refuse(caller: Caller, record: Record) -> Reply:
+            raise error
+
+        shown = authorization(dict(scope["headers"]))
+        return await self._aliases.now.calls.answer(scope, "unknown", refuse, problem, authorization=shown)
+
+    async def _text(self, scope: Scope, served: Deployed) -> Reply:
+        try:
+            status, text = await self._answer(scope, served)
         except (Refusal, ServerUnavailable) as refusal:
             known = isinstance(refusal, Refusal) and refusal.code is Code.UNAUTHENTICATED
             status, text = _UNAUTHORIZED if known else _BUSY, f"{refusal}\n"
         return Reply(status, text.encode(), _TEXT)
 
-    async def _answer(self, scope: Scope) -> tuple[int, str]:
+    async def _answer(self, scope: Scope, served: Deployed) -> tuple[int, str]:
         method, path = scope["method"], scope["path"]
         if method not in ("GET", "HEAD"):
             return _NOT_ALLOWED, "health and metrics are read with GET\n"
         if path == "/v2/health/live":
             return _OK, ""
         if path == "/v2/health/ready":
-            return (_OK, "") if self._health.ready else (_BAD_REQUEST, "searches are not answered at present\n")
+            return (_OK, "") if served.health.ready else (_BAD_REQUEST, "searches are not answered at present\n")
         found = _ready(path)
-        if path != "/metrics" and (found is None or found[1] not in self._publics):
+        if path != "/metrics" and (found is None or found[1] not in served.publics):
             return (
                 _NOT_FOUND,
                 "there are /v1/openapi.json, /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC\n",
@@ -86,9 +97,19 @@ class Plain:
         caller = self._access.caller(peer(scope), dict(scope["headers"]).get(b"authorization"))
         with self._gate.inside(caller.name):
             if found is None:
-                return _OK, await self._observing.text()
-            ready = await self._health.model_ready(self._publics[found[1]])
+                return _OK, await self._aliases.metrics()
+            ready = await served.health.model_ready(served.publics[found[1]])
             return (_OK, "") if ready else (_BAD_REQUEST, f"{found[1]} can't be called at present\n")
+
+
+def _alias(scope: Scope) -> bytes | None:
+    """What a request chooses, in a header or, where browsers send none, in its query string."""
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            chosen: bytes = value
+            return chosen
+    found = _FIELD.search(scope.get("query_string", b""))
+    return None if found is None else found[1]
 
 
 def _ready(path: str) -> re.Match[str] | None:

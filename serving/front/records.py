@@ -20,10 +20,11 @@ class Records:
     Args:
         log: the access log, where there is one.
         tracing: where spans go, if anywhere.
+        served: the deployment that answers, where there are several.
     """
 
-    def __init__(self, log: AccessLog | None = None, tracing: Tracing | None = None) -> None:
-        self._log, self._tracing = log, tracing
+    def __init__(self, log: AccessLog | None = None, tracing: Tracing | None = None, *, served: str = "") -> None:
+        self._log, self._tracing, self._served = log, tracing, served
         self._calls = Counter(
             "framesift_calls_total", "Calls over gRPC or HTTP, by method and status", ("method", "code")
         )
@@ -74,13 +75,6 @@ class Records:
         for name, since, until in record.stages:
             self._stages.observe(until - since, record.model, name)
         if self._log is not None:
-            self._log.add(record)
+            self._log.add(record, self._served)
         if record.span is not None and self._tracing is not None:
             self._tracing.end(record)
-
-    def close(self) -> None:
-        """Write and send what is left."""
-        if self._log is not None:
-            self._log.close()
-        if self._tracing is not None:
-            self._tracing.close()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .behind import Behind
 from .telemetry import NOTHING, Telemetry
 
 # Environment variable with the path of the settings.
 VARIABLE = "FRAMESIFT_DOOR"
+# What a deployment is called where there is no other.
+ALONE = "default"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Settings:
         names: by which browsers know the door, beside its address.
         page: whether there is a page for them.
         videos: the folder of videos that may be shown there.
+        name: of the deployment, by which clients may choose it.
+        beside: further deployments, which only those reach who choose them.
     """
 
     deployment: Path
@@ -42,6 +48,14 @@ class Settings:
     names: frozenset[str] = frozenset()
     page: bool = False
     videos: Path | None = None
+    name: str = ALONE
+    beside: Sequence[Behind] = ()
+
+    @property
+    def all(self) -> Sequence[Behind]:
+        """All deployments, the default one first."""
+        own = Behind(self.name, self.deployment, self.triton, self.triton_metrics, self.state)
+        return [own, *self.beside]
 
     def write(self, path: Path) -> None:
         """Write them for this user alone."""
@@ -53,10 +67,11 @@ class Settings:
     def read(path: Path) -> Settings:
         """Read them."""
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: values.pop(key) for key in ("arena", "room", "page")}
+        kept = {key: values.pop(key) for key in ("arena", "room", "page", "name")}
+        beside = [Behind.read(each) for each in values.pop("beside")]
         told, names = _telemetry(values.pop("telemetry")), frozenset(values.pop("names"))
         paths: dict[str, Any] = {key: _path(value) for key, value in values.items()}
-        return Settings(**kept, telemetry=told, names=names, **paths)
+        return Settings(**kept, telemetry=told, names=names, beside=beside, **paths)
 
 
 def _telemetry(values: dict[str, Any]) -> Telemetry:

@@ -8,12 +8,12 @@ from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
 
+from .aliases import HEADER, Aliases
 from .call import Call
-from .inference import Inference
-from .jobs import Job, Jobs
+from .deployed import Deployed
+from .jobs import Job
 from .messages import Prefix
 from .record import Record
-from .records import Records
 from .status import ClientGone, told
 from .tokens import Caller
 from .waiting import Client
@@ -25,9 +25,10 @@ _OPEN = 8
 class Stream:
     """One call of ModelStreamInfer."""
 
-    def __init__(self, call: Call, caller: Caller, jobs: Jobs, inference: Inference, records: Records) -> None:
-        self._call, self._caller, self._jobs, self._inference = call, caller, jobs, inference
-        self._records = records
+    def __init__(self, call: Call, caller: Caller, aliases: Aliases) -> None:
+        self._call, self._caller = call, caller
+        # An alias may be moved between two requests.
+        self._aliases, self._chosen = aliases, call.metadata.get(HEADER)
         self._deadline = call.deadline()
         self._room = asyncio.Semaphore(_OPEN)
         self._answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
@@ -56,25 +57,26 @@ class Stream:
 
     async def _begun(self, prefix: Prefix) -> Coroutine[Any, Any, bytes]:
         """Receive a request; what is returned answers it."""
-        record = self._records.begin_within(self._call.record)
+        served = self._aliases.chosen(self._chosen)
+        record = served.records.begin_within(self._call.record)
         try:
-            job = await self._jobs.receive(self._call.messages, prefix, self._caller, record)
+            job = await served.jobs.receive(self._call.messages, prefix, self._caller, record)
         except ClientGone:
             raise
         except Exception as error:
             record.fail(error)
-            self._records.end(record)
+            served.records.end(record)
             # Others may follow a message that was read to its end.
             if self._call.messages.left:
                 raise
             return _failed(error)
-        return self._answered(job, record)
+        return self._answered(served, job, record)
 
-    async def _answered(self, job: Job, record: Record) -> bytes:
+    async def _answered(self, served: Deployed, job: Job, record: Record) -> bytes:
         client = Client(self._caller.name, self._deadline)
         self._waiting.add(client)
         try:
-            answer = await self._inference.run(job, client, record)
+            answer = await served.inference.run(job, client, record)
             record.sent = len(answer)
         except Exception as error:
             record.fail(error)
@@ -82,7 +84,7 @@ class Stream:
         else:
             return answer
         finally:
-            self._records.end(record)
+            served.records.end(record)
             self._waiting.discard(client)
 
     async def _write(self) -> None:

@@ -51,6 +51,7 @@ def server_of(
     limits: VideoLimits = DEFAULT_LIMITS,
     hang_after_s: float | None = None,
     report: Report = quiet,
+    door: bool = True,
 ) -> EmbeddedServer:
     """The server of what ``repository.deploy`` wrote, not started.
 
@@ -63,6 +64,7 @@ def server_of(
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video or the slowest search
             may take.
         report: as for ``EmbeddedServer``.
+        door: whether it has a door of its own.
 
     Raises:
         ServerStartError: a path can't be used, or there is one gallery where two are needed, or two for one.
@@ -84,7 +86,7 @@ def server_of(
     return EmbeddedServer(
         repository or deployment / REPOSITORY,
         run_dir=run_dir,
-        deployment=deployment / DOOR,
+        deployment=deployment / DOOR if door else None,
         reach=reach,
         telemetry=telemetry,
         files=files,

@@ -6,13 +6,14 @@ import ipaddress
 import json
 import os
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
 from ..front import envoy
-from ..front.settings import VARIABLE, Settings
+from ..front.behind import Behind
+from ..front.settings import ALONE, VARIABLE, Settings
 from ..front.telemetry import NOTHING, Telemetry
 from ..front.tokens import read_tokens
 from .child import Program, descriptors
@@ -34,6 +35,8 @@ class Reach:
         names: by which browsers know it, beside its address.
         page: show the page to browsers.
         videos: folder of the videos whose files may be sent to whoever may search.
+        alias: of the deployment behind it, by which clients may choose it.
+        beside: further deployments behind it, which run by themselves.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +48,8 @@ class Reach:
     names: frozenset[str] = frozenset()
     page: bool = False
     videos: Path | None = None
+    alias: str = ALONE
+    beside: Sequence[Behind] = ()
 
     def check(self, host: str) -> None:
         """Whether so much may be open to others; ``host`` is the address that is listened on.
@@ -101,6 +106,8 @@ def door_program(
         names=reach.names | {reach.host},
         page=reach.page,
         videos=None if reach.videos is None else reach.videos.resolve(),
+        name=reach.alias,
+        beside=reach.beside,
     ).write(settings)
     configuration.write_text(
         json.dumps(envoy.configuration(host, port, reach.tls, descriptors=descriptors())), encoding="utf-8"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
@@ -58,12 +58,14 @@ class Shown:
         max_bytes: the most bytes of a video; None where the model takes no films.
         files: the server may read files of videos.
         tokens: callers need tokens.
+        models: names of the models to choose from, where there are several, the default first.
     """
 
     system: str
     max_bytes: int | None
     files: bool
     tokens: bool
+    models: Sequence[str] = ()
 
 
 class Page:
@@ -121,6 +123,7 @@ def _assets(shown: Shown) -> dict[str, Reply]:
         "max_bytes": "" if shown.max_bytes is None else str(shown.max_bytes),
         "files": "yes" if shown.files else "",
         "tokens": "yes" if shown.tokens else "",
+        "models": ",".join(shown.models),
         "accept": ",".join(("video/*", *KINDS)),
     }
     values = {name: html.escape(value) for name, value in values.items()}

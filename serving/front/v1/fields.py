@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ....export.bundle.errors import InvalidRequest
+from ..aliases import FIELD
 
 _MOST = 16
 
@@ -47,6 +48,8 @@ def read_query(scope: Mapping[str, Any], known: Collection[str]) -> dict[str, st
     values = dict(pairs)
     if len(values) < len(pairs):
         raise InvalidRequest("the query string has a field twice")
+    # By then it has chosen who answers.
+    values.pop(FIELD, None)
     _check_known(values, known)
     return values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....export.bundle.limits import MAX_TOP
+from ..aliases import FIELD
 from .schemas import ID, METADATA, SCHEMAS, SOURCE, Schema, number, ref, text
 
 _JSON = "application/json"
@@ -31,6 +32,13 @@ _MERGE = {
 }
 _RANGE = {"name": "Range", "in": "header", "schema": text("A single range of bytes, such as bytes=0-.")}
 
+_MODEL = {
+    "name": FIELD,
+    "in": "query",
+    "required": False,
+    "schema": text("The alias of the model that answers, of a server that has several."),
+}
+
 
 def description(version: str) -> dict[str, Any]:
     """The document of framesift's ``version``."""
@@ -46,7 +54,7 @@ def description(version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/", "description": "The server that this comes from."}],
         "security": [{}, {"token": []}],
-        "tags": [{"name": "search"}, {"name": "videos"}],
+        "tags": [{"name": "search"}, {"name": "videos"}, {"name": "models"}],
         "paths": {
             "/v1/search": {
                 "post": {
@@ -55,20 +63,34 @@ def description(version: str) -> dict[str, Any]:
                     "responses": _answers("200", "The best videos.", "SearchResponse"),
                 }
             },
+            "/v1/models": {
+                "get": {
+                    **_operation("listModels", "models", "The server's models and their aliases", "search or index"),
+                    "responses": _answers("200", "The models.", "Models"),
+                },
+                "put": {
+                    **_operation("moveAlias", "models", "Have an alias answered by another model", "admin"),
+                    "requestBody": {"required": True, "content": {_JSON: {"schema": ref("Switch")}}},
+                    "responses": _answers("200", "The models, as of now.", "Models"),
+                },
+            },
             "/v1/gallery": {
+                "parameters": [_MODEL],
                 "get": {
                     **_operation("getGallery", "videos", "What the gallery is", "search or index"),
                     "responses": _answers("200", "The gallery.", "Gallery"),
-                }
+                },
             },
             "/v1/video/file": {
+                "parameters": [_MODEL],
                 "get": {
                     **_operation("getVideoFile", "videos", "A video's file, where the server may read it", "search"),
                     "parameters": [_query("id", ID, required=True), _RANGE],
                     "responses": _FILES | _problems(),
-                }
+                },
             },
             "/v1/video": {
+                "parameters": [_MODEL],
                 "get": {
                     **_operation("getVideo", "videos", "What is known of a video", "search or index"),
                     "parameters": [_query("id", ID, required=True)],
@@ -87,6 +109,7 @@ def description(version: str) -> dict[str, Any]:
                 },
             },
             "/v1/videos": {
+                "parameters": [_MODEL],
                 "get": {
                     **_operation("listVideos", "videos", "The videos in the order of indexing", "search or index"),
                     "parameters": [

@@ -13,6 +13,7 @@ from ..replies import Reply, json_reply
 from ..status import HTTP, Code, Refusal
 from ..tokens import Caller
 from .gallery import GalleryCalls
+from .models import ModelCalls
 from .openapi import description
 from .problems import problem
 from .search import Searches
@@ -20,6 +21,7 @@ from .uploads import Uploads
 
 OPENAPI, SEARCH, GALLERY = "/v1/openapi.json", "/v1/search", "/v1/gallery"
 VIDEOS, VIDEO, FILE = "/v1/videos", "/v1/video", "/v1/video/file"
+MODELS = "/v1/models"
 # Nothing that comes from here is for other sites, or for a browser to guess at.
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -51,6 +53,7 @@ class V1:
         searches: Searches,
         uploads: Uploads,
         gallery: GalleryCalls,
+        models: ModelCalls,
         version: str,
     ) -> None:
         self._calls, self._browsers = calls, browsers
@@ -63,6 +66,10 @@ class V1:
             OPENAPI: {"GET": _Operation("describe", told)},
             SEARCH: {"POST": _Operation("search", searches.answer)},
             GALLERY: {"GET": _Operation("getGallery", gallery.about)},
+            MODELS: {
+                "GET": _Operation("listModels", models.list),
+                "PUT": _Operation("moveAlias", models.switch),
+            },
             FILE: {"GET": _Operation("getVideoFile", gallery.file)},
             VIDEOS: {
                 "GET": _Operation("listVideos", gallery.list),

@@ -82,6 +82,7 @@ SCHEMAS: dict[str, Schema] = {
                 "min_score": number("Leave hits of a lower score out."),
                 "after": text("The `next` of the page before, of the same search."),
                 "offset": number("Leave so many of the best hits out.", "integer", minimum=0),
+                "model": text("The alias of the model that answers, of a server that has several."),
                 "candidates": array(
                     ID, "Search among the videos of these ids alone.", minItems=1, maxItems=MAX_CANDIDATES
                 ),
@@ -159,6 +160,36 @@ SCHEMAS: dict[str, Schema] = {
             ),
         },
     ),
+    "Models": obj(
+        "The server's models, each with a gallery of its own.",
+        {
+            "models": array(
+                obj(
+                    "A model.",
+                    {
+                        "name": text("As the server was started with it."),
+                        "system": text("Its system."),
+                        "fingerprint": text("What tells it from all others."),
+                        "ready": {"type": "boolean", "description": "Whether its searches are answered."},
+                        "writing": number("Requests to it that are no searches and have not ended.", "integer"),
+                    },
+                )
+            ),
+            "aliases": {
+                "type": "object",
+                "description": "The name of the model that answers, by alias.",
+                "additionalProperties": {"type": "string"},
+            },
+            "default": text("The alias that answers requests which choose none."),
+        },
+    ),
+    "Switch": {
+        **obj(
+            "An alias, and the model that is to answer to it from now on.",
+            {"alias": text("The alias."), "model": text("The model's name.")},
+        ),
+        "additionalProperties": False,
+    },
     "Gallery": obj(
         "What answers: a model, and the gallery that it fills and searches.",
         {

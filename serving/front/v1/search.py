@@ -16,6 +16,7 @@ from ....export.bundle.packing import pack_joined, pack_rows
 from ....export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, TEXT, TEXT_LENGTH, TOP
 from ...client.answers import search_results
 from .. import body
+from ..aliases import FIELD, Aliases
 from ..asgi import Receive, Scope
 from ..inference import Inference
 from ..jobs import Jobs
@@ -27,8 +28,8 @@ from ..waiting import Client
 from .fields import read_json
 from .tensors import Answer, asked
 
-FIELDS = ("text", "texts", "top", "candidates", "where", "min_score", "after", "offset")
-_PARAMETERS = FIELDS[4:]
+_PARAMETERS = ("where", "min_score", "after", "offset")
+FIELDS = ("text", "texts", "top", "candidates", *_PARAMETERS, FIELD)
 DEFAULT_TOP = 10
 
 
@@ -39,8 +40,8 @@ class Searches:
         exact: every video has its score, and no short list was chosen before.
     """
 
-    def __init__(self, jobs: Jobs, inference: Inference, *, exact: bool) -> None:
-        self._jobs, self._inference, self._exact = jobs, inference, exact
+    def __init__(self, jobs: Jobs, inference: Inference, aliases: Aliases, *, exact: bool) -> None:
+        self._jobs, self._inference, self._aliases, self._exact = jobs, inference, aliases, exact
 
     async def answer(self, scope: Scope, receive: Receive, caller: Caller, record: Record) -> Reply:
         """The best videos for every text of a request.
@@ -49,12 +50,17 @@ class Searches:
             InvalidRequest, InvalidQuery: what the request asks for can't be.
             FramesiftError: as over gRPC.
         """
-        public = self._jobs.allowed(SEARCH, "", caller)
+        self._jobs.allowed(SEARCH, "", caller)
         with self._jobs.arriving(caller, body.announced(dict(scope["headers"]), LARGEST_JSON)):
             raw = await body.whole(receive, LARGEST_JSON)
         record.received = len(raw)
         values = read_json(raw, FIELDS)
-        texts, arrays = read_search(values, public.max_batch)
+        chosen = self if FIELD not in values else self._aliases.find(values[FIELD]).searches
+        return await chosen.found(values, receive, caller, record)
+
+    async def found(self, values: Mapping[str, Any], receive: Receive, caller: Caller, record: Record) -> Reply:
+        """The answer to a search with these fields; see ``answer``."""
+        texts, arrays = read_search(values, self._jobs.allowed(SEARCH, "", caller).max_batch)
         job = self._jobs.read(asked(SEARCH, arrays, read_parameters(values)), caller, record)
         answer = Answer(await self._inference.run(job, Client(caller.name, receive=receive), record))
         results = [result.to_dict() for result in search_results(answer, texts)]

@@ -1,5 +1,7 @@
 // What the page asks its server, and nothing else asks: searches, the gallery, uploads, and the token's cookie.
 
+import { ofModel } from "./models.js";
+
 // An error as the server tells it (RFC 9457), or that no server answered.
 export class Problem extends Error {
   constructor(status, code, detail) {
@@ -19,7 +21,7 @@ export function keepLocal(id, file) {
 
 export function filmUrl(id) {
   if (local.has(id)) return local.get(id);
-  return document.documentElement.dataset.files ? `/v1/video/file?id=${encodeURIComponent(id)}` : null;
+  return document.documentElement.dataset.files ? ofModel(`/v1/video/file?id=${encodeURIComponent(id)}`) : null;
 }
 
 async function ask(path, options) {
@@ -50,12 +52,12 @@ const json = (method, values, signal) => ({
   body: JSON.stringify(values),
 });
 
-export const search = (values, signal) => ask("/v1/search", json("POST", values, signal));
+export const search = (values, signal) => ask(ofModel("/v1/search"), json("POST", values, signal));
 
 // A page of the videos in the order of indexing, the first one or that after `next` of another.
-export const videos = (after, signal) => ask(`/v1/videos?top=24${after ? `&after=${after}` : ""}`, { signal });
+export const videos = (after, signal) => ask(ofModel(`/v1/videos?top=24${after ? `&after=${after}` : ""}`), { signal });
 
-export const gallery = () => ask("/v1/gallery");
+export const gallery = () => ask(ofModel("/v1/gallery"));
 
 export const signIn = (token) => ask("/session", json("POST", { token }));
 
@@ -66,7 +68,7 @@ export function upload(file, moved) {
   const request = new XMLHttpRequest();
   const done = new Promise((resolve, reject) => {
     const query = new URLSearchParams({ id: file.name, source: file.name });
-    request.open("POST", `/v1/videos?${query}`);
+    request.open("POST", ofModel(`/v1/videos?${query}`));
     request.setRequestHeader("content-type", "application/octet-stream");
     request.upload.onprogress = (event) => moved(event.loaded, event.total);
     request.onload = () => {

@@ -3,6 +3,7 @@
 import { gallery, Problem, search, signOut, videos } from "./api.js";
 import { cardsShown, dim, momentOf, showHits } from "./cards.js";
 import { forgetWaiting } from "./frames.js";
+import { setUpModels, showModel } from "./models.js";
 import { play, setUpPlayer } from "./player.js";
 import { readState, searchOf, writeState } from "./state.js";
 import { askForToken } from "./token.js";
@@ -58,6 +59,12 @@ setUpPlayer({
     if (next) play(next, momentOf(next));
   },
 });
+setUpModels((model) => {
+  state = { ...state, model, play: "", t: "" };
+  writeState(state);
+  show();
+  about();
+});
 setUpUpload({
   done: () => about(),
   refused: (error) => {
@@ -72,6 +79,7 @@ function show() {
   state = readState();
   for (const name of ["q", "where", "min_score"]) form.elements[name].value = state[name];
   form.elements.top.value = state.top || "12";
+  showModel(state.model);
   const filtered = Boolean(state.where || state.min_score);
   document.getElementById("filters").classList.toggle("used", filtered);
   if (filtered) document.getElementById("filters").open = true;

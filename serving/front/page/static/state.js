@@ -1,6 +1,6 @@
 // What the reader looks at, as the address says it: a link to it shows the same.
 
-const FIELDS = ["q", "where", "min_score", "top", "play", "t"];
+const FIELDS = ["q", "where", "min_score", "top", "play", "t", "model"];
 
 export function readState() {
   const query = new URLSearchParams(location.search);
