@@ -9,10 +9,11 @@ import click
 from ..options import MODELS, pattern, results_option, videos_option
 
 
-@click.command("compare", short_help="Two commits, stage by stage.")
+@click.command("compare", short_help="Two commits or trees, stage by stage, or by their searches.")
 @click.argument("base")
 @click.argument("head", default="HEAD")
 @click.option("--rounds", default=6, show_default=True, type=click.IntRange(5), help="Runs of each commit.")
+@click.option("--searches", is_flag=True, help="Plain searches of each one's server instead of stages.")
 @click.option("--cases", default="", callback=pattern, help="Only cases that match this pattern, as 'score|tower'.")
 @click.option(
     "--engines",
@@ -23,7 +24,7 @@ from ..options import MODELS, pattern, results_option, videos_option
 )
 @videos_option(default=1_000)
 @click.option("--model", type=click.Choice(MODELS), default=MODELS[0], show_default=True, help="As for stages.")
-@click.option("--seconds", default=0.5, show_default=True, type=click.FloatRange(0.01), help="For each case and run.")
+@click.option("--seconds", type=click.FloatRange(0.01), help="For each case and run: 0.5, of searches 5 by default.")
 @click.option(
     "--margin", default=0.05, show_default=True, type=click.FloatRange(0, 1), help="A smaller change is none."
 )
@@ -32,36 +33,49 @@ def compare_command(
     base: str,
     head: str,
     rounds: int,
+    searches: bool,
     cases: str,
     engines: str,
     videos: int,
     model: str,
-    seconds: float,
+    seconds: float | None,
     margin: float,
     results: Path,
 ) -> None:
-    """Time the stages of two commits of this repository in alternation.
+    """Time two commits of this repository in alternation: their stages, or plain searches.
 
-    Each is checked out into a temporary worktree, built, and run by itself. The ratio is HEAD's median time over
-    BASE's. A stage counts as slower or faster if the 99 % interval of that lies beyond the margin and the runs' order
-    is too rare for chance (p below 0.01, Mann and Whitney). The exit status is 1 if a stage became slower.
+    Each is checked out into a temporary worktree, built, and run by itself, in new processes every time. A folder
+    stands for the working tree there, as it is. The ratio is HEAD's median time over BASE's. A case counts as slower
+    or faster if the 99 % interval of that lies beyond the margin and the runs' order is too rare for chance (p below
+    0.01, Mann and Whitney). The exit status is 1 if one became slower.
+
+    With --searches each has its own server, with the demo's model and 24 films, and the same client asks it: the time
+    until an answer and the processor time of all its processes, for one client and for eight.
 
     \b
     Examples:
       framesift bench compare main HEAD
       framesift bench compare v0.5 main --cases 'score' --rounds 10
+      framesift bench compare main . --searches
     """
     from ...export.bundle.errors import InvalidInput
     from ..schema.files import write
     from .judge import judged, summary, table
+    from .searches import CLIPS
+    from .searches import searches as of_searches
+    from .stages import stages as of_stages
     from .versions import alternate, checked_out
 
-    options = ["--model", model, "--cases", cases, "--engines", engines, "--videos", str(videos)]
     click.echo(f"checking out and building {base} and {head}")
     with checked_out(Path.cwd(), [base, head]) as versions:
-        runs = alternate(versions, rounds, options, seconds, click.echo)
-        commits = versions[0].commit[:9], versions[1].commit[:9]
-    found = judged(*runs, margin, commits=commits, model=model, videos=videos)
+        if searches:
+            measure = of_searches(versions, seconds or 5.0, click.echo)
+        else:
+            options = ["--model", model, "--cases", cases, "--engines", engines, "--videos", str(videos)]
+            measure = of_stages(versions, options, seconds or 0.5, click.echo)
+        runs = alternate(versions, rounds, measure, click.echo)
+        commits = versions[0].label, versions[1].label
+    found = judged(*runs, margin, commits=commits, model=model, videos=CLIPS if searches else videos)
     if not found:
         raise InvalidInput("no case of both commits matches --cases and --engines")
     click.echo(f"\n{table(found)}\n{summary(found, margin)}")

@@ -1,15 +1,14 @@
-"""Two commits in working trees of their own, whose stages are run in turns."""
+"""Two commits in working trees of their own, or two working trees as they are, which are measured in turns."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,77 +24,104 @@ _BUILD = "import setuptools; setuptools.setup()"
 
 @dataclass(frozen=True)
 class Version:
-    """A commit in a folder of its own; ``place / "framesift"`` is its working tree, which Python imports from there."""
+    """A commit in a folder of its own; ``place / "framesift"`` is its working tree, which Python imports from there.
+
+    Attributes:
+        own: it is a working tree that was there before, and stays.
+    """
 
     name: str
     commit: str
     place: Path
+    own: bool = False
 
     @property
     def tree(self) -> Path:
         """The working tree."""
         return self.place / "framesift"
 
-    def stages(self, options: Sequence[str], samples: Path | None = None) -> None:
-        """Run this version's own stages in a new process, with a bundle that it has exported itself.
+    @property
+    def label(self) -> str:
+        """Its commit in short; with a plus where it is a tree that may hold more."""
+        return self.commit[:9] + ("+" if self.own else "")
 
-        What the two versions agree on is the command line: its options stay, modules may move.
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes, whose current folder is ``place``: ``-m`` looks there before an installed framesift."""
+        return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def command(self, *words: str) -> list[str]:
+        """What starts its own framesift.
+
+        What two versions agree on is the command line: its options stay, modules may move.
+        """
+        return [sys.executable, "-m", "framesift", *words]
+
+    def run(self, *words: str) -> None:
+        """Run one of its commands to its end.
 
         Raises:
-            FramesiftError: it failed, or refused an engine; the message ends with what it printed.
+            FramesiftError: it failed; the message ends with what it printed.
         """
-        work = str(self.place / "work")
-        command = [sys.executable, "-m", "framesift", "bench", "stages", "--work", work, *options]
-        command += [] if samples is None else ["--samples", str(samples)]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        # -m looks into the current folder first, before an installed framesift.
         done = subprocess.run(
-            command, cwd=self.place, env=environment, capture_output=True, text=True, check=False, timeout=3600
+            self.command(*words),
+            cwd=self.place,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=3600,
         )
         if done.returncode:
             told = (done.stdout + done.stderr)[-2000:]
-            raise FramesiftError(f"the stages of {self.name} ({self.commit[:9]}) ended with {done.returncode}:\n{told}")
+            what = f"`framesift {' '.join(words[:2])}` of {self.name} ({self.label})"
+            raise FramesiftError(f"{what} ended with {done.returncode}:\n{told}")
 
 
 @contextlib.contextmanager
 def checked_out(repository: Path, names: Sequence[str]) -> Iterator[list[Version]]:
     """Each commit in a temporary git worktree, its compiled scorer built; all are removed afterwards.
 
+    A name that is a folder stands for the working tree there, as it is and with what is built in it.
+
     Raises:
         InvalidInput: not a repository, not a commit, or one from before ``framesift bench stages``.
     """
-    commits = [_commit(repository, name) for name in names]
+    trees = {name: Path(name).resolve() for name in names if (Path(name) / "pyproject.toml").is_file()}
+    commits = [_commit(trees.get(name, repository), "HEAD" if name in trees else name) for name in names]
     folder = Path(tempfile.mkdtemp(prefix="framesift-compare-"))
     versions = [
-        Version(name, commit, folder / str(i)) for i, (name, commit) in enumerate(zip(names, commits, strict=True))
+        Version(name, commit, folder / str(i), name in trees)
+        for i, (name, commit) in enumerate(zip(names, commits, strict=True))
     ]
     try:
         for version in versions:
             version.place.mkdir()
+            if version.own:
+                version.tree.symlink_to(trees[version.name], target_is_directory=True)
+                continue
             _git(repository, "worktree", "add", "--detach", "--quiet", str(version.tree), version.commit)
             _compile(repository, version, versions[0])
         yield versions
     finally:
         for version in versions:
-            if version.tree.exists():
+            if version.tree.exists() and not version.own:
                 _git(repository, "worktree", "remove", "--force", str(version.tree))
         shutil.rmtree(folder, ignore_errors=True)
 
 
+Measure = Callable[[Version], Mapping[str, list[float]]]
+
+
 def alternate(
-    versions: Sequence[Version], rounds: int, options: Sequence[str], seconds: float, report: Callable[[str], None]
+    versions: Sequence[Version], rounds: int, measure: Measure, report: Callable[[str], None]
 ) -> tuple[Runs, Runs]:
-    """Run base and head in turns, AB BA AB ..., and return the seconds of every case, run by run."""
+    """Measure base and head in turns, AB BA AB ..., and return the seconds of every case, run by run."""
     found: tuple[Runs, Runs] = ({}, {})
-    for version in versions:
-        report(f"{version.name}: exporting the model, checking every engine")
-        version.stages([*options, "--seconds", "0"])
     for round_ in range(rounds):
         # A machine that slows as it warms slows both alike.
         for side in (0, 1) if round_ % 2 == 0 else (1, 0):
-            samples = versions[side].place / "samples.json"
-            versions[side].stages([*options, "--seconds", str(seconds)], samples)
-            for case, times in json.loads(samples.read_text(encoding="utf-8")).items():
+            for case, times in measure(versions[side]).items():
                 found[side].setdefault(case, []).append(times)
         report(f"round {round_ + 1} of {rounds}")
     return found
@@ -117,7 +143,7 @@ def _commit(repository: Path, name: str) -> str:
 def _compile(repository: Path, version: Version, first: Version) -> None:
     """Build the compiled scorer in place, or take the first version's where its sources are the same."""
     ours, theirs = (_git(repository, "ls-tree", one.commit, *_NATIVE) for one in (version, first))
-    if version is not first and ours == theirs:
+    if version is not first and ours == theirs and not first.own:
         # Older versions have them in a folder further down.
         for library in (first.tree / "kernels").rglob("_scan_*.so"):
             shutil.copy2(library, version.tree / library.relative_to(first.tree))
