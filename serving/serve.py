@@ -75,9 +75,7 @@ def running(
         GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
-    with placed(
-        bundle, gallery, chooser=chooser, storage=storage, coarse=coarse, cuda=cuda, report=report
-    ) as folder:
+    with placed(bundle, gallery, chooser=chooser, storage=storage, coarse=coarse, cuda=cuda, report=report) as folder:
         server = server_of(
             folder / "deployment",
             folder / "run",

@@ -54,7 +54,7 @@ def check_gpu(manifest: Manifest, videos: int, weights: int, free: Sequence[int]
     except NoRoom as error:
         raise ServerStartError(
             f"the gallery doesn't fit on the first GPU, which holds it whole: {error}, beside {towers / 1e9:.1f} GB "
-            "for the encoders. Take a GPU with more memory, a smaller gallery, or leave --device out: processors search it"
+            "for the encoders. Take a GPU with more memory, a smaller gallery, or processors (no --device)"
         ) from error
     return "encoders and searches on the GPU"
 

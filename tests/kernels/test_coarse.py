@@ -1,4 +1,4 @@
-"""Coarse videos: scores of averaged frames are those of the whole record under weights that are equal within a group."""
+"""Coarse videos: averaged frames have the scores of whole records under weights that are equal within a group."""
 
 from __future__ import annotations
 
