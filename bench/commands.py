@@ -9,6 +9,7 @@ from .compare.commands import compare_command
 from .engines.commands import engines_command
 from .gallery.commands import gallery_command
 from .gpu.commands import gpu_group
+from .inputs.commands import checkpoint_command
 from .load.commands import load_command, overload_command, soak_command
 from .report.commands import report_command
 from .runs.commands import ablation_command, demo_command
@@ -50,6 +51,7 @@ for _command in (
     ablation_command,
     demo_command,
     scale_command,
+    checkpoint_command,
     report_command,
     compare_command,
 ):

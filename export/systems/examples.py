@@ -81,30 +81,38 @@ def write_word_vectors(path: Path, vectors: NDArray[np.float32]) -> None:
 
 
 def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
-    """A file as authors leave it: wrapped, under ``module.``, in half precision; and its vocabulary's file.
-
-    Paddle's files hold bare arrays.
-    """
+    """The example of that name as a file as authors leave it, see ``write_weights``; and its vocabulary's file."""
     card, _ = examples()[name]
-    whole = small_system(name).state_dict()
-    state = {f"module.{key}": _halved(value) for key, value in whole.items() if key != card.vectors}
+    system = small_system(name)
+    model = write_weights(card, system, folder)
+    kind = card.preprocessing.tokenizer
+    vocabulary = folder / TOKENIZERS[kind].file
+    if card.vectors:
+        vocabulary = folder / "word_vectors.bin"
+        write_word_vectors(vocabulary, system.get_parameter(card.vectors).detach()[1:].numpy())
+    elif kind == "wordpiece":
+        write_vocab(vocabulary, SMALL_PIECES)
+    else:
+        write_merges(vocabulary, [])
+    return model, vocabulary
+
+
+def write_weights(card: SystemCard[Any], system: System, folder: Path) -> Path:
+    """A system's weights as its authors leave them: wrapped, under ``module.``, in half precision.
+
+    Word vectors and networks of films lie in files of their own. Paddle's files hold bare arrays.
+    """
+    aside = tuple(filter(None, (card.vectors, card.networks)))
+    whole = {key: value for key, value in system.state_dict().items() if not key.startswith(aside or ("\0",))}
     model = folder / ("model.pdparams" if card.paddles else "model.pth")
     if card.paddles:
         arrays = {name: tensor.numpy() for name, tensor in whole.items()}
         names = {name: f"param_{number}" for number, name in enumerate(arrays)}
         model.write_bytes(pickle.dumps({**arrays, "StructuredToParameterName@@": names}, protocol=4))
     else:
+        state = {f"module.{key}": _halved(value) for key, value in whole.items()}
         torch.save({"epoch": 3, "state_dict": state, "optimizer": {"step": torch.tensor(7)}}, model)
-    kind = card.preprocessing.tokenizer
-    vocabulary = folder / TOKENIZERS[kind].file
-    if card.vectors:
-        vocabulary = folder / "word_vectors.bin"
-        write_word_vectors(vocabulary, whole[card.vectors][1:].numpy())
-    elif kind == "wordpiece":
-        write_vocab(vocabulary, SMALL_PIECES)
-    else:
-        write_merges(vocabulary, [])
-    return model, vocabulary
+    return model
 
 
 def _halved(tensor: Tensor) -> Tensor:
