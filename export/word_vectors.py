@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def read_word_vectors(path: Path, most: int) -> WordVectors:
         CheckpointError: no such file, or one that is damaged.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as stream:
             # Of a gzipped file no more is unpacked than these words.
             count, width = _header(path, stream)
             read = _text if ".txt" in path.suffixes[-2:] else _binary

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,13 @@ def test_every_module_that_an_extra_brings_is_known() -> None:
     assert {extra for extras in EXTRAS.values() for extra in extras.split(",")} <= declared.keys()
 
 
+_CHECKPOINT = files("framesift.export.demo") / "demo.safetensors"
+
+
 @pytest.mark.parametrize(
     ("arguments", "absent", "said"),
     [
-        (["export", "model.pt", "--out", "bundle"], "torch", "pip install 'framesift[export]'"),
+        (["export", str(_CHECKPOINT), "--out", "bundle"], "torch", "pip install 'framesift[export]'"),
         (
             ["serve", "bundle", "--gallery", "g"],
             "pyarrow",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
 from multiprocessing import get_context
@@ -175,10 +175,11 @@ def main(arguments: list[str] | None = None) -> int:
     arch = tuple(given.arch or _GATED)
     if given.storage or given.regime or given.search:
         sizes = {name: getattr(given, name) for name in ("frames", "width", "top_k", "heads")}
+        storages: Sequence[Storage] = given.storage or ("float16",)
         jobs = [
             Job(each, storage, regime, **sizes, search=given.search)
             for each in arch
-            for storage in given.storage or ("float16",)
+            for storage in storages
             for regime in given.regime or ("few", "many")
         ]
         if given.candidates:

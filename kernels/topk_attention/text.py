@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-import triton
+import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 

@@ -287,10 +287,9 @@ def _level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarr
     """Arrays [n, ...] as one of rows, whose ends are filled where they are not of one length."""
     if len(rows) == 1:
         return rows[0][None]
-    lengths = {len(row) for row in rows}
-    if len(lengths) == 1:
+    most = max(map(len, rows))
+    if most == min(map(len, rows)):
         return np.stack(rows)
-    most = max(lengths)
     level = np.full((len(rows), most, *rows[0].shape[1:]), filling, rows[0].dtype)
     for place, row in enumerate(rows):
         level[place, : len(row)] = row

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.engines.profiles import Range, default_limits, profile
-from ...export.bundle.errors import BundleError, EngineError
+from ...export.bundle.errors import EngineError
 from ...export.bundle.features.rules import TAGS
 from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
@@ -51,9 +51,7 @@ from ...export.bundle.ports import (
     RESCORED,
     SCORER,
     SCORES,
-    TEXT,
     TEXT_ENCODER,
-    TEXT_LENGTH,
     TIMESTAMPS,
     VERSION,
     VIDEO,
@@ -61,11 +59,11 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.scorers import pair_floats, scorer_of
 from ...export.bundle.shortlist import check_chooser
-from ...export.bundle.spec import GraphPorts, TensorSpec
+from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .served import Batching, Ensemble, Model, Served, Warmup
-from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC
+from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, check_names
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
@@ -83,11 +81,11 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
         BundleError: a graph's tensor has the name of one that ensembles use, the scorer is not known, or ``chooser``
             can't choose for the bundle.
     """
-    _check_names(manifest.graphs)
+    check_names(manifest.graphs)
     models, beside = _models(manifest), dict[str, Model]()
     if chooser is not None:
         check_chooser(manifest, chooser)
-        _check_names(chooser.graphs)
+        check_names(chooser.graphs)
         beside = choosing(_models(chooser))
         models = joined(models, beside, _times(chooser))
     video, text = models[VIDEO_ENCODER], models[TEXT_ENCODER]
@@ -283,23 +281,6 @@ def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:
 def max_pairs(manifest: Manifest) -> int:
     """The most pairs of one scoring request."""
     return max(1, min(MAX_PAIRS, SCORER_BYTES // (4 * pair_floats(manifest))))
-
-
-def _check_names(graphs: Mapping[str, GraphPorts]) -> None:
-    # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
-    taken = {
-        VIDEO,
-        FEATURES,
-        TEXT,
-        TEXT_LENGTH,
-        TIMESTAMPS,
-        DURATION,
-        *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC)),
-        *(port.name for port in DESCRIPTION),
-    }
-    for graph in (VIDEO_ENCODER, TEXT_ENCODER):
-        if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
-            raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")
 
 
 def _unbatched(ports: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

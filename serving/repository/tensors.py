@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ...export.bundle.checks import DIGEST_BYTES
+from ...export.bundle.errors import BundleError
 from ...export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
     DETAILS,
     DIGEST,
+    DURATION,
+    FEATURES,
     ID,
     METADATA,
     OPTIONS,
     SOURCE,
+    TEXT,
+    TEXT_ENCODER,
+    TEXT_LENGTH,
+    TIMESTAMPS,
     TOP,
+    VIDEO,
+    VIDEO_ENCODER,
 )
-from ...export.bundle.spec import TensorSpec
+from ...export.bundle.spec import GraphPorts, TensorSpec
 
 # What a search asks for, beside its text.
 ASKED = (
@@ -32,3 +43,25 @@ DESCRIPTION = (
     TensorSpec(DIGEST, "uint8", (DIGEST_BYTES,)),
     TensorSpec(METADATA, "uint8", ("metadata bytes",)),
 )
+
+
+def check_names(graphs: Mapping[str, GraphPorts]) -> None:
+    """Whether no tensor of a bundle's encoders has the name of one that requests have.
+
+    Raises:
+        BundleError: one has.
+    """
+    # A tensor keeps its name through an ensemble, so a graph's would stand for what came with the request.
+    taken = {
+        VIDEO,
+        FEATURES,
+        TEXT,
+        TEXT_LENGTH,
+        TIMESTAMPS,
+        DURATION,
+        *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC)),
+        *(port.name for port in DESCRIPTION),
+    }
+    for graph in (VIDEO_ENCODER, TEXT_ENCODER):
+        if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
+            raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")
