@@ -16,12 +16,14 @@ from .export.precision.commands import quantise_command
 from .export.tensorrt.commands import build_command
 from .export.training.commands import ablate_command, finetune_command
 from .serving.calibrate_command import calibrate_command
+from .serving.client.models_command import models_group
 from .serving.client.search_command import search_command
 from .serving.client.videos_command import videos_group
 from .serving.commands import demo_command, repository_group, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
 from .serving.index_command import index_command
+from .serving.migrate_command import migrate_command
 
 # The extra that brings a module.
 EXTRAS = {
@@ -90,6 +92,8 @@ def main() -> None:
 
 
 gallery_group.add_command(calibrate_command)
+gallery_group.add_command(migrate_command)
+
 for _command in (
     demo_command,
     export_command,
@@ -101,6 +105,7 @@ for _command in (
     index_command,
     search_command,
     videos_group,
+    models_group,
     evaluate_command,
     gallery_group,
     repository_group,

@@ -85,6 +85,7 @@ def running_several(
     limits: VideoLimits,
     telemetry: Telemetry = NOTHING,
     storage: Storage = "float16",
+    coarse: bool = False,
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -106,7 +107,8 @@ def running_several(
         # The first one has the door, and ends before those that are behind it.
         for each, bundle in (*others, first):
             report(f"{each.name}: {bundle.manifest.system} (model {bundle.manifest.fingerprint[:12]})")
-            folder = stack.enter_context(placed(bundle, each.gallery, storage=storage, report=report))
+            kept = placed(bundle, each.gallery, storage=storage, coarse=coarse, report=report)
+            folder = stack.enter_context(kept)
             last = each is named[0]
             server = server_of(
                 folder / "deployment",
@@ -133,6 +135,7 @@ def serve_several(
     telemetry: Telemetry,
     *,
     storage: Storage = "float16",
+    coarse: bool = False,
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where; as ``serve.serve``.
@@ -149,7 +152,9 @@ def serve_several(
     aside = telemetry.access_log == STDOUT
     with (
         printed(telemetry) as told,
-        running_several(named, reach, limits=limits, telemetry=told, storage=storage, report=report) as server,
+        running_several(
+            named, reach, limits=limits, telemetry=told, storage=storage, coarse=coarse, report=report
+        ) as server,
     ):
         names = ", ".join(each.name for each in named)
         click.echo(f"models  {names}; {named[0].name} answers those who choose none", err=aside)
