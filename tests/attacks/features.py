@@ -27,7 +27,7 @@ from .table import Progress, Row
 from .target import Target
 
 _SYSTEM = "howto100m"
-_ALL_BOMBS = 100
+_ALL_BOMBS = 1000
 
 
 def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]:
@@ -45,7 +45,7 @@ def attack(folder: Path, count: int, seed: int, progress: Progress) -> list[Row]
 
         sender, made = Sender(target, FEATURE_READER, send, InvalidFeatures), bombs()
         # The one that takes the longest: it is given up.
-        made["deflate's blocks without content"] = lambda: slow((200 if count >= _ALL_BOMBS else 10) << 20)
+        made["deflate's blocks without content"] = lambda: slow((120 if count >= _ALL_BOMBS else 10) << 20)
         rows = [
             *sender.send(_mutants(right, count, seed), "damaged features", progress),
             *sender.send(((name, make()) for name, make in made.items()), "bombs of features", lambda _: None),

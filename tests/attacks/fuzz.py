@@ -46,6 +46,7 @@ class Fuzzer:
         self._requests = Requests(public_models(target.bundle.manifest), videos)
         self.codes: Counter[str] = Counter()
         self.typed = Row("fuzz: every answer is of a kind that the door promises, within a minute")
+        self.whole = Row("fuzz: every model that the server says may be called was tried")
         self.silent = Row("fuzz: no error shows a path or a traceback of the server")
 
     async def send(self, channel: grpc.aio.Channel, number: int) -> None:
@@ -110,10 +111,27 @@ class Fuzzer:
         header = self._target.header() if chance.random() < 0.98 else ("authorization", chance.choice(("", "Bearer x")))
         return {"metadata": [header], "timeout": _PATIENCE_S}
 
+    def end(self) -> list[Row]:
+        """The promises."""
+        for model in _callable(self._target):
+            self.whole.see(model in self._requests.tried, f"{model} was not")
+        self.typed.worst = ", ".join(f"{code} {seen:,}" for code, seen in self.codes.most_common())
+        return [self.typed, self.silent, self.whole]
+
+
+def _callable(target: Target) -> list[str]:
+    """The models that may be called, in the server's own words."""
+    asked = pb.ModelMetadataRequest(name="none of them").SerializeToString()
+    with grpc.insecure_channel(target.server.address) as channel:
+        try:
+            channel.unary_unary(f"{SERVICE}ModelMetadata")(asked, metadata=[target.header()], timeout=_PATIENCE_S)
+        except grpc.RpcError as error:
+            return str(error.details()).partition("; there are ")[2].split(", ")
+    raise AssertionError("a model of no name was described")
+
 
 def attack(target: Target, count: int, seed: int, progress: Progress) -> list[Row]:
     """Send ``count`` requests, a dozen at a time."""
     steady, fuzzer = Steady(target, "fuzz"), Fuzzer(target, seed)
     asyncio.run(steady.run(fuzzer.send, count, _CLIENTS, seed, progress))
-    fuzzer.typed.worst = ", ".join(f"{code} {seen:,}" for code, seen in fuzzer.codes.most_common())
-    return [*steady.rows(), fuzzer.typed, fuzzer.silent]
+    return [*steady.rows(), *fuzzer.end()]

@@ -80,7 +80,7 @@ async def _body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _drip(writer: asyncio.StreamWriter) -> None:
-    while True:
+    while not writer.transport.is_closing():
         writer.write(b"x")
         await writer.drain()
         await asyncio.sleep(_DRIP_S)
@@ -100,6 +100,8 @@ async def _resets(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.write(asked(number) + frame(_RESET, 0, number, struct.pack(">I", 8)))
         if number % 100 == 1:
             await writer.drain()
+            if writer.transport.is_closing():
+                break
 
 
 async def _half_a_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -109,10 +109,12 @@ class Sender:
                         read += typed.see(True, "")
                     except self.refusal:
                         typed.see(True, "")
+                    except ServerUnavailable as error:
+                        # A busy machine may say so; a process that has ended may not.
+                        typed.see("too busy" in str(error), f"{error} to {name}")
+                        target.wait()
                     except FramesiftError as error:
                         typed.see(False, f"{type(error).__name__}: {error} to {name}")
-                        if isinstance(error, ServerUnavailable):
-                            target.wait()
                     watched.look()
                     spent = watched.spent() - spent
                     longest, largest = max(longest, spent), max(largest, watched.peak)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,18 +55,24 @@ _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
 class Requests:
     """Makes ModelInferRequests.
 
+    Attributes:
+        tried: how many were made for each model, before what was made wrong of them.
+
     Args:
         publics: what clients may call, by name.
         videos: files by the id under which the gallery has them: ``target.SENT`` clips.
     """
 
     def __init__(self, publics: Mapping[str, Public], videos: Mapping[str, bytes]) -> None:
+        self.tried: Counter[str] = Counter()
         self._publics = list(publics.values())
         self._videos = list(videos.items())
 
     def message(self, chance: Chance) -> bytes:
         """One request, encoded: a third are right, the others are wrong in one to three ways or as bytes."""
-        made = self.right(chance, chance.choice(self._publics))
+        public = chance.choice(self._publics)
+        self.tried[public.name] += 1
+        made = self.right(chance, public)
         for _ in range(chance.choice((0, 0, 1, 1, 1, 2, 3))):
             chance.choice(MUTATIONS)(made, chance)
         raw: bytes = made.SerializeToString()

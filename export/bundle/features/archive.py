@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvalidFeatures
+from ..errors import InvalidFeatures, ServerUnavailable
 from ..limits import MAX_FEATURE_SECONDS
 
 # An npz of features has some tens of arrays.
@@ -26,6 +26,28 @@ _LOCAL, _LOCAL_MARK = struct.Struct("<4s5H3L2H"), b"PK\3\4"
 _STORED, _DEFLATED, _ENCRYPTED, _UTF8 = 0, 8, 1, 1 << 11
 # How much is inflated between two looks at the time: of what is packed, and of what comes out.
 _PACKED, _UNPACKED = 1 << 16, 1 << 20
+
+
+# By the clock, on a machine that has other things to do: sooner than whoever watches takes the process for a dead one.
+_PATIENCE_S = 60.0
+
+
+class _Time:
+    """The time in which a file is unpacked, from now on."""
+
+    def __init__(self) -> None:
+        self._worked, self._began = time.thread_time(), time.monotonic()
+
+    def look(self) -> None:
+        """Give up where it has passed."""
+        if time.thread_time() - self._worked > MAX_FEATURE_SECONDS:
+            raise InvalidFeatures(
+                f"the npz file takes more than {MAX_FEATURE_SECONDS:g} s to unpack: save it by np.savez"
+            )
+        if time.monotonic() - self._began > _PATIENCE_S:
+            raise ServerUnavailable(
+                f"this machine is too busy: in {_PATIENCE_S:g} s the npz file was not unpacked; try again later"
+            )
 
 
 @dataclass(frozen=True)
@@ -45,17 +67,18 @@ def read_archive(data: memoryview, largest: int) -> dict[str, memoryview]:
 
     Raises:
         InvalidFeatures: no archive as np.savez writes it, damaged, too large, or too slow to unpack.
+        ServerUnavailable: the machine is too busy to unpack it in any reasonable time.
     """
     entries = list(_entries(data))
     if (size := sum(entry.size for entry in entries)) > largest:
         raise InvalidFeatures(f"the npz file's arrays have {size} bytes, the limit is {largest}")
     if sum(len(entry.packed) for entry in entries) > len(data):
         raise InvalidFeatures("the npz file is damaged: its arrays lie over one another")
-    until, found = time.thread_time() + MAX_FEATURE_SECONDS, dict[str, memoryview]()
+    left, found = _Time(), dict[str, memoryview]()
     for entry in entries:
         if entry.name in found:
             raise InvalidFeatures(f"the npz file has {entry.name!a:.60} twice")
-        content = entry.packed if entry.method == _STORED else _inflated(entry, until)
+        content = entry.packed if entry.method == _STORED else _inflated(entry, left)
         if len(content) != entry.size or zlib.crc32(content) != entry.checksum:
             raise InvalidFeatures(f"the npz file is damaged: {entry.name!a:.60} has changed since it was written")
         found[entry.name] = content
@@ -95,7 +118,7 @@ def _packed(members: memoryview, name: str, offset: int, size: int) -> memoryvie
     raise InvalidFeatures(f"the npz file is damaged: {name!a:.60} is not where it should be")
 
 
-def _inflated(entry: _Entry, until: float) -> memoryview:
+def _inflated(entry: _Entry, time_left: _Time) -> memoryview:
     """A member unpacked, as far as it has no more bytes than it says."""
     # In one piece from the beginning: what grows is held twice whenever it moves. What isn't written takes no memory.
     content, filled, unpacker = np.empty(entry.size, np.uint8).data, 0, zlib.decompressobj(-zlib.MAX_WBITS)
@@ -109,10 +132,7 @@ def _inflated(entry: _Entry, until: float) -> memoryview:
                     raise InvalidFeatures(f"{entry.name!a:.60} unpacks to more than the {entry.size} bytes it says")
                 content[filled : filled + len(made)] = made
                 filled += len(made)
-                if time.thread_time() > until:
-                    raise InvalidFeatures(
-                        f"the npz file takes more than {MAX_FEATURE_SECONDS:g} s to unpack: save it by np.savez"
-                    )
+                time_left.look()
     except zlib.error as error:
         raise InvalidFeatures(f"the npz file is damaged: {entry.name!a:.60} can't be unpacked, {error}") from error
     return content[:filled]
