@@ -108,7 +108,7 @@ def open_mapped(
     Pages are shared with other processes that map the file. What is written to them afterwards is this process' own.
     """
     path = path_of(folder, Layout(key, specs, lanes, 0))
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, MemoryError):
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             magic, _, told = os.pread(handle, _PAGE, 0).partition(b"\n")

@@ -38,8 +38,9 @@ class Named:
         rows, missing, scanned, gone = [], list[str](), None, set(view.dead.tolist())
         for id_ in dict.fromkeys(ids):
             row = self._rows.get(id_)
-            # A later view may have been asked for before; then this one alone knows.
-            if row is None or row >= len(view.timestamps) or view.ids[row] != id_:
+            # A later view may have been asked for before; then this one alone knows. An id that no view has costs
+            # nothing: whoever names it would keep everybody waiting for a look at all of the gallery's.
+            if row is not None and (row >= len(view.timestamps) or view.ids[row] != id_):
                 scanned = _rows_of(view) if scanned is None else scanned
                 row = scanned.get(id_)
             if row is None or row in gone:

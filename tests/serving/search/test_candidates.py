@@ -13,6 +13,7 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.search import named
 from framesift.serving.search.snapshot import Snapshot
 from framesift.serving.search.view import View
 
@@ -56,3 +57,18 @@ def test_candidates_come_in_the_order_of_indexing_whatever_else_changes(
         # Rows of removed videos were dropped, so all others have moved.
         held(snapshot.only(before, ["v300", "v9"]), ["v9", "v300"], known)
         held(snapshot.only(snapshot.view, ["v400", "new"]), ["v400", "new"], now)
+
+
+def test_an_id_that_nobody_has_costs_no_look_at_all_others(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_entry(f"v{n}") for n in range(20)])
+        snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS, MEAN_EMBEDDING])
+        monkeypatch.setattr(named, "_rows_of", lambda view: pytest.fail("all ids were read"))
+        with pytest.raises(InvalidRequest, match="no video 'absent'"):
+            snapshot.only(snapshot.view, ["v1", "absent"])
+        gallery.remove(["v1"])
+        snapshot.refresh()
+        with pytest.raises(InvalidRequest, match="no video 'v1'"):
+            snapshot.only(snapshot.view, ["v1", "v2"])

@@ -119,6 +119,9 @@ def test_a_file_that_was_cut_or_changed_where_it_says_what_it_is_is_not_read(gal
     end = Layout("", [], {}, 0).end
     rest = len(raw) - 200
     spoilt = [raw[:-1], raw + b"\0", raw[: len(raw) // 2], b"", raw[:end], os.urandom(len(raw))]
+    # What is no number, what is larger than any, and what is nested deeper than a reader follows.
+    for head in (b'{"room": Infinity}', b'{"room": 1e400, "size": 5}', b"[" * 4000, b'{"room": -1, "size": NaN}'):
+        spoilt.append((raw.partition(b"\n")[0] + b"\n" + head).ljust(4096, b"\0") + raw[4096:])
     for _ in range(30):
         place = values.choice([values.randrange(250), values.randrange(rest, len(raw))])
         spoilt.append(raw[:place] + bytes([raw[place] ^ (1 << values.randrange(8))]) + raw[place + 1 :])
