@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from typing import Any
 
 import grpc.aio
 
@@ -16,7 +17,7 @@ from .table import Progress, Row
 from .target import SENT, Target
 from .v1_requests import Request, V1Requests
 
-DESCRIPTION = "/v1/openapi.json"
+DESCRIPTION, MODELS = "/v1/openapi.json", "/v1/models"
 # What the description promises, what Envoy answers to what is no request, and a client's own word for having left.
 STATUSES = frozenset((200, 201, 204, 206, 304, 400, 401, 403, 404, 405, 408, 411, 413, 414, 416, 431, 499, 501, 503))
 _RIGHT = frozenset((200, 201, 206, 404, 503))
@@ -81,12 +82,16 @@ def _is_problem(body: bytes, asked: bytes) -> bool:
         return False
 
 
+def _told(target: Target, path: str) -> Any:
+    ask = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {target.header()[1]}\r\n\r\n"
+    return json.loads(asyncio.run(exchange(target.server.address, ask.encode(), _PATIENCE_S)).body)
+
+
 def attack(target: Target, count: int, seed: int, progress: Progress) -> list[Row]:
     """Send ``count`` requests, a dozen at a time."""
-    ask = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % DESCRIPTION.encode()
-    described = asyncio.run(exchange(target.server.address, ask, _PATIENCE_S))
+    described, models = _told(target, DESCRIPTION), _told(target, MODELS)
     videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
-    fuzzer = V1Fuzzer(target, V1Requests(json.loads(described.body), videos), seed)
+    fuzzer = V1Fuzzer(target, V1Requests(described, videos, models["default"]), seed)
     steady = Steady(target, "/v1")
     asyncio.run(steady.run(fuzzer.send, count, _CLIENTS, seed, progress))
     return [*steady.rows(), *fuzzer.end()]

@@ -42,6 +42,8 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "candidates": (["v1 0"], ["absent"], [], [5], ["\u3164"], ["a"] * 5000, ["x" * 1000] * 100),
     "min_score": (0.1, -5, 1e308, 10**40, "x", True),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
+    "alias": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
+    "model": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
     "Range": (
         "bytes=0-",
         "bytes=-5",
@@ -93,15 +95,19 @@ class V1Requests:
 
     Args:
         description: the document at /v1/openapi.json.
+        alias: by which the server's model is chosen.
         videos: files by the id under which the gallery has them.
     """
 
-    def __init__(self, description: Mapping[str, Any], videos: Mapping[str, bytes]) -> None:
+    def __init__(self, description: Mapping[str, Any], videos: Mapping[str, bytes], alias: str) -> None:
+        self._right = {**_RIGHT, "alias": (alias,), "model": (alias,)}
         self._schemas = description["components"]["schemas"]
         self._operations = [
-            (method.upper(), path, operation)
+            (method.upper(), path, {**operation, "parameters": [*shared, *operation.get("parameters", ())]})
             for path, operations in description["paths"].items()
+            for shared in (operations.get("parameters", ()),)
             for method, operation in operations.items()
+            if method != "parameters"
         ]
         self._videos = list(videos.items())
 
@@ -147,9 +153,9 @@ class V1Requests:
 
     def _parameters(self, chance: Chance, operation: Mapping[str, Any], right: bool) -> tuple[str, list[str]]:
         query, headers = [], []
-        for parameter in operation.get("parameters", ()):
+        for parameter in operation["parameters"]:
             name = parameter["name"]
-            tried = _RIGHT.get(name, ()) if right else VALUES[name]
+            tried = self._right.get(name, ()) if right else VALUES[name]
             if name == "id" and right and parameter.get("required"):
                 tried = ("v1 0", "v1 1")
             if not tried or not (parameter.get("required") or chance.random() < 0.5):
@@ -177,22 +183,19 @@ class V1Requests:
         return "multipart/form-data; boundary=edge", b"".join(self._form(chance, video, right))
 
     def _json(self, chance: Chance, schema: Mapping[str, Any], right: bool) -> bytes:
-        fields = self._schemas[schema["$ref"].rpartition("/")[2]]["properties"] if "$ref" in schema else None
-        if fields is None:
+        known = self._schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else None
+        if known is None:
             return (chance.choice(_METADATA[:3]) if right else chance.choice(VALUES["metadata"])).encode()
+        fields = known["properties"]
         if right:
-            values = {
-                name: chance.choice(_RIGHT[name]) for name in fields if name == "text" or self._maybe(chance, name)
-            }
-        else:
-            values = {name: chance.choice((*VALUES[name], *ODD_VALUES)) for name in fields if chance.random() < 0.3}
-            if chance.random() < 0.5:
-                values = {**values, "text": "a red circle", "after": self._cursor(chance)}
+            needed = {"text", *known.get("required", ())}
+            some = [name for name in fields if name in needed or (name in self._right and chance.random() < 0.3)]
+            return json.dumps({name: chance.choice(self._right[name]) for name in some}).encode()
+        values = {name: chance.choice((*VALUES[name], *ODD_VALUES)) for name in fields if chance.random() < 0.3}
+        if chance.random() < 0.5:
+            values = {**values, "text": "a red circle", "after": self._cursor(chance)}
         told = json.dumps(values)
-        return (told if right or chance.random() < 0.7 else odd_json(told, chance)).encode()
-
-    def _maybe(self, chance: Chance, name: str) -> bool:
-        return name in _RIGHT and chance.random() < 0.3
+        return (told if chance.random() < 0.7 else odd_json(told, chance)).encode()
 
     def _form(self, chance: Chance, video: bytes, right: bool) -> Iterator[bytes]:
         fields = ["id", "source"] if right else chance.sample(["id", "id", "source", "metadata", "nope"], 3)
