@@ -11,8 +11,9 @@ import gzip
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def read_word_vectors(path: Path, most: int) -> WordVectors:
         CheckpointError: no such file, or one that is damaged.
     """
     try:
-        with cast("IO[bytes]", gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as stream:
+        with BufferedReader(gzip.GzipFile(path)) if path.suffix == ".gz" else path.open("rb") as stream:
             # Of a gzipped file no more is unpacked than these words.
             count, width = _header(path, stream)
             read = _text if ".txt" in path.suffixes[-2:] else _binary
@@ -102,7 +103,7 @@ def read_word_vectors(path: Path, most: int) -> WordVectors:
     return WordVectors(tuple(found), vectors)
 
 
-def _header(path: Path, stream: IO[bytes]) -> tuple[int, int]:
+def _header(path: Path, stream: BinaryIO) -> tuple[int, int]:
     fields = stream.readline(64).split()
     if len(fields) != 2 or not all(field.isdigit() for field in fields):
         raise CheckpointError(f"{path} is no file of word vectors: it does not begin with two numbers")
@@ -112,7 +113,7 @@ def _header(path: Path, stream: IO[bytes]) -> tuple[int, int]:
     return count, width
 
 
-def _binary(path: Path, stream: IO[bytes], count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _binary(path: Path, stream: BinaryIO, count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for number in range(count):
         raw = bytearray()
         while (byte := stream.read(1)) != b" ":
@@ -127,7 +128,7 @@ def _binary(path: Path, stream: IO[bytes], count: int, width: int) -> Iterator[t
         yield raw.decode("utf-8", "replace"), np.frombuffer(vector, "<f4").astype(np.float32)
 
 
-def _text(path: Path, stream: IO[bytes], count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _text(path: Path, stream: BinaryIO, count: int, width: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for number in range(count):
         word, *numbers = stream.readline(_LONGEST_LINE).decode("utf-8", "replace").rstrip("\r\n ").split(" ")
         try:
