@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ..export.bundle.errors import InvalidRequest
+from ..export.bundle.errors import FramesiftError, InvalidRequest
 from .client.options import server_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -82,3 +82,10 @@ def migrate_command(
     handover = None if alias is None else Handover(server, alias, to, without_failed)
     if not migrate(Migration(old, run, below, addresses), report, handover):
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    try:
+        migrate_command(prog_name="index.sh")
+    except (FramesiftError, OSError) as fault:
+        sys.exit(f"Error: {fault}")

@@ -89,6 +89,7 @@ class GallerySearch(Backend):
         manifest = read_manifest(folder)
         # The metrics' names are decided before the first search.
         self._rescored = 0 if storage_of(manifest) == "int8" or is_coarse(manifest) else None
+        self._model = manifest.fingerprint
         self._text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.ranker, read = ranker_of(manifest, folder / f"{SCORER}.onnx", self.gpu)
         gallery, lanes = gallery_from_env(manifest), scorer_of(manifest).lanes
@@ -167,7 +168,7 @@ class GallerySearch(Backend):
         top = self._top(request)
         if options is None:
             return _Asked(request, top)
-        asked = Page.of(options, named, top)
+        asked = Page.of(options, named, top, self._model)
         if asked.cursor is not None and len(request[TOP]) > 1:
             raise InvalidRequest("a cursor is of one text: ask for the next pages of several one by one")
         return _Asked(request, asked.ranks(self.ranker), asked, options)
@@ -183,7 +184,7 @@ class GallerySearch(Backend):
         return _Part(chosen.view, chosen.told(self.chooser.manifest))
 
     def _listed(self, view: View, options: Options) -> Arrays:
-        mark = mark_of("list", options.where)
+        mark = mark_of("list", options.where, self._model)
         cursor = Cursor.read(options.after, mark) if options.after else None
         self.facts.follow(view.version)
         part = self.selector.part(view, (), options.where, cursor)

@@ -89,6 +89,8 @@ _INDEX = """\
 #!/usr/bin/env bash
 # Fills the gallery without a server:  index.sh [OPTION ...] PATH ...
 # Options and paths are those of `framesift index`. Settings are environment variables:
+#   FRAMESIFT_MIGRATE       the folder of another model's gallery: its videos are made again, with the options of
+#                           `framesift gallery migrate` and without paths
 #   FRAMESIFT_GALLERY       the gallery's folder (/gallery); made if absent
 #   FRAMESIFT_SHORTLIST_GALLERY  that of the bundle that chooses candidates (/shortlist), which is filled first
 #   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
@@ -96,6 +98,10 @@ _INDEX = """\
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 export PYTHONPATH=$here/python
+if [ -n "${FRAMESIFT_MIGRATE:-}" ]; then
+    exec python3 -P -m framesift.serving.migrate_command "$FRAMESIFT_MIGRATE" "${FRAMESIFT_GALLERY:-/gallery}" \\
+        --bundle "$here/door" "$@"
+fi
 shard=()
 if [ -n "${JOB_COMPLETION_INDEX:-}" ]; then shard=(--shard "$JOB_COMPLETION_INDEX/${FRAMESIFT_SHARDS:-1}"); fi
 index=(python3 -P -m framesift.serving.index_command)

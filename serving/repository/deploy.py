@@ -43,8 +43,9 @@ _SERVED_PACKAGES = (
     "serving/front",
     "serving/server",
     "serving/indexing",
+    "serving/migration",
 )
-_INDEX = "serving/index_command.py"
+_COMMANDS = ("serving/index_command.py", "serving/migrate_command.py")
 
 
 def deploy(
@@ -171,7 +172,8 @@ def _tell(manifest: Manifest, folder: Path) -> None:
 def _copy_packages(target: Path) -> None:
     root = Path(str(files("framesift")))
     (target / "serving").mkdir(parents=True)
-    shutil.copyfile(root / _INDEX, target / _INDEX)
+    for command in _COMMANDS:
+        shutil.copyfile(root / command, target / command)
     for package in _SERVED_PACKAGES:
         shutil.copytree(root / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
         for parent in Path(package, "__init__.py").parents[1:]:

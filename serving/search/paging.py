@@ -39,13 +39,16 @@ class Page:
     cursor: Cursor | None
 
     @staticmethod
-    def of(options: Options, named: Sequence[str], top: int) -> Page:
+    def of(options: Options, named: Sequence[str], top: int, model: str = "") -> Page:
         """The page that a request asks for, among the videos that it names, if any.
+
+        Args:
+            model: whose gallery it is: another's cursor is of another search, whatever versions their galleries have.
 
         Raises:
             InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
         """
-        mark = mark_of(options.where, list(named), options.min_score)
+        mark = mark_of(options.where, list(named), options.min_score, model)
         cursor = Cursor.read(options.after, mark) if options.after else None
         first = top + options.offset if cursor is None else cursor.top
         if first > MAX_PAGED:

@@ -13,9 +13,11 @@ import pytest
 
 from framesift.bench.compare.change import LEAST_RUNS, change, mann_whitney
 from framesift.bench.compare.judge import judged, summary, table
-from framesift.bench.compare.versions import checked_out
-from framesift.export.bundle.errors import InvalidInput
+from framesift.bench.compare.searches import searches
+from framesift.bench.compare.versions import Version, alternate, checked_out
+from framesift.export.bundle.errors import FramesiftError, InvalidInput
 
+ROOT = Path(__file__).parents[2]
 Runs = list[list[float]]
 
 
@@ -111,3 +113,42 @@ def test_a_commit_without_stages_is_refused(tmp_path: Path) -> None:
         ["git", "-C", str(tmp_path), "worktree", "list"], check=True, capture_output=True, text=True
     )
     assert len(worktrees.stdout.splitlines()) == 1
+
+
+def test_both_are_measured_in_turns(tmp_path: Path) -> None:
+    versions = [Version(name, name, tmp_path) for name in ("base", "head")]
+    order: list[str] = []
+
+    def measure(version: Version) -> dict[str, list[float]]:
+        order.append(version.name)
+        return {"case": [float(len(order))], f"{version.name} alone": [0.0]}
+
+    base, head = alternate(versions, 3, measure, lambda line: None)
+    assert order == ["base", "head", "head", "base", "base", "head"]
+    assert base == {"case": [[1.0], [4.0], [5.0]], "base alone": [[0.0]] * 3}
+    assert head["case"] == [[2.0], [3.0], [6.0]]
+
+
+def test_a_folder_is_the_tree_that_is_there() -> None:
+    with checked_out(ROOT, [str(ROOT)]) as (version,):
+        assert version.tree.resolve() == ROOT
+        assert version.label.endswith("+")
+        version.run("--version")
+        with pytest.raises(FramesiftError, match="No such command"):
+            version.run("nothing")
+    assert (ROOT / "pyproject.toml").is_file()
+    assert not version.place.exists()
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_the_searches_of_a_tree_are_measured() -> None:
+    with checked_out(ROOT, [str(ROOT)]) as (version,):
+        found = searches([version], 0.5, lambda line: None)(version)
+    assert len(found) == 4
+    assert all(min(times) > 0 for times in found.values())
+    for who in ("1 client", "8 clients"):
+        (spent,) = found[f"search, {who}: processor time"]
+        assert len(found[f"search, {who}: until the answer"]) > 10
+        # Of milliseconds, whatever else the machine does.
+        assert 1e-4 < spent < 0.1

@@ -173,6 +173,11 @@ def test_a_gallery_is_made_again_and_an_alias_moves(
     # Every answer was one model's or the other's: a video's score is one of two, and all of an answer are of one model.
     Aliases(several.address).switch("films", "films")
     with Client(several.address) as films, Client(several.address, model="next") as next_:
+        # Pages go on with the model that showed the first one.
+        for first_page, others in ((films.search(text, 2), next_.search), (films.list_videos(2), next_.list_videos)):
+            asked = {"text": text} if others == next_.search else {}
+            with pytest.raises(InvalidRequest, match="of another search"):
+                others(**asked, top=2, after=first_page.next)
         of_old = dict(_found(films.search(text, 30)))
         of_new = dict(_found(next_.search(text, 30)))
     assert of_old.keys() >= ids - {"after"}

@@ -90,6 +90,7 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "disruptionBudget.enabled": (False, {}),
     "indexing.enabled": (False, {}),
     "indexing.tag": ("0a1b2c3d4e5f", {}),
+    "indexing.migrate": ("fc2e85047b79", {"indexing.shards": 1}),
     "indexing.shards": (16, {}),
     "indexing.parallelism": (2, {}),
     "indexing.paths": (["/videos/list.jsonl"], {}),
@@ -230,6 +231,22 @@ def test_a_new_model_s_gallery_is_filled_beside_the_one_that_is_searched() -> No
     assert of("Job") == ("new", "/gallery/new")
 
 
+def test_a_gallery_is_made_again_of_another() -> None:
+    alone = _with(_with(FULL, "indexing.shards", 1), "indexing.options", ["--addresses"])
+    job = objects(_with(_with(alone, "indexing.tag", "new"), "indexing.migrate", "old"))["Job"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    variables = {one["name"]: one["value"] for one in container["env"]}
+    assert (variables["FRAMESIFT_MIGRATE"], variables["FRAMESIFT_GALLERY"]) == ("/gallery/old", "/gallery/new")
+    # Which videos there are is the old gallery's to say.
+    assert container["args"] == ["--addresses"]
+    assert "FRAMESIFT_MIGRATE" not in {one["name"] for one in _container(alone)["env"]}
+
+
+def _container(values: dict[str, Any]) -> dict[str, Any]:
+    (container,) = objects(values)["Job"]["spec"]["template"]["spec"]["containers"]
+    return container
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -242,6 +259,7 @@ def test_a_new_model_s_gallery_is_filled_beside_the_one_that_is_searched() -> No
             {"secrets": {"tls": "tls", "tokens": "tokens"}, "podMonitor": {"enabled": True}},
             "in podMonitor.tokenSecret",
         ),
+        ({"secrets": {"insecure": True}, "indexing": {"migrate": "old", "shards": 2}}, "indexing.shards has to be 1"),
         ({"secrets": {"insecure": True}, "replica": 2}, "'replica' not allowed"),
         ({"secrets": {"insecure": True}, "gallery": {"size": "big"}}, "/gallery/size"),
         ({"secrets": {"insecure": True}, "runAs": 0}, "/runAs"),
