@@ -75,47 +75,45 @@ def description(version: str) -> dict[str, Any]:
                 },
             },
             "/v1/gallery": {
-                "parameters": [_MODEL],
                 "get": {
                     **_operation("getGallery", "videos", "What the gallery is", "search or index"),
+                    "parameters": [_MODEL],
                     "responses": _answers("200", "The gallery.", "Gallery"),
                 },
             },
             "/v1/video/file": {
-                "parameters": [_MODEL],
                 "get": {
                     **_operation("getVideoFile", "videos", "A video's file, where the server may read it", "search"),
-                    "parameters": [_query("id", ID, required=True), _RANGE],
+                    "parameters": [_query("id", ID, required=True), _MODEL, _RANGE],
                     "responses": _FILES | _problems(),
                 },
             },
             "/v1/video": {
-                "parameters": [_MODEL],
                 "get": {
                     **_operation("getVideo", "videos", "What is known of a video", "search or index"),
-                    "parameters": [_query("id", ID, required=True)],
+                    "parameters": [_query("id", ID, required=True), _MODEL],
                     "responses": _answers("200", "The video.", "Video"),
                 },
                 "patch": {
                     **_operation("updateVideo", "videos", "Change a video's metadata", "index"),
-                    "parameters": [_query("id", ID, required=True), _query("merge", _MERGE)],
+                    "parameters": [_query("id", ID, required=True), _query("merge", _MERGE), _MODEL],
                     "requestBody": {"required": True, "content": {_JSON: {"schema": METADATA}}},
                     "responses": _answers("200", "The metadata is changed.", "Changed"),
                 },
                 "delete": {
                     **_operation("deleteVideo", "videos", "Remove a video", "index"),
-                    "parameters": [_query("id", ID, required=True)],
+                    "parameters": [_query("id", ID, required=True), _MODEL],
                     "responses": _answers("200", "The video is gone.", "Changed"),
                 },
             },
             "/v1/videos": {
-                "parameters": [_MODEL],
                 "get": {
                     **_operation("listVideos", "videos", "The videos in the order of indexing", "search or index"),
                     "parameters": [
                         _query("top", number("Videos of a page.", "integer", minimum=1, maximum=MAX_TOP, default=100)),
                         _query("after", text("The `next` of the page before.")),
                         _query("where", text("List the videos that this filter lets through.")),
+                        _MODEL,
                     ],
                     "responses": _answers("200", "A page of them.", "VideoPage"),
                 },
@@ -125,6 +123,7 @@ def description(version: str) -> dict[str, Any]:
                         _query("id", {**ID, "description": "Its id; without one the file's name or its SHA-256."}),
                         _query("source", SOURCE),
                         _query("metadata", text("An object of JSON, as text.")),
+                        _MODEL,
                     ],
                     "requestBody": {
                         "required": True,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
         self.patience: dict[str, float] = {}
-        self.publics = public_models(manifest, gallery=gallery_told())
+        self.publics = public_models(manifest, gallery=gallery_told(os.environ.get("FRAMESIFT_GALLERY")))
         self.configs = {
             name: json_format.ParseDict(config(public), model_config_pb2.ModelConfig())
             for name, public in self.publics.items()

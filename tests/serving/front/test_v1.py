@@ -267,4 +267,4 @@ def test_the_description_names_every_operation_and_field() -> None:
             assert f'"{operation["operationId"]}"' in source
     assert set(DOCUMENT["components"]["schemas"]["SearchRequest"]["properties"]) == set(search.FIELDS)
     asked = {field["name"] for field in DOCUMENT["paths"]["/v1/videos"]["post"]["parameters"]}
-    assert asked == set(uploads.FIELDS)
+    assert asked == {*uploads.FIELDS, "model"}
