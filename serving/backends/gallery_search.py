@@ -83,6 +83,7 @@ class GallerySearch(Backend):
     selector: Selector
     chooser: Chooser | None = None
     _rescored: int | None = None
+    _model = ""
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Load the scorer and the gallery, and follow the gallery from then on."""
