@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from framesift.export.bundle.errors import AccessDenied, InvalidRequest, ServerUnavailable
+from framesift.export.bundle.errors import AccessDenied, InvalidRequest, ServerStartError, ServerUnavailable
 from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.video.limits import DEFAULT_LIMITS
+from framesift.serving import several
 from framesift.serving.client.aliases import Aliases
 from framesift.serving.client.connection import Credentials
 from framesift.serving.front.behind import Behind
@@ -103,6 +105,20 @@ def test_names_and_galleries_come_once(tmp_path: Path) -> None:
         check_names([one, other])
     with pytest.raises(InvalidRequest, match="the name a"):
         check_names([one, Named.read("a=b:elsewhere")])
+
+
+def test_what_does_not_fit_into_memory_is_refused_in_words(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = [Named(name, bundle.root, tmp_path / name) for name in ("films", "next")]
+    monkeypatch.setattr(several, "free_bytes", lambda: 1 << 30)
+    with (
+        pytest.raises(
+            ServerStartError, match=r"films about 0\.9 GiB, next about 0\.9 GiB of memory .* 1\.0 GiB are free"
+        ),
+        several.running_several(named, limits=DEFAULT_LIMITS),
+    ):
+        pass
 
 
 def test_expositions_are_joined_metric_by_metric() -> None:
