@@ -20,13 +20,14 @@ from .limits import VideoLimits
 from .matroska import read_matroska
 from .mp4 import read_mp4
 from .source import Source, View, readable
+from .still import read_still
 from .structure import Matrix, Structure
 from .work import Work
 
 # Containers that hold their own data. Playlists (HLS, DASH, concat) name other files and addresses: not here.
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 _OTHERS = "matroska,webm,avi,flv,mpegts,mpeg,asf,ogg,gif"
-_NAMES = "MP4, MOV, WebM, MKV, AVI, FLV, TS, MPEG, WMV, OGG, GIF"
+_NAMES = "MP4, MOV, WebM, MKV, AVI, FLV, TS, MPEG, WMV, OGG, GIF, and the images PNG, JPEG and WebP"
 # What cameras, encoders and editors write. FFmpeg has a hundred more, of games and of forgotten formats.
 _DECODERS = frozenset(
     (
@@ -35,7 +36,7 @@ _DECODERS = frozenset(
         *("msmpeg4", "msmpeg4v1", "msmpeg4v2", "wmv1", "wmv2", "wmv3", "vc1", "mss1", "mss2", "msvideo1", "msrle"),
         *("flv", "vp6", "vp6a", "vp6f", "flashsv", "flashsv2", "theora", "vp3", "svq1", "svq3", "rpza", "smc", "qtrle"),
         *("cinepak", "indeo2", "indeo3", "indeo4", "indeo5", "8bps", "tscc", "tscc2", "camtasia", "zmbv", "gif"),
-        *("mjpeg", "mjpegb", "jpeg2000", "png", "prores", "prores_raw", "dnxhd", "cfhd", "hap", "dvvideo"),
+        *("mjpeg", "mjpegb", "jpeg2000", "png", "webp", "prores", "prores_raw", "dnxhd", "cfhd", "hap", "dvvideo"),
         *("ffv1", "ffvhuff", "huffyuv", "utvideo", "magicyuv", "lagarith", "cllc", "rawvideo", "v210", "v308", "v408"),
         *("v410", "r210", "r10k", "yuv4", "y41p"),
     )
@@ -95,13 +96,21 @@ def open_video(source: Source, work: Work) -> Iterator[VideoFile]:
         if size == 0:
             raise InvalidVideo("the file is empty")
         work.limits.check_bytes(size)
-        structure = read_mp4(data, size, work) or read_matroska(data, size, work) or Structure()
+        structure = _structure(data, size, work)
         try:
             yield _Opener(data, size, structure, work, stack).video()
         except InvalidVideo as error:
             if is_encrypted(data):
                 raise InvalidVideo(_ENCRYPTED) from error
             raise
+
+
+def _structure(data: BinaryIO, size: int, work: Work) -> Structure:
+    """What the file says of itself in front; nothing, of formats that FFmpeg alone knows."""
+    for read in (read_still, read_mp4, read_matroska):
+        if (found := read(data, size, work)) is not None:
+            return found
+    return Structure()
 
 
 class _Opener:
@@ -131,7 +140,7 @@ class _Opener:
         return container.streams.video.index(_moving(container, None))
 
     def _open(self, options: Mapping[str, str] | None = None) -> InputContainer:
-        formats = f"{_MP4},{_OTHERS}" if self._structure.mp4 else _OTHERS
+        formats = self._structure.still or (f"{_MP4},{_OTHERS}" if self._structure.mp4 else _OTHERS)
         try:
             container: InputContainer = av.open(
                 View(self._data, self._size, self._mask, self._work),

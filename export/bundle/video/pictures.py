@@ -35,7 +35,9 @@ class Pictures:
     """
 
     def __init__(self, matrix: Matrix | None, limits: VideoLimits, short: int | None = None) -> None:
-        self._turn = () if matrix is None else turn(matrix)
+        turned = () if matrix is None else turn(matrix)
+        # A mirrored picture that needs no conversion would have its rows from the last to the first.
+        self._turn = (*turned, ("copy", "")) if ("vflip", "") in turned else turned
         self._limits, self._short = limits, short
         self._graph = Graph()
         self._made_for: tuple[int, int, str] | None = None

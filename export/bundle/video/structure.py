@@ -37,9 +37,11 @@ class Structure:
         truncated: whether it ends before it says that it ends; known for MP4, MOV, Matroska and WebM.
         videos: its video tracks in order; empty where its container doesn't list them in front.
         mask: bytes by place in the file, which make FFmpeg pass over everything that is no video.
+        still: FFmpeg's name of the format of a still image, as which alone it is read; empty of a film.
     """
 
     mp4: bool = False
     truncated: bool = False
     videos: tuple[VideoTrack, ...] = ()
     mask: dict[int, bytes] = field(default_factory=dict)
+    still: str = ""
