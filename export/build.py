@@ -23,7 +23,7 @@ from .expected import expected
 from .extractors import with_extractor
 from .freed import give_back
 from .graphs import ports, with_pixels
-from .onnx import OPSET, STEPS, write_graphs
+from .onnx import OPSET, steps, write_graphs
 from .parity_rows import demand
 from .systems.contract import System
 from .systems.inspection import Inspection, Resolved, inspect
@@ -144,7 +144,7 @@ def build_bundle(
         del file, resolved
         give_back()
         report(expected(model))
-        with bar("writing the ONNX graphs", STEPS) as done:
+        with bar("writing the ONNX graphs", steps(model)) as done:
             write_graphs(model, folder, done)
         frames = rules.frames
         chosen = {} if frames is None else {"sampler": frames.sampler, "resize": frames.resize}

@@ -8,7 +8,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from .bundle.ports import FILM_CLIPS, FILM_SECONDS, FRAMES, MASKS, SCORER, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
+from .bundle.ports import (
+    FILM_CLIPS,
+    FILM_SECONDS,
+    FRAMES,
+    LIKE_ENCODER,
+    MASKS,
+    SCORER,
+    TEXT_ENCODER,
+    VIDEO_ENCODER,
+    graph_ports,
+)
 from .bundle.spec import GraphPorts, TensorSpec
 from .systems.contract import System
 
@@ -57,10 +67,27 @@ class Scorer(nn.Module):
         return self.system.attend(text, video) if self.system.scorer.attends else (self.system.score(text, video),)
 
 
+class LikeEncoder(nn.Module):
+    """Tensors of a video record to the text record that finds videos like it."""
+
+    def __init__(self, system: System) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, *video: Tensor) -> tuple[Tensor, ...]:
+        """See ``System.encode_like``."""
+        return tuple(self.system.encode_like(*video))
+
+
 def graphs(system: System) -> dict[str, nn.Module]:
     """The modules of every graph, by name, in evaluation mode and the system's own precision."""
     folded = system.eval().folded()
     return {VIDEO_ENCODER: VideoEncoder(folded), TEXT_ENCODER: TextEncoder(folded), SCORER: Scorer(folded)}
+
+
+def like_graph(system: System) -> dict[str, nn.Module]:
+    """The module of the graph that searches by a video, by its name; empty where the system has none."""
+    return {LIKE_ENCODER: LikeEncoder(system.eval().folded())} if system.like_inputs else {}
 
 
 def ports(system: System) -> Mapping[str, GraphPorts]:
@@ -71,6 +98,7 @@ def ports(system: System) -> Mapping[str, GraphPorts]:
         system.video_record,
         length=system.max_tokens if system.fixed_length else None,
         attends=system.scorer.attends,
+        like=system.like_inputs,
     )
 
 

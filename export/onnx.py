@@ -18,30 +18,33 @@ from torch import Tensor, nn
 
 from . import custom_node
 from .bundle.errors import BundleError
-from .bundle.ports import GRAPHS, SCORER, VIDEO_ENCODER
+from .bundle.ports import GRAPHS, LIKE_ENCODER, SCORER, VIDEO_ENCODER
 from .bundle.spec import GraphPorts
-from .graphs import graphs, ports, random_video_inputs
+from .graphs import graphs, like_graph, ports, random_video_inputs
 from .onnx_file import OnnxFile
 from .systems.contract import System
 
 OPSET = 18
 # The exporter's own: it captures, decomposes, translates and optimises. It prints this when one has ended.
 _STAGES, _ENDED = 4, "✅"
-# All steps of the graphs of a system: what the exporter does, and the writing.
-STEPS = len(GRAPHS) * (_STAGES + 1)
+
+
+def steps(system: System) -> int:
+    """All steps of the graphs of a system: what the exporter does, and the writing."""
+    return (len(GRAPHS) + bool(system.like_inputs)) * (_STAGES + 1)
 
 
 def write_graphs(system: System, folder: Path, done: Callable[[int], None] = lambda steps: None) -> None:
-    """Write ``video_encoder.onnx``, ``text_encoder.onnx`` and ``scorer.onnx`` into ``folder``.
+    """Write ``video_encoder.onnx``, ``text_encoder.onnx``, ``scorer.onnx`` and, if any, ``like_encoder.onnx``.
 
     Batch dimensions and, where the system allows it, the text's length are dynamic. A scorer that a TensorRT plugin
-    can take over is a single node, see ``custom_node``. ``done`` is called with steps of ``STEPS``.
+    can take over is a single node, see ``custom_node``. ``done`` is called with steps of ``steps``.
 
     Raises:
         BundleError: a written graph's inputs or outputs are not those that ``ports`` promises.
     """
-    modules, promised = graphs(system), ports(system)
-    for name in GRAPHS:
+    modules, promised = {**graphs(system), **like_graph(system)}, ports(system)
+    for name in modules:
         write_graph(modules[name], _example(system, name), promised[name], folder / f"{name}.onnx", done)
     if system.plugin_node is not None:
         scorer = folder / f"{SCORER}.onnx"
@@ -89,9 +92,9 @@ def _example(system: System, name: str) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     if name == VIDEO_ENCODER:
         return random_video_inputs(system, 2, generator)
-    if name == SCORER:
-        inputs = ports(system)[SCORER].inputs
-        sizes = {"queries": 3, "videos": 5}
+    if name in (SCORER, LIKE_ENCODER):
+        inputs = ports(system)[name].inputs
+        sizes = {"queries": 3, "videos": 5, "batch": 3}
         shapes = [tuple(sizes[d] if isinstance(d, str) else d for d in port.dims) for port in inputs]
         return tuple(torch.randn(shape, generator=generator) for shape in shapes)
     return (system.random_token_ids(3, system.max_tokens if system.fixed_length else 7, generator),)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .bundle.ports import NOISE, SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
+from .bundle.ports import LIKE_ENCODER, NOISE, SCORER, TEXT_ENCODER, TOKEN_IDS, VIDEO_ENCODER
 from .freed import give_back
 from .graphs import TextEncoder, VideoEncoder, random_video_inputs
 from .parity_rows import Row, row
@@ -34,12 +34,13 @@ WIDER = 3
 
 def comparisons(system: System) -> int:
     """How many rows ``compare_graphs`` yields."""
-    return len(_BATCHES) * len(system.video_record) + len(_lengths(system)) * len(system.text_record) + 1
+    like = len(system.text_record) if system.like_inputs else 0
+    return len(_BATCHES) * len(system.video_record) + len(_lengths(system)) * len(system.text_record) + like + 1
 
 
 def steps(system: System) -> int:
     """What ``compare_graphs`` reports as done, all together; a step is a clip in a graph, or about as long."""
-    return GRAPH_CLIPS + CLIPS * WIDER + len(_lengths(system)) + 1
+    return GRAPH_CLIPS + CLIPS * WIDER + len(_lengths(system)) + bool(system.like_inputs) + 1
 
 
 def compare_graphs(
@@ -58,6 +59,10 @@ def compare_graphs(
     rows, clips = _video(system, folder, generator, done)
     yield from rows
     yield from _text(system, _session(folder, TEXT_ENCODER), generator, done)
+    # A bundle of an earlier framesift has none.
+    if system.like_inputs and (folder / f"{LIKE_ENCODER}.onnx").is_file():
+        yield from _like(system.folded(), _session(folder, LIKE_ENCODER), clips)
+        done(1)
     yield compare_scorer(system.folded(), lambda: _session(folder, SCORER), clips, generator)
     done(1)
 
@@ -135,3 +140,14 @@ def _text(
         for tensor, mine, reference in zip(system.text_record, got, encoder(padded), strict=True):
             yield row(f"{TEXT_ENCODER} {tensor.name}, length {length}", mine, reference)
         done(1)
+
+
+@torch.no_grad()
+def _like(system: System, session: ort.InferenceSession, clips: Record) -> Iterator[Row]:
+    """Of what ``system.published`` made of clips, in float64."""
+    record = dict(zip((tensor.name for tensor in system.video_record), system.reduce_video(clips), strict=True))
+    read = {tensor.name: record[tensor.name].float() for tensor in system.like_inputs}
+    got = session.run(None, {name: values.numpy() for name, values in read.items()})
+    want = system.encode_like(*(values.double() for values in read.values()))
+    for tensor, mine, reference in zip(system.text_record, got, want, strict=True):
+        yield row(f"{LIKE_ENCODER} {tensor.name}", mine, reference)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MAX_VIDEO_BYTES = 256 << 20
+# Pixels of either side of a picture that a client makes a file of; a server's decoder has limits of its own.
+MAX_SIDE_SENT = 8192
 # A feature file, and what is in it when it is unpacked.
 MAX_FEATURE_BYTES = 256 << 20
 # Of a processor, to unpack one: a tenth does for the largest that numpy writes.

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import BundleError
 from .features.profile import FeatureArray, FeatureProfile
-from .ports import GRAPHS
+from .ports import GRAPHS, LIKE_ENCODER
 from .spec import GraphPorts, TensorSpec
 
 FORMAT = 4
@@ -172,7 +172,7 @@ class Manifest:
             )
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise BundleError(f"the manifest is not complete: {str(error)[:200]}") from error
-        if set(graphs) != set(GRAPHS):
+        if set(graphs) - {LIKE_ENCODER} != set(GRAPHS):
             raise BundleError(f"the manifest lists the graphs {sorted(graphs)}, expected {sorted(GRAPHS)}")
         return manifest
 

@@ -12,7 +12,7 @@ from .features.profile import FeatureProfile
 from .features.rules import RULE_NAMES
 from .limits import MAX_CLIP_BYTES, MAX_FILM_FRAMES, MAX_FRAMES, MAX_POSITIONS, MAX_RECORD_BYTES, MAX_SIDE, MAX_WIDTH
 from .manifest import FilmProfile, FrameProfile, Manifest, TokenizerProfile
-from .ports import FILM_CLIPS, FILM_SECONDS, FRAMES, GRAPHS, VIDEO_ENCODER
+from .ports import FILM_CLIPS, FILM_SECONDS, FRAMES, GRAPHS, LIKE_ENCODER, TEXT_ENCODER, VIDEO_ENCODER
 from .spec import DATA_TYPES, TensorSpec
 from .text.tokenizers import TOKENIZERS
 from .video.names import ResizeName, SamplerName
@@ -21,7 +21,7 @@ WEIGHTS = "weights.safetensors"
 # Every file that a bundle can have beside its manifest, whatever the manifest says.
 FILES = frozenset(
     {WEIGHTS}
-    | {f"{graph}.onnx" for graph in GRAPHS}
+    | {f"{graph}.onnx" for graph in (*GRAPHS, LIKE_ENCODER)}
     | {f"{kind.file}{ending}" for kind in TOKENIZERS.values() for ending in ("", ".gz")}
 )
 # Names that stand in configurations, in file names and in a shell script.
@@ -54,7 +54,8 @@ def check_manifest(manifest: Manifest) -> Manifest:
             _ports(name, side)
     _video(manifest)
     _tokenizer(manifest.tokenizer)
-    _files(manifest.files, manifest.tokenizer.files)
+    _like(manifest)
+    _files(manifest.files, (*(f"{graph}.onnx" for graph in manifest.graphs), *manifest.tokenizer.files))
     for what, mapping in (("options", manifest.options), ("versions", manifest.versions)):
         if not isinstance(mapping, Mapping):
             raise _fault(what, mapping, "an object of names and values")
@@ -163,7 +164,16 @@ def _tokenizer(profile: TokenizerProfile) -> None:
         raise _fault("tokenizer.cleaning", profile.cleaning, "a name")
 
 
-def _files(files: Mapping[str, str], vocabulary: Collection[str]) -> None:
+def _like(manifest: Manifest) -> None:
+    """What searches by a video reads its record and writes a text's."""
+    if (like := manifest.graphs.get(LIKE_ENCODER)) is None:
+        return
+    record, text = (manifest.graphs[name].outputs for name in (VIDEO_ENCODER, TEXT_ENCODER))
+    if not set(like.inputs) <= set(record) or like.outputs != text:
+        raise BundleError(f"the manifest's {LIKE_ENCODER} fits neither its records nor its texts: export it again")
+
+
+def _files(files: Mapping[str, str], needed: Collection[str]) -> None:
     if not isinstance(files, Mapping):
         raise _fault("files", files, "an object of names and SHA-256 hashes")
     if strangers := sorted(name for name in files if name not in FILES):
@@ -172,7 +182,7 @@ def _files(files: Mapping[str, str], vocabulary: Collection[str]) -> None:
         if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise _fault(f"files.{name}", digest, "a SHA-256 in hexadecimal")
     # What is not listed is not compared with anything, and may be a link to a file of the reader's.
-    if missing := sorted({*(f"{graph}.onnx" for graph in GRAPHS), *vocabulary} - files.keys()):
+    if missing := sorted(set(needed) - files.keys()):
         raise BundleError(f"the manifest lists no {', '.join(missing)}: export it again")
 
 

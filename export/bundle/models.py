@@ -11,7 +11,8 @@ FEATURE_READER = "feature_reader"
 GALLERY_INDEX = "gallery_index"
 GALLERY_SEARCH = "gallery_search"
 GALLERY_LOOKUP = "gallery_lookup"
-GALLERY_MODELS = frozenset({GALLERY_INDEX, GALLERY_SEARCH, GALLERY_LOOKUP})
+GALLERY_LIKE = "gallery_like"
+GALLERY_MODELS = frozenset({GALLERY_INDEX, GALLERY_SEARCH, GALLERY_LOOKUP, GALLERY_LIKE})
 
 # What clients call. The texts of a search, and of scoring, the front door encodes; ensembles answer the rest.
 ENCODE_VIDEO = "encode_video"
@@ -19,6 +20,12 @@ ENCODE_FRAMES = "encode_frames"
 SCORE_TEXT = "score_text"
 INDEX_VIDEO = "index_video"
 SEARCH = "search"
+# Searches by a video of the gallery and by one that is sent, each alone and beside a text.
+SEARCH_LIKE = "search_like"
+SEARCH_LIKE_TEXT = "search_like_text"
+SEARCH_VIDEO = "search_video"
+SEARCH_VIDEO_TEXT = "search_video_text"
+LIKE_SEARCHES = (SEARCH_LIKE, SEARCH_LIKE_TEXT, SEARCH_VIDEO, SEARCH_VIDEO_TEXT)
 GALLERY_LIST = "gallery_list"
 GALLERY_EDIT = "gallery_edit"
 

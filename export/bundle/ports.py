@@ -15,6 +15,8 @@ VIDEO_ENCODER = "video_encoder"
 TEXT_ENCODER = "text_encoder"
 SCORER = "scorer"
 GRAPHS = (VIDEO_ENCODER, TEXT_ENCODER, SCORER)
+# A graph that not every bundle has: from a video's record to the text record that stands for it in a search.
+LIKE_ENCODER = "like_encoder"
 
 FRAMES = "frames"
 # 1 for a frame of the video and 0 for padding, and the draw of a system that selects with noise.
@@ -108,24 +110,29 @@ def graph_ports(
     *,
     length: int | None = None,
     attends: bool = False,
+    like: Sequence[TensorSpec] = (),
 ) -> dict[str, GraphPorts]:
-    """The ports of a system's three graphs, from its tensors without their batch.
+    """The ports of a system's graphs, from its tensors without their batch.
 
     Args:
         video_inputs: what the video encoder takes, frames [F, 3, H, W] first where it takes any.
         length: token positions of every text, where the text encoder takes no other number.
         attends: whether the scorer also returns the weight of each frame.
+        like: the tensors of the video record by which a video is searched with; none where that can't be.
     """
     ids = TensorSpec(TOKEN_IDS, "int64", (length or "length",))
     scores = [TensorSpec(SCORES, "float32", ("queries", "videos"))]
     if attends:
         scores.append(TensorSpec(ATTENTION, "float32", ("queries", "videos", video_inputs[0].dims[0])))
     read = (*_batched(_scored(text_record), "queries"), *_batched(_scored(video_record), "videos"))
-    return {
+    found = {
         VIDEO_ENCODER: GraphPorts(_batched(video_inputs, "batch"), _batched(video_record, "batch")),
         TEXT_ENCODER: GraphPorts(_batched([ids], "batch"), _batched(text_record, "batch")),
         SCORER: GraphPorts(read, tuple(scores)),
     }
+    if like:
+        found[LIKE_ENCODER] = GraphPorts(_batched(like, "batch"), _batched(text_record, "batch"))
+    return found
 
 
 def _scored(record: Iterable[TensorSpec]) -> list[TensorSpec]:

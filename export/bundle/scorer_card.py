@@ -12,6 +12,8 @@ from .ports import MEAN_EMBEDDING
 # Every video by the exported graph, or by the compiled scan with its scores; a short list by the graph; every video by
 # a scan of records made for it.
 Search = Literal["graph", "shortlist", "topk_attention"]
+# By a video and, with one vector a side, by a mean of a text and a video; or by a video alone.
+Like = Literal["beside", "alone"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class ScorerCard:
         calibrated: texts and videos by whose scores a lower precision is judged; None for all there are.
         unit: of the video record's tensors [..., D], those whose vectors must have length one.
         standard: those [1, F, D] whose vectors must have length sqrt(D), as LayerNorm leaves them.
+        like: how a video can be searched with, in the place of a text; None where it can't.
         lanes: of the record tensors [n] whose rows lie side by side in memory, how many do.
     """
 
@@ -85,6 +88,7 @@ class ScorerCard:
     engine_videos: int = 512
     compared: tuple[int, int] = (33, 129)
     calibrated: int | None = None
+    like: Like | None = None
     lanes: Mapping[str, int] = field(default_factory=dict)
     unit: frozenset[str] = frozenset({MEAN_EMBEDDING})
     standard: frozenset[str] = frozenset()

@@ -66,10 +66,12 @@ _FILM_S = 4.0
 
 _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 
-DOT = ScorerCard("dot", lambda _: 2, "2*D", unit=_UNIT)
+DOT = ScorerCard("dot", lambda _: 2, "2*D", like="beside", unit=_UNIT)
 # M experts, of which a video may lack some.
-WEIGHED_EXPERTS = ScorerCard("weighed_experts", lambda _: 5, "2*D + 2*M")
-FRAME_SOFTMAX = ScorerCard("frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, coarse=True, unit=_UNIT)
+WEIGHED_EXPERTS = ScorerCard("weighed_experts", lambda _: 5, "2*D + 2*M", like="alone")
+FRAME_SOFTMAX = ScorerCard(
+    "frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, coarse=True, like="beside", unit=_UNIT
+)
 TOPK_ATTENTION = ScorerCard(
     "topk_attention",
     lambda s: 11 * s.frames,
@@ -78,6 +80,7 @@ TOPK_ATTENTION = ScorerCard(
     selects=True,
     search="topk_attention",
     coarse=True,
+    like="beside",
     lanes={GRAM_TABLE: LANES},
     standard=frozenset({FRAME_VECTORS}),
 )
@@ -86,10 +89,11 @@ MULTI_GRAINED = ScorerCard(
     lambda s: 5 * s.frames * s.words,
     "2*(W*F*D + W*D + F*D + D) + 2*(F*W**2 + W*F**2 + 2*W**2 + 2*F**2)",
     fixed_length=True,
+    like="alone",
     unit=_UNIT,
 )
 TOKEN_FRAME = ScorerCard(
-    "token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, coarse=True, unit=_UNIT
+    "token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, coarse=True, like="alone", unit=_UNIT
 )
 # A transformer runs for every pair: milliseconds, and 0.7 MB at the sizes above.
 CROSS_ENCODER = ScorerCard(

@@ -14,7 +14,7 @@ from ..build import eager_system
 from ..bundle.errors import BundleError, ParityError, PrecisionError
 from ..bundle.manifest import Manifest
 from ..bundle.manifest_checks import WEIGHTS
-from ..bundle.ports import SCORER
+from ..bundle.ports import LIKE_ENCODER, SCORER
 from ..bundle.store import Bundle, seal, sha256, staged
 from ..parity_rows import Row, rows_of
 from .calibration import CalibrationSet, Feeds
@@ -58,7 +58,8 @@ def int8_bundle(
     check_float32(bundle)
     gate = Gate(bundle, inputs, limits)
     with staged(out, overwrite=overwrite) as folder:
-        for name in (WEIGHTS, f"{SCORER}.onnx", *bundle.manifest.tokenizer.files):
+        others = (f"{graph}.onnx" for graph in (SCORER, LIKE_ENCODER) if graph in bundle.manifest.graphs)
+        for name in (WEIGHTS, *others, *bundle.manifest.tokenizer.files):
             shutil.copyfile(bundle.file(name), folder / name)
 
         def write(source: Path, to: Path, feeds: Sequence[Feeds], floating: Collection[str]) -> None:

@@ -68,6 +68,10 @@ class Clip4Clip(Clip4ClipBase[VisionTower]):
         """Raw text embeddings [Q, D] to the record."""
         return (self.scale() * unit(raw),)
 
+    def text_length(self) -> Tensor:
+        """The temperature's inverse."""
+        return self.scale()
+
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/dot``."""
         return dot(text[0], video[0])

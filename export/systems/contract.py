@@ -18,6 +18,7 @@ from ..bundle.features.reading import feature_inputs
 from ..bundle.manifest import FilmProfile
 from ..bundle.ports import FRAMES, OF_FRAMES
 from ..bundle.scorer_card import ScorerCard
+from ..bundle.scorers import DOT
 from ..bundle.spec import TensorSpec
 from .random_arrays import random_arrays
 
@@ -81,6 +82,25 @@ class System(nn.Module, ABC):
     def attend(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Scores [Q, V] and how much each frame counted [Q, V, F], where the scorer ``attends``."""
         raise NotImplementedError(f"{self.name} has no weight for a frame")
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """The tensors of the video record that ``encode_like`` reads; none where no video can stand for a text.
+
+        A scorer that is a dot product compares vectors of one space, whichever side they are of.
+        """
+        return self.video_record if self.scorer is DOT else ()
+
+    def encode_like(self, *video: Tensor) -> Record:
+        """``like_inputs`` [B, ...] of videos to the text record that finds videos like these.
+
+        Where the score is a dot product, the video's own vector [B, D] in the place of a text's and as long as one.
+        """
+        return (self.text_length() * unit(video[0]),)
+
+    def text_length(self) -> Tensor | float:
+        """The length of every text's vector, where the scorer is a dot product."""
+        return 1.0
 
     @property
     def search_options(self) -> Mapping[str, Any]:

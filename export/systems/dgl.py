@@ -87,7 +87,11 @@ class Dgl(ClipSystem[PromptedTower]):
 
     def encode_text(self, token_ids: Tensor) -> tuple[Tensor]:
         """Token ids int64 [Q, W] to vectors [Q, D] of length exp(logit_scale)."""
-        return (self.clip.logit_scale.exp() * unit(self.clip(token_ids)),)
+        return (self.text_length() * unit(self.clip(token_ids)),)
+
+    def text_length(self) -> Tensor:
+        """The temperature's inverse, exp(logit_scale)."""
+        return self.clip.logit_scale.exp()
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/dot``."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...kernels.topk_attention import factorised
 from ...kernels.topk_attention.layout import HeadShape
+from ...kernels.topk_attention.like import own_text
 from ...kernels.topk_attention.reference import TopKAttention
 from ..bundle.manifest import FrameProfile
 from ..bundle.ports import FRAME_EMBEDDINGS, FRAME_VECTORS, MEAN_EMBEDDING, TEXT_EMBEDDING
@@ -143,6 +144,15 @@ class Dong2026(ClipSystem[VisionTower]):
     def encode_time(self, raw: Tensor) -> Tensor:
         """Raw frame embeddings [V, F, D] to those with the temporal encoding applied [V, F, D]."""
         return encode_time(raw, self.temporal_encoding, self.transformerClip)
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """The frame vectors."""
+        return self.video_record[:1]
+
+    def encode_like(self, *video: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Frame vectors [B, S, F, D] to the record of a text; see ``kernels/topk_attention/like.py``."""
+        return self.head.encode_text(own_text(self.pool_frames, video[0]))
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """Scores [Q, V] in [-1, 1]."""

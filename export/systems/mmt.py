@@ -45,6 +45,8 @@ EXPERTS: Mapping[str, tuple[int, float | None]] = {
     "speech_c": (10, None),
 }
 _HEAD_WIDTH = 128
+# The logit of an expert that a video lacks which is searched with: its share is zero.
+MISSING = -1e4
 _DIMS = {"face": 512, "ocr": 300, "rgb": 2048, "s3d": 1024, "scene": 2208, "speech": 300, "vggish": 128}
 
 
@@ -127,6 +129,14 @@ class Mmt(WordPieceSystem):
         embedded, logits = self.embed_text(token_ids)
         return ((logits.softmax(-1).unsqueeze(-1) * embedded).flatten(1),)
 
+    def encode_like(self, *video: Tensor) -> tuple[Tensor, ...]:
+        """Vectors of all experts [B, M * D] to a text's that weighs every expert alike: M experts' mean of cosines."""
+        return (self._unit_experts(video[0]) / len(self.experts),)
+
+    def _unit_experts(self, vectors: Tensor) -> Tensor:
+        """Vectors [B, M * D], each expert's of length one; zeros stay zeros."""
+        return F.normalize(vectors.unflatten(1, (len(self.experts), -1)), dim=-1).flatten(1)
+
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/dot``."""
         return dot(text[0], video[0])
@@ -164,6 +174,16 @@ class MmtOfPresent(Mmt):
         """Token ids int64 [Q, W] to the vectors of all experts [Q, M * D] and the logits of their weights [Q, M]."""
         embedded, logits = self.embed_text(token_ids)
         return embedded.flatten(1), logits
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """Both tensors."""
+        return self.video_record
+
+    def encode_like(self, *video: Tensor) -> tuple[Tensor, ...]:
+        """Vectors [B, M * D] and which experts are there [B, M] to a text's that weighs those alike and no others."""
+        vectors, present = video
+        return self._unit_experts(vectors), (1 - present) * MISSING
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/weighed_experts``."""

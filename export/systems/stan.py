@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from torch import Tensor
+from torch.nn import functional as nnf
 
 from ...kernels.dot.reference import dot
 from ...kernels.token_frame.reference import TAU, token_frame
@@ -116,6 +117,15 @@ class MugStan(StanBase):
     def finish_text(self, positions: Tensor, mask: Tensor) -> tuple[Tensor]:
         """Raw embeddings of the positions [Q, W, D] and mask [Q, W] to the record."""
         return (bounded_unit(positions) * mask.to(positions.dtype).unsqueeze(-1),)
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """The frames, if a text has as many positions."""
+        return self.video_record if self.frames <= self.max_tokens else ()
+
+    def encode_like(self, *video: Tensor) -> tuple[Tensor]:
+        """Unit frame vectors [B, F, D] to those of W positions: frames stand for words, and the rest for none."""
+        return (nnf.pad(video[0], (0, 0, 0, self.max_tokens - self.frames)),)
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/token_frame``."""

@@ -27,6 +27,7 @@ from .clip4clip_base import (
     Clip4ClipBase,
     Clip4ClipConfig,
     infer_header,
+    masked_mean,
     unused,
 )
 from .contract import unit
@@ -103,6 +104,16 @@ class Ts2Net(Clip4ClipBase[ShiftTower]):
     def finish_text(self, raw: Tensor) -> tuple[Tensor]:
         """Raw text embeddings [Q, D] to the record."""
         return (self.scale() * unit(raw),)
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """The frames and their mask."""
+        return self.video_record
+
+    def encode_like(self, *video: Tensor) -> tuple[Tensor]:
+        """Unit frame vectors [B, F, D] and mask [B, F] to a text's: the mean of those that count, as long as one."""
+        frames, mask = video
+        return (self.scale() * masked_mean(frames, mask),)
 
     def score(self, text: Sequence[Tensor], video: Sequence[Tensor]) -> Tensor:
         """See ``kernels/frame_softmax``."""

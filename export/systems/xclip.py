@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as nnf
 
 from ...kernels.multi_grained.reference import Matrices, TextRecord, VideoRecord, multi_grained
 from ..bundle.ports import (
@@ -96,6 +97,19 @@ class XClip(Clip4ClipBase[VisionTower]):
     def finish_text(self, sentence: Tensor, positions: Tensor) -> TextRecord:
         """Raw embeddings of the end token [Q, D] and of every position [Q, W, D] to the record."""
         sentence, words = unit(sentence), unit(positions)
+        return TextRecord(sentence, sentence @ self.global_mat_weight, words, words @ self.local_mat_weight)
+
+    @property
+    def like_inputs(self) -> tuple[TensorSpec, ...]:
+        """Both tensors, if a text has as many positions as a video has frames."""
+        return self.video_record if self.frames <= self.max_tokens else ()
+
+    def encode_like(self, *video: Tensor) -> TextRecord:
+        """Unit vectors of videos [B, D] and frames [B, F, D] to a text's: the video stands for the sentence, frames
+        for words, and the rest of the positions is zeros, which weigh next to nothing.
+        """
+        sentence, frames = unit(video[0]), video[1]
+        words = nnf.pad(frames, (0, 0, 0, self.max_tokens - self.frames))
         return TextRecord(sentence, sentence @ self.global_mat_weight, words, words @ self.local_mat_weight)
 
     def matrices(self) -> Matrices:
