@@ -61,10 +61,11 @@ def render(served: Served, variant: Variant = "default", *, cuda: bool = False) 
         for member in served.steps:
             step = config.ensemble_scheduling.step.add(model_name=member.name, model_version=-1)
             # What may be lacking is passed on where there is such a tensor.
-            for port in (p for p in member.inputs if p.name in there or p.name not in member.optional):
+            for port in (p for p in member.inputs if member.called(p.name) in there or p.name not in member.optional):
                 step.input_map[port.name] = member.called(port.name)
             for port in (p for p in member.outputs if member.called(p.name) in used):
                 step.output_map[port.name] = member.called(port.name)
+                there.add(member.called(port.name))
         return config
     # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.
     group = config.instance_group.add(count=served.instances)

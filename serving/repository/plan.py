@@ -62,6 +62,7 @@ from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
+from .likes import like_models, like_searches
 from .served import Batching, Ensemble, Model, Served, Warmup
 from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, check_names
 
@@ -116,7 +117,7 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
         Ensemble(SEARCH_IDS, search.max_batch, asked, _without_details(search), (text, *texts, search)),
         Ensemble(SEARCH_DETAILS, search.max_batch, (*asked, OPTIONS_SPEC), search.outputs, (text, *texts, search)),
     )
-    return (*models.values(), *ensembles)
+    return (*models.values(), *ensembles, *like_searches(manifest, models))
 
 
 def _models(manifest: Manifest) -> dict[str, Model]:
@@ -244,7 +245,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             optional=frozenset({OPTIONS, CHANGES, CHANGE_LENGTHS}),
         ),
     )
-    return {model.name: model for model in models}
+    return {model.name: model for model in (*models, *like_models(manifest))}
 
 
 def _ranges(graph: str, manifest: Manifest) -> Mapping[str, Range]:

@@ -28,6 +28,7 @@ def reference_manifest() -> Manifest:
     frames = FrameProfile()
     shape = HeadShape(frames.count, 512, top_k=4)
     pixels = TensorSpec(FRAMES, frames.dtype, (frames.count, 3, frames.size, frames.size))
+    record = video_record(shape)
     return Manifest(
         system="dong2026",
         scorer=TOPK_ATTENTION.name,
@@ -35,7 +36,7 @@ def reference_manifest() -> Manifest:
         embed_dim=shape.width,
         frames=frames,
         tokenizer=TokenizerProfile(),
-        graphs=graph_ports([pixels], text_record(shape), video_record(shape), attends=TOPK_ATTENTION.attends),
+        graphs=graph_ports([pixels], text_record(shape), record, attends=TOPK_ATTENTION.attends, like=record[:1]),
     )
 
 

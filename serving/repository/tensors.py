@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import BundleError
+from ...export.bundle.like import PREFIX as LIKE
 from ...export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
@@ -63,5 +64,6 @@ def check_names(graphs: Mapping[str, GraphPorts]) -> None:
         *(port.name for port in DESCRIPTION),
     }
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):
-        if clash := sorted(taken & {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}):
+        named = {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}
+        if clash := sorted((taken & named) | {name for name in named if name.startswith(LIKE)}):
             raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...export.bundle.checks import check_top
+from ...export.bundle.checks import check_id, check_top
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_CURSOR_BYTES, MAX_PAGED
 from ...export.bundle.ports import OPTIONS
@@ -29,6 +29,9 @@ class Options:
         where: a filter of the videos, see ``filters``; empty for none.
         min_score: hits of a lower score are left out.
         offset: so many of the best hits are left out.
+        like: the id of the video that is searched with.
+        weight: the share of the video that is searched with, beside a text.
+        include: the video of that id may be a hit itself.
 
     Raises:
         InvalidRequest: a value of another type, or beyond its limit, or a filter that can't be read.
@@ -41,6 +44,9 @@ class Options:
     where: str = ""
     min_score: float = -math.inf
     offset: int = 0
+    like: str = ""
+    weight: float = 0.5
+    include: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -57,6 +63,10 @@ class Options:
             raise InvalidRequest(f"offset is {self.offset}, it must lie in 0..{MAX_PAGED - 1}")
         if self.offset and self.after:
             raise InvalidRequest("a cursor says where a page begins: give it without an offset")
+        if not 0 <= self.weight <= 1:
+            raise InvalidRequest(f"weight is {self.weight}, it must lie in 0..1: the share of the video beside a text")
+        if self.like:
+            check_id(self.like)
         if self.where:
             parse(self.where)
         if len(self.after) > MAX_CURSOR_BYTES:

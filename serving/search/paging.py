@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Page:
         top: hits of the page.
         first: places of the ranking that the first page took.
         cursor: where the page before ended.
+        without: the id of the video that is searched with, which is no hit; empty for none.
     """
 
     top: int
@@ -37,6 +38,7 @@ class Page:
     min_score: float
     mark: bytes
     cursor: Cursor | None
+    without: str = ""
 
     @staticmethod
     def of(options: Options, named: Sequence[str], top: int, model: str = "") -> Page:
@@ -48,18 +50,23 @@ class Page:
         Raises:
             InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
         """
-        mark = mark_of(options.where, list(named), options.min_score, model)
+        asked = options.where, list(named), options.min_score, options.like, options.weight, options.include
+        mark = mark_of(*asked, model)
         cursor = Cursor.read(options.after, mark) if options.after else None
         first = top + options.offset if cursor is None else cursor.top
         if first > MAX_PAGED:
             raise InvalidRequest(f"pages reach {MAX_PAGED} hits, and this one ends at {first}: narrow the search")
-        return Page(top, first, options.offset, options.min_score, mark, cursor)
+        without = "" if options.include else options.like
+        return Page(top, first, options.offset, options.min_score, mark, cursor, without)
 
     def ranks(self, ranker: Ranker) -> int:
-        """How many places of the ranking it takes; a later page one more, which tells whether there is another."""
+        """How many places of the ranking it takes; a later page one more, which tells whether there is another.
+
+        One more, too, where a video may be among them that is none of the hits.
+        """
         if self.cursor is None:
-            return self.first
-        return min(len(self.cursor.shown) + self.top + 1, ranker.reach(self.first))
+            return self.first + bool(self.without)
+        return min(len(self.cursor.shown) + self.top + 1, ranker.reach(self.first)) + bool(self.without)
 
     def cut(self, view: View, ranked: Ranked, ranker: Ranker) -> tuple[Ranked, str | None]:
         """The hits of the page, and the cursor of the next; None where there is none.
@@ -67,11 +74,16 @@ class Page:
         Args:
             ranked: the first ``ranks`` places of the ranking of ``view``.
         """
+        further = len(ranked.rows) < view.count
+        if self.without:
+            ranked = ranked.take([place for place, row in enumerate(ranked.rows) if view.ids[row] != self.without])
+        if self.cursor is None and len(ranked.rows) > self.first:
+            further, ranked = True, ranked.take(range(self.first))
         numbers = view.numbers[ranked.rows]
         if self.cursor is None:
             left = np.arange(len(numbers)) >= self.offset
             shown = np.sort(numbers)
-            more = len(numbers) < min(view.count, ranker.reach(self.first))
+            more = further and len(numbers) < ranker.reach(self.first)
         else:
             left = ~np.isin(numbers, self.cursor.shown)
             beyond = np.flatnonzero(left)[self.top :]
@@ -79,10 +91,7 @@ class Page:
             shown = np.union1d(self.cursor.shown, numbers[left])
             more = bool(len(beyond))
         good = ranked.scores >= self.min_score
-        places = np.flatnonzero(left & good)
-        weights = ranked.attention
-        weighed = None if weights is None else weights[places]
-        page = replace(ranked, rows=ranked.rows[places], scores=ranked.scores[places], attention=weighed)
+        page = ranked.take(np.flatnonzero(left & good))
         if not more or not good.all() or len(shown) >= MAX_PAGED:
             return page, None
         return page, Cursor(view.version, self.mark, self.first, shown).text()

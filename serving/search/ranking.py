@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +31,12 @@ class Ranked:
     rescored: int | None = None
     exact: bool = True
     recall: float | None = None
+
+    def take(self, places: Sequence[int] | npt.NDArray[np.intp]) -> Ranked:
+        """Some of the winners, by their places."""
+        kept = np.asarray(places, np.intp)
+        weights = None if self.attention is None else self.attention[kept]
+        return replace(self, rows=self.rows[kept], scores=self.scores[kept], attention=weights)
 
 
 class Ranker(Protocol):

@@ -33,6 +33,7 @@ def test_int8_answers_as_float16_does_and_tells_what_it_took(bundle: Bundle, cli
     with running(bundle, gallery) as server, Client(server.address) as client:
         wanted = client.search_many(queries, top=5)
         assert [result.exact for result in wanted] == [None] * 6
+        liked = client.search(like="v3", top=5)
     with running(bundle, gallery, storage="int8") as server, Client(server.address) as client:
         found = client.search_many(queries, top=5)
         for got, want in zip(found, wanted, strict=True):
@@ -42,6 +43,10 @@ def test_int8_answers_as_float16_does_and_tells_what_it_took(bundle: Bundle, cli
             assert got.exact is True
             assert got.rescored is not None
             assert 5 <= got.rescored <= 40
+        again = client.search(like="v3", top=5)
+        assert [(hit.id, hit.score) for hit in again.hits] == [(hit.id, hit.score) for hit in liked.hits]
+        assert again.exact is True
+        assert {"v3", "v11"} & {hit.id for hit in again.hits} == {"v11"}
         few = client.search(queries[0], top=3, candidates=["v1", "v9", "v12", "v20"])
         assert few.exact is True
         told = CliRunner().invoke(main, ["search", queries[0], "--server", server.address, "--json"])

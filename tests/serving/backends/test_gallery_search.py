@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from framesift.export.bundle.ports import (
     ATTENTION,
     CANDIDATE_LENGTHS,
     CANDIDATES,
+    DETAILS,
     FRAME_EMBEDDINGS,
     ID_LENGTHS,
     IDS,
     MEAN_EMBEDDING,
+    OPTIONS,
     SCORER,
     SCORES,
     TEXT_EMBEDDING,
@@ -41,6 +44,7 @@ from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import CACHE, Gallery
 from framesift.serving.search import loading
 from framesift.serving.search.onnx_scorer import OnnxScorer
+from framesift.serving.search.options import Options
 from framesift.serving.search.ranking import GraphRanker
 
 from ..toy_ports import toy_manifest
@@ -220,6 +224,36 @@ def test_equal_scores_come_in_the_order_of_indexing_and_the_removed_do_not(
     assert _ids(answer, 0) == ["v00", "v01", "v02", "v04", "v06", "v07", "v08"]
     (answer,) = _answers(search, _request(_texts(1), 100))
     assert _ids(answer, 0)[-1] == "v03"
+
+
+def _pages(search: GallerySearch, top: int, **options: Any) -> list[list[str]]:
+    """All pages of one text's ranking."""
+    pages, after = [], ""
+    while after is not None:
+        asked = np.frombuffer(Options(**options, after=after).json(), np.uint8)[None]
+        (answer,) = _answers(search, {**_request(_texts(1), top), OPTIONS: asked})
+        pages.append(unpack_joined(answer[IDS][0], answer[ID_LENGTHS][0], IDS))
+        after = json.loads(answer[DETAILS][0].tobytes())["next"]
+    return pages
+
+
+def test_the_video_that_is_searched_with_is_no_hit_on_any_page(
+    search: GallerySearch, gallery: Gallery, make_entry: MakeEntry
+) -> None:
+    gallery.add([make_entry(f"v{n}") for n in range(7)])
+    _wait(search, gallery.version)
+    (whole,) = _pages(search, 7)
+    for like in (*whole, "not there"):
+        others = [id_ for id_ in whole if id_ != like]
+        for top in range(1, 9):
+            pages = _pages(search, top, like=like)
+            assert [id_ for page in pages for id_ in page] == others
+            assert [len(page) for page in pages[:-1]] == [top] * (len(pages) - 1)
+            assert pages[-1]
+            assert _pages(search, top, like=like, include=True) == _pages(search, top)
+        narrowed = _pages(search, 2, like=like, where="id != 'v3'")
+        assert [id_ for page in narrowed for id_ in page] == [id_ for id_ in others if id_ != "v3"]
+        assert _pages(search, 7, like=like, offset=2) == [others[2:]]
 
 
 @pytest.mark.parametrize("block_bytes", [1, 3000, 1 << 20])

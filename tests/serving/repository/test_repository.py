@@ -14,7 +14,8 @@ import pytest
 
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
-from framesift.export.bundle.spec import TensorSpec
+from framesift.export.bundle.ports import LIKE_ENCODER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.bundle.storages import storage_of
 from framesift.export.bundle.store import Bundle, read_manifest
 from framesift.serving.repository.config import parse, render, to_text
@@ -32,7 +33,15 @@ NOISY = toy_manifest(3, 32, 8, mask=True, noise=(4, 6))
 FIXED = toy_manifest(3, 32, 8, scorer="token_frame", dtype="float32", words=20, attends=False)
 SLOW = toy_manifest(3, 32, 8, scorer="cross_encoder", mask=True, attends=False)
 PAIRS = whole_pairs()
+LIKED = replace(
+    NOISY,
+    graphs={
+        **NOISY.graphs,
+        LIKE_ENCODER: GraphPorts(NOISY.graphs[VIDEO_ENCODER].outputs[:1], NOISY.graphs[TEXT_ENCODER].outputs),
+    },
+)
 PLANS = {
+    "liked": plan(LIKED),
     "reference": PLAN,
     "noisy": plan(NOISY),
     "fixed": plan(FIXED),
@@ -208,6 +217,32 @@ def test_what_no_later_step_reads_is_not_asked_for() -> None:
         assert ("first_stage" in step.output_map) is asked
 
 
+@pytest.mark.parametrize("name", ["reference", "liked"])
+def test_a_search_by_a_video_writes_no_tensor_twice(name: str) -> None:
+    found = _named(name)
+    for search, first in (
+        ("search_like", "gallery_like"),
+        ("search_like_text", "text_encoder"),
+        ("search_video", "video_decoder"),
+        ("search_video_text", "video_decoder"),
+    ):
+        config = render(found[search])
+        steps = config.ensemble_scheduling.step
+        assert (steps[0].model_name, [step.model_name for step in steps][-2:]) == (
+            first,
+            ["gallery_like", "gallery_search"],
+        )
+        written = [port.name for port in config.input] + [t for step in steps for t in step.output_map.values()]
+        assert len(set(written)) == len(written)
+        assert {tensor for step in steps for tensor in step.input_map.values()} <= set(written)
+        # A model that draws noise draws it by the id.
+        assert ("id" in written) is (name == "liked" and "video" in search)
+        brought = {tensor for tensor in steps[-2].input_map if tensor != "options"}
+        assert bool(brought) is (search != "search_like")
+    for manifest in (SLOW, PAIRS, FIXED):
+        assert not [served.name for served in plan(manifest) if "like" in served.name]
+
+
 def test_frames_travel_as_bytes() -> None:
     for served in PLAN:
         if isinstance(served, Model):
@@ -310,7 +345,7 @@ def test_the_container_needs_nothing_of_this_checkout(bundle: Bundle, tmp_path: 
         cwd=tmp_path,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["GalleryIndex", "GalleryLookup", "GallerySearch", "VideoDecoder"]
+    assert run.stdout.split() == ["GalleryIndex", "GalleryLike", "GalleryLookup", "GallerySearch", "VideoDecoder"]
     requirements = (tmp_path / "c/requirements.txt").read_text()
     assert "pylance" in requirements
     assert "pytriton" not in requirements
