@@ -35,6 +35,7 @@ from .health import Health
 from .http_calls import HttpCalls
 from .inference import Inference
 from .jobs import Jobs
+from .likes import refused
 from .observing import Observing
 from .public import Public
 from .records import Records
@@ -139,7 +140,7 @@ class Deployed:
         )
         self.health = Health(publics[SEARCH], self.inference.probe, self._upstream, supervision, patience_s(manifest))
         self.inference.answered = self.health.answered
-        self.jobs = Jobs(publics, common.arena)
+        self.jobs = Jobs(publics, common.arena, refused(manifest))
         self.service = Service(publics, self.jobs, self.inference, self.health, self._upstream, __version__)
         self.observing = Observing(self.records, self.inference, self.health, supervision, self._metrics)
         self.calls = HttpCalls(common.access, common.gate, self.records)

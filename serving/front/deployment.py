@@ -46,6 +46,7 @@ from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..repository.plan import max_pairs, plan
 from ..repository.served import Ensemble, Model, Served
 from .gallery import of_gallery
+from .likes import OF_VIDEOS, of_likes
 from .public import BESIDE_VIDEO, Public, ports
 from .tokens import INDEX
 from .tokens import SEARCH as SEARCH_ROLE
@@ -102,6 +103,8 @@ def public_models(
         _of_search(_in_words(SEARCH, served[SEARCH_DETAILS])),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
     ]
+    for public in of_likes(served, _QUERY, SEARCH_OPTIONS, _ROLES[SEARCH]):
+        found.append(_of_videos(replace(public, parameters=brought), limits) if public.name in OF_VIDEOS else public)
     return {public.name: public for public in found}
 
 

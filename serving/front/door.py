@@ -16,6 +16,7 @@ from .browsers import Browsers
 from .call import Call, is_grpc
 from .deployed import Common, Deployed, Described
 from .gate import Gate
+from .likes import like_kind
 from .page.page import Page, Shown
 from .plain import Plain
 from .service import OPEN, STREAM
@@ -139,4 +140,5 @@ def _shown(settings: Settings, found: list[Described]) -> Shown:
         files=settings.videos is not None,
         tokens=settings.tokens is not None,
         models=[each.at.name for each in found] if len(found) > 1 else [],
+        like=like_kind(found[0].manifest),
     )

@@ -15,14 +15,15 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES
-from ...export.bundle.models import CUT, TEXT_BATCH
-from ...export.bundle.ports import CANDIDATES, TEXT, TEXT_LENGTH, TOKEN_IDS, TOP
+from ...export.bundle.models import CUT, LIKE_SEARCHES
+from ...export.bundle.ports import CANDIDATES, TEXT, TOP
 from ...export.bundle.shortlist import PREFIX
 from .admission import Admission
 from .arena import Arena
 from .background import Background
-from .batches import Batches
+from .batches import SLOTS, Batches
 from .fair_queue import Entry
+from .forwarding import encoded, ids_tensor
 from .jobs import Job
 from .metrics import Histogram
 from .options import options_tensor
@@ -36,8 +37,9 @@ from .waiting import Client
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-# Requests for anything but a search that are in the house at once; and of those that decode a video, the ones upstream:
-# enough to keep every step busy. The others wait here, where waiting costs nothing.
+# Requests for anything but a search by texts that are in the house at once; and of those that decode a video, the ones
+# upstream: enough to keep every step busy. The others wait here, where waiting costs nothing. Of searches by a video of
+# the gallery there are as many upstream as there are batches of texts, so neither fills the other's queue.
 MAX_REQUESTS = 128
 _CLIPS_UPSTREAM = 8
 _BATCHES = (1, 2, 4, 8, 16, 32)
@@ -83,7 +85,7 @@ class Inference:
         self._outputs = always, tuple(search.outputs)
         self._upstream, self._encoder, self._arena = upstream, encoder, arena
         self._texts, self._requests = Admission(texts), Admission(MAX_REQUESTS)
-        self._clips = asyncio.Semaphore(_CLIPS_UPSTREAM)
+        self._clips, self._likes = asyncio.Semaphore(_CLIPS_UPSTREAM), asyncio.Semaphore(SLOTS)
         self._background = Background()
         self.answered: Callable[[], None] = lambda: None
         self.batch_rows = Histogram("framesift_batch_rows", "Texts of one request to the search models", _BATCHES)
@@ -120,7 +122,7 @@ class Inference:
             async with job.held:
                 outputs, cut = await self._found(job, client, record)
                 return _answer(job, outputs, cut)
-        return _answer(job, await self._forwarded(job, client, record))
+        return _answer(job, *await self._forwarded(job, client, record))
 
     async def probe(self) -> None:
         """Search once, beside everybody's queue.
@@ -203,8 +205,8 @@ class Inference:
         chooser_ids: Ids | None = None,
     ) -> list[Output]:
         tensors = [
-            _ids(ids),
-            *([] if chooser_ids is None else [_ids(chooser_ids, PREFIX)]),
+            ids_tensor(ids),
+            *([] if chooser_ids is None else [ids_tensor(chooser_ids, PREFIX)]),
             Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids)),
             *candidate_tensors(candidates, len(ids)),
         ]
@@ -213,16 +215,16 @@ class Inference:
         model = self._search.detailed if options else self._search.upstream
         return await self._upstream.infer(model, tensors, self._outputs[bool(options)], headers)
 
-    async def _forwarded(self, job: Job, client: Client, record: Record) -> Sequence[Output]:
+    async def _forwarded(self, job: Job, client: Client, record: Record) -> tuple[Sequence[Output], Sequence[int]]:
         async with AsyncExitStack() as held:
             await held.enter_async_context(job.held)
             if not self._requests.enter(client.caller):
                 raise ServerUnavailable(f"the server has {self._requests.rows} requests to answer already: try again")
             held.callback(self._requests.leave, client.caller)
-            tensors = await self._encoded(job, record)
+            tensors, cut = await encoded(job, self._encoder, record)
             answer: asyncio.Future[list[Output]] = asyncio.get_running_loop().create_future()
             self._background.start(self._forward(job, tensors, answer, held.pop_all(), record))
-        return await client.wait(answer)
+        return await client.wait(answer), cut
 
     async def _forward(
         self,
@@ -237,6 +239,8 @@ class Inference:
             queued = now()
             if self._decoder in job.public.steps:
                 await held.enter_async_context(self._clips)
+            elif job.public.name in LIKE_SEARCHES:
+                await held.enter_async_context(self._likes)
             if answer.done():
                 return
             sent = record.stage(QUEUE, queued)
@@ -264,26 +268,6 @@ class Inference:
     def _sent(self, model: str, spans: Sequence[Span], rows: int = 1) -> AbstractContextManager[str]:
         """The headers that carry the traces of some requests to Triton server, while their answer is awaited."""
         return _UNTRACED if self._tracing is None or not spans else self._tracing.send(model, spans, rows)
-
-    async def _encoded(self, job: Job, record: Record) -> list[Tensor]:
-        """A job's tensors as they go upstream, with token ids in the place of texts."""
-        if TEXT not in job.public.inputs:
-            options = [options_tensor(job.asked.options, job.public.max_batch)] if job.asked.options else []
-            return [*job.public.fixed, *job.tensors, *options]
-        began = now()
-        raw = {tensor.name: tensor.raw for tensor in job.tensors if tensor.name in (TEXT, TEXT_LENGTH)}
-        texts = record.texts = read_texts(raw, job.asked.shape(TEXT))
-        if not 1 <= len(texts) <= TEXT_BATCH:
-            raise InvalidRequest(
-                f"{job.public.name} takes 1 to {TEXT_BATCH} texts, {len(texts) or 'an empty tensor'} was sent"
-            )
-        ids = await self._encoder.encode(texts)
-        record.stage(TOKENISE, began)
-        return [_ids(ids), *(tensor for tensor in job.tensors if tensor.name not in raw)]
-
-
-def _ids(ids: Ids, prefix: str = "") -> Tensor:
-    return Tensor(prefix + TOKEN_IDS, "INT64", ids.shape, ids.tobytes())
 
 
 def _answer(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -44,10 +45,13 @@ class Jobs:
     Args:
         publics: what may be called, by name.
         arena: where large tensors go.
+        refused: models that another deployment has, and why this one has not.
     """
 
-    def __init__(self, publics: Mapping[str, Public], arena: Arena) -> None:
-        self._publics, self._arena = publics, arena
+    def __init__(
+        self, publics: Mapping[str, Public], arena: Arena, refused: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._publics, self._arena, self._refused = publics, arena, refused
         self._arriving = Admission(_ARRIVING)
         self._largest = LARGEST_HEAD + max(public.largest for public in publics.values())
 
@@ -110,8 +114,10 @@ class Jobs:
 
         Raises:
             Refusal: there is none, or it is one of the server's own steps.
-            InvalidRequest: it has no such version.
+            InvalidRequest: it has no such version, or the system that is served can't answer it.
         """
+        if name in self._refused:
+            raise InvalidRequest(self._refused[name])
         if name not in self._publics:
             raise Refusal(
                 Code.NOT_FOUND,

@@ -22,6 +22,7 @@ from .. import body
 from ..asgi import Receive, Scope
 from ..inference import Inference
 from ..jobs import Jobs
+from ..likes import like_kind
 from ..public import Public
 from ..record import Record
 from ..replies import Reply, json_reply
@@ -61,6 +62,7 @@ class GalleryCalls:
             "takes": [name for name in (VIDEO, FEATURES) if name in index.inputs],
             "max_video_bytes": None if largest is None else int(largest),
             "files": files is not None,
+            "like": like_kind(manifest) or None,
         }
 
     async def about(self, scope: Scope, receive: Receive, caller: Caller, record: Record) -> Reply:

@@ -58,8 +58,14 @@ def description(version: str) -> dict[str, Any]:
         "paths": {
             "/v1/search": {
                 "post": {
-                    **_operation("search", "search", "The best videos for a text", "search"),
-                    "requestBody": {"required": True, "content": {_JSON: {"schema": ref("SearchRequest")}}},
+                    **_operation("search", "search", "The best videos for a text, or for a video", "search"),
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            _JSON: {"schema": ref("SearchRequest")},
+                            "multipart/form-data": {"schema": ref("SearchForm")},
+                        },
+                    },
                     "responses": _answers("200", "The best videos.", "SearchResponse"),
                 }
             },

@@ -66,10 +66,19 @@ _VIDEO = {
 SCHEMAS: dict[str, Schema] = {
     "SearchRequest": {
         **obj(
-            "A search by one text, or by several with an answer each.",
+            "A search by one text, by several with an answer each, by a video of the gallery, or by a text and that.",
             {},
             {
                 "text": _TEXT,
+                "like": {
+                    **ID,
+                    "description": "Search with the video of this id, alone or beside a text.",
+                },
+                "weight": number("The share of the video beside a text; half of it by default.", minimum=0, maximum=1),
+                "include": {
+                    "type": "boolean",
+                    "description": "Whether the video of the id may be a hit itself; not by default.",
+                },
                 "texts": array(_TEXT, "Several texts instead of one.", minItems=1, maxItems=32),
                 "top": number(
                     # A default told as such makes the field needed in the types that are generated for TypeScript.
@@ -105,7 +114,7 @@ SCHEMAS: dict[str, Schema] = {
     "SearchResult": obj(
         "The best videos for one text, best first.",
         {
-            "query": text("The text."),
+            "query": text("The text; empty of a search with a video alone."),
             "version": _VERSION,
             "cut": {
                 "type": "boolean",
@@ -137,6 +146,7 @@ SCHEMAS: dict[str, Schema] = {
             "recall": number(
                 "The share of the best that the coarse stage led to when it was calibrated, where the server has one."
             ),
+            "like": text("What was searched with in the place of a text, or beside it: an id, or a file's name."),
         },
     ),
     "Hit": obj(
@@ -198,6 +208,9 @@ SCHEMAS: dict[str, Schema] = {
             "takes": array(text("The kind of file."), "What the model reads of a video: video, features, or both."),
             "max_video_bytes": or_null(number("The most bytes of a video.", "integer")),
             "files": {"type": "boolean", "description": "Whether the server may read files of videos."},
+            "like": or_null(
+                text("How a video can be searched with: alone, or also beside a text; null where it can't.")
+            ),
             "count": number("Videos in the gallery.", "integer"),
             "version": _VERSION,
         },
@@ -223,6 +236,16 @@ SCHEMAS: dict[str, Schema] = {
             "version": _VERSION,
             "count": number("Videos in the gallery.", "integer"),
             "digest": text("The SHA-256 of the file, in hexadecimal digits."),
+        },
+    ),
+    "SearchForm": obj(
+        "A search with a film, a still image or a feature file, which is kept nowhere.",
+        {},
+        {
+            "video": text("The file of a film or a still image.", format="binary"),
+            "features": text("A feature file, for a model that reads features.", format="binary"),
+            "search": text("The other fields of a SearchRequest as JSON, but texts, like and include."),
+            "id": {**ID, "description": "What the answer calls it; without one the file's name or its SHA-256."},
         },
     ),
     "UploadForm": obj(

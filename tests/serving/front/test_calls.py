@@ -216,7 +216,8 @@ def test_what_the_protocol_refuses(channel: plain.Channel) -> None:
     assert refusal(channel, request("nothing", {})) == (
         "NOT_FOUND",
         "there is no model 'nothing' to be called here; there are index_video, encode_video, encode_frames, "
-        "gallery_lookup, gallery_edit, gallery_list, search, score_text",
+        "gallery_lookup, gallery_edit, gallery_list, search, score_text, search_like, search_like_text, search_video, "
+        "search_video_text",
     )
     assert refusal(channel, b"\xff\xff")[0] == "INVALID_ARGUMENT"
     assert refusal(channel, b"", "/inference.GRPCInferenceService/RepositoryIndex")[0] == "UNIMPLEMENTED"

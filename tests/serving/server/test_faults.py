@@ -125,7 +125,7 @@ def test_grpc_has_no_calls_that_change_the_server(server) -> None:
 def test_steps_can_not_be_called_and_no_model_writes_bytes(server) -> None:
     """One classification request on a BYTES output would end Triton server, so none may exist."""
     steps = {process.model for process in processes.model_processes(server.pid)} - {"gallery_lookup"}
-    assert len(steps) == 6
+    assert len(steps) == 7
     with grpc.InferenceServerClient(server.address) as client:
         for model in (*steps, "search_ids", "score_ids"):
             for call in (client.get_model_metadata, client.get_model_config, client.is_model_ready):
