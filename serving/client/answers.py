@@ -60,8 +60,8 @@ def weights(result: Answered) -> npt.NDArray[Any] | None:
     return array
 
 
-def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]:
-    """The results for ``texts``, in order."""
+def search_results(result: Answered, texts: Sequence[str], like: str | None = None) -> list[SearchResult]:
+    """The results for ``texts``, in order, and for what else was searched with, if anything."""
     joined, lengths = output(result, IDS), output(result, ID_LENGTHS)
     scores = output(result, SCORES).tolist()
     times, attention = result.as_numpy(TIMESTAMPS), weights(result)
@@ -95,6 +95,7 @@ def search_results(result: Answered, texts: Sequence[str]) -> list[SearchResult]
             None if exact is None else bool(exact[row, 0]),
             None if rescored is None else int(rescored[row, 0]),
             None if recall is None else round(float(recall[row, 0]), 4),
+            like,
         )
         for row, text in enumerate(texts)
     ]

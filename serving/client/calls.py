@@ -32,8 +32,11 @@ from ...export.bundle.models import (
     GALLERY_LIST,
     GALLERY_LOOKUP,
     INDEX_VIDEO,
+    LIKE_SEARCHES,
     SCORE_TEXT,
     SEARCH,
+    SEARCH_VIDEO,
+    SEARCH_VIDEO_TEXT,
 )
 from . import uploads, wire
 from .connection import (
@@ -59,7 +62,8 @@ if TYPE_CHECKING:
     from .transport import Result, Transport
 
 _POLL_S = 0.1
-_TRIED_AGAIN = {SEARCH, GALLERY_LOOKUP, GALLERY_LIST, INDEX_VIDEO}
+_TRIED_AGAIN = {SEARCH, *LIKE_SEARCHES, GALLERY_LOOKUP, GALLERY_LIST, INDEX_VIDEO}
+_DECODED = {INDEX_VIDEO, ENCODE_VIDEO, SEARCH_VIDEO, SEARCH_VIDEO_TEXT}
 
 
 class Calls(SearchCalls, GalleryCalls):
@@ -227,8 +231,7 @@ class Calls(SearchCalls, GalleryCalls):
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
         patient = call.model == INDEX_VIDEO
-        decodes = call.model in (INDEX_VIDEO, ENCODE_VIDEO)
-        timeout = self._timeout(timeout_s, self._video_timeout_s if decodes else self.timeout_s)
+        timeout = self._timeout(timeout_s, self._video_timeout_s if call.model in _DECODED else self.timeout_s)
         headers = with_trace(self._headers)
         again = waits(timeout, patient=patient) if self._retry and call.model in _TRIED_AGAIN else iter(())
         away_s = 0.0

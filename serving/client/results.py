@@ -96,7 +96,8 @@ class SearchResult:
     Both are None of a search without facts or another option. Where the server leaves videos out, by proof or by a
     coarse stage, ``exact`` says whether its hits are surely the best, and ``rescored`` how many videos it scored;
     elsewhere both are None. ``recall`` is the share of the best videos that the coarse stage led to when it was
-    calibrated, 1 where it had no part in the search, and None where the server has none.
+    calibrated, 1 where it had no part in the search, and None where the server has none. ``like`` is what was searched
+    with in the place of a text, which then is empty, or beside one: the id of a video, or the name of what was sent.
     """
 
     query: str
@@ -109,11 +110,13 @@ class SearchResult:
     exact: bool | None = None
     rescored: int | None = None
     recall: float | None = None
+    like: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types; ``shortlist`` is None where there is none."""
         return {
             "query": self.query,
+            **({} if self.like is None else {"like": self.like}),
             "version": self.version,
             "cut": self.cut,
             "shortlist": None if self.shortlist is None else self.shortlist.to_dict(),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...export.bundle.checks import check_top
-from ...export.bundle.models import SEARCH
+from ...export.bundle.models import SEARCH, SEARCH_LIKE, SEARCH_LIKE_TEXT, SEARCH_VIDEO, SEARCH_VIDEO_TEXT
 from . import wire
 from .results import SearchResult
-from .search_options import search_options
+from .search_options import like_options, search_options
+from .signature import Signature
+from .uploads import Brought, Features, Like, Video
+
+if TYPE_CHECKING:
+    from .transport import Transport
 
 # Ids of the videos to search among; None for all.
 Ids = Sequence[str] | None
@@ -19,17 +24,33 @@ Ids = Sequence[str] | None
 class SearchCalls(ABC):
     """See ``calls.Calls``. ``Client`` says what they are, take and raise."""
 
+    _transport: Transport
+
     @abstractmethod
     async def _run_all(self, calls: Sequence[wire.Call[wire.Answer]], timeout_s: float | None) -> list[wire.Answer]: ...
 
     @abstractmethod
     async def _config(self, model: str, timeout_s: float | None) -> Any: ...
 
+    @abstractmethod
+    async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer: ...
+
+    @abstractmethod
+    async def _bring(
+        self, video: Video | None, features: Features | None, model: str, timeout_s: float | None
+    ) -> Brought: ...
+
+    @abstractmethod
+    async def _signature(self, model: str, timeout_s: float | None) -> Signature: ...
+
     async def search(
         self,
-        text: str,
+        text: str | None = None,
         top: int = 10,
         *,
+        like: Like | None = None,
+        weight: float | None = None,
+        include: bool = False,
         candidates: Ids = None,
         where: str | None = None,
         min_score: float | None = None,
@@ -39,8 +60,12 @@ class SearchCalls(ABC):
         timeout_s: float | None = None,
     ) -> SearchResult:
         """As ``Client.search``."""
-        rows, top = wire.encode_texts([text]), check_top(top)
+        chosen = like_options(text, like, weight, include)
+        rows, top = [] if text is None else wire.encode_texts([text]), check_top(top)
         options = search_options(facts=facts, where=where, min_score=min_score, offset=offset, after=after)
+        if like is not None:
+            words = rows[0] if rows else None
+            return await self._search_like(like, words, top, candidates, {**options, **chosen}, timeout_s)
         (call,) = wire.search_calls(rows, top, 1, candidates, options)
         ((result,),) = await self._run_all([call], timeout_s)
         return result
@@ -66,9 +91,12 @@ class SearchCalls(ABC):
 
     async def search_pages(
         self,
-        text: str,
+        text: str | None = None,
         top: int = 10,
         *,
+        like: Like | None = None,
+        weight: float | None = None,
+        include: bool = False,
         candidates: Ids = None,
         where: str | None = None,
         min_score: float | None = None,
@@ -81,6 +109,9 @@ class SearchCalls(ABC):
             page = await self.search(
                 text,
                 top,
+                like=like,
+                weight=weight,
+                include=include,
                 candidates=candidates,
                 where=where,
                 min_score=min_score,
@@ -91,3 +122,21 @@ class SearchCalls(ABC):
             yield page
             if (after := page.next) is None:
                 return
+
+    async def _search_like(
+        self, like: Like, text: bytes | None, top: int, among: Ids, options: Mapping[str, Any], timeout_s: float | None
+    ) -> SearchResult:
+        # Most clients search by texts alone.
+        from .like_calls import like_call
+        from .likes import read_id, sent, shown
+
+        if (id_ := read_id(like)) is not None:
+            model = SEARCH_LIKE if text is None else SEARCH_LIKE_TEXT
+            return await self._run(like_call(model, text, top, among, {**options, "like": id_}, id_), timeout_s)
+        model = SEARCH_VIDEO if text is None else SEARCH_VIDEO_TEXT
+        async with self._transport.turn():
+            video, features = await self._transport.read(lambda: sent(like))
+            brought = await self._bring(video, features, model, timeout_s)
+            takes = await self._signature(model, timeout_s)
+            call = like_call(model, text, top, among, options, shown(like, brought), brought, takes)
+            return await self._run(call, timeout_s)

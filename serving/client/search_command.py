@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
+from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_TOP
 from .metadata_lines import decoded
 from .options import model_option, server_option, where_option
@@ -15,15 +18,23 @@ from .printable import printable
 
 if TYPE_CHECKING:
     from .results import SearchResult, Shortlist
+    from .sync import Client
 
 _QUOTED = 60
 _NAMED = 3
 
 
 @click.command("search")
-@click.argument("texts", nargs=-1, required=True)
+@click.argument("texts", nargs=-1)
 @server_option("The server's gRPC address.")
 @model_option()
+@click.option(
+    "--like",
+    metavar="ID|FILE",
+    help="Search with this video of the gallery, or with this film, image or feature file, alone or beside one text.",
+)
+@click.option("--weight", type=click.FloatRange(0, 1), help="The share of --like beside a text.  [default: 0.5]")
+@click.option("--include", is_flag=True, help="Let the video of --like be a hit itself.")
 @click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
 @click.option(
     "--candidates",
@@ -40,6 +51,9 @@ def search_command(
     texts: tuple[str, ...],
     server: str,
     model: str | None,
+    like: str | None,
+    weight: float | None,
+    include: bool,
     top: int,
     candidates: IO[bytes] | None,
     where: str | None,
@@ -51,24 +65,49 @@ def search_command(
 ) -> None:
     """Search for videos by text; - reads queries from standard input, one a line.
 
-    The moment is the time of the frame with the most attention; not every model has it.
+    The moment is the time of the frame with the most attention; not every model has it. What --like names is looked for
+    in the gallery first and then among your files; a file is sent, decoded and kept nowhere.
 
     \b
     Example:
       framesift search "a dog catches a frisbee" --top 5
       framesift search "a dog catches a frisbee" --candidates ids.txt
       framesift search "a dog catches a frisbee" --where "duration < 30 and tags has 'sport'" --min-score 0.2
+      framesift search --like dogs/frisbee.mp4
+      framesift search "in the snow" --like beach.jpg --weight 0.3
     """
     from .sync import Client
 
     queries = [query for text in texts for query in (_lines() if text == "-" else [text])]
-    if not queries:
-        raise click.UsageError("no query on standard input")
+    if not queries and like is None:
+        raise click.UsageError("no query on standard input" if texts else "give a text, --like, or both")
+    if like is not None and len(queries) > 1:
+        raise click.UsageError("--like is beside one text: ask for several one by one")
+    if like is None and (weight is not None or include):
+        raise click.UsageError("--weight and --include are for --like")
     ids = None
     if candidates is not None:
         ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
     with Client(server, timeout, model=model) as client:
-        if after:
+        if like is not None:
+            text = queries[0] if queries else None
+            found = _found(client, like)
+            results = [
+                client.search(
+                    text,
+                    top,
+                    like=found,
+                    weight=weight,
+                    include=include,
+                    candidates=ids,
+                    where=where,
+                    min_score=min_score,
+                    offset=offset,
+                    after=after or None,
+                    facts=as_json,
+                )
+            ]
+        elif after:
             if len(queries) > 1:
                 raise click.UsageError("--after is for one query: ask for the next pages of several one by one")
             results = [client.search(queries[0], top, candidates=ids, where=where, min_score=min_score, after=after)]
@@ -88,6 +127,16 @@ def search_command(
             if len(results) > 1:
                 click.echo(f"{chr(10) if place else ''}{result.query}")
             click.echo(table(result))
+
+
+def _found(client: Client, like: str) -> str | Path:
+    """What ``--like`` names: the id of a video of the gallery, or else a file."""
+    if like in client.lookup([like]).digests:
+        return like
+    if os.path.exists(like):
+        click.echo(f"searching with the file {printable(like)}", err=True)
+        return Path(like)
+    raise InvalidRequest(f"the gallery has no video {like[:100]!r}, and there is no file of that name")
 
 
 def table(result: SearchResult) -> str:

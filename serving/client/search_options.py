@@ -29,6 +29,28 @@ def search_options(*, facts: object, where: object, min_score: object, offset: o
     return {**asked, **narrowed(where, after)}
 
 
+def like_options(text: object, like: object, weight: object, include: object) -> dict[str, Any]:
+    """Parameters of a search by a video.
+
+    Raises:
+        InvalidRequest: neither a text nor a video, or a value that is of no use, of another type or out of range.
+    """
+    if text is None and like is None:
+        raise InvalidRequest("a search needs a text, a video to search with (like), or both")
+    if not isinstance(include, bool):
+        raise InvalidRequest(f"include is {type(include).__name__}: give True or False")
+    if include and not isinstance(like, str):
+        raise InvalidRequest("include is for the video of an id (like), which is no hit without it")
+    asked: dict[str, Any] = {"include": True} if include else {}
+    if weight is None:
+        return asked
+    if text is None or like is None:
+        raise InvalidRequest("weight is the share of a video (like) beside a text: give both")
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) <= 1:
+        raise InvalidRequest(f"weight is {weight!r}, it must be a number from 0 to 1")
+    return {**asked, "weight": float(weight)}
+
+
 def narrowed(where: object, after: object) -> dict[str, Any]:
     """Parameters of a filter and of a cursor.
 

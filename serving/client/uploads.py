@@ -24,6 +24,10 @@ Video = bytes | str | os.PathLike[str]
 Features = bytes | str | os.PathLike[str] | Mapping[str, npt.ArrayLike]
 """A feature file's path or bytes, its arrays by name, or tags: lists of texts by the expert's name."""
 
+Like = str | os.PathLike[str] | bytes | Mapping[str, npt.ArrayLike] | Any
+"""The id of a video of the gallery (a text); or, of what is sent, a path (``pathlib.Path``), a file's bytes, features
+as of ``Client.index``, or a picture: uint8 [H, W, 3], or an image of Pillow's."""
+
 _Either = Video | Mapping[str, npt.ArrayLike]
 IndexItem = (
     _Either

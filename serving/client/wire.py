@@ -109,11 +109,11 @@ def search_calls(
     Raises:
         InvalidRequest: no list of ids, none of them, too many, or one that breaks the rules.
     """
-    among = {} if candidates is None else _candidates(candidates)
+    among = {} if candidates is None else candidate_arrays(candidates)
 
     def call(part: Sequence[bytes]) -> Call[list[SearchResult]]:
         named = {name: np.repeat(values[None], len(part), 0) for name, values in among.items()}
-        inputs = {**_texts(part), TOP: np.full((len(part), 1), top, np.int32), **named}
+        inputs = {**text_arrays(part), TOP: np.full((len(part), 1), top, np.int32), **named}
         words = [text.decode() for text in part]
         return Call(SEARCH, tensors(inputs), lambda result: search_results(result, words), options or {})
 
@@ -202,7 +202,7 @@ def score_calls(
     across = max(1, min(len(records), most, RECORD_BYTES_PER_CALL // each))
 
     def call(rows: slice, columns: slice) -> Call[Scores]:
-        inputs = {**_texts(texts[rows]), **{name: array[columns] for name, array in held.items()}}
+        inputs = {**text_arrays(texts[rows]), **{name: array[columns] for name, array in held.items()}}
         return Call(SCORE_TEXT, tensors(inputs), lambda result: Scores(output(result, SCORES), weights(result)))
 
     return [
@@ -256,7 +256,12 @@ def _stacked(records: Sequence[VideoRecord], name: str) -> npt.NDArray[np.float3
         raise InvalidRequest(f"the records don't fit one another: {error}") from error
 
 
-def _candidates(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def candidate_arrays(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The inputs that name candidates, without a batch.
+
+    Raises:
+        InvalidRequest: no list of ids, none of them, too many, or one that breaks the rules.
+    """
     checked = [check_id(id_) for id_ in listed(ids, "candidates")]
     if not 1 <= len(checked) <= MAX_CANDIDATES:
         raise InvalidRequest(f"a search takes 1 to {MAX_CANDIDATES} candidates, it was given {len(checked)}")
@@ -264,5 +269,6 @@ def _candidates(ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     return {CANDIDATES: joined, CANDIDATE_LENGTHS: lengths}
 
 
-def _texts(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
+def text_arrays(rows: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
+    """The inputs that hold texts."""
     return {TEXT: pack_rows(rows), TEXT_LENGTH: np.array([[len(row)] for row in rows], np.int32)}

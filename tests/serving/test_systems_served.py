@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from framesift.export.build import eager_system
+from framesift.export.bundle.errors import InvalidRequest
 from framesift.export.bundle.ports import MASK, NOISE
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.decode import decode
@@ -45,7 +46,10 @@ LONG = "a " * 40 + "circle"
 
 @dataclass(frozen=True)
 class Served:
-    """A running server with ``VIDEOS`` videos, its client, and the eager system's scores [QUERIES, VIDEOS]."""
+    """A running server with ``VIDEOS`` videos, its client, and the eager system's scores [QUERIES, VIDEOS].
+
+    ``likes`` [VIDEOS, VIDEOS] are its scores of videos that are searched with; None where none can be.
+    """
 
     name: str
     bundle: Bundle
@@ -53,6 +57,7 @@ class Served:
     ids: list[str]
     queries: list[str]
     scores: NDArray[Any]
+    likes: NDArray[Any] | None
 
 
 @pytest.fixture(scope="module", params=SYSTEMS)
@@ -68,20 +73,21 @@ def served(
         for path in paths.values():
             last = client.index(path)
         client.wait_searchable(last)
-        yield Served(name, bundle, client, list(paths), queries, eager_scores(bundle, paths, queries, client))
+        system, video = eager_records(bundle, paths, client)
+        scores, likes = scored(bundle, system, video, queries), liked(system, video)
+        yield Served(name, bundle, client, list(paths), queries, scores, likes)
 
 
 @torch.no_grad()
-def eager_scores(
-    bundle: Bundle, paths: dict[str, Path], queries: list[str], client: Client | None = None
-) -> NDArray[Any]:
-    """Scores in float64 from records rounded as the gallery stores them.
+def eager_records(
+    bundle: Bundle, paths: dict[str, Path], client: Client | None = None
+) -> tuple[System, tuple[Tensor, ...]]:
+    """The system in float64, and its records rounded as the gallery stores them.
 
     Which of two float16 values a number becomes hangs on its last bits. With a client its server's own records are
     rounded, once they are known to be the eager ones.
     """
     system, profile = eager_system(bundle).double(), bundle.manifest.frames
-    tokenizer = bundle.tokenizer()
     system = system.folded()
     records = [encode(system, path, name, profile) for name, path in paths.items()]
     if client is not None:
@@ -90,9 +96,30 @@ def eager_scores(
         torch.cat(parts).to(getattr(torch, tensor.stored)).double()
         for parts, tensor in zip(zip(*records, strict=True), system.video_record, strict=True)
     )
-    text = system.encode_text(torch.from_numpy(tokenizer.encode(queries)))
+    return system, video
+
+
+def eager_scores(bundle: Bundle, paths: dict[str, Path], queries: list[str]) -> NDArray[Any]:
+    """Scores in float64 of such records."""
+    return scored(bundle, *eager_records(bundle, paths), queries)
+
+
+@torch.no_grad()
+def scored(bundle: Bundle, system: System, video: tuple[Tensor, ...], queries: list[str]) -> NDArray[Any]:
+    text = system.encode_text(torch.from_numpy(bundle.tokenizer().encode(queries)))
     kept = [x for x, t in zip(text, system.text_record, strict=True) if t.scored]
     scores: NDArray[Any] = system.score(kept, video).numpy()
+    return scores
+
+
+@torch.no_grad()
+def liked(system: System, video: tuple[Tensor, ...]) -> NDArray[Any] | None:
+    if not system.like_inputs:
+        return None
+    named = dict(zip((tensor.name for tensor in system.video_record), video, strict=True))
+    scores: NDArray[Any] = system.score(
+        system.encode_like(*(named[tensor.name] for tensor in system.like_inputs)), video
+    ).numpy()
     return scores
 
 
@@ -155,3 +182,25 @@ def test_encoding_and_scoring_without_the_gallery(served: Served, clips: list) -
     # The gallery's scores come from float16.
     np.testing.assert_allclose(scores.scores / scale, served.scores[:, :3] / scale, atol=5e-3)
     assert (scores.attention is not None) == (served.bundle.manifest.system in ATTENDING)
+
+
+def test_a_video_is_searched_with_as_the_eager_system_does(served: Served) -> None:
+    if served.likes is None:
+        for text in (None, "a red circle"):
+            with pytest.raises(InvalidRequest, match="reads every text and video together"):
+                served.client.search(text, like=served.ids[0])
+        return
+    found = [served.client.search(like=id_, top=VIDEOS, include=True) for id_ in served.ids]
+    scale = np.abs(served.likes).max()
+    parity = compare(
+        [[hit.id for hit in result.hits] for result in found],
+        [np.array([hit.score for hit in result.hits]) / scale for result in found],
+        served.ids,
+        served.likes / scale,
+    )
+    assert (parity.equal, parity.off) == (VIDEOS, 0)
+    others = served.client.search(like=served.ids[0], top=VIDEOS)
+    assert [hit.id for hit in others.hits] == [hit.id for hit in found[0].hits if hit.id != served.ids[0]]
+    if served.bundle.manifest.scorer in ("multi_grained", "token_frame"):
+        with pytest.raises(InvalidRequest, match="one by one"):
+            served.client.search("a red circle", like=served.ids[0])
