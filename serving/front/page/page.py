@@ -59,6 +59,7 @@ class Shown:
         files: the server may read files of videos.
         tokens: callers need tokens.
         models: names of the models to choose from, where there are several, the default first.
+        like: "beside" a text or "alone", as a video can be searched with; empty where it can't.
     """
 
     system: str
@@ -66,6 +67,7 @@ class Shown:
     files: bool
     tokens: bool
     models: Sequence[str] = ()
+    like: str = ""
 
 
 class Page:
@@ -125,6 +127,8 @@ def _assets(shown: Shown) -> dict[str, Reply]:
         "tokens": "yes" if shown.tokens else "",
         "models": ",".join(shown.models),
         "accept": ",".join(("video/*", *KINDS)),
+        "like": shown.like,
+        "example": ",".join(("video/*", *KINDS, "image/png", "image/jpeg", "image/webp")),
     }
     values = {name: html.escape(value) for name, value in values.items()}
     values["preloads"] = "\n  ".join(f'<link rel="modulepreload" href="{_STATIC}{name}">' for name in modules)

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -108,6 +109,8 @@ def test_the_keyboard_is_enough(tab, client: Client) -> None:
     tab.keyboard.press("Home")
     assert tab.evaluate(focused).startswith(f"Jump to {hits[0].timestamps[0]:.1f} s")
     tab.keyboard.press("Tab")
+    assert tab.evaluate(focused) == f"More like this: {hits[0].id}"
+    tab.keyboard.press("Tab")
     assert f"Play {hits[1].id}" in tab.evaluate("document.activeElement.textContent")
     tab.keyboard.press("Enter")
     assert tab.inner_text("#player-title") == hits[1].id
@@ -138,6 +141,41 @@ def test_hits_are_filtered_and_paged(tab, client: Client) -> None:
     tab.keyboard.press("Enter")
     tab.wait_for_selector("#trouble:not([hidden])")
     assert "11" in tab.inner_text("#trouble")
+
+
+def test_a_hit_and_a_file_are_searched_with(tab, client: Client, indexed: list) -> None:
+    tab.goto(f"/?q={TEXT}")
+    first = found(tab)[0]
+    tab.locator(".alike").first.click()
+    assert found(tab) == [hit.id for hit in client.search(TEXT, 12, like=first).hits]
+    assert (tab.inner_text("#like-name"), first in unquote(tab.url)) == (first, True)
+    tab.locator("#like-weight input").fill("0.9")
+    tab.keyboard.press("Enter")
+    assert found(tab) == [hit.id for hit in client.search(TEXT, 12, like=first, weight=0.9).hits]
+    tab.fill("#text", "")
+    tab.keyboard.press("Enter")
+    wanted = [hit.id for hit in client.search(like=first, top=12).hits]
+    assert found(tab) == wanted
+    tab.reload()
+    assert found(tab) == wanted
+    tab.click("#like-none")
+    tab.wait_for_function("() => answer.innerText.endsWith('in the gallery')")
+    assert not tab.locator("#like").is_visible()
+    clip = indexed[3].video
+    before = client.lookup([]).count
+    tab.set_input_files("#like-file", clip)
+    assert found(tab) == [hit.id for hit in client.search(like=clip, top=12).hits]
+    assert tab.inner_text("#like-name") == clip.name
+    tab.evaluate(
+        """() => {
+            const moved = new DataTransfer();
+            moved.items.add(new File(["no picture"], "no picture.png"));
+            dispatchEvent(new DragEvent("drop", { dataTransfer: moved, cancelable: true }));
+        }"""
+    )
+    tab.wait_for_selector("#trouble:not([hidden])")
+    assert "unknown or unsupported format" in tab.inner_text("#trouble")
+    assert client.lookup([]).count == before
 
 
 def test_a_video_is_uploaded_found_and_shown(tab, client: Client, indexed: list, tmp_path: Path) -> None:
@@ -183,7 +221,13 @@ def test_axe_finds_nothing(scheme: str, width: int, tab, client: Client) -> None
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": width, "height": 800})
     best = client.search(TEXT, 1).hits[0]
-    for address in ("/", f"/?q={TEXT}", f"/?q={TEXT}&top=2000", f"/?q={TEXT}&play={best.id}"):
+    for address in (
+        "/",
+        f"/?q={TEXT}",
+        f"/?q={TEXT}&like={best.id}",
+        f"/?q={TEXT}&top=2000",
+        f"/?q={TEXT}&play={best.id}",
+    ):
         tab.goto(address)
         tab.wait_for_load_state("networkidle")
         assert violations(tab) == {}, address

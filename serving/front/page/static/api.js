@@ -52,7 +52,14 @@ const json = (method, values, signal) => ({
   body: JSON.stringify(values),
 });
 
-export const search = (values, signal) => ask(ofModel("/v1/search"), json("POST", values, signal));
+// A search, with a film or an image of the reader's if one is given, which the server keeps nowhere.
+export function search(values, signal, file = null) {
+  if (!file) return ask(ofModel("/v1/search"), json("POST", values, signal));
+  const body = new FormData();
+  body.append("search", JSON.stringify(values));
+  body.append(/\.(npz|safetensors)$/i.test(file.name) ? "features" : "video", file, file.name);
+  return ask(ofModel("/v1/search"), { method: "POST", signal, body });
+}
 
 // A page of the videos in the order of indexing, the first one or that after `next` of another.
 export const videos = (after, signal) => ask(ofModel(`/v1/videos?top=24${after ? `&after=${after}` : ""}`), { signal });

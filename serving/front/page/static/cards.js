@@ -11,8 +11,9 @@ const template = document.getElementById("hit");
 const seen = new IntersectionObserver(look, { rootMargin: "300px" });
 const hits = new WeakMap();
 
-export function showHits(found, play, { more = false } = {}) {
-  const cards = found.map((hit) => card(hit, play));
+// `alike` is called with the hit whose like is wanted; without it none can be.
+export function showHits(found, play, { alike = null, more = false } = {}) {
+  const cards = found.map((hit) => card(hit, play, alike));
   if (more) list.append(...cards);
   else list.replaceChildren(...cards);
   list.classList.remove("old");
@@ -27,7 +28,7 @@ export function dim() {
 // When a hit is best looked at: its moment, else its middle.
 export const momentOf = (hit) => hit.moment ?? (hit.duration ?? 0) / 2;
 
-function card(hit, play) {
+function card(hit, play, alike) {
   const item = template.content.firstElementChild.cloneNode(true);
   const still = item.querySelector(".still");
   item.querySelector("h2").textContent = hit.id;
@@ -38,6 +39,10 @@ function card(hit, play) {
   still.addEventListener("click", () => play(hit, momentOf(hit)));
   still.classList.toggle("blank", !filmUrl(hit.id));
   drawStrip(item.querySelector(".strip"), hit, (seconds) => play(hit, seconds));
+  const more = item.querySelector(".alike");
+  more.hidden = !alike;
+  more.setAttribute("aria-label", `More like this: ${hit.id}`);
+  more.addEventListener("click", () => alike(hit));
   hits.set(item, hit);
   seen.observe(item);
   return item;

@@ -3,6 +3,8 @@
 import { gallery, Problem, search, signOut, videos } from "./api.js";
 import { cardsShown, dim, momentOf, showHits } from "./cards.js";
 import { forgetWaiting } from "./frames.js";
+import { setUpHabits } from "./habits.js";
+import { canLike, keepFile, likeFile, setUpLike, showLike, textBeside } from "./like.js";
 import { setUpModels, showModel } from "./models.js";
 import { play, setUpPlayer } from "./player.js";
 import { readState, searchOf, writeState } from "./state.js";
@@ -22,29 +24,17 @@ let hits = [];
 let cursor = null;
 let running = new AbortController();
 
-for (const dialog of document.querySelectorAll("dialog")) {
-  for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
-  // A click beside a dialog closes it, as Escape does.
-  dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
-  });
-}
-
+setUpHabits(form.elements.q);
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const asked = Object.fromEntries(new FormData(form));
-  state = { ...state, ...asked, q: asked.q.trim(), top: asked.top === "12" ? "" : asked.top, play: "", t: "" };
+  const plain = { top: asked.top === "12" ? "" : asked.top, weight: asked.weight === "0.5" ? "" : asked.weight };
+  state = { ...state, ...asked, ...plain, q: asked.q.trim(), play: "", t: "" };
   writeState(state);
   run();
 });
-more.addEventListener("click", () => (state.q ? run : browse)({ further: true }));
+more.addEventListener("click", () => (asks() ? run : browse)({ further: true }));
 addEventListener("popstate", show);
-addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, select, textarea, dialog");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  form.elements.q.select();
-});
 document.getElementById("sign-out").addEventListener("click", async () => {
   await signOut();
   location.assign("/");
@@ -65,7 +55,9 @@ setUpModels((model) => {
   show();
   about();
 });
+setUpLike(searchLike);
 setUpUpload({
+  like: canLike && ((file) => searchLike({ file })),
   done: () => about(),
   refused: (error) => {
     if (error.status === 401) askForToken().then(about);
@@ -74,8 +66,26 @@ setUpUpload({
 show();
 about();
 
+// Whether anything is searched for.
+function asks() {
+  return Boolean(state.q || state.like || likeFile());
+}
+
+// Search with a video of the gallery, with a file, or without either again.
+function searchLike({ id = "", file = null }) {
+  keepFile(file);
+  const q = id || file ? textBeside(form.elements.q.value.trim()) : state.q;
+  state = { ...state, q, like: id, weight: "", play: "", t: "" };
+  form.elements.q.value = q;
+  if (player.open) player.close();
+  writeState(state);
+  if (asks()) run();
+  else show();
+}
+
 // Show what the address says.
 function show() {
+  keepFile(null);
   state = readState();
   for (const name of ["q", "where", "min_score"]) form.elements[name].value = state[name];
   form.elements.top.value = state.top || "12";
@@ -84,12 +94,13 @@ function show() {
   document.getElementById("filters").classList.toggle("used", filtered);
   if (filtered) document.getElementById("filters").open = true;
   if (!state.play && player.open) player.close();
-  if (state.q) run();
+  if (asks()) run();
   else reset();
 }
 
 function reset() {
   document.getElementById("hint").hidden = false;
+  showLike(state);
   document.title = "framesift";
   answer.textContent = "";
   form.elements.q.focus();
@@ -108,12 +119,13 @@ async function browse({ further = false } = {}) {
 async function run({ further = false } = {}) {
   document.getElementById("hint").hidden = true;
   document.getElementById("filters").classList.toggle("used", Boolean(state.where || state.min_score));
-  document.title = `${state.q} \u2013 framesift`;
+  showLike(state);
+  document.title = `${state.q || `Like ${likeFile()?.name ?? state.like}`} \u2013 framesift`;
   const done = await load(further, async (signal) => {
     const began = performance.now();
-    const values = searchOf(state);
+    const values = searchOf(state, likeFile());
     if (further) values.after = cursor;
-    const told = await search(values, signal);
+    const told = await search(values, signal, likeFile());
     const [result] = told.results;
     const seconds = (performance.now() - began) / 1000;
     const shown = (further ? cardsShown() : 0) + result.hits.length;
@@ -138,7 +150,7 @@ async function load(further, ask) {
     if (signal.aborted) return false;
     complain("");
     hits = further ? [...hits, ...found] : found;
-    showHits(found, play, { more: further });
+    showHits(found, play, { alike: canLike ? (hit) => searchLike({ id: hit.id }) : null, more: further });
     cursor = next ?? null;
     more.hidden = !cursor;
     return true;

@@ -13,8 +13,9 @@ const largest = Number(document.documentElement.dataset.maxBytes);
 const waiting = [];
 let going = 0;
 
-// `done` is called with what the server says of every video that is in its gallery.
-export function setUpUpload({ done, refused }) {
+// `done` is called with what the server says of every video that is in its gallery, and `like` with a file that is to be
+// searched with, where that can be.
+export function setUpUpload({ like, done, refused }) {
   const send = (files) => {
     for (const file of files) add(file);
     turn({ done, refused });
@@ -26,7 +27,8 @@ export function setUpUpload({ done, refused }) {
     send(input.files);
     input.value = "";
   });
-  // Whatever is dropped anywhere is meant for the gallery, and a browser would leave the page for it.
+  // A file that is dropped is searched with; several are meant for the gallery, and so is whatever is dropped while they
+  // are added. A browser would leave the page for it.
   addEventListener("dragover", (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
@@ -39,8 +41,10 @@ export function setUpUpload({ done, refused }) {
     if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
     drop.classList.remove("over");
+    const { files } = event.dataTransfer;
+    if (like && !dialog.open && files.length === 1) return void like(files[0]);
     if (!dialog.open) dialog.showModal();
-    send(event.dataTransfer.files);
+    send(files);
   });
 }
 
