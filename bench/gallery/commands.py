@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="Films of topics, or films of shots that have little to do with one another.",
 )
+@click.option("--coarse", is_flag=True, help="Also calibrate a coarse stage, and compare its searches with exact ones.")
 @work_option
 @results_option
-def gallery_command(videos: int, storage: Storage, films: Films, work: Path, results: Path) -> None:
+def gallery_command(videos: int, storage: Storage, films: Films, coarse: bool, work: Path, results: Path) -> None:
     """Make a gallery of records of the reference model's shapes, and compare what it takes with what is promised.
 
     It needs no bundle, 30 kB of disk a video, and exits with 1 where a promise is not kept. The galleries are removed
@@ -37,6 +38,7 @@ def gallery_command(videos: int, storage: Storage, films: Films, work: Path, res
     Examples:
       framesift bench gallery --videos 100000
       framesift bench gallery --videos 100000 --storage int8 --films moments
+      framesift bench gallery --videos 100000 --coarse
     """
     import shutil
 
@@ -46,7 +48,7 @@ def gallery_command(videos: int, storage: Storage, films: Films, work: Path, res
     folder = work / f"gallery-{videos}"
     shutil.rmtree(folder, ignore_errors=True)
     rows = []
-    for row in figures(folder, videos, lambda what: click.echo(what, err=True), storage, films):
+    for row in figures(folder, videos, lambda what: click.echo(what, err=True), storage, films, averaged=coarse):
         rows.append(row)
         click.echo(f"{row.figure:<44} {row.value:>12,.3f}   {row.promise}{'' if row.kept else '   NOT KEPT'}")
     click.echo(f"rows in {write('gallery', rows, results)}")

@@ -26,6 +26,7 @@ from ...serving.gallery.store import CACHE, Gallery
 from ...serving.search.snapshot import Snapshot
 from ..schema.rows import GalleryFigure
 from . import records
+from .coarse import COARSE_CANDIDATES, COARSE_FASTER, COARSE_RECALL, coarse
 from .records import manifest
 from .storages import DIFFERENT, FASTER, RESCORED, compared, opened
 from .world import Films
@@ -70,9 +71,19 @@ PROMISES: Mapping[str, Promise] = {
 
 
 def figures(
-    folder: Path, videos: int, told: Told, storage: Storage = "float16", films: Films = "clusters"
+    folder: Path,
+    videos: int,
+    told: Told,
+    storage: Storage = "float16",
+    films: Films = "clusters",
+    *,
+    averaged: bool = False,
 ) -> Iterator[GalleryFigure]:
-    """Every figure, as soon as it is there. ``folder`` must not be there, and gets the gallery and its source."""
+    """Every figure, as soon as it is there. ``folder`` must not be there, and gets the gallery and its source.
+
+    Args:
+        averaged: also those of a coarse stage.
+    """
     schema = GallerySchema.of(manifest())
     block, _figure = partial(records.block, films), partial(figure, videos, storage, films)
     folder.mkdir(parents=True)
@@ -95,6 +106,10 @@ def figures(
             told("searches in both storages")
             for name, value in compared(gallery, manifest(storage), films, videos):
                 yield _figure(name, value)
+        if averaged:
+            told("searches with a coarse stage")
+            for name, value in coarse(gallery, films, videos, told):
+                yield _figure(name, value)
     shutil.rmtree(folder)
 
 
@@ -114,10 +129,16 @@ def figure(videos: int, storage: Storage, films: Films, name: str, value: float)
 
 def promises(storage: Storage, films: Films) -> Mapping[str, Promise]:
     """What is promised of a gallery, by figure."""
-    if storage == "float16":
-        return PROMISES
-    return {
+    coarse_too = {
         **PROMISES,
+        COARSE_FASTER: Promise(least=5 if films == "clusters" else 2),
+        COARSE_RECALL: Promise(least=0.98),
+        COARSE_CANDIDATES: Promise(most=0.1),
+    }
+    if storage == "float16":
+        return coarse_too
+    return {
+        **coarse_too,
         # Where shots are far apart, more is left that has to be looked at.
         FASTER: Promise(least=1.5 if films == "clusters" else 1.3),
         DIFFERENT: Promise(most=0),

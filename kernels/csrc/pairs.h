@@ -74,21 +74,6 @@ INLINE void rows_by_queries(const float *rows, int count, int64_t width, const f
 
 INLINE float number(float x) { return x == x ? x : -__builtin_inff(); }
 
-INLINE float max_lane(vf x) {
-    float lanes[VL], most;
-    STORE(lanes, x);
-    most = lanes[0];
-    UNROLLED for (int i = 1; i < VL; i++) most = lanes[i] > most ? lanes[i] : most;
-    return most;
-}
-
-INLINE float sum_lanes(vf x) {
-    float lanes[VL], sum = 0;
-    STORE(lanes, x);
-    UNROLLED for (int i = 0; i < VL; i++) sum += lanes[i];
-    return sum;
-}
-
 /* Lanes below `count` are -1, the others 0. */
 INLINE vi first_lanes(int64_t count) {
     vi lane;

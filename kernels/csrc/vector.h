@@ -27,6 +27,9 @@ typedef __m512 vf;
 static inline __m256 fold(vf x) {
     return _mm512_castps512_ps256(x) + _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
 }
+static inline __m256 fold_max(vf x) {
+    return _mm256_max_ps(_mm512_castps512_ps256(x), _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+}
 #elif defined(__AVX2__)
 #define VL 8
 typedef __m256 vf;
@@ -44,11 +47,29 @@ typedef __m256 vf;
 #define BITS(mask) ((unsigned)_mm256_movemask_ps((__m256)(mask)))
 #define NUMBERS_ONLY(x, other) _mm256_blendv_ps(other, x, _mm256_cmp_ps(x, x, _CMP_ORD_Q))
 static inline __m256 fold(vf x) { return x; }
+static inline __m256 fold_max(vf x) { return x; }
 #else
 #error "compile with -mavx2 -mfma -mf16c or -mavx512f"
 #endif
 
 typedef int32_t vi __attribute__((vector_size(4 * VL)));
+
+static inline float sum4(__m128 x) {
+    x += _mm_movehl_ps(x, x);
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float max4(__m128 x) {
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float sum_lanes(vf x) {
+    const __m256 half = fold(x);
+    return sum4(_mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
+}
+static inline float max_lane(vf x) {
+    const __m256 half = fold_max(x);
+    return max4(_mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
 
 #define INLINE static inline __attribute__((always_inline))
 #define EXPORTED __attribute__((visibility("default")))

@@ -15,6 +15,13 @@ INLINE void similarities(const pairs *j, const float *frames, const float *panel
         tiles_shared(F, frames, D + PAD, D, panels + p * D * 2 * VL, found, found + F);
 }
 
+/* Ask for number `part` of LANES parts of the words of a text, which many texts don't leave in the second cache: its share
+ * of a block's videos is scored meanwhile. */
+INLINE void ask_for_words(const pairs *j, const float *panels, int part) {
+    const int64_t bytes = panels_of(j->words) * j->width * 2 * VL * 4 / LANES;
+    for (int64_t at = 0; at < bytes; at += 64) _mm_prefetch((const char *)panels + part * bytes + at, _MM_HINT_T1);
+}
+
 /* The words of all texts as panels; `words` is [Q, W, D]. */
 static void pack_words(const pairs *j, const float *words, float *panels) {
     const int64_t W = j->words, D = j->width;

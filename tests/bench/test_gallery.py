@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from framesift.bench.gallery.coarse import COARSE_RECALL
 from framesift.bench.gallery.measure import Promise, figures, promises
 from framesift.bench.gallery.records import block, manifest
 from framesift.bench.gallery.storages import DIFFERENT, RESCORED
@@ -35,8 +36,9 @@ def test_a_promise_is_kept_or_not(promise: Promise, kept: float, fell: float) ->
 @pytest.mark.slow
 def test_every_figure_is_measured_and_memory_and_freshness_are_as_promised(tmp_path: Path) -> None:
     told: list[str] = []
-    rows = {row.figure: row for row in figures(tmp_path / "work", 10_000, told.append, "int8")}
+    rows = {row.figure: row for row in figures(tmp_path / "work", 10_000, told.append, "int8", averaged=True)}
     assert rows.keys() == promises("int8", "clusters").keys()
+    assert rows[COARSE_RECALL].value > 0.9
     assert rows.pop(DIFFERENT).value == 0
     assert rows[RESCORED].kept
     assert all(row.value > 0 for row in rows.values())

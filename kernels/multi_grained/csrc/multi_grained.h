@@ -34,11 +34,15 @@ INLINE float attend_over(const float *x, int64_t n, const float *matrix, float s
         sum += e;
         STORE(weights + i, e);
     }
-    for (int64_t i = 0; i < n; i += VL) {
-        const float *column = matrix + i / (2 * VL) * n * 2 * VL + i % (2 * VL);
-        vf mixed = SET1(0.0f);
-        for (int64_t k = 0; k < n; k++) mixed += SET1(weights[k]) * LOAD(column + k * 2 * VL);
-        total += mixed * LOAD(x + i);
+    for (int64_t i = 0; i < n; i += 2 * VL, matrix += n * 2 * VL) {
+        /* Even and odd terms by themselves, or each sum would wait for the one before. */
+        vf mixed[2][2] = {{SET1(0.0f), SET1(0.0f)}, {SET1(0.0f), SET1(0.0f)}};
+        for (int64_t k = 0; k < n; k++) {
+            const vf weight = SET1(weights[k]);
+            mixed[0][k & 1] += weight * LOAD(matrix + k * 2 * VL);
+            mixed[1][k & 1] += weight * LOAD(matrix + k * 2 * VL + VL);
+        }
+        total += (mixed[0][0] + mixed[0][1]) * LOAD(x + i) + (mixed[1][0] + mixed[1][1]) * LOAD(x + i + VL);
     }
     return sum_lanes(total) / sum_lanes(sum);
 }
@@ -111,6 +115,10 @@ INLINE void block_multi_grained(const pairs *j, const some *b, const int storage
         float scores[LANES];
         for (int k = 0; k < b->count; k++) {
             vf similarity[N * F];
+            if (q + 1 < Q) {
+                ask_for_words(j, panels + (q + 1) * panel, k);
+                ask_for_words(j, panels_whole + (q + 1) * panel, k);
+            }
             float words[N * VL], by_word[N * VL], by_frame[MOST_FRAMES + 2 * VL] = {0}, with_sentence[MOST_FRAMES + 2 * VL] = {0};
             similarities(j, frames + k * per_video, panels + q * panel, similarity);
             over_words(j, similarity, m->word_mat, by_frame);

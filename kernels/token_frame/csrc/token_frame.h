@@ -73,6 +73,7 @@ INLINE int token_frame_scan(const pairs *j, const int storage) {
                 float scores[LANES];
                 for (int k = 0; k < b->count; k++) {
                     vf similarity[word_vectors(j) * F];
+                    if (q + 1 < Q) ask_for_words(j, panels + (q + 1) * panel, k);
                     similarities(j, staged + k * F * (D + PAD), panels + q * panel, similarity);
                     scores[b->lane[k]] = token_frame(j, similarity);
                 }
