@@ -49,6 +49,9 @@ _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
     "where": FILTERS,
     "min_score": (0.1, 0, -5, float("nan"), float("inf"), "0.5", 1 << 60),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
+    "like": ("v1 0", "id 3", "absent", "", "' or id = 'v1 0", "\0", "x" * 5000, "\ud7ff", 5),
+    "weight": (0.3, 0, 1, -0.1, 1.1, float("nan"), float("inf"), True, "0.5"),
+    "include": (True, False, 1, "true"),
 }
 
 
@@ -123,7 +126,7 @@ class Requests:
 
 def forged_cursor(chance: Chance) -> str:
     """A cursor that nobody was given, with the mark of a plain search or list: whoever knows how can make one."""
-    mark = chance.choice((mark_of("", [], float("-inf")), mark_of("list", "")))
+    mark = chance.choice((mark_of("", [], float("-inf"), "", 0.5, False), mark_of("list", "")))
     version = chance.choice((0, 1, 20, 24, 25, 26, 30, 100, -1, 1 << 40, -(1 << 63)))
     shown = chance.choice(((), (0,), (1 << 20, 2 << 20), (1 << 62,), range(4096), range(5000), ((1 << 63) - 1,)))
     top = chance.choice((0, 1, 10, 4096, 1 << 31))

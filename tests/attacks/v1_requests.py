@@ -44,6 +44,10 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
     "alias": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
     "model": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
+    "like": _IDS,
+    "weight": (0.3, 0, 1, -0.1, 1.1, 1e308, "0.5"),
+    "include": (True, False, 1, "true"),
+    "search": ("{}", '{"text": "a red circle", "weight": 0.2}', '{"like": "v1 0"}', "[]", "{", '{"top": 1e9}'),
     "Range": (
         "bytes=0-",
         "bytes=-5",
@@ -180,7 +184,7 @@ class V1Requests:
             video = broken(video[: chance.choice((0, 100, 5000))], chance) or b"\0"
         if not kind.startswith("multipart"):
             return kind, video
-        return "multipart/form-data; boundary=edge", b"".join(self._form(chance, video, right))
+        return "multipart/form-data; boundary=edge", b"".join(self._form(chance, video, schema, right))
 
     def _json(self, chance: Chance, schema: Mapping[str, Any], right: bool) -> bytes:
         known = self._schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else None
@@ -197,10 +201,14 @@ class V1Requests:
         told = json.dumps(values)
         return (told if chance.random() < 0.7 else odd_json(told, chance)).encode()
 
-    def _form(self, chance: Chance, video: bytes, right: bool) -> Iterator[bytes]:
-        fields = ["id", "source"] if right else chance.sample(["id", "id", "source", "metadata", "nope"], 3)
+    def _form(self, chance: Chance, video: bytes, schema: Mapping[str, Any], right: bool) -> Iterator[bytes]:
+        sound = {"id": "v1 2", "source": "", "search": '{"top": 3}'}
+        known = self._schemas[schema["$ref"].rpartition("/")[2]]["properties"]
+        fields = [name for name in sound if name in known]
+        if not right:
+            fields = chance.sample(["id", "id", "source", "search", "metadata", "nope"], 3)
         for name in fields:
-            value = {"id": "v1 2", "source": ""}[name] if right else str(chance.choice(VALUES.get(name, ("x",))))
+            value = sound[name] if right else str(chance.choice(VALUES.get(name, ("x",))))
             yield b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n' % name.encode()
             yield value.encode("utf-8", "surrogatepass") + b"\r\n"
         for name in ("video",) if right else chance.choice((("video",), ("video", "video"), ("features",), ())):
