@@ -150,8 +150,7 @@ class GallerySearch(Backend):
         """The gallery that is searched."""
         view = self.snapshot.view
         told: dict[str, float] = {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
-        if self._rescored is not None:
-            told[GALLERY_RESCORED] = self._rescored
+        told |= {} if self._rescored is None else {GALLERY_RESCORED: self._rescored}
         if isinstance(self.ranker, CoarseRanker):
             found = self.ranker.calibration
             told |= {COARSE_RECALL: found.recall, COARSE_TEXTS: found.texts, COARSE_VIDEOS: found.videos}
@@ -180,8 +179,7 @@ class GallerySearch(Backend):
             view = self.selector.part(view, named, asked.where, cursor)
         if named or self.chooser is None:
             return _Part(view)
-        text = {port: asked.request[PREFIX + port] for port in self.chooser.text}
-        chosen = self.chooser.choose(self.snapshot, view, text)
+        chosen = self.chooser.choose(self.snapshot, view, {port: asked.request[PREFIX + port] for port in self.chooser.text})
         return _Part(chosen.view, chosen.told(self.chooser.manifest))
 
     def _listed(self, view: View, options: Options) -> Arrays:
