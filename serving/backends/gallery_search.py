@@ -179,7 +179,7 @@ class GallerySearch(Backend):
             view = self.selector.part(view, named, asked.where, cursor)
         if named or self.chooser is None:
             return _Part(view)
-        chosen = self.chooser.choose(self.snapshot, view, {port: asked.request[PREFIX + port] for port in self.chooser.text})
+        chosen = self.chooser.choose(self.snapshot, view, {p: asked.request[PREFIX + p] for p in self.chooser.text})
         return _Part(chosen.view, chosen.told(self.chooser.manifest))
 
     def _listed(self, view: View, options: Options) -> Arrays:
