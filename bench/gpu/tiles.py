@@ -1,76 +1,67 @@
-"""Other tiles of the Triton kernel than those of ``configs``, timed; none of them is checked for spills."""
+"""Variants of the kernels beside the one that is used: compared with float64, then timed."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from ...kernels.topk_attention import configs
-from ..schema.gpu import GpuTile, TileSizes
+from ...export.bundle.errors import EngineError
+from ..schema.gpu import GpuTile
+from .correctness import check_variant
+from .floor import work
 from .gallery import Case
-from .scoring import Asked
-from .timing import milliseconds
+from .scoring import Asked, Limits, built
+from .timing import milliseconds, replayed
+from .variants import Variant, taking
 
-CANDIDATES: dict[str, tuple[configs.Tile, ...]] = {
-    "few": (
-        configs.Tile(2, 8, 32, 32, 4, 2),
-        configs.Tile(2, 8, 32, 32, 4, 3),
-        configs.Tile(2, 8, 32, 32, 4, 4),
-        configs.Tile(2, 8, 32, 64, 4, 2),
-        configs.Tile(2, 8, 32, 64, 4, 3),
-    ),
-    "some": (
-        configs.Tile(1, 16, 32, 32, 4, 2),
-        configs.Tile(1, 16, 32, 32, 4, 3),
-        configs.Tile(1, 16, 32, 32, 4, 4),
-        configs.Tile(1, 16, 32, 64, 4, 2),
-    ),
-    "many": (
-        configs.Tile(1, 64, 8, 32, 4, 3),
-        configs.Tile(1, 64, 8, 32, 4, 4),
-        configs.Tile(1, 64, 8, 64, 4, 2),
-        configs.Tile(1, 64, 8, 64, 4, 3),
-        configs.Tile(1, 128, 8, 64, 8, 2),
-    ),
-}
+_BUDGET_MS = 400
 
 
-def measure(case: Case, queries: int, flush: Tensor) -> Iterator[GpuTile]:
-    """A row for every candidate of a number of queries; one that does not compile or start says why."""
-    major, minor = torch.cuda.get_device_capability(case.frames.device)
-    key = max(a for a in configs.ARCHITECTURES if a <= 10 * major + minor), configs.regime(queries)
-    asked, chosen = Asked.of(case, queries), configs.TILES[key]
+def measure(case: Case, variant: Variant, flush: Tensor, limits: Limits, failure: str = "") -> GpuTile:
+    """The row of a variant: its times, or why there are none.
+
+    Args:
+        failure: why it could not be compiled.
+    """
+    error = p50 = graph = made = None
     try:
-        for tile in CANDIDATES[key[1]]:
-            configs.TILES[key] = tile
-            yield _row(asked, tile, flush)
-    finally:
-        configs.TILES[key] = chosen
+        if failure:
+            raise EngineError(failure)
+        error = check_variant(variant, case.frames.device)
+        with taking(variant), torch.no_grad():
+            asked = Asked.of(case, variant.queries)
+            made = built(asked, variant)
+            p50 = milliseconds(asked.scores, flush, _BUDGET_MS)[1]
+            graph = replayed(asked.scores, flush, _BUDGET_MS)
+    # One variant's failure must not end the run of the others.
+    except Exception as wrong:
+        failure = f"{type(wrong).__name__}: {wrong}"[:400]
+    videos = len(case.frames)
+    return GpuTile(
+        storage=case.storage,
+        queries=variant.queries,
+        videos=videos,
+        tile=variant.sizes,
+        p50_ms=p50,
+        failure=failure,
+        graph_ms=graph,
+        error=error,
+        floor_ms=1e3 * work(variant.queries, videos, case.storage).least_s(limits.copy, limits.matrix),
+        built=made,
+    )
 
 
 def line(row: GpuTile) -> str:
     """One row as text."""
-    told = row.failure or f"{row.p50_ms:.3f} ms"
-    return f"{row.storage:14}{row.queries:5}{row.videos:9}  {' '.join(map(str, asdict(row.tile).values())):22}{told}"
+    sizes = row.tile
+    numbers = (sizes.parts, sizes.queries, sizes.videos, sizes.depth, sizes.warps, sizes.stages)
+    told = f"{row.storage:14}{row.queries:5}{row.videos:9}  {sizes.kernel:9}{' '.join(map(str, numbers)):20}"
+    if row.p50_ms is None or row.built is None:
+        return f"{told} not timed: {row.failure}"
+    return f"{told}{row.p50_ms:9.3f} ms, {row.built.registers} registers, {row.built.spills} B of spills"
 
 
-def _row(asked: Asked, tile: configs.Tile, flush: Tensor) -> GpuTile:
-    p50, failure = None, ""
-    try:
-        p50 = milliseconds(asked.scores, flush)[1]
-    # One tile's failure must not end the run of the others.
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}"[:400]
-    sizes = TileSizes(**asdict(tile))
-    case = asked.case
-    return GpuTile(
-        storage=case.storage,
-        queries=len(asked.text),
-        videos=len(case.frames),
-        tile=sizes,
-        p50_ms=p50,
-        failure=failure,
-    )
+def fastest(rows: list[GpuTile]) -> GpuTile | None:
+    """The fastest of rows of one storage and number of queries that spills nothing; None where there is none."""
+    right = [row for row in rows if row.p50_ms is not None and row.built is not None and not row.built.spills]
+    return min(right, key=lambda row: row.p50_ms or 0.0, default=None)

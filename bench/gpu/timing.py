@@ -17,6 +17,8 @@ from ..schema.machine import Machine, here
 _LEAST, _MOST = 10, 200
 _COPIED = 1 << 30
 _SIDE = 8192
+# Products before the first that is timed.
+_RISING = 40
 _FLUSHED = 512 << 20
 
 
@@ -63,6 +65,26 @@ def milliseconds(call: Callable[[], Any], flush: Tensor, budget_ms: float = 1000
     return rounds([time / 1e3 for time in times])
 
 
+def replayed(call: Callable[[], Any], flush: Tensor, budget_ms: float = 500.0) -> float:
+    """Median of one call that was captured as a CUDA graph, with cold caches: without the launches from Python."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return milliseconds(graph.replay, flush, budget_ms)[1]
+
+
+def read_rate(flush: Tensor) -> float:
+    """Bytes that a sum reads a second."""
+    source = torch.ones(_COPIED // 2, dtype=torch.int32, device=flush.device)
+    return 1e3 * source.numel() * source.element_size() / milliseconds(lambda: source.sum(), flush)[1]
+
+
 def copy_rate(flush: Tensor) -> float:
     """Bytes that a copy reads and writes a second."""
     source = torch.empty(_COPIED, dtype=torch.uint8, device=flush.device)
@@ -74,4 +96,17 @@ def matrix_rate(dtype: torch.dtype, flush: Tensor, *, tf32: bool = False) -> flo
     """Operations a second of a large matrix product."""
     torch.backends.cuda.matmul.allow_tf32 = tf32
     a = torch.randn(_SIDE, _SIDE, dtype=dtype, device=flush.device)
-    return 2e3 * _SIDE**3 / milliseconds(lambda: a @ a, flush, 200)[1]
+    return 2e3 * _SIDE**3 / _warm(lambda: a @ a, flush)
+
+
+def int8_rate(flush: Tensor) -> float:
+    """Operations a second of a large matrix product of int8, accumulated in int32."""
+    a = torch.randint(-127, 128, (_SIDE, _SIDE), dtype=torch.int8, device=flush.device)
+    return 2e3 * _SIDE**3 / _warm(lambda: torch._int_mm(a, a.T), flush)
+
+
+def _warm(call: Callable[[], Any], flush: Tensor) -> float:
+    """Milliseconds of one call once the clocks have risen."""
+    for _ in range(_RISING):
+        call()
+    return milliseconds(call, flush, 200)[1]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from ..schema.gpu import GpuScoring
 from ..schema.kinds import (
     ABLATION,
     ENGINES,
@@ -90,13 +91,19 @@ def gpu_scoring(results: Results) -> Lines | None:
         scores = rows[queries, storage, "kernel scores"]
         cells = [f"{rows[queries, storage, 'kernel search, 10 best'].p50_ms:.2f} ms", f"{scores.p50_ms:.2f} ms"]
         cells.append(f"{scores.floor_ms / scores.p50_ms:.0%}")
-        for case, digits in (("factorised, torch.compile", 1), ("published, eager", 0)):
+        for case, digits in ((_compiled_of(found), 1), ("published, eager", 0)):
             # The baselines read frames as they are, so they were timed once.
             time = rows.get((queries, storage, case), rows[queries, "float16", case]).p50_ms
             ratio = time / scores.p50_ms
             cells.append(f"{time:.{digits}f} ms ({ratio:.{digits}f}x)")
         lines.append([str(queries), storage, *cells])
     return lines
+
+
+def _compiled_of(rows: Iterable[GpuScoring]) -> str:
+    """How torch.compile was asked: in later runs for the best that it finds."""
+    names = {row.case for row in rows}
+    return "factorised, max-autotune" if "factorised, max-autotune" in names else "factorised, torch.compile"
 
 
 def gpu_scoring_note(results: Results) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .row import Row
 
@@ -12,9 +13,15 @@ class GpuScoring(Row):
     """Scores of a gallery.
 
     Attributes:
+        p50_ms: of a call as Python makes it; its launches take their time.
+        graph_ms: of the same call replayed as a CUDA graph, the median.
         floor_ms: what the bytes that must move, or the operations, take at the rates measured in the same run.
         scaled_by: the gallery over the videos that it ran on: a baseline that holds every pair runs on as many as fit.
         error: of the kernel's scores against float64.
+        ceiling: which of both the floor is.
+        read_bytes_per_s: of a sum, which writes nothing.
+        int8_op_per_s: of an int8 matrix product, for kernels that multiply int8.
+        built: the kernel's tile and what its compiled code takes.
     """
 
     case: str
@@ -29,6 +36,11 @@ class GpuScoring(Row):
     error: float
     copy_bytes_per_s: float
     matrix_flop_per_s: float
+    graph_ms: float | None = None
+    ceiling: Literal["", "bytes", "products"] = ""
+    read_bytes_per_s: float | None = None
+    int8_op_per_s: float | None = None
+    built: Built | None = None
 
 
 @dataclass(frozen=True)
@@ -41,11 +53,27 @@ class TileSizes:
     depth: int
     warps: int
     stages: int
+    kernel: str = "portable"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled kernel: registers and bytes of spills of a thread, bytes of shared memory of a program."""
+
+    tile: TileSizes
+    registers: int
+    spills: int
+    shared: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuTile(Row):
-    """Scores of a gallery by the kernel with another tile, or why it can't be had."""
+    """Scores of a gallery by the kernel with another tile, or why it can't be had.
+
+    Attributes:
+        error: against float64; what is wrong is not timed.
+        floor_ms: as of ``GpuScoring``.
+    """
 
     storage: str
     queries: int
@@ -53,6 +81,10 @@ class GpuTile(Row):
     tile: TileSizes
     p50_ms: float | None = None
     failure: str = ""
+    graph_ms: float | None = None
+    error: float | None = None
+    floor_ms: float | None = None
+    built: Built | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

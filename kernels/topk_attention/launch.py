@@ -155,26 +155,50 @@ def _scored(
     largest: Tensor | None = None,
 ) -> Tensor:
     """Scores [Q, V] of prepared text by the plan's kernel; ``live`` and ``largest`` are those of ``keep``."""
-    u, w, units = text
     queries, videos = len(tau), len(frames)
     out = torch.empty(queries, videos, dtype=torch.float32, device=frames.device)
-    if not out.numel():
-        return out
-    stored = frames.view(torch.uint8) if how.stored == "u8" else frames
-    with _on(frames):
-        if how.tile.kernel == "pingpong":
-            _pingpong(how, u, w, tau, units, stored, table, mean, live, out, largest)
-        else:
-            kernel: Any = score_kernel
-            given: dict[str, Any] = {"U": u, "W": w, "X": stored, "MEAN": mean}
-            if how.tile.kernel == "bulk":
-                kernel, given = bulk_kernel, _descriptors(how, u, w, stored)
-            constants = {name: value for name, value in how.constants().items() if name in kernel.arg_names}
-            kernel[how.grid(queries, videos)](
-                TAU=tau, TABLE=table, LIVE=live, Q=queries, V=videos, OUT=out, LARGEST=largest,
-                **given, **constants, **how.options(),
-            )  # fmt: skip
+    if out.numel():
+        launched(how, text, tau, frames, table, mean, out, live, largest)
     return out
+
+
+def launched(
+    how: Plan,
+    text: tuple[Tensor, Tensor, Tensor | None],
+    tau: Tensor,
+    frames: Tensor,
+    table: Tensor,
+    mean: Tensor | None,
+    out: Tensor,
+    live: Tensor | None = None,
+    largest: Tensor | None = None,
+) -> Any:
+    """Start the plan's kernel, which writes ``out`` [Q, V], and return the compiled kernel as Triton has it."""
+    u, w, units = text
+    queries, videos = out.shape
+    stored = frames.view(torch.uint8) if how.stored == "u8" else frames
+    given: dict[str, Any] = {"TAU": tau, "TABLE": table, "LIVE": live, "Q": queries, "V": videos, "OUT": out}
+    given["LARGEST"] = largest
+    kernel: Any = score_kernel
+    processors = 1
+    if how.tile.kernel == "portable":
+        given |= {"U": u, "W": w, "X": stored, "MEAN": mean}
+    else:
+        given |= _descriptors(how, u, w, stored)
+        kernel = bulk_kernel
+    if how.tile.kernel == "pingpong":
+        from .pingpong import pingpong_kernel as kernel
+
+        if units is not None and mean is not None:
+            # The kernel adds the sums of what it multiplies to what the mean frames give.
+            upper, lower = w.float().chunk(2, 1)
+            readout = (256 * upper + lower) * units[:, 1:]
+            torch.mm(readout.half(), mean.T, out_dtype=torch.float32, out=out)
+        given |= {"UNITS": units, "TILES": -(-videos // how.tile.videos)}
+        processors = torch.cuda.get_device_properties(frames.device).multi_processor_count
+    constants = {name: value for name, value in how.constants().items() if name in kernel.arg_names}
+    with _on(frames):
+        return kernel[how.grid(queries, videos, processors)](**given, **constants, **how.options())
 
 
 def _descriptors(how: Plan, u: Tensor, w: Tensor, frames: Tensor) -> dict[str, Any]:
@@ -196,25 +220,6 @@ def _descriptors(how: Plan, u: Tensor, w: Tensor, frames: Tensor) -> dict[str, A
             for name, given in made.items()
         }
     return {name: None if given[3] is None else TensorDescriptor(*given) for name, given in made.items()}
-
-
-def _pingpong(
-    how: Plan, u: Tensor, w: Tensor, tau: Tensor, units: Tensor | None, frames: Tensor, table: Tensor,
-    mean: Tensor | None, live: Tensor | None, out: Tensor, largest: Tensor | None,
-) -> None:  # fmt: skip
-    from .pingpong import pingpong_kernel
-
-    queries, videos = out.shape
-    if units is not None and mean is not None:
-        # The kernel adds the sums of what it multiplies to what the mean frames give.
-        readout = w.float()[:, : w.shape[1] // 2] * 256 + w.float()[:, w.shape[1] // 2 :]
-        torch.mm((readout * units[:, 1:]).half(), mean.T, out_dtype=torch.float32, out=out)
-    processors = torch.cuda.get_device_properties(frames.device).multi_processor_count
-    constants = {name: value for name, value in how.constants().items() if name in pingpong_kernel.arg_names}
-    pingpong_kernel[how.grid(queries, videos, processors)](
-        TAU=tau, UNITS=units, TABLE=table, LIVE=live, Q=queries, V=videos, TILES=-(-videos // how.tile.videos), OUT=out,
-        LARGEST=largest, **_descriptors(how, u, w, frames), **constants, **how.options(),
-    )  # fmt: skip
 
 
 @contextmanager

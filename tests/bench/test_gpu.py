@@ -12,15 +12,20 @@ import torch
 from click.testing import CliRunner
 
 from framesift.__main__ import main
-from framesift.bench.gpu.commands import STORAGES
+from framesift.bench.gpu.commands import STORAGES, parts_of
+from framesift.bench.gpu.correctness import QUERIES, TOLERANCE, with_ties
 from framesift.bench.gpu.encoding import BATCHES, difference, inputs
 from framesift.bench.gpu.floor import COMPONENT, stored, work
 from framesift.bench.gpu.gallery import exact, gallery
-from framesift.bench.gpu.scoring import TOLERANCE
-from framesift.bench.gpu.tiles import CANDIDATES
+from framesift.bench.gpu.schedule import Part, run_parts
+from framesift.bench.gpu.scoring import held_by
+from framesift.bench.gpu.tiles import fastest, line
+from framesift.bench.gpu.variants import taking, used, waiting
 from framesift.bench.inputs.models import DEMO, system_of
+from framesift.bench.schema.codec import decoded, encoded
+from framesift.bench.schema.gpu import Built, GpuScoring, GpuTile, TileSizes
 from framesift.export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
-from framesift.kernels.topk_attention.configs import TILES
+from framesift.kernels.topk_attention import configs
 
 CPU = torch.device("cpu")
 
@@ -51,7 +56,8 @@ def test_the_floor_is_memory_for_one_query_and_arithmetic_for_many() -> None:
 
 def test_every_storage_and_regime_is_known() -> None:
     assert set(STORAGES) == set(COMPONENT) == set(TOLERANCE)
-    assert set(CANDIDATES) == {regime for _, regime in TILES}
+    assert set(QUERIES) == {regime for _, regime in configs.TILES}
+    assert all(configs.regime(count) == regime for regime, counts in QUERIES.items() for count in counts)
 
 
 def test_encoders_are_given_what_they_read_and_judged_by_their_worst_tensor() -> None:
@@ -67,16 +73,101 @@ def test_encoders_are_given_what_they_read_and_judged_by_their_worst_tensor() ->
     assert difference([record[0] * float("nan"), *record[1:]], record) == float("inf")
 
 
+def test_the_parts_of_a_run_fit_into_nine_minutes_with_what_matters_first() -> None:
+    parts = parts_of(None, 12, Path("work"))
+    assert sum(part.seconds for part in parts) <= 540
+    names = [part.name for part in parts]
+    assert names.index("kernels and candidates, 200,000 videos") < names.index("a million videos")
+    assert names.index("a million videos") < names.index("max-autotune") < names.index("encoders")
+    done = CliRunner().invoke(main, ["bench", "gpu", "all", "--plan"])
+    assert done.exit_code == 0
+    assert [line.partition(" s  ")[2] for line in done.output.splitlines()] == names
+
+
+def test_what_no_longer_fits_is_left_out_and_an_error_ends_its_part_alone() -> None:
+    now, ran, told = [0.0], [], []
+
+    def part(name: str, seconds: float, takes: float, *, fails: bool = False, needed: bool = False) -> Part:
+        def run(left: float) -> None:
+            now[0] += takes
+            ran.append((name, left))
+            if fails:
+                raise RuntimeError(f"{name} fell")
+
+        return Part(name, seconds, run, needed)
+
+    parts = [part("a", 10, 30), part("b", 10, 40, fails=True), part("long", 60, 60), part("short", 20, 20)]
+    assert run_parts(parts, 100, told.append, lambda: now[0]) == ["b", "long"]
+    assert ran == [("a", 100), ("b", 70), ("short", 30)]
+    assert "b ended: RuntimeError: b fell" in told
+    now[0] = 0.0
+    with pytest.raises(RuntimeError, match="ceilings fell"):
+        run_parts([part("ceilings", 1, 1, fails=True, needed=True)], 100, told.append, lambda: now[0])
+
+
+def test_a_variant_is_taken_while_it_is_measured_and_told_as_a_line_of_the_table() -> None:
+    pytest.importorskip("triton")
+    before = used(90, "float16", 256)
+    assert before.tile.kernel == "portable"
+    pingpong = waiting(90, "float16", 256)[0]
+    with taking(pingpong):
+        assert used(90, "float16", 64).tile == pingpong.tile
+        assert used(90, "int8", 64).tile != pingpong.tile
+    assert used(90, "float16", 256) == before
+    table: dict[object, object] = {}
+    exec(f"table.update({{{pingpong.line()}}})", {"table": table, "Tile": configs.Tile})
+    assert table == {(90, "many", "float16"): pingpong.tile}
+    assert waiting(80, "float16", 256) == []
+    assert str(pingpong).split()[:3] == ["float16", "256", "pingpong"]
+
+
+def test_the_baseline_has_as_many_videos_as_fit() -> None:
+    assert held_by("compiled", 1, 1_000_000, 16_384) == 1_000_000
+    assert held_by("compiled", 256, 1_000_000, 16_384) == (8 << 30) // (144 * 256)
+    # Beyond this a scaled time says nothing: the queries that are asked stay within it.
+    assert 1_000_000 / held_by("compiled", 256, 1_000_000, 16_384) <= 16
+    assert held_by("eager", 16, 1_000_000, 16_384) == 16_384
+
+
+def test_rows_hold_what_was_built_and_old_rows_are_still_read() -> None:
+    sizes = TileSizes(1, 64, 8, 64, 4, 7, "pingpong")
+    row = GpuTile(
+        storage="float16", queries=256, videos=200_000, tile=sizes, p50_ms=2.5, built=Built(sizes, 168, 0, 217_440)
+    )
+    assert decoded(GpuTile, encoded(row), "a row") == row
+    assert "pingpong" in line(row)
+    slower = GpuTile(
+        storage="float16", queries=256, videos=200_000, tile=sizes, p50_ms=2.0, built=Built(sizes, 255, 8, 1)
+    )
+    broken = GpuTile(storage="float16", queries=256, videos=200_000, tile=sizes, failure="off by 1")
+    assert fastest([slower, row, broken]) is row
+    assert fastest([broken]) is None
+    old = {"storage": "float16", "queries": 1, "videos": 10, "case": "kernel scores", "error": 1e-7, "scaled_by": 1.0}
+    old |= {f"{name}_ms": 1.0 for name in ("p20", "p50", "p80", "floor")}
+    assert decoded(GpuScoring, {**old, "copy_bytes_per_s": 1.0, "matrix_flop_per_s": 1.0}, "a row").built is None
+
+
+def test_ties_are_the_same_videos_to_the_bit() -> None:
+    case = with_ties(gallery(37, "int8", CPU, raw=1))
+    assert torch.equal(case.frames[19:], case.frames[:18])
+    assert torch.equal(case.tables(37)[19:], case.tables(37)[:18])
+
+
 CHECKED = """
 import torch
+from framesift.bench.gpu.correctness import check, check_variant, with_ties
 from framesift.bench.gpu.gallery import gallery
-from framesift.bench.gpu.scoring import Asked, check
+from framesift.bench.gpu.scoring import Asked
+from framesift.bench.gpu.variants import Variant
 from framesift.export.bundle.errors import EngineError
+from framesift.kernels.topk_attention.configs import Tile
 
 torch.manual_seed(0)
-case = gallery(21, "float16", torch.device("cpu"), raw=21)
+case = with_ties(gallery(37, "float16", torch.device("cpu"), raw=21))
 for queries in (1, 17):
     print("error", check(Asked.of(case, queries)) < 2e-3)
+bulk = Variant(80, "float16", 1, Tile(2, 8, 16, 64, 4, 3, "bulk"))
+print("error", check_variant(bulk, torch.device("cpu"), videos=21, seeds=1) < 2e-3)
 # The kernel is given other tables than the gallery has.
 asked = Asked.of(case, 1)
 try:
@@ -94,8 +185,8 @@ def test_the_kernel_is_checked_against_float64() -> None:
     done = subprocess.run([sys.executable, "-c", CHECKED], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[:2] == ["error True"] * 2
-    assert lines[2].startswith("float16, 1 queries: scores are off by ")
+    assert lines[:3] == ["error True"] * 3
+    assert lines[3].startswith("float16, 1 queries: scores are off by ")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure")
