@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +68,8 @@ def build_engine(
     ranges: Mapping[str, Range],
     settings: Settings,
     progress: Progress = lambda _: None,
+    *,
+    others: Sequence[Mapping[str, Range]] = (),
 ) -> tuple[bytes, float]:
     """Build the engine of one graph.
 
@@ -75,6 +77,7 @@ def build_engine(
         source: its ONNX file, in the types in which it shall run.
         ports: what the file's inputs and outputs must be.
         ranges: the shapes of every input.
+        others: further profiles, such as ``scorer_profiles`` gives them; an execution context takes one.
 
     Returns:
         The serialised engine, and the seconds that building took.
@@ -94,7 +97,8 @@ def build_engine(
         network = read_network(trt, title, builder, graph, source)
         check_ports(graph, network, ports)
         config = configure(trt, builder, flavour, settings)
-        config.add_optimization_profile(_profile(graph, builder, ranges))
+        for spans in (ranges, *others):
+            config.add_optimization_profile(_profile(graph, builder, spans))
         with monitored(trt, config, progress):
             engine = builder.build_serialized_network(network, config)
         if engine is None:

@@ -78,6 +78,8 @@ def render(served: Served, variant: Variant = "default", *, cuda: bool = False) 
             _accelerate(config, served, tensorrt=variant == "accelerated" and bool(served.ranges))
         elif variant == "tensorrt":
             config.backend, config.platform, config.default_model_filename = "tensorrt", "tensorrt_plan", "model.plan"
+            if served.profiles > 1:
+                group.profile.extend(map(str, range(served.profiles)))
     else:
         config.backend, group.kind = "python", pb.ModelInstanceGroup.KIND_CPU
         if cuda and served.kind == GALLERY_SEARCH:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...export.bundle.checks import DIGEST_BYTES
-from ...export.bundle.engines.profiles import Range, default_limits, profile
+from ...export.bundle.engines.profiles import Range, default_limits, profile, scorer_profiles
 from ...export.bundle.errors import EngineError
 from ...export.bundle.features.rules import TAGS
 from ...export.bundle.limits import MAX_PAIRS
@@ -204,6 +204,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             warmup=Warmup({"queries": 1, "videos": 1}),
             # Without an arena the memory of a large request is given back.
             parameters={MAX_ROWS: str(max_pairs(manifest)), "enable_mem_arena": "0"},
+            profiles=len(scorer_profiles(manifest, max_pairs(manifest))),
         ),
         Model(
             GALLERY_INDEX,

@@ -41,7 +41,7 @@ class Model:
     ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
     without it the model is an ONNX graph. ``prefix`` begins the name where it is a model of the bundle that chooses
     candidates. ``optional`` are inputs that a request may lack. ``ranges`` are the shapes of a graph's inputs, with
-    their batch, where all are known before.
+    their batch, where all are known before. ``profiles`` are those of its TensorRT engine.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Model:
     prefix: str = ""
     optional: frozenset[str] = frozenset()
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    profiles: int = 1
 
     @property
     def kind(self) -> str:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from ..errors import EngineError, InvalidRequest
 from ..manifest import Manifest
 from ..models import TEXT_BATCH, VIDEO_BATCH
-from ..ports import VIDEO_ENCODER
+from ..ports import SCORER, VIDEO_ENCODER
 from ..scorers import scorer_of, shortlist_size
 
 Shape = tuple[int, ...]
+
+# Of a scoring request: short lists and pages of hits.
+_USUAL_VIDEOS = 100
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,36 @@ def profile(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, R
         low, usual, high = (tuple(dim[place] for dim in dims) for place in range(3))
         ranges[port.name] = Range(low, usual, high)
     return ranges
+
+
+def scorer_profiles(manifest: Manifest, pairs: int, texts: int = TEXT_BATCH) -> list[dict[str, Range]]:
+    """Profiles of a scorer's engine that together hold every call of up to ``texts`` texts and ``pairs`` pairs.
+
+    One profile is a box of shapes, and one box of all would set memory aside for ``texts * pairs`` pairs. These are by
+    number of texts, 1, 2, 3 to 4, 5 to 8 and so on, each with as many videos as its fewest texts allow: none holds more
+    than twice ``pairs``. TensorRT's backend of Triton server takes the one that is nearest to a call.
+
+    Raises:
+        EngineError: a port varies in a dimension that nothing here bounds.
+    """
+    found, least = [], 1
+    while least <= min(texts, pairs):
+        most = min(1 << (least - 1).bit_length(), texts)
+        ranges = profile(SCORER, manifest, EngineLimits(queries=most, videos=pairs // least))
+        found.append({name: _at_least(span, manifest, name, least) for name, span in ranges.items()})
+        least = most + 1
+    return found
+
+
+def _at_least(span: Range, manifest: Manifest, name: str, texts: int) -> Range:
+    """A range of the scorer's input ``name`` that begins with so many texts, and is chosen for few videos."""
+    (port,) = [each for each in manifest.graphs[SCORER].inputs if each.name == name]
+    low = tuple(texts if dim == "queries" else size for dim, size in zip(port.dims, span.min, strict=True))
+    usual = tuple(
+        texts if dim == "queries" else min(size, _USUAL_VIDEOS) if dim == "videos" else size
+        for dim, size in zip(port.dims, span.opt, strict=True)
+    )
+    return Range(low, usual, span.max)
 
 
 def _spans(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, tuple[int, int, int]]:

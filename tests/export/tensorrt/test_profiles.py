@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from framesift.bench.inputs.graphs_bundle import described
-from framesift.export.bundle.engines.profiles import EngineLimits, Range, check_shapes, default_limits, profile
+from framesift.export.bundle.engines.profiles import (
+    EngineLimits,
+    Range,
+    check_shapes,
+    default_limits,
+    profile,
+    scorer_profiles,
+)
 from framesift.export.bundle.errors import EngineError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
@@ -50,6 +57,32 @@ def test_engines_take_what_the_server_sends(manifest: Manifest) -> None:
         assert {span.max[0] for span in profile(graph, manifest, limits).values()} == {batch}
     # A box of shapes: its largest corner must be a call that the scorer may get.
     assert limits.queries * limits.videos <= max_pairs(manifest)
+
+
+def test_a_scorers_profiles_hold_every_call_that_is_served_and_little_more() -> None:
+    manifest = described(small_system("dong2026 none"))
+    pairs = max_pairs(manifest)
+    profiles = scorer_profiles(manifest, pairs)
+    assert len(profiles) == 7
+    for texts in (1, 2, 3, 5, 8, 9, 33, TEXT_BATCH):
+        for videos in (1, 2, pairs // texts // 2 + 1, pairs // texts):
+            shapes = {
+                port.name: [{"queries": texts, "videos": videos}.get(str(dim), dim) for dim in port.dims]
+                for port in manifest.graphs[SCORER].inputs
+            }
+            fits = 0
+            for ranges in profiles:
+                try:
+                    check_shapes(SCORER, ranges, shapes)  # type: ignore[arg-type]
+                except InvalidRequest:
+                    continue
+                fits += 1
+            assert fits == 1
+    for ranges in profiles:
+        largest = [span.max[0] for span in ranges.values()]
+        assert min(largest) * max(largest) <= 2 * pairs
+        for span in ranges.values():
+            assert all(low <= usual <= high for low, usual, high in zip(span.min, span.opt, span.max, strict=True))
 
 
 def test_texts_have_every_length_unless_the_tower_reads_them_whole(manifest: Manifest) -> None:

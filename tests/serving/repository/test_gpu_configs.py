@@ -97,6 +97,12 @@ def test_the_scorer_takes_any_shape_and_has_no_profile() -> None:
     assert set(files(models()[TEXT_ENCODER])) >= {"configs/cuda.pbtxt", "configs/accelerated.pbtxt"}
 
 
+def test_the_scorers_engine_is_served_with_all_its_profiles() -> None:
+    config = render(models()[SCORER], "tensorrt")
+    assert list(config.instance_group[0].profile) == [str(number) for number in range(7)]
+    assert not render(models()[TEXT_ENCODER], "tensorrt").instance_group[0].profile
+
+
 def test_an_input_that_comes_from_a_file_is_warmed_up_by_it_alone() -> None:
     manifest = reference_manifest()
     ports = manifest.graphs[VIDEO_ENCODER]
