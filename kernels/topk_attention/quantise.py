@@ -5,8 +5,8 @@ every frame with a step size of its own in every head. Before that each dimensio
 in the whole gallery ask for; such a map of the frames is undone exactly by the inverse map of the text vectors
 (``fold``), so the scorers don't know of it.
 
-Scores from these steps are near the float16 ones. It is what a GPU holds; where a gallery is served from int8 on the
-CPU, ``certified`` finds the float16 search's own.
+Scores from these steps are near the float16 ones. It is the int8 that the Triton kernels read, and nothing that is
+served writes it: where a gallery is served from int8, on the CPU, ``certified`` finds the float16 search's own.
 """
 
 from __future__ import annotations

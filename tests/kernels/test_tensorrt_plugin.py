@@ -186,7 +186,7 @@ def test_tensorrt_launches_what_the_launcher_launches(
     assert (plan.kernel, plan.ptx) == (made.name, made.ptx)
     for _ in range(20):
         sizes = {"q": 1 + secrets.randbelow(300), "v": 1 + secrets.randbelow(1_000_000)}
-        assert [n.at(sizes) for n in plan.grid] == [how.programs(sizes["q"], sizes["v"]), 1, 1]
+        assert [n.at(sizes) for n in plan.grid] == [*how.grid(sizes["q"], sizes["v"]), 1, 1]
         assert [n.at(sizes) for n in plan.block] == [32 * how.options()["num_warps"], 1, 1]
         assert plan.shared.at(sizes) == made.shared
         assert [(n.dtype.name, n.expr.at(sizes)) for n in plan.extra] == [("INT32", sizes["q"]), ("INT32", sizes["v"])]

@@ -11,29 +11,48 @@ import pytest
 
 pytest.importorskip("triton")
 
+from framesift.kernels.topk_attention.configs import BYTES, CANDIDATES, TILES
+
 COMMAND = [sys.executable, "-m", "framesift.kernels.topk_attention.aot"]
 # the interpreter's tests may have left their choice in this process
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "arch",
-    [
-        pytest.param((90,), id="hopper", marks=pytest.mark.long),
-        pytest.param((80, 90, 100, 120), id="all", marks=pytest.mark.slow),
-    ],
-)
-def test_every_target_keeps_its_limits(arch: tuple[int, ...]) -> None:
-    chosen = ["--arch", *map(str, arch)] if len(arch) < 4 else []
-    done = subprocess.run([*COMMAND, *chosen], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+def compiled(*arguments: str) -> str:
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    for target in arch:
-        for regime in ("few", "many"):
-            assert re.search(rf"^sm_{target} float16 {regime} ", done.stdout, re.M)
-    assert "HGMMA" in done.stdout
-    assert ("UTCHMMA" in done.stdout) == (100 in arch)
+    return done.stdout
+
+
+# One for each architecture; the slow tests have the others.
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("arch", "regime"), [(80, "few"), (90, "many"), (100, "few"), (120, "few")])
+def test_a_kernel_of_every_architecture_keeps_its_limits(arch: int, regime: str) -> None:
+    told = compiled("--arch", str(arch), "--regime", regime)
+    assert re.search(rf"^sm_{arch} float16 {regime} portable ", told, re.M)
+    assert ("HGMMA" in told) == (arch == 90)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_row_of_the_tables_keeps_its_limits() -> None:
+    told = compiled()
+    rows = {(int(arch), regime) for arch, regime in re.findall(r"^sm_(\d+) float16 (\w+) portable ", told, re.M)}
+    assert rows == {key for key in TILES if key[0] in (80, 90, 100, 120)}
+    assert "UTCHMMA" in told
+    assert len(re.findall(r" int8 ", told)) == len(BYTES) + 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_candidates_for_hopper_keep_their_limits() -> None:
+    """Gluon has no interpreter: that it compiles and spills nothing is all that is known of the ping-pong kernel."""
+    told = compiled("--arch", "90", "--candidates")
+    assert len(re.findall(r"^sm_90 ", told, re.M)) == sum(map(len, CANDIDATES.values()))
+    assert re.search(r"^sm_90 float16 many pingpong .*HGMMA", told, re.M)
+    assert re.search(r"^sm_90 float16 few bulk .*HMMA", told, re.M)
 
 
 def test_help_shows_an_example() -> None:
