@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,8 @@ _PIECE = 4096
 class ResidentGallery:
     """Frame vectors and Gram tables on ``device``, as they were when ``follow`` was last called."""
 
-    def __init__(self, device: torch.device, room: Callable[[], int] | None = None) -> None:
-        """``room`` tells how many bytes of the device are free; without it nothing is asked before they are taken."""
+    def __init__(self, device: torch.device, room: Callable[[], int] = lambda: sys.maxsize) -> None:
+        """``room`` tells how many bytes of the device are free."""
         self._device, self._room = device, room
         self._rows = 0
         self._frames, self._tables = torch.empty(0, device=device), torch.empty(0, device=device)
@@ -78,7 +79,7 @@ class ResidentGallery:
         wanted = [int(len(self._frames) * _GROWTH), len(gallery)]
         for count in wanted if wanted[0] > len(gallery) else wanted[1:]:
             needed = gallery_bytes(count, shape, rows, component) + search_bytes(count)
-            if self._room is None or needed <= self._room():
+            if needed <= self._room():
                 self._frames = self._grown(self._frames, gallery.frames, (count, *shape), self._rows)
                 tables = (blocks(count), *gallery.tables.shape[1:])
                 self._tables = self._grown(self._tables, gallery.tables, tables, blocks(self._rows))

@@ -70,7 +70,8 @@ def test_every_encoder_has_its_engine_and_three_ways_to_run(deployed: Path) -> N
         )
         assert (plan.backend, plan.platform, plan.default_model_filename) == ("tensorrt", "tensorrt_plan", "model.plan")
         assert not plan.parameters
-        (accelerator,) = fast.optimization.execution_accelerators.gpu_execution_accelerator
+        accelerator, rest = fast.optimization.execution_accelerators.gpu_execution_accelerator
+        assert (accelerator.name, rest.name) == ("tensorrt", "cuda")
         assert accelerator.parameters["trt_engine_cache_enable"] == "true"
         # Whatever runs it, a model has the same inputs, outputs and queue.
         for other in (plan, fast):

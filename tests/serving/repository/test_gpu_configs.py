@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import onnxruntime as ort
 import pytest
 from tritonclient.grpc import model_config_pb2 as pb
 
+from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_SEARCH
 from framesift.export.bundle.ports import MASK, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.spec import TensorSpec
+from framesift.serving.backends.onnxruntime import OnnxRuntime
 from framesift.serving.repository.config import CUDA_OPTIONS, render
 from framesift.serving.repository.plan import plan
 from framesift.serving.repository.render import files, reference_manifest
@@ -111,3 +114,17 @@ def test_an_input_that_comes_from_a_file_is_warmed_up_by_it_alone() -> None:
     config = render(served, "cuda")
     (sample,) = config.model_warmup
     assert sample.inputs[MASK].input_data_file == MASK
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this ONNX Runtime has CUDA")
+def test_a_backend_that_is_to_run_on_a_gpu_runs_nowhere_else() -> None:
+    backend = OnnxRuntime()
+    accelerator = {"name": "cuda", "parameters": CUDA_OPTIONS}
+    placed = {"optimization": {"execution_accelerators": {"gpu_execution_accelerator": [accelerator]}}}
+    assert backend._providers({}) == ["CPUExecutionProvider"]
+    with pytest.raises(BundleError, match="the server has no GPU for it"):
+        backend._providers(placed)
+    backend.gpu = 1
+    assert backend._providers({}) == ["CPUExecutionProvider"]
+    with pytest.raises(BundleError, match="this ONNX Runtime has no CUDA"):
+        backend._providers(placed)
