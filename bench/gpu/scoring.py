@@ -79,12 +79,13 @@ class Asked:
 def built(asked: Asked, variant: Variant) -> Built:
     """What the kernel of the launcher takes, which must be that of ``variant``."""
     from ...kernels.topk_attention import launch
+    from ...kernels.topk_attention.text import prepared
 
     u, w, tau, frames, table, mean = asked.inputs
     how = launch.plan_for(u, frames, TOP_K, 1)
     assert how.tile == variant.tile, "the launcher takes another tile"
     out = torch.empty(len(u), len(frames), device=frames.device)
-    made = launch.launched(how, launch.prepared(how, u, w), tau, frames, table, mean, out)
+    made = launch.launched(how, prepared(how, u, w), tau, frames, table, mean, out)
     return Built(variant.sizes, made.n_regs, made.n_spills, made.metadata.shared)
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...export.bundle.checks import DIGEST_BYTES
-from ...export.bundle.engines.profiles import Range, default_limits, profile, scorer_profiles
-from ...export.bundle.errors import EngineError
+from ...export.bundle.engines.profiles import encoder_ranges, scorer_profiles
 from ...export.bundle.features.rules import TAGS
 from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
@@ -185,7 +184,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             parameters=behind,
             # A mask that is no mask makes a graph divide by zero.
             warmup=Warmup(_FILM, {MASK: np.ones(frames, "<f4").tobytes()} if masked else {}),
-            ranges=_ranges(VIDEO_ENCODER, manifest),
+            ranges=encoder_ranges(VIDEO_ENCODER, manifest),
         ),
         Model(
             TEXT_ENCODER,
@@ -194,7 +193,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             text_record,
             batching=texts,
             warmup=Warmup({"length": 16}),
-            ranges=_ranges(TEXT_ENCODER, manifest),
+            ranges=encoder_ranges(TEXT_ENCODER, manifest),
         ),
         Model(
             SCORER,
@@ -247,14 +246,6 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
     )
     return {model.name: model for model in (*models, *like_models(manifest))}
-
-
-def _ranges(graph: str, manifest: Manifest) -> Mapping[str, Range]:
-    """The shapes that are asked of an encoder; none where a film may have any length."""
-    try:
-        return profile(graph, manifest, default_limits(manifest))
-    except EngineError:
-        return {}
 
 
 def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:

@@ -72,6 +72,14 @@ def profile(graph: str, manifest: Manifest, limits: EngineLimits) -> dict[str, R
     return ranges
 
 
+def encoder_ranges(graph: str, manifest: Manifest) -> dict[str, Range]:
+    """The range of every input of an encoder that is served; none where films may have any length."""
+    try:
+        return profile(graph, manifest, default_limits(manifest))
+    except EngineError:
+        return {}
+
+
 def scorer_profiles(manifest: Manifest, pairs: int, texts: int = TEXT_BATCH) -> list[dict[str, Range]]:
     """Profiles of a scorer's engine that together hold every call of up to ``texts`` texts and ``pairs`` pairs.
 
