@@ -30,8 +30,9 @@ QUERIES = {"few": 1, "some": 16, "many": 256}
 MATRIX = {90: "HGMMA", 100: "UTCHMMA"}
 # Where the bulk copy engine is used.
 BULK = "UTMALDG"
-# Of a thread behind the products. One that has a single pair shares the 270 loads of a table's rows with no other.
-INSTRUCTIONS_PER_PAIR, OF_A_SINGLE_PAIR = 800, 1000
+# Of a thread behind the products. One that has a single pair shares the loads of a table's rows, 270 and 12 of sizes,
+# with no other.
+INSTRUCTIONS_PER_PAIR, OF_A_SINGLE_PAIR = 800, 1050
 WIDE_COPIES = 0.8
 # At least so many on a multiprocessor, but for tiles that have it to themselves.
 PROGRAMS = 2
