@@ -16,23 +16,43 @@ def build(how: Plan, *, search: bool = False, live: bool = False) -> Any:
     Pointers are declared divisible by 16, without which there are no 16-byte copies: ``launch`` gets the same from the
     addresses of torch's tensors, another caller has to align its own.
     """
-    import triton  # type: ignore[import-untyped]
-    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
-    from triton.compiler import ASTSource  # type: ignore[import-untyped]
-
     kernel: Any
-    ast = ASTSource
     if how.tile.kernel == "pingpong":
-        from triton.experimental.gluon._runtime import GluonASTSource  # type: ignore[import-untyped]
-
         from .pingpong import pingpong_kernel as kernel
-
-        ast = GluonASTSource
     elif how.tile.kernel == "bulk":
         from .bulk_kernel import bulk_kernel as kernel
     else:
         from .kernel import score_kernel as kernel
-    types, constants = dict(how.parameters(search, live)), how.constants()
+    return _compiled(kernel, dict(how.parameters(search, live)), how.constants(), how.arch, options=how.options())
+
+
+def build_others(arch: int, kept: int, width: int) -> dict[str, Any]:
+    """The kernels before and behind a search's scores, by name: text is packed, and ``kept`` videos are selected."""
+    import triton  # type: ignore[import-untyped]
+
+    from .launch import BLOCK
+    from .plans import GROUP
+    from .select_kernel import select_kernel
+    from .text import pack_kernel
+
+    selected = {"SCORES": "*fp32", "LARGEST": "*i32", "V": "i32", "START": "i32", "BEST": "*fp32", "ROWS": "*i32"}
+    packed = {"U": "*fp32", "W": "*fp32", "PACKED_U": "*fp16", "PACKED_W": "*fp16", "Q": "i32"}
+    return {
+        "select": _compiled(select_kernel, selected, {"N": kept, "WANTED": kept, "GROUP": GROUP, "BLOCK": BLOCK}, arch),
+        "pack": _compiled(pack_kernel, packed, {"D": width, "BLOCK": triton.next_power_of_2(width)}, arch),
+    }
+
+
+def _compiled(kernel: Any, types: dict[str, str], constants: dict[str, Any], arch: int, *, options: Any = None) -> Any:
+    import triton
+    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
+    from triton.compiler import ASTSource  # type: ignore[import-untyped]
+
+    ast = ASTSource
+    if kernel.is_gluon():
+        from triton.experimental.gluon._runtime import GluonASTSource  # type: ignore[import-untyped]
+
+        ast = GluonASTSource
     names = kernel.arg_names
     made = ast(
         fn=kernel,
@@ -40,7 +60,7 @@ def build(how: Plan, *, search: bool = False, live: bool = False) -> Any:
         constexprs={name: constants.get(name) for name in names if name not in types},
         attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types.get(name, "").startswith("*")},
     )
-    return triton.compile(made, target=GPUTarget("cuda", how.arch, 32), options=how.options())
+    return triton.compile(made, target=GPUTarget("cuda", arch, 32), options=options or {})
 
 
 def words(how: Plan, search: bool = False) -> list[str]:

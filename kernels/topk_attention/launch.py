@@ -25,7 +25,7 @@ from .text import prepared
 # The longest list that the select kernel keeps, and the shortest: one compilation serves every short one.
 LONGEST, SHORTEST = 128, 16
 # Groups that it looks at in a step, at most.
-_BLOCK = 1024
+BLOCK = 1024
 
 
 def score(
@@ -108,7 +108,7 @@ def _selected(scores: Tensor, largest: Tensor, start: int, n: int) -> tuple[Tens
     rows = torch.empty(queries, n, dtype=torch.int32, device=scores.device)
     kept = max(SHORTEST, 1 << (n - 1).bit_length())
     with _on(scores):
-        block = min(_BLOCK, max(LONGEST, 1 << (largest.shape[1] - 1).bit_length()))
+        block = min(BLOCK, max(LONGEST, 1 << (largest.shape[1] - 1).bit_length()))
         select_kernel[(queries,)](scores, largest, videos, start, best, rows, kept, n, GROUP, block)
     return best, rows
 

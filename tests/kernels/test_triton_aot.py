@@ -35,6 +35,25 @@ def test_a_kernel_of_every_architecture_keeps_its_limits(arch: int, regime: str)
     assert ("HGMMA" in told) == (arch == 90)
 
 
+OTHERS = """
+from framesift.kernels.topk_attention import sass
+from framesift.kernels.topk_attention.building import build_others
+
+for kept in (16, 128):
+    for name, kernel in build_others(90, kept, 512).items():
+        cost = sass.cost(kernel, 90)
+        print(name, kept, cost.stack + cost.local_accesses, kernel.metadata.global_scratch_size, cost.registers)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_what_stands_before_and_behind_the_scores_spills_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", OTHERS], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    print(done.stdout)
+    assert re.findall(r"^(\w+ \d+) 0 0 \d+$", done.stdout, re.M) == ["select 16", "pack 16", "select 128", "pack 128"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_every_row_of_the_tables_keeps_its_limits() -> None:
