@@ -84,7 +84,6 @@ CANDIDATES: dict[tuple[int, Regime, Storage], tuple[Tile, ...]] = {
         Tile(2, 8, 16, 64, 4, 3, "bulk"),
         Tile(2, 8, 16, 128, 4, 2, "bulk"),
         Tile(2, 8, 16, 128, 4, 2),
-        Tile(2, 8, 8, 128, 4, 3),
     ),
     (90, "some", "float16"): (
         Tile(1, 16, 16, 64, 4, 3, "bulk"),

@@ -29,26 +29,32 @@ from triton.experimental.gluon.language.nvidia.hopper import (
 from .epilogue import finish, frames_apart, row, table_rows, topk_weights
 from .keep import keep
 
+# Triton renamed it between 3.6 and 3.9.
+_copied = getattr(tma, "async_load", None) or tma.async_copy_global_to_shared
+
 
 @gluon.jit
 def _copier(
     U, W, X, Y, us, ws, xs, ys, full, empty, text, q0, TILES,
-    D: gl.constexpr, BV: gl.constexpr, BK: gl.constexpr, SLOTS: gl.constexpr, FIRST: gl.constexpr,
+    FRAMES: gl.constexpr, D: gl.constexpr, BQ: gl.constexpr, BV: gl.constexpr, BK: gl.constexpr, SLOTS: gl.constexpr,
 ):  # fmt: skip
     """One warp: the text once, then the frames of every tile, step by step, into the next slot that is empty."""
     TEXT: gl.constexpr = us.shape[0]
-    mbarrier.expect(text, 2 * TEXT * U.nbytes_per_cta)
+    BYTES: gl.constexpr = U.dtype.primitive_bitwidth // 8
+    FX: gl.constexpr = FRAMES[0]
+    FY: gl.constexpr = FRAMES[1]
+    mbarrier.expect(text, 2 * TEXT * BQ * BK * BYTES)
     for j in gl.static_range(TEXT):
-        tma.async_load(U, [q0, j * BK], text, us.index(j))
-        tma.async_load(W, [q0, j * BK], text, ws.index(j))
+        _copied(U, [q0, j * BK], text, us.index(j))
+        _copied(W, [q0, j * BK], text, ws.index(j))
     step = 0
     for tile in range(gl.program_id(1), TILES, gl.num_programs(1)):
         for k in range(0, D, BK):
             slot = step % SLOTS
             mbarrier.wait(empty.index(slot), ((step // SLOTS) & 1) ^ 1)
-            mbarrier.expect(full.index(slot), X.nbytes_per_cta + Y.nbytes_per_cta)
-            tma.async_load(X, [0, tile * BV, k], full.index(slot), xs.index(slot))
-            tma.async_load(Y, [FIRST, tile * BV, k], full.index(slot), ys.index(slot))
+            mbarrier.expect(full.index(slot), (FX + FY) * BV * BK * BYTES)
+            _copied(X, [0, tile * BV, k], full.index(slot), xs.index(slot))
+            _copied(Y, [FX, tile * BV, k], full.index(slot), ys.index(slot))
             step += 1
 
 
@@ -151,9 +157,9 @@ def pingpong_kernel(
     ws = gl.allocate_shared_memory(W.dtype, [TEXT, BQ, BK], W.layout)
     xs = gl.allocate_shared_memory(X.dtype, [SLOTS, FRAMES[0], BV, BK], X.layout)
     ys = gl.allocate_shared_memory(Y.dtype, [SLOTS, FRAMES[1], BV, BK], Y.layout)
-    full = mbarrier.allocate_mbarrier(batch=SLOTS)
-    empty = mbarrier.allocate_mbarrier(batch=SLOTS)
-    text = mbarrier.allocate_mbarrier()
+    full = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+    empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
+    text = gl.allocate_shared_memory(gl.int64, [1], mbarrier.MBarrierLayout())
     for i in gl.static_range(SLOTS):
         mbarrier.init(full.index(i), count=1)
         mbarrier.init(empty.index(i), count=1)
@@ -166,7 +172,7 @@ def pingpong_kernel(
                          gl.constexpr(0), FRAMES, K, D, BQ, BV, BK, SLOTS, GROUP)),
             (_finisher, (us, ws, xs, ys, full, empty, text, q0, TILES, TAU, UNITS, TABLE, LIVE, Q, V, OUT, LARGEST,
                          gl.constexpr(1), FRAMES, K, D, BQ, BV, BK, SLOTS, GROUP)),
-            (_copier, (U, W, X, Y, us, ws, xs, ys, full, empty, text, q0, TILES, D, BV, BK, SLOTS, FRAMES[0])),
+            (_copier, (U, W, X, Y, us, ws, xs, ys, full, empty, text, q0, TILES, FRAMES, D, BQ, BV, BK, SLOTS)),
         ],
         [4, 1],
         [232, 24],
