@@ -85,7 +85,6 @@ class ResidentGallery:
                 self._tables = self._grown(self._tables, gallery.tables, tables, blocks(self._rows))
                 return
         self._rows, self._frames, self._tables = 0, *(torch.empty(0, device=self._device) for _ in range(2))
-        assert self._room is not None
         raise NoRoom(len(gallery), needed, self._room())
 
     def _grown(self, kept: Tensor, like: npt.NDArray[Any], size: tuple[int, ...], filled: int) -> Tensor:

@@ -155,19 +155,19 @@ def test_ties_are_the_same_videos_to_the_bit() -> None:
 
 CHECKED = """
 import torch
-from framesift.bench.gpu.correctness import check, check_variant, with_ties
+from framesift.bench.gpu.correctness import check, with_ties
 from framesift.bench.gpu.gallery import gallery
 from framesift.bench.gpu.scoring import Asked
-from framesift.bench.gpu.variants import Variant
+from framesift.bench.gpu.variants import Variant, taking
 from framesift.export.bundle.errors import EngineError
 from framesift.kernels.topk_attention.configs import Tile
 
 torch.manual_seed(0)
 case = with_ties(gallery(37, "float16", torch.device("cpu"), raw=21))
-for queries in (1, 17):
+for queries in (1, 9):
     print("error", check(Asked.of(case, queries)) < 2e-3)
-bulk = Variant(80, "float16", 1, Tile(2, 8, 16, 64, 4, 3, "bulk"))
-print("error", check_variant(bulk, torch.device("cpu"), videos=21, seeds=1) < 2e-3)
+with taking(Variant(80, "float16", 1, Tile(2, 8, 16, 64, 4, 3, "bulk"))):
+    print("error", check(Asked.of(case, 1)) < 2e-3)
 # The kernel is given other tables than the gallery has.
 asked = Asked.of(case, 1)
 try:
