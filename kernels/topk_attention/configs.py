@@ -89,7 +89,6 @@ CANDIDATES: dict[tuple[int, Regime, Storage], tuple[Tile, ...]] = {
         Tile(1, 16, 16, 64, 4, 3, "bulk"),
         Tile(1, 16, 16, 128, 4, 3, "bulk"),
         Tile(1, 16, 16, 128, 4, 2),
-        Tile(1, 16, 32, 64, 4, 2),
     ),
     (90, "many", "float16"): (
         Tile(1, 64, 8, 64, 4, 7, "pingpong"),
