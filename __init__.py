@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import errors
     from .errors import FramesiftError
+    from .export.bundle.segments import Cutting
     from .serving.client.aio import AsyncClient
     from .serving.client.connection import Credentials
     from .serving.client.results import (
@@ -39,6 +40,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Credentials",
+    "Cutting",
     "Edited",
     "FramesiftError",
     "Hit",
@@ -59,6 +61,7 @@ _HOMES = {
     "AsyncClient": ".serving.client.aio",
     "Client": ".serving.client.sync",
     "Credentials": ".serving.client.connection",
+    "Cutting": ".export.bundle.segments",
     "FramesiftError": ".errors",
 }
 

@@ -9,6 +9,7 @@ from typing import IO, get_args
 import click
 
 from ..export.bundle.errors import FramesiftError, InvalidRequest
+from ..export.bundle.segments import SHOTS, Cutting
 from .client.discover import IdFrom, Named
 from .client.metadata_lines import decoded, read_metadata
 from .client.options import model_option, server_option
@@ -44,6 +45,22 @@ _JOBS = 4
     help="What a video is called: its path below the folder given, its file name, or that without suffix.",
 )
 @click.option(
+    "--segment-seconds",
+    type=click.FloatRange(0, min_open=True),
+    help="Cut films into segments of so many seconds, each found by itself.",
+)
+@click.option(
+    "--overlap",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="With --segment-seconds: seconds that a segment shares with the one before it.",
+)
+@click.option(
+    "--shots",
+    is_flag=True,
+    help="With --segment-seconds: begin a segment wherever a shot begins; longer shots are cut as without.",
+)
+@click.option(
     "--metadata",
     type=click.File("rb"),
     help='JSON lines, {"id": ..., and what to keep with the video of that id}.',
@@ -71,6 +88,9 @@ def index_command(
     video_limits: tuple[str, ...],
     failures: Path | None,
     id_from: IdFrom,
+    segment_seconds: float | None,
+    overlap: float,
+    shots: bool,
     metadata: IO[bytes] | None,
     jobs: int | None,
     timeout: float,
@@ -90,15 +110,20 @@ def index_command(
     With --bundle and --gallery it needs no server, and one that uses the gallery may go on. Films may then be listed in
     a manifest, a file that ends in .jsonl, with paths or addresses of object storage: {"path": ..., "id": ...}.
 
+    With --segment-seconds a film has a record for each of its segments. A search finds it by the best one, and tells
+    where that begins and ends. Other segments than before are other records: the film is indexed again.
+
     \b
     Examples:
       framesift index clips/ "archive/**/*.mkv" --jobs 8
       framesift index features/
       framesift index clips/ --bundle bundles/mine --gallery galleries/mine
+      framesift index films/ --segment-seconds 30 --overlap 5
       framesift index films.jsonl --bundle bundles/mine --gallery galleries/mine --ray auto
     """
     _check_options(context)
     try:
+        cutting = None if segment_seconds is None else Cutting(segment_seconds, overlap, SHOTS if shots else 0.0)
         facts = read_metadata(decoded(metadata)) if metadata else {}
         named = Named.of(paths, id_from) if bundle is None else None
     except InvalidRequest as error:
@@ -113,7 +138,16 @@ def index_command(
             from .client.index_served import index_served
 
             index_served(
-                server, model, named, facts, digests, report, jobs=jobs or _JOBS, timeout_s=timeout, force=force
+                server,
+                model,
+                named,
+                facts,
+                digests,
+                report,
+                jobs=jobs or _JOBS,
+                timeout_s=timeout,
+                force=force,
+                cutting=cutting,
             )
         elif bundle is not None and gallery is not None:
             from ..export.bundle.video.limits import VideoLimits
@@ -126,7 +160,19 @@ def index_command(
             except InvalidRequest as error:
                 raise click.UsageError(str(error)) from error
             run = Run(
-                paths, id_from, bundle, gallery, limits, part, ray or "", jobs, gpus or 0.0, timeout, failures, force
+                paths,
+                id_from,
+                bundle,
+                gallery,
+                limits,
+                part,
+                ray or "",
+                jobs,
+                gpus or 0.0,
+                timeout,
+                failures,
+                force,
+                cutting,
             )
             index_here(run, facts, digests, report)
     finally:
@@ -149,6 +195,9 @@ def _check_options(context: click.Context) -> None:
         raise click.UsageError(f"{options[wrong[0]]} {needs}")
     if "gpus" in given and "ray" not in given:
         raise click.UsageError("--gpus needs --ray")
+    for name in ("overlap", "shots"):
+        if name in given and "segment_seconds" not in given:
+            raise click.UsageError(f"--{name} needs --segment-seconds")
     jobs = context.params["jobs"]
     if "bundle" not in given and jobs is not None and jobs > 64:
         raise click.UsageError(f"--jobs is {jobs}, a server takes at most 64")

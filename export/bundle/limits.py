@@ -55,3 +55,6 @@ MAX_RECORD_BYTES = 256 << 20
 MAX_SHORTLIST = 100_000
 # Pairs of one scoring request; a scorer that holds much for every pair takes fewer, see ``models.MAX_ROWS``.
 MAX_PAIRS = 1 << 16
+# Segments of a film, and the bytes that say where they are.
+MAX_SEGMENTS = 4096
+MAX_SEGMENT_BYTES = 256 << 10

@@ -33,6 +33,8 @@ GALLERY_EDIT = "gallery_edit"
 SEARCH_IDS = "search_ids"
 SEARCH_DETAILS = "search_details"
 SCORE_IDS = "score_ids"
+# One segment of a film.
+INDEX_SEGMENT = "index_segment"
 
 # Parameter: how far a model's process stands back when others want the cores, 0 to 19.
 NICE = "framesift.nice"

@@ -79,6 +79,16 @@ SOURCE = "source"
 METADATA = "metadata"
 TIMESTAMPS = "timestamps"
 DURATION = "duration"
+# Of a row of the gallery: which part of its film it is of, of how many, and where that begins and ends in seconds.
+SEGMENT = "segment"
+SEGMENTS = "segments"
+START = "start"
+END = "end"
+# How a film that comes with a request is cut, as JSON; which segment of it is to be decoded, as JSON; and which was:
+# number, count, start and end.
+CUTTING = "cutting"
+PART = "part"
+SPAN = "span"
 TEXT = "text"
 TEXT_LENGTH = "text_length"
 TOP = "top"

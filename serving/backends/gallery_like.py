@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.like import PREFIX, text_fault
-from ...export.bundle.ports import LIKE_ENCODER, TEXT_ENCODER
+from ...export.bundle.ports import LIKE_ENCODER, SEGMENTS, TEXT_ENCODER
 from ...export.bundle.sessions import cpu_session
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import read_manifest
@@ -76,8 +76,13 @@ class GalleryLike(Backend):
     def _kept(self, id_: str) -> dict[str, Floats]:
         """The record of a video of the gallery."""
         self.reader.advance()
-        for batch in self.reader.named([id_], [spec.name for spec in self.inputs]):
+        for batch in self.reader.named([id_], [SEGMENTS, *(spec.name for spec in self.inputs)], first=True):
             if batch.num_rows:
+                if (count := batch.column(SEGMENTS)[0].as_py()) > 1:
+                    raise InvalidRequest(
+                        f"{id_[:100]!r} is kept in {count} segments, which are not like one another: send the part of it "
+                        "that you mean"
+                    )
                 held = {spec.name: column(batch, spec.name, spec.shape)[:1] for spec in self.inputs}
                 return {name: values.astype(np.float32) for name, values in held.items()}
         raise InvalidRequest(f"the gallery has no video {id_[:100]!r} to search with")

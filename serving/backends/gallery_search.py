@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +44,7 @@ from ..search.chooser import Chooser
 from ..search.coarse_ranking import CoarseRanker, with_coarse
 from ..search.details import details
 from ..search.facts import Facts
+from ..search.films import rank_videos
 from ..search.listing import page
 from ..search.options import Options
 from ..search.paging import Page, mark_of
@@ -62,7 +64,8 @@ class GallerySearch(Backend):
     Where a request has ``candidates`` uint8 [B, N], ids joined, with their bytes ``candidate_lengths`` int32 [B, M], it
     searches the videos of these ids alone.
 
-    n is the smaller of ``top`` and the number of videos, 0 in an empty gallery. ``ids`` uint8 [B, W] are a row's ids
+    n is the smaller of ``top`` and the number of videos, 0 in an empty gallery; a film that is kept in segments is as
+    good as its best one, which is the one that is told of. ``ids`` uint8 [B, W] are a row's ids
     joined, ``id_lengths`` int32 [B, n] their bytes, ``scores`` float32 [B, n] descending, ``timestamps`` float32
     [B, n, F], ``version`` int64 [B, 1] the state of the gallery that was searched; and ``attention`` float32 [B, n, F]
     where the scorer has one weight a frame. Where videos are left out, by proof or by a coarse stage, ``exact`` bool
@@ -132,7 +135,7 @@ class GallerySearch(Backend):
                     continue
                 asked = self._asked(request, options, named)
                 # What is chosen by its text is of that text alone.
-                key = (*named, asked.where, asked.after, -1 if named or self.chooser is None else place)
+                key = (*named, asked.where, asked.after, asked.apart, -1 if named or self.chooser is None else place)
                 if key not in parts:
                     parts[key] = (self._part(view, asked, named), [], [])
                 parts[key][1].append(place)
@@ -149,7 +152,7 @@ class GallerySearch(Backend):
     def gauges(self) -> dict[str, float]:
         """The gallery that is searched."""
         view = self.snapshot.view
-        told: dict[str, float] = {GALLERY_VIDEOS: view.count, GALLERY_VERSION: view.version}
+        told: dict[str, float] = {GALLERY_VIDEOS: view.videos, GALLERY_VERSION: view.version}
         told |= {} if self._rescored is None else {GALLERY_RESCORED: self._rescored}
         if isinstance(self.ranker, CoarseRanker):
             found = self.ranker.calibration
@@ -177,6 +180,8 @@ class GallerySearch(Backend):
         if named or asked.where or asked.after:
             cursor = None if asked.page is None else asked.page.cursor
             view = self.selector.part(view, named, asked.where, cursor)
+        if asked.apart:
+            view = replace(view, segments=None, counts=None)
         if named or self.chooser is None:
             return _Part(view)
         chosen = self.chooser.choose(self.snapshot, view, {p: asked.request[PREFIX + p] for p in self.chooser.text})
@@ -194,7 +199,7 @@ class GallerySearch(Backend):
         text = {name: np.concatenate([each.request[name] for each in asked]) for name in self._text}
         counts = [len(each.request[TOP]) for each in asked]
         row_tops = [each.top for each, count in zip(asked, counts, strict=True) for _ in range(count)]
-        found = self.ranker.rank(part.view, text, row_tops)
+        found = rank_videos(self.ranker, part.view, text, row_tops)
         self._rescored, ranked = found[-1].rescored, iter(found)
         return [self._answer(part, one, list(islice(ranked, n))) for one, n in zip(asked, counts, strict=True)]
 
@@ -240,6 +245,11 @@ class _Asked(NamedTuple):
     def where(self) -> str:
         """Its filter."""
         return "" if self.options is None else self.options.where
+
+    @property
+    def apart(self) -> bool:
+        """Whether each segment of a film is a hit of its own."""
+        return self.options is not None and self.options.segments
 
     @property
     def after(self) -> str:

@@ -20,14 +20,18 @@ from ...export.bundle.ports import (
     ID,
     MASK,
     NOISE,
+    PART,
+    SPAN,
     TIMESTAMPS,
     VIDEO,
     VIDEO_ENCODER,
 )
+from ...export.bundle.segments import Segment
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import read_manifest
 from ...export.bundle.video.limits import VideoLimits
 from ...export.bundle.video.noise import selector_noise
+from ...export.bundle.video.part import Part
 from ...export.bundle.video.sandbox import Sandbox
 from .base import Arrays, Backend
 
@@ -40,6 +44,9 @@ class VideoDecoder(Backend):
 
     A model that reads a whole film gets in their place ``film_seconds`` uint8 [1, N, 3, H, W] and ``film_clips`` uint8
     [1, M, T, 3, S, S], and the ``duration`` alone.
+
+    Where a request has ``part`` uint8 [1, N], JSON as ``video.part.Part`` writes it, all this is of one segment of the
+    film, its times are those of the film, and ``span`` float64 [1, 4] says which: number, count, start and end.
     """
 
     profile: FrameProfile
@@ -70,9 +77,10 @@ class VideoDecoder(Backend):
             if NOISE in self.ports:
                 noise = selector_noise(unpack_row(request[ID][0], ID), self.ports[NOISE].shape[1:])
                 written[NOISE] = noise[None]
+            part = Part.parse(unpack_row(request[PART][0], PART)) if PART in request else None
             if self.film is not None:
-                return self._whole(request[VIDEO][0], self.film)
-            clip = self.sandbox.decode(request[VIDEO][0], self.profile)
+                return self._whole(request[VIDEO][0], self.film, part)
+            clip = self.sandbox.decode(request[VIDEO][0], self.profile, part)
         except (InvalidVideo, InvalidRequest, ServerError) as error:
             return error
         if MASK in self.ports:
@@ -81,26 +89,33 @@ class VideoDecoder(Backend):
             FRAMES: clip.frames[None],
             TIMESTAMPS: clip.timestamps.astype(np.float32)[None],
             DURATION: np.array([[clip.duration]], np.float32),
+            **_span(part, clip.segment),
             **written,
         }
 
-    def _whole(self, film: np.ndarray[Any, Any], profile: FilmProfile) -> Arrays:
-        """A whole film, its last clip filled up with black.
+    def _whole(self, film: np.ndarray[Any, Any], profile: FilmProfile, part: Part | None) -> Arrays:
+        """A whole film, or a part of it, its last clip filled up with black.
 
         Raises:
             InvalidVideo: as ``Sandbox.decode``, or it lasts longer than the model reads.
         """
-        seconds, most = self.sandbox.decode(film, profile.seconds), profile.seconds.count
-        if seconds.duration >= most + 1:
+        seconds, most = self.sandbox.decode(film, profile.seconds, part), profile.seconds.count
+        lasts = seconds.duration if part is None else seconds.segment.end - seconds.segment.start
+        if lasts >= most + 1:
             raise InvalidVideo(
-                f"the film lasts {seconds.duration:.0f} s, and the model reads whole films of at most {most} s: cut it "
-                f"into parts, or export the model with --set film_seconds={math.ceil(seconds.duration)}"
+                f"the film lasts {lasts:.0f} s, and the model reads whole films of at most {most} s: cut it "
+                f"into parts (--segment-seconds), or export the model with --set film_seconds={math.ceil(lasts)}"
             )
-        clips, together = self.sandbox.decode(film, profile.clips).frames, profile.clips.together
+        clips, together = self.sandbox.decode(film, profile.clips, part).frames, profile.clips.together
         black = np.zeros((-len(clips) % together, *clips.shape[1:]), clips.dtype)
         rows = np.concatenate([clips, black]).reshape(-1, together, *clips.shape[1:])
         return {
             FILM_SECONDS: seconds.frames[None],
             FILM_CLIPS: rows[None],
             DURATION: np.array([[seconds.duration]], np.float32),
+            **_span(part, seconds.segment),
         }
+
+
+def _span(part: Part | None, segment: Segment) -> Arrays:
+    return {} if part is None else {SPAN: np.array([segment], np.float64)}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from ...export.bundle.checks import check_alias
 from ...export.bundle.errors import (
     AccessDenied,
     ClientError,
-    DeadlineExceeded,
     FramesiftError,
     InvalidRequest,
     ServerError,
@@ -54,14 +52,14 @@ from .connection import (
 )
 from .gallery_calls import GalleryCalls
 from .results import Indexed, Scores, Served, VideoRecord
-from .search_calls import SearchCalls
+from .search_calls import POLL_S, SearchCalls
 from .signature import Signature, signature
-from .uploads import Brought, Features, IndexItem, Item, Progress, Video
+from .uploads import Brought, Cuts, Features, IndexItem, Item, Progress, Video
 
 if TYPE_CHECKING:
+    from ...export.bundle.segments import Cutting
     from .transport import Result, Transport
 
-_POLL_S = 0.1
 _TRIED_AGAIN = {SEARCH, *LIKE_SEARCHES, GALLERY_LOOKUP, GALLERY_LIST, INDEX_VIDEO}
 _DECODED = {INDEX_VIDEO, ENCODE_VIDEO, SEARCH_VIDEO, SEARCH_VIDEO_TEXT}
 
@@ -100,13 +98,13 @@ class Calls(SearchCalls, GalleryCalls):
         metadata: Mapping[str, Any] | None = None,
         *,
         features: Features | None = None,
+        segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
+        cutting = uploads.read_cutting(segments)
         async with self._transport.turn():
-            brought = await self._bring(video, features, INDEX_VIDEO, timeout_s)
-            takes = await self._signature(INDEX_VIDEO, timeout_s)
-            return await self._run(wire.index_call(brought, takes, id, source, metadata), timeout_s)
+            return await self._index(Item(video, id, metadata, features), source, cutting, timeout_s)
 
     async def index_many(
         self,
@@ -114,9 +112,11 @@ class Calls(SearchCalls, GalleryCalls):
         *,
         jobs: int = 4,
         progress: Progress | None = None,
+        segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> list[Indexed | FramesiftError]:
         """As ``Client.index_many``."""
+        cutting = uploads.read_cutting(segments)
         if timeout_s is not None:
             check_seconds(timeout_s)
         at_once, found = uploads.check_jobs(jobs), uploads.read_items(items)
@@ -130,9 +130,7 @@ class Calls(SearchCalls, GalleryCalls):
             if stopped:
                 return stopped[0]
             try:
-                brought = await self._bring(item.video, item.features, INDEX_VIDEO, timeout_s)
-                takes = await self._signature(INDEX_VIDEO, timeout_s)
-                return await self._run(wire.index_call(brought, takes, item.id, None, item.metadata), timeout_s)
+                return await self._index(item, None, cutting, timeout_s)
             except FramesiftError as error:
                 # Whoever is not let in, or finds nobody, need not try with every other video.
                 if isinstance(error, (ServerUnavailable, AccessDenied, ClientError)):
@@ -140,6 +138,22 @@ class Calls(SearchCalls, GalleryCalls):
                 return error
 
         return await self._transport.run_many(one, found, at_once, progress or (lambda place, result: None))
+
+    async def _index(self, item: Item, source: str | None, cutting: Cutting | None, timeout_s: float | None) -> Indexed:
+        if cutting is None:
+            brought = await self._bring(item.video, item.features, INDEX_VIDEO, timeout_s)
+            takes = await self._signature(INDEX_VIDEO, timeout_s)
+            return await self._run(wire.index_call(brought, takes, item.id, source, item.metadata), timeout_s)
+        from .films import files_of
+
+        largest = wire.largest_video(await self._config(INDEX_VIDEO, timeout_s))
+        takes = await self._signature(INDEX_VIDEO, timeout_s)
+        files = files_of(item, cutting, largest)
+        while (file := await self._transport.read(lambda: next(files, None))) is not None:
+            call = wire.index_call(file.brought, takes, item.id, source, item.metadata, file.cut, file.film_digest)
+            if (found := await self._run(call, timeout_s)).version:
+                return found
+        raise ServerUnavailable("segments of the film were lost: restarts, or several servers at an address; try again")
 
     async def encode_video(
         self,
@@ -199,28 +213,10 @@ class Calls(SearchCalls, GalleryCalls):
         """As ``Client.wait_ready``."""
         seconds = check_seconds(timeout_s)
         deadline = time.monotonic() + seconds
-        while not await self.ready(timeout_s=max(_POLL_S, min(5.0, deadline - time.monotonic()))):
+        while not await self.ready(timeout_s=max(POLL_S, min(5.0, deadline - time.monotonic()))):
             if time.monotonic() > deadline:
                 raise ServerUnavailable(f"the server at {self.address} was not ready within {seconds:g} s")
-            await self._transport.sleep(_POLL_S)
-
-    async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
-        """As ``Client.wait_searchable``."""
-        if not isinstance(indexed, Indexed):
-            raise InvalidRequest(f"what to wait for is {type(indexed).__name__}: give what `index` returned")
-        seconds = check_seconds(timeout_s)
-        deadline = time.monotonic() + seconds
-        while not await self._sees(indexed):
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded(f"{indexed.id} was not searchable within {seconds:g} s")
-            await self._transport.sleep(_POLL_S)
-
-    async def _sees(self, indexed: Indexed) -> bool:
-        # The gallery may hold more than a scorer of whole pairs goes through: then the video alone is searched.
-        for among in (None, [indexed.id]):
-            with suppress(InvalidRequest):
-                return (await self.search("any", 1, candidates=among, facts=False)).version >= indexed.version
-        return False
+            await self._transport.sleep(POLL_S)
 
     async def close(self) -> None:
         """As ``Client.close``."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ...export.bundle.errors import AccessDenied, DeadlineExceeded, InvalidRequest, ServerUnavailable
+from ...export.bundle.segments import Cutting
 from .digests import Digests
 from .discover import Found, Named
 from .index_report import Report
@@ -30,6 +31,7 @@ def index_served(
     jobs: int,
     timeout_s: float,
     force: bool,
+    cutting: Cutting | None = None,
 ) -> None:
     """Send the files that the served model reads; see ``indexing.index_files``.
 
@@ -46,7 +48,16 @@ def index_served(
             with report.showing(len(found)):
                 for refused in found.refused:
                     report.told(Outcome(refused.path, "failed", refused.reason))
-                index_files(client, found.videos, report.told, jobs=jobs, force=force, metadata=facts, digests=digests)
+                index_files(
+                    client,
+                    found.videos,
+                    report.told,
+                    jobs=jobs,
+                    force=force,
+                    metadata=facts,
+                    digests=digests,
+                    cutting=cutting,
+                )
             _wait_searchable(client, report)
     finally:
         report.end(len(found))

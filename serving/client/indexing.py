@@ -16,6 +16,7 @@ from ...export.bundle.errors import (
     InvalidVideo,
     ServerUnavailable,
 )
+from ...export.bundle.segments import Cutting, cut_digest
 from .digests import Digests, Stamp
 from .discover import NamedVideo
 from .results import Indexed
@@ -45,11 +46,13 @@ def index_files(
     force: bool = False,
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
     digests: Digests | None = None,
+    cutting: Cutting | None = None,
 ) -> None:
     """Index files, ``jobs`` at a time; ``told`` is called as each ends, and what it raises ends the run.
 
     A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was cut off
-    goes on where it stopped. ``metadata`` is by id. ``digests`` spares reading what did not change.
+    goes on where it stopped. ``metadata`` is by id. ``digests`` spares reading what did not change. ``cutting`` says
+    how films are cut, which is part of what the gallery has.
 
     Raises:
         ServerUnavailable: the server stays away for all.
@@ -59,7 +62,7 @@ def index_files(
     digests = digests or Digests(None)
     known = {} if force else client.lookup([file.id for file in files]).digests
     skipped = set()
-    for file in unchanged(files, known, digests, jobs):
+    for file in unchanged(files, known, digests, jobs, cutting):
         skipped.add(file.id)
         told(Outcome(file.path, "skipped"))
     left = [file for file in files if file.id not in skipped]
@@ -74,18 +77,22 @@ def index_files(
             told(Outcome(path, "failed", str(result)))
             return
         if stamp is not None and left[place].features is None and Stamp.of(path) == stamp:
-            digests.put(path, stamp, result.digest)
+            digests.put(path, stamp, result.file_digest)
         told(Outcome(path, "indexed", indexed=result))
 
     facts = metadata or {}
     items = [(file.path, file.id, facts.get(file.id), file.features) for file in left]
-    client.index_many(items, jobs=jobs, progress=ended)
+    client.index_many(items, jobs=jobs, progress=ended, segments=cutting)
 
 
 def unchanged(
-    files: Sequence[NamedVideo], known: Mapping[str, bytes], digests: Digests, jobs: int
+    files: Sequence[NamedVideo],
+    known: Mapping[str, bytes],
+    digests: Digests,
+    jobs: int,
+    cutting: Cutting | None = None,
 ) -> Iterator[NamedVideo]:
-    """The files whose content is that which is ``known`` of their ids, ``jobs`` of them read at a time."""
+    """The files whose content, cut so, is that which is ``known`` of their ids, ``jobs`` of them read at a time."""
     unread: list[tuple[NamedVideo, Stamp]] = []
     for file in files:
         if file.id not in known or (stamp := Stamp.of(file.path)) is None:
@@ -94,7 +101,7 @@ def unchanged(
         digest = digests.get(file.path, stamp) if file.features is None else None
         if digest is None:
             unread.append((file, stamp))
-        elif digest == known[file.id]:
+        elif cut_digest(digest, cutting) == known[file.id]:
             yield file
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="read")
     try:
@@ -103,7 +110,7 @@ def unchanged(
             (file, stamp), digest = futures[future], future.result()
             if digest is not None and file.features is None and Stamp.of(file.path) == stamp:
                 digests.put(file.path, stamp, digest)
-            if digest == known[file.id]:
+            if cut_digest(digest, cutting) == known[file.id]:
                 yield file
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -22,8 +22,9 @@ class Hit:
     ``attention`` is the weight of each of the F frames, empty where the model weighs no frames; ``timestamps`` are the
     frames' times in seconds, empty where the video came as features. ``source``, ``duration`` in seconds and
     ``metadata`` are as they were when it was indexed; they are None where no facts were asked for, where those of the
-    hits before fill an answer (1 MiB), and the duration of what came as features. ``start`` and ``end`` are seconds
-    where the hit is a segment of the video.
+    hits before fill an answer (1 MiB), and the duration of what came as features. ``segment`` is the number of the
+    video's segment that was found, from 0, and ``start`` and ``end`` are where it lies in seconds; None where the hit
+    is all of the video, and where there are no facts.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Hit:
     source: str | None = None
     duration: float | None = None
     metadata: Mapping[str, Any] | None = None
+    segment: int | None = None
     start: float | None = None
     end: float | None = None
 
@@ -49,7 +51,7 @@ class Hit:
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON's types; ``moment`` and ``attention`` are None where the model weighs no frames.
 
-        ``segment`` is an object of start and end, or None.
+        ``segment`` is an object of number, start and end, or None.
         """
         return {
             "id": self.id,
@@ -61,7 +63,7 @@ class Hit:
             "source": self.source,
             "duration": self.duration,
             "metadata": None if self.metadata is None else dict(self.metadata),
-            "segment": None if self.start is None else {"start": self.start, "end": self.end},
+            "segment": None if self.segment is None else {"number": self.segment, "start": self.start, "end": self.end},
         }
 
 
@@ -130,16 +132,23 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What the gallery knows of a video beside its record: see ``Hit``."""
+    """What the gallery knows of a video beside its record, see ``Hit``, and how many segments it is kept in."""
 
     id: str
     source: str
     duration: float | None
     metadata: Mapping[str, Any]
+    segments: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as JSON's types."""
-        return {"id": self.id, "source": self.source, "duration": self.duration, "metadata": dict(self.metadata)}
+        return {
+            "id": self.id,
+            "source": self.source,
+            "duration": self.duration,
+            "metadata": dict(self.metadata),
+            "segments": self.segments,
+        }
 
 
 @dataclass(frozen=True)
@@ -169,13 +178,15 @@ class Edited:
 class Indexed:
     """A video that is in the gallery now, under ``id``: the gallery's version and size with it.
 
-    ``digest`` is the SHA-256 of the file as it was sent.
+    ``digest`` is the SHA-256 of the file as it was sent; of a film that was cut what stands for that too
+    (``Cutting.digest``), and ``file_digest`` is the file's alone.
     """
 
     id: str
     version: int
     count: int
     digest: bytes = b""
+    file_digest: bytes = b""
 
 
 @dataclass(frozen=True)

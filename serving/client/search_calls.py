@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...export.bundle.checks import check_top
+from ...export.bundle.errors import DeadlineExceeded, InvalidRequest
 from ...export.bundle.models import SEARCH, SEARCH_LIKE, SEARCH_LIKE_TEXT, SEARCH_VIDEO, SEARCH_VIDEO_TEXT
 from . import wire
-from .results import SearchResult
+from .connection import check_seconds
+from .results import Indexed, SearchResult
 from .search_options import like_options, search_options
 from .signature import Signature
 from .uploads import Brought, Features, Like, Video
@@ -17,6 +21,7 @@ from .uploads import Brought, Features, Like, Video
 if TYPE_CHECKING:
     from .transport import Transport
 
+POLL_S = 0.1
 # Ids of the videos to search among; None for all.
 Ids = Sequence[str] | None
 
@@ -42,6 +47,23 @@ class SearchCalls(ABC):
 
     @abstractmethod
     async def _signature(self, model: str, timeout_s: float | None) -> Signature: ...
+    async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+        """As ``Client.wait_searchable``."""
+        if not isinstance(indexed, Indexed):
+            raise InvalidRequest(f"what to wait for is {type(indexed).__name__}: give what `index` returned")
+        seconds = check_seconds(timeout_s)
+        deadline = time.monotonic() + seconds
+        while not await self._sees(indexed):
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(f"{indexed.id} was not searchable within {seconds:g} s")
+            await self._transport.sleep(POLL_S)
+
+    async def _sees(self, indexed: Indexed) -> bool:
+        # The gallery may hold more than a scorer of whole pairs goes through: then the video alone is searched.
+        for among in (None, [indexed.id]):
+            with suppress(InvalidRequest):
+                return (await self.search("any", 1, candidates=among, facts=False)).version >= indexed.version
+        return False
 
     async def search(
         self,
@@ -57,12 +79,15 @@ class SearchCalls(ABC):
         offset: int = 0,
         after: str | None = None,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> SearchResult:
         """As ``Client.search``."""
         chosen = like_options(text, like, weight, include)
         rows, top = [] if text is None else wire.encode_texts([text]), check_top(top)
-        options = search_options(facts=facts, where=where, min_score=min_score, offset=offset, after=after)
+        options = search_options(
+            facts=facts, segments=segments, where=where, min_score=min_score, offset=offset, after=after
+        )
         if like is not None:
             words = rows[0] if rows else None
             return await self._search_like(like, words, top, candidates, {**options, **chosen}, timeout_s)
@@ -80,11 +105,14 @@ class SearchCalls(ABC):
         min_score: float | None = None,
         offset: int = 0,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> list[SearchResult]:
         """As ``Client.search_many``."""
         rows, top = wire.encode_texts(texts), check_top(top)
-        options = search_options(facts=facts, where=where, min_score=min_score, offset=offset, after=None)
+        options = search_options(
+            facts=facts, segments=segments, where=where, min_score=min_score, offset=offset, after=None
+        )
         most = wire.texts_per_search(await self._config(SEARCH, timeout_s))
         parts = await self._run_all(wire.search_calls(rows, top, most, candidates, options), timeout_s)
         return [result for part in parts for result in part]
@@ -101,6 +129,7 @@ class SearchCalls(ABC):
         where: str | None = None,
         min_score: float | None = None,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> AsyncIterator[SearchResult]:
         """As ``Client.search_pages``, to be iterated over with ``async for``."""
@@ -117,6 +146,7 @@ class SearchCalls(ABC):
                 min_score=min_score,
                 after=after,
                 facts=facts,
+                segments=segments,
                 timeout_s=timeout_s,
             )
             yield page

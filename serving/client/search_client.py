@@ -33,6 +33,7 @@ class SearchClient:
         offset: int = 0,
         after: str | None = None,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> SearchResult:
         """The ``top`` best videos for a text, fewer when there are fewer; or for a video or picture, or for both.
@@ -52,7 +53,8 @@ class SearchClient:
             min_score: leave out hits of a lower score.
             offset: leave out so many of the best hits.
             after: the ``next`` of the page before, of the same search.
-            facts: give every hit its source, duration and metadata.
+            facts: give every hit its source, duration, metadata, and its segment.
+            segments: each segment of a film is a hit of its own; else a film is one, by its best segment.
 
         Raises:
             InvalidQuery: an empty text, or one that can't be encoded.
@@ -74,6 +76,7 @@ class SearchClient:
                 offset=offset,
                 after=after,
                 facts=facts,
+                segments=segments,
                 timeout_s=timeout_s,
             )
         )
@@ -88,6 +91,7 @@ class SearchClient:
         min_score: float | None = None,
         offset: int = 0,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
@@ -100,6 +104,7 @@ class SearchClient:
                 min_score=min_score,
                 offset=offset,
                 facts=facts,
+                segments=segments,
                 timeout_s=timeout_s,
             )
         )
@@ -116,6 +121,7 @@ class SearchClient:
         where: str | None = None,
         min_score: float | None = None,
         facts: bool = True,
+        segments: bool = False,
         timeout_s: float | None = None,
     ) -> Iterator[SearchResult]:
         """As ``search``, page by page of ``top`` hits, asked for as they are needed, up to 4096 hits in all.
@@ -137,6 +143,7 @@ class SearchClient:
                 min_score=min_score,
                 after=after,
                 facts=facts,
+                segments=segments,
                 timeout_s=timeout_s,
             )
             yield page

@@ -44,6 +44,7 @@ _NAMED = 3
 @where_option("Search only among the videos that this filter lets through.")
 @click.option("--min-score", type=float, help="Leave out hits of a lower score.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many of the best hits.")
+@click.option("--segments", is_flag=True, help="Show every segment of a film for itself, and not the film's best one.")
 @click.option("--after", help='The "next" of the page before, from --json; for one query.')
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
@@ -59,6 +60,7 @@ def search_command(
     where: str | None,
     min_score: float | None,
     offset: int,
+    segments: bool,
     after: str | None,
     timeout: float,
     as_json: bool,
@@ -75,6 +77,7 @@ def search_command(
       framesift search "a dog catches a frisbee" --where "duration < 30 and tags has 'sport'" --min-score 0.2
       framesift search --like dogs/frisbee.mp4
       framesift search "in the snow" --like beach.jpg --weight 0.3
+      framesift search "a dog catches a frisbee" --segments --where "id = 'film.mp4'"
     """
     from .sync import Client
 
@@ -104,16 +107,34 @@ def search_command(
                     min_score=min_score,
                     offset=offset,
                     after=after or None,
-                    facts=as_json,
+                    facts=as_json or segments,
+                    segments=segments,
                 )
             ]
         elif after:
             if len(queries) > 1:
                 raise click.UsageError("--after is for one query: ask for the next pages of several one by one")
-            results = [client.search(queries[0], top, candidates=ids, where=where, min_score=min_score, after=after)]
+            results = [
+                client.search(
+                    queries[0],
+                    top,
+                    candidates=ids,
+                    where=where,
+                    min_score=min_score,
+                    after=after,
+                    segments=segments,
+                )
+            ]
         else:
             results = client.search_many(
-                queries, top, candidates=ids, where=where, min_score=min_score, offset=offset, facts=as_json
+                queries,
+                top,
+                candidates=ids,
+                where=where,
+                min_score=min_score,
+                offset=offset,
+                facts=as_json or segments,
+                segments=segments,
             )
     for place, result in enumerate(results):
         if result.cut:
@@ -154,6 +175,10 @@ def table(result: SearchResult) -> str:
     ]
     if all(hit.moment is not None for hit in result.hits):
         columns.append(["moment", *(f"{hit.moment:.1f} s" for hit in result.hits)])
+    if any(hit.segment is not None for hit in result.hits):
+        columns.append(
+            ["segment", *("" if hit.start is None else f"{hit.start:g} to {hit.end:g} s" for hit in result.hits)]
+        )
     aligned = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     # The ids come last: their width on a terminal is not their number of characters.
     aligned.append(["id", *(printable(hit.id) for hit in result.hits)])

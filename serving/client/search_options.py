@@ -9,7 +9,9 @@ from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_PAGED, MAX_WHERE_BYTES
 
 
-def search_options(*, facts: object, where: object, min_score: object, offset: object, after: object) -> dict[str, Any]:
+def search_options(
+    *, facts: object, segments: object, where: object, min_score: object, offset: object, after: object
+) -> dict[str, Any]:
     """Parameters of a search; what is as if it were not given is left out.
 
     Raises:
@@ -19,7 +21,9 @@ def search_options(*, facts: object, where: object, min_score: object, offset: o
         raise InvalidRequest(f"facts is {type(facts).__name__}: give True or False")
     if isinstance(offset, bool) or not isinstance(offset, Integral) or not 0 <= int(offset) < MAX_PAGED:
         raise InvalidRequest(f"offset is {offset!r}, it must be a whole number from 0 to {MAX_PAGED - 1}")
-    asked: dict[str, Any] = {"facts": True} if facts else {}
+    if not isinstance(segments, bool):
+        raise InvalidRequest(f"segments is {type(segments).__name__}: give True or False")
+    asked: dict[str, Any] = {name: True for name, given in (("facts", facts), ("segments", segments)) if given}
     if min_score is not None:
         if isinstance(min_score, bool) or not isinstance(min_score, Real):
             raise InvalidRequest(f"min_score is {type(min_score).__name__}: give a number")

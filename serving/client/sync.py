@@ -16,7 +16,7 @@ from .connection import DEFAULT_ADDRESS, Credentials, Unset, check_address
 from .gallery_client import GalleryClient
 from .results import Indexed, Scores, Served, VideoRecord
 from .search_client import SearchClient
-from .uploads import Features, IndexItem, Progress, Video
+from .uploads import Cuts, Features, IndexItem, Progress, Video
 
 
 class Client(SearchClient, GalleryClient):
@@ -74,6 +74,7 @@ class Client(SearchClient, GalleryClient):
         metadata: Mapping[str, Any] | None = None,
         *,
         features: Features | None = None,
+        segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> Indexed:
         """Encode a video, a path or a file's bytes, and keep it in the gallery in place of what has the same id.
@@ -84,14 +85,18 @@ class Client(SearchClient, GalleryClient):
         Args:
             features: for a model that reads them instead of a film, or beside it: the path or bytes of an npz or
                 safetensors file, or its arrays by name; tags as a JSON file, or as lists of texts by name.
+            segments: seconds of a segment, or a ``Cutting``: the film has a record for each of its segments then, and
+                is found by its best one. A file that is larger than the server's limit is sent in pieces.
 
         Raises:
-            InvalidVideo: it can't be read or decoded.
+            InvalidVideo: it can't be read or decoded, or not be cut so.
             InvalidFeatures: they can't be read, or are not what the model takes.
-            InvalidRequest: an id, source or metadata that breaks the gallery's rules.
+            InvalidRequest: an id, source or metadata that breaks the gallery's rules, or segments that can't be.
             GalleryError: it could not be kept.
         """
-        return finished(self._calls.index(video, id, source, metadata, features=features, timeout_s=timeout_s))
+        return finished(
+            self._calls.index(video, id, source, metadata, features=features, segments=segments, timeout_s=timeout_s)
+        )
 
     def index_many(
         self,
@@ -99,6 +104,7 @@ class Client(SearchClient, GalleryClient):
         *,
         jobs: int = 4,
         progress: Progress | None = None,
+        segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> list[Indexed | FramesiftError]:
         """Index many videos, ``jobs`` at a time, each as by ``index``.
@@ -112,7 +118,8 @@ class Client(SearchClient, GalleryClient):
             jobs: 1 to 64.
             progress: called as each ends, with its place in ``items`` and what became of it. What it raises ends the
                 call; videos that are under way then are indexed none the less.
-            timeout_s: seconds for one video.
+            segments: how all films are cut, as of ``index``.
+            timeout_s: seconds for one video, of a film in pieces for each.
 
         Returns:
             For every item, in order, what ``index`` returns or the error that it would raise. Once the server stays
@@ -122,7 +129,9 @@ class Client(SearchClient, GalleryClient):
             InvalidRequest: no list of items, or ``jobs`` out of range.
             ClientError: the client is closed.
         """
-        return finished(self._calls.index_many(items, jobs=jobs, progress=progress, timeout_s=timeout_s))
+        return finished(
+            self._calls.index_many(items, jobs=jobs, progress=progress, segments=segments, timeout_s=timeout_s)
+        )
 
     def encode_video(
         self,

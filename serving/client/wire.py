@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,7 @@ from ...export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
     COUNT,
+    CUTTING,
     DIGEST,
     FEATURES,
     ID,
@@ -50,7 +51,10 @@ from ...export.bundle.ports import (
 from .answers import output, record_list, search_results, weights
 from .results import Indexed, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
-from .uploads import Brought
+from .uploads import Brought, check_cut
+
+if TYPE_CHECKING:
+    from ...export.bundle.cut_request import CutRequest
 
 TEXTS_PER_CALL = 32
 # A message holds less than 2 GiB, and the server copies it.
@@ -127,16 +131,27 @@ def texts_per_search(config: Any) -> int:
 
 
 def index_call(
-    brought: Brought, takes: Signature, id_: str | None, source: str | None, metadata: Mapping[str, Any] | None
+    brought: Brought,
+    takes: Signature,
+    id_: str | None,
+    source: str | None,
+    metadata: Mapping[str, Any] | None,
+    cut: CutRequest | None = None,
+    film_digest: bytes | None = None,
 ) -> Call[Indexed]:
     """A call that puts a video into the gallery of a model that ``takes`` these; what is None is taken from the file.
 
+    Args:
+        cut: the segments of the film that the file has, if it is cut.
+        film_digest: the SHA-256 of the film, where the file is a piece of it.
+
     Raises:
-        InvalidRequest: an id, source or metadata that breaks the rules.
+        InvalidRequest: an id, source or metadata that breaks the rules, or a film that can't be cut.
     """
     id_ = check_id(brought.named.id if id_ is None else id_)
     source = check_source(brought.named.source if source is None else source)
-    digest = brought.digest
+    file_digest = brought.digest if film_digest is None else film_digest
+    digest = file_digest if cut is None else cut.cutting.digest(file_digest)
     inputs = {
         **brought.tensors(takes),
         ID: pack_rows([id_.encode()]),
@@ -144,9 +159,15 @@ def index_call(
         DIGEST: np.frombuffer(digest, np.uint8)[None],
         METADATA: pack_rows([dump_metadata({} if metadata is None else metadata).encode()]),
     }
+    if cut is not None:
+        check_cut(takes, inputs)
+        if CUTTING not in takes:
+            raise InvalidRequest("the server can't cut films: it is of an earlier version")
+        inputs[CUTTING] = np.frombuffer(cut.json().encode(), np.uint8)[None]
 
     def read(result: InferResult) -> Indexed:
-        return Indexed(id_, int(output(result, VERSION)[0, 0]), int(output(result, COUNT)[0, 0]), digest)
+        version, count = (int(output(result, name)[0, 0]) for name in (VERSION, COUNT))
+        return Indexed(id_, version, count, digest, file_digest)
 
     return Call(INDEX_VIDEO, tensors(inputs), read)
 

@@ -19,6 +19,7 @@ from ...export.bundle.models import (
     GALLERY_LIST,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
+    INDEX_SEGMENT,
     INDEX_VIDEO,
     MAX_ROWS,
     MAX_VIDEO,
@@ -32,6 +33,7 @@ from ...export.bundle.models import (
 from ...export.bundle.ports import (
     CANDIDATE_LENGTHS,
     CANDIDATES,
+    CUTTING,
     DETAILS,
     FEATURES,
     OPTIONS,
@@ -62,7 +64,7 @@ _ROLES = {
     SCORE_TEXT: frozenset({SEARCH_ROLE}),
 }
 # Parameters of a search.
-SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after"})
+SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after", "segments"})
 # What a text is to a client; the served models read its token ids.
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 
@@ -98,6 +100,8 @@ def public_models(
     }
     alike = (INDEX_VIDEO, ENCODE_VIDEO, ENCODE_FRAMES)
     found = [_of_videos(_as_served(served[name], told.get(name, {})), limits) for name in alike if name in served]
+    if INDEX_SEGMENT in served:
+        found = [_cut(public) if public.name == INDEX_VIDEO else public for public in found]
     found += [
         *of_gallery(members[GALLERY_LOOKUP], members[GALLERY_SEARCH], _ROLES),
         _of_search(_in_words(SEARCH, served[SEARCH_DETAILS])),
@@ -146,6 +150,12 @@ def _of_videos(public: Public, limits: VideoLimits) -> Public:
         return public
     told = {MAX_VIDEO: str(limits.max_bytes)} if VIDEO in public.inputs else {}
     return replace(public, parameters={**public.parameters, **told}, largest=sum(taken) + BESIDE_VIDEO)
+
+
+def _cut(index: Public) -> Public:
+    """With films that may be cut, which are indexed segment by segment."""
+    cutting = ports([TensorSpec(CUTTING, "uint8", ("cutting bytes",))], batched=True, optional=(CUTTING,))
+    return replace(index, inputs={**index.inputs, **cutting}, detailed=INDEX_SEGMENT)
 
 
 def _of_search(search: Public) -> Public:

@@ -7,15 +7,15 @@ import contextlib
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES
-from ...export.bundle.models import CUT, LIKE_SEARCHES
+from ...export.bundle.models import LIKE_SEARCHES
 from ...export.bundle.ports import CANDIDATES, TEXT, TOP
 from ...export.bundle.shortlist import PREFIX
 from .admission import Admission
@@ -23,11 +23,12 @@ from .arena import Arena
 from .background import Background
 from .batches import SLOTS, Batches
 from .fair_queue import Entry
+from .film_segments import cut_request, index_segments
 from .forwarding import encoded, ids_tensor
-from .jobs import Job
+from .jobs import Job, answer_to
 from .metrics import Histogram
 from .options import options_tensor
-from .public import VERSION, Public
+from .public import Public
 from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
 from .texts import Encoder, candidate_tensors, read_texts, read_top
 from .tracing import Tracing
@@ -121,8 +122,8 @@ class Inference:
         if job.public is self._search:
             async with job.held:
                 outputs, cut = await self._found(job, client, record)
-                return _answer(job, outputs, cut)
-        return _answer(job, *await self._forwarded(job, client, record))
+                return answer_to(job, outputs, cut)
+        return answer_to(job, *await self._forwarded(job, client, record))
 
     async def probe(self) -> None:
         """Search once, beside everybody's queue.
@@ -245,7 +246,7 @@ class Inference:
                 return
             sent = record.stage(QUEUE, queued)
             try:
-                outputs = await self._infer(job, tensors, record)
+                outputs = await self._infer(job, tensors, record, lambda: not answer.done())
             except Exception as error:
                 record.stage(UPSTREAM, sent)
                 if not answer.done():
@@ -255,28 +256,23 @@ class Inference:
                 if not answer.done():
                     answer.set_result(outputs)
 
-    async def _infer(self, job: Job, tensors: Sequence[Tensor], record: Record) -> list[Output]:
-        model, outputs = job.public.upstream, job.asked.outputs
-        with self._sent(model, () if record.span is None else (record.span,)) as headers:
-            try:
-                return await self._upstream.infer(model, tensors, outputs, headers)
-            except RegionUnknown:
-                # The first large request since the server was started.
-                await self._upstream.register(self._arena.region, self._arena.key, self._arena.size)
-                return await self._upstream.infer(model, tensors, outputs, headers)
+    async def _infer(
+        self, job: Job, tensors: Sequence[Tensor], record: Record, there: Callable[[], bool]
+    ) -> list[Output]:
+        async def send(model: str, tensors: Sequence[Tensor], outputs: Sequence[str]) -> list[Output]:
+            with self._sent(model, () if record.span is None else (record.span,)) as headers:
+                try:
+                    return await self._upstream.infer(model, tensors, outputs, headers)
+                except RegionUnknown:
+                    # The first large request since the server was started.
+                    await self._upstream.register(self._arena.region, self._arena.key, self._arena.size)
+                    return await self._upstream.infer(model, tensors, outputs, headers)
+
+        cutting = cut_request(tensors)
+        if cutting is None:
+            return await send(job.public.upstream, tensors, job.asked.outputs)
+        return await index_segments(partial(send, job.public.detailed), cutting, tensors, job.asked.outputs, there)
 
     def _sent(self, model: str, spans: Sequence[Span], rows: int = 1) -> AbstractContextManager[str]:
         """The headers that carry the traces of some requests to Triton server, while their answer is awaited."""
         return _UNTRACED if self._tracing is None or not spans else self._tracing.send(model, spans, rows)
-
-
-def _answer(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:
-    answer = pb.ModelInferResponse(model_name=job.public.name, model_version=VERSION, id=job.asked.id)
-    if cut:
-        answer.parameters[CUT].string_param = ",".join(map(str, cut))
-    found = {output.name: output for output in outputs}
-    for name in job.asked.outputs:
-        answer.outputs.add(name=name, datatype=found[name].datatype, shape=found[name].shape)
-        answer.raw_output_contents.append(bytes(found[name].raw))
-    encoded: bytes = answer.SerializeToString()
-    return encoded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from ...export.bundle.models import CUT
 from .admission import Admission
 from .arena import Arena, Slot
 from .fields import Fields, beside
@@ -22,7 +23,7 @@ from .requests import Asked, check_sizes, read_request, read_tensors
 from .status import Code, Refusal
 from .tokens import Caller
 from .uploads import LARGEST_HEAD, TENSORS, receive
-from .upstream import Tensor
+from .upstream import Output, Tensor
 
 # Bytes of messages that are put together in memory while they arrive, as slowly as their clients like. Those of a few
 # bytes are not counted.
@@ -187,3 +188,16 @@ def _parsed(message: bytes) -> Any:
         return pb.ModelInferRequest.FromString(message)
     except DecodeError as error:
         raise InvalidRequest("the message is no ModelInferRequest") from error
+
+
+def answer_to(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:
+    """The ModelInferResponse to a job; ``cut`` are the rows whose texts are longer than what is read of them."""
+    answer = pb.ModelInferResponse(model_name=job.public.name, model_version=VERSION, id=job.asked.id)
+    if cut:
+        answer.parameters[CUT].string_param = ",".join(map(str, cut))
+    found = {output.name: output for output in outputs}
+    for name in job.asked.outputs:
+        answer.outputs.add(name=name, datatype=found[name].datatype, shape=found[name].shape)
+        answer.raw_output_contents.append(bytes(found[name].raw))
+    encoded: bytes = answer.SerializeToString()
+    return encoded

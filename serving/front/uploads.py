@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.limits import MAX_CANDIDATE_BYTES
-from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, TEXT, TEXT_LENGTH
+from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_SEGMENT_BYTES
+from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, CUTTING, TEXT, TEXT_LENGTH
 from .arena import Slot
 from .fields import Field, Fields
 from .messages import SMALL_BYTES
@@ -31,6 +31,7 @@ _READ_HERE = {
     TEXT_LENGTH: SMALL_BYTES,
     CANDIDATES: MAX_CANDIDATE_BYTES,
     CANDIDATE_LENGTHS: SMALL_BYTES,
+    CUTTING: MAX_SEGMENT_BYTES,
 }
 TENSORS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 

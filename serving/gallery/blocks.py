@@ -13,16 +13,30 @@ import pyarrow as pa
 
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.limits import MAX_ID_BYTES, MAX_SOURCE_BYTES
-from ...export.bundle.ports import DIGEST, DURATION, ID, MASKS, METADATA, SOURCE, TIMESTAMPS
+from ...export.bundle.ports import (
+    DIGEST,
+    DURATION,
+    END,
+    ID,
+    MASKS,
+    METADATA,
+    SEGMENT,
+    SEGMENTS,
+    SOURCE,
+    START,
+    TIMESTAMPS,
+)
+from ...export.bundle.segments import WHOLE
 from .checksums import CHECKSUMS, checksums
 from .rows import LENGTH_ERROR, GalleryEntry, Row
 from .schema import INDEXED_AT, SEQUENCE, GallerySchema
+from .segments import Segments, check_segment
 
 
 @dataclass(frozen=True)
 class Block:
     """B videos, fact by fact: texts and digests in lists, ``durations`` float32 [B] and ``timestamps`` float32 [B, F]
-    in seconds, ``tensors`` [B, ...] by name.
+    in seconds, ``tensors`` [B, ...] by name. Without ``segments`` none is part of a film.
     """
 
     ids: Sequence[str]
@@ -32,19 +46,22 @@ class Block:
     durations: npt.NDArray[Any]
     timestamps: npt.NDArray[Any]
     tensors: Mapping[str, npt.NDArray[Any]]
+    segments: Segments | None = None
 
     @staticmethod
     def of(rows: Sequence[Row]) -> Block:
         """Checked rows, at least one."""
         entries = [row.entry for row in rows]
+        durations = np.array([entry.duration for entry in entries], np.float32)
         return Block(
             [entry.id for entry in entries],
             [entry.source for entry in entries],
             [entry.digest for entry in entries],
             [entry.metadata for entry in entries],
-            np.array([entry.duration for entry in entries], np.float32),
+            durations,
             np.stack([row.timestamps for row in rows]),
             {name: np.stack([row.tensors[name] for row in rows]) for name in rows[0].tensors},
+            Segments.of([entry.segment for entry in entries], durations),
         )
 
     def entry(self, row: int) -> GalleryEntry:
@@ -57,6 +74,7 @@ class Block:
             self.digests[row],
             self.sources[row],
             self.metadata[row],
+            WHOLE if self.segments is None else self.segments[row],
         )
 
     def take(self, rows: Sequence[int]) -> Block:
@@ -70,6 +88,22 @@ class Block:
             self.durations[places],
             self.timestamps[places],
             {name: values[places] for name, values in self.tensors.items()},
+            None if self.segments is None else self.segments.take(places),
+        )
+
+    @staticmethod
+    def joined(blocks: Sequence[Block]) -> Block:
+        """The videos of several, one after another."""
+        told = [block.segments or Segments.whole(block.durations) for block in blocks]
+        return Block(
+            ids=[id_ for block in blocks for id_ in block.ids],
+            sources=[source for block in blocks for source in block.sources],
+            digests=[digest for block in blocks for digest in block.digests],
+            metadata=[text for block in blocks for text in block.metadata],
+            durations=np.concatenate([block.durations for block in blocks]),
+            timestamps=np.concatenate([block.timestamps for block in blocks]),
+            tensors={name: np.concatenate([block.tensors[name] for block in blocks]) for name in blocks[0].tensors},
+            segments=Segments.joined(told),
         )
 
 
@@ -88,6 +122,9 @@ def checked(block: Block, schema: GallerySchema) -> Block:
         if metadata != "{}":
             check_metadata(metadata)
         check_digest(digest)
+    if (told := block.segments) is not None:
+        for row in np.flatnonzero(told.counts != 1).tolist():
+            check_segment(block.ids[row], told[row])
     doubtful = ~(np.isfinite(block.durations) & (block.durations >= 0))
     shapes = {TIMESTAMPS: (schema.frames,), **{spec.name: spec.shape for spec in schema.record}}
     given = {TIMESTAMPS: block.timestamps, **block.tensors}
@@ -108,6 +145,7 @@ def checked(block: Block, schema: GallerySchema) -> Block:
 def table(block: Block, schema: GallerySchema, first_sequence: int) -> pa.Table:
     """Checked videos as a table, numbered upwards from ``first_sequence``."""
     count = len(block.ids)
+    told = block.segments or Segments.whole(block.durations)
     columns: dict[str, Any] = {
         ID: block.ids,
         SEQUENCE: np.arange(first_sequence, first_sequence + count, dtype=np.int64),
@@ -117,6 +155,10 @@ def table(block: Block, schema: GallerySchema, first_sequence: int) -> pa.Table:
         METADATA: block.metadata,
         INDEXED_AT: [datetime.now(UTC)] * count,
         TIMESTAMPS: block.timestamps,
+        SEGMENT: told.numbers,
+        SEGMENTS: told.counts,
+        START: told.starts,
+        END: told.ends,
         **block.tensors,
     }
     arrow = schema.arrow()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from ...export.bundle.errors import FramesiftError, GalleryError, GalleryMismatch
@@ -30,6 +29,7 @@ Told = Callable[[int], object]
 # The index on ids covers what was brought in after so many commits, so that looking ids up stays as fast.
 _COMMITS_PER_INDEX = 4
 _BATCHES_AHEAD = 2
+_PIECE = 64
 _SHOWN = 3
 
 
@@ -117,35 +117,37 @@ def hand_on(reader: Reader, out: Path, told: Told) -> int:
 
 
 def _commits(gallery: Gallery, records: Records) -> Iterator[Block]:
-    """Checked records in blocks of a sealed fragment's rows; of an id that comes twice the last is kept."""
+    """Checked records in blocks of a sealed fragment's rows; films are in one block each."""
     rows = sealed_rows(gallery.schema.row_bytes)
     held: list[Block] = []
     count = 0
     for batch in ahead(records.batches(gallery.schema), _BATCHES_AHEAD):
         start = 0
         while start < batch.num_rows:
-            block = checked(block_of(batch.slice(start, rows - count), gallery.schema), gallery.schema)
+            # Where a film alone has more segments than a commit has rows, it goes on.
+            size = max(rows - count, _PIECE)
+            block = checked(block_of(batch.slice(start, size), gallery.schema), gallery.schema)
             held.append(block)
             start, count = start + len(block.ids), count + len(block.ids)
-            if count == rows:
-                yield _joined(held)
-                held, count = [], 0
+            if count >= rows:
+                whole, rest = _parted(Block.joined(held))
+                held, count = [] if rest is None else [rest], 0 if rest is None else len(rest.ids)
+                if whole is not None:
+                    yield whole
     if held:
-        yield _joined(held)
+        yield Block.joined(held)
 
 
-def _joined(blocks: list[Block]) -> Block:
-    joined = Block(
-        ids=[id_ for block in blocks for id_ in block.ids],
-        sources=[source for block in blocks for source in block.sources],
-        digests=[digest for block in blocks for digest in block.digests],
-        metadata=[text for block in blocks for text in block.metadata],
-        durations=np.concatenate([block.durations for block in blocks]),
-        timestamps=np.concatenate([block.timestamps for block in blocks]),
-        tensors={name: np.concatenate([block.tensors[name] for block in blocks]) for name in blocks[0].tensors},
-    )
-    last = {id_: row for row, id_ in enumerate(joined.ids)}
-    return joined if len(last) == len(joined.ids) else joined.take(sorted(last.values()))
+def _parted(block: Block) -> tuple[Block | None, Block | None]:
+    """The films that are whole, and the rows of the last one, where its end is not there yet."""
+    told, count = block.segments, len(block.ids)
+    assert told is not None
+    number = int(told.numbers[-1])
+    left = 0 if number + 1 == told.counts[-1] else min(count, number + 1)
+    rows = range(count)
+    if not left:
+        return block, None
+    return (block.take(rows[:-left]) if left < count else None), block.take(rows[-left:])
 
 
 def _told(batches: Iterator[pa.RecordBatch], schema: pa.Schema, told: Told) -> Iterator[pa.RecordBatch]:

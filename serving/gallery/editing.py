@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from ...export.bundle.checks import check_id, check_metadata, dump_metadata
 from ...export.bundle.errors import InvalidRequest
-from .blocks import Block, table
 from .reader import Reader, among
 from .schema import SEQUENCE
 from .sources import block_of
-from .store import Commit, Gallery, first_number
+from .store import Commit, Gallery
+from .writing import put
 
 # Bytes of records that are read and written in one commit.
 _AT_ONCE = 64 << 20
@@ -110,7 +110,7 @@ def _remove(gallery: Gallery, ids: Sequence[str]) -> tuple[Commit, set[str]]:
         found = set(Reader(handle, gallery.schema).find(ids).digests)
         if found:
             handle.delete(among(ids))
-        return Commit(int(handle.version), int(handle.count_rows())), found
+        return gallery.commit(handle), found
 
 
 def _rewrite(gallery: Gallery, ids: Sequence[str], changes: Mapping[str, Change]) -> tuple[Commit, set[str]]:
@@ -123,9 +123,5 @@ def _rewrite(gallery: Gallery, ids: Sequence[str], changes: Mapping[str, Change]
             block = block_of(rows.sort_by(SEQUENCE).combine_chunks().to_batches()[0], schema)
             found = set(block.ids)
             after = [changes[id_].applied(text) for id_, text in zip(block.ids, block.metadata, strict=True)]
-            gallery.put(handle, _rows(replace(block, metadata=after), gallery, int(handle.version)), other=True)
-        return Commit(int(handle.version), int(handle.count_rows())), found
-
-
-def _rows(block: Block, gallery: Gallery, version: int) -> pa.Table:
-    return table(block, gallery.schema, first_number(version, len(block.ids)))
+            put(handle, replace(block, metadata=after), sorted(found), schema)
+        return gallery.commit(handle), found

@@ -7,19 +7,35 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...export.bundle.segments import WHOLE, Segment
+
 
 class Fact(NamedTuple):
-    """What is known of one video: ``duration`` in seconds, ``metadata`` as the text of a JSON object."""
+    """What is known of one record: ``duration`` of its film in seconds, ``metadata`` as the text of a JSON object."""
 
     id: str
     source: str
     duration: float
     metadata: str
+    segment: Segment = WHOLE
 
     def json(self) -> str:
-        """The fact as a JSON object, without the id; a video that came as features has no duration."""
+        """What is known of the video as a JSON object, without the id; one that came as features has no duration.
+
+        ``segments`` is there where the video has several.
+        """
+        count = self.segment.total
+        return self._told(f',"segments":{count}' if count > 1 else "")
+
+    def hit(self) -> str:
+        """The same of a hit, with the number, start and end of its segment where the video has several."""
+        number, count, start, end = self.segment
+        times = f',"segment":{number},"start":{shortest(start)},"end":{shortest(end)}'
+        return self._told(times if count > 1 else "")
+
+    def _told(self, more: str) -> str:
         duration = json.dumps(shortest(self.duration) or None)
-        return f'{{"source":{json.dumps(self.source)},"duration":{duration},"metadata":{self.metadata}}}'
+        return f'{{"source":{json.dumps(self.source)},"duration":{duration},"metadata":{self.metadata}{more}}}'
 
 
 def shortest(seconds: float) -> float:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE
+from ...export.bundle.ports import DIGEST, DURATION, END, ID, METADATA, SEGMENT, SEGMENTS, SOURCE, START
+from ...export.bundle.segments import Segment
 from .checksums import CHECKSUMS, changed
 from .fact import Fact
 from .failures import gallery_failures
@@ -25,6 +26,9 @@ _BATCH, _LEAST_ROWS = 1 << 20, 64
 _IN_FLIGHT = 8 << 20
 # Begins the line of the log that says why a search server is not ready.
 UNANSWERED = "searches are not answered: "
+# The one row that every video has.
+FIRST = f"{SEGMENT} = 0"
+_FACTS = (SOURCE, DURATION, METADATA, SEGMENT, SEGMENTS, START, END)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Reader:
         self.table = table
         self.schema = schema
         self._rows = max(_LEAST_ROWS, _BATCH // schema.row_bytes)
+        self._videos: dict[int, tuple[Part, int]] = {}
 
     def advance(self) -> int:
         """Go to the latest version and return it; a millisecond when nothing has changed.
@@ -64,10 +69,22 @@ class Reader:
         return int(self.table.version)
 
     @property
-    def count(self) -> int:
-        """The number of videos."""
+    def rows(self) -> int:
+        """The number of records: a film that is cut has one for each segment."""
         with gallery_failures("counting the gallery"):
             return int(self.table.count_rows())
+
+    @property
+    def count(self) -> int:
+        """The number of videos; a fragment is counted again where it has changed, and not the table."""
+        with gallery_failures("counting the gallery"):
+            held, known = parts(self.table), self._videos
+            other = [number for number, part in held.items() if number not in known or known[number][0] != part]
+            found = self._fragments([SEGMENT], FIRST, other)[1] if other else np.empty(0, np.int64)
+            counts = dict(zip(*(each.tolist() for each in np.unique(found, return_counts=True)), strict=True))
+            fresh = {number: (held[number], counts.get(number, 0)) for number in other}
+            self._videos = {number: fresh.get(number) or known[number] for number in held}
+        return sum(count for _, count in self._videos.values())
 
     def parts(self) -> dict[int, Part]:
         """The table's fragments; those that are equal in two versions hold the same rows."""
@@ -91,8 +108,7 @@ class Reader:
         if not of:
             return {}
         with gallery_failures("reading the gallery"):
-            found = self._scanner([SEQUENCE], None, of, addresses=True).to_table()
-            where = np.asarray(found.column("_rowaddr").to_numpy()) >> np.uint64(32)
+            found, where = self._fragments([SEQUENCE], None, of)
             numbers = np.asarray(found.column(SEQUENCE).to_numpy())
         order = np.argsort(where, kind="stable")
         each, starts = np.unique(where[order], return_index=True)
@@ -128,32 +144,30 @@ class Reader:
     def find(self, ids: Sequence[str]) -> Found:
         """The digests of those ``ids`` that are there; the index on ids leads to them."""
         digests: dict[str, bytes] = {}
-        for found in self.named(ids, [DIGEST]):
+        for found in self.named(ids, [DIGEST], first=True):
             digests.update(zip(found.column(ID).to_pylist(), found.column(DIGEST).to_pylist(), strict=True))
         return Found(digests, self.count, self.version)
 
     def describe(self, ids: Sequence[str]) -> dict[str, Fact]:
         """What is known of those ``ids`` that are there."""
-        columns = (ID, SOURCE, DURATION, METADATA)
-        found = (batch.select(columns).to_pylist() for batch in self.named(ids, columns[1:]))
-        return {row[ID]: Fact(*(row[name] for name in columns)) for rows in found for row in rows}
+        found = (batch.to_pylist() for batch in self.named(ids, _FACTS, first=True))
+        return {row[ID]: _fact(row) for rows in found for row in rows}
 
-    def named(self, ids: Sequence[str], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """``columns``, with id and sequence, of those ``ids`` that are there.
+    def named(self, ids: Sequence[str], columns: Sequence[str], *, first: bool = False) -> Iterator[pa.RecordBatch]:
+        """``columns``, with id and sequence, of all rows of those ``ids`` that are there, or of the ``first`` of each.
 
         Raises:
             GalleryError: the data can't be read, or has changed since it was written.
         """
         for start in range(0, len(ids), _IDS_PER_FILTER):
-            where = among(ids[start : start + _IDS_PER_FILTER])
+            where = among(ids[start : start + _IDS_PER_FILTER]) + (f" AND {FIRST}" if first else "")
             doing = "looking up ids in the gallery"
             yield from self._whole(self.scan([ID, SEQUENCE, CHECKSUMS, *columns], where, doing=doing))
 
-    def has_one_of(self, ids: Sequence[str]) -> bool:
-        """Whether one of ``ids`` is there."""
-        with gallery_failures("looking up ids in the gallery"):
-            parts = (ids[start : start + _IDS_PER_FILTER] for start in range(0, len(ids), _IDS_PER_FILTER))
-            return any(self.table.count_rows(among(part)) for part in parts)
+    def most_rows(self, ids: Sequence[str]) -> int:
+        """The most rows that a video of ``ids`` has; 0 where none is there."""
+        found = (batch.column(SEGMENTS).to_pylist() for batch in self.named(ids, [SEGMENTS], first=True))
+        return max((count for counts in found for count in counts), default=0)
 
     def _whole(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, compared with their checksums."""
@@ -162,6 +176,13 @@ class Reader:
                 if damaged := changed(batch, self.schema.columns, SEQUENCE):
                     raise damage([batch.column(ID)[row].as_py() for row in damaged])
             yield batch
+
+    def _fragments(
+        self, columns: Sequence[str], where: str | None, of: Sequence[int]
+    ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+        """Rows of some fragments, and the fragment of each, int64 [R]."""
+        found = self._scanner(columns, where, of, addresses=True).to_table()
+        return found, (np.asarray(found.column("_rowaddr").to_numpy()) >> np.uint64(32)).astype(np.int64)
 
     def _scanner(
         self, columns: Sequence[str], where: str | None, of: Sequence[int] | None, *, addresses: bool = False
@@ -182,6 +203,11 @@ def among(ids: Sequence[str]) -> str:
     """The filter that selects rows by id; a quote inside an id is doubled, nothing else is special."""
     quoted = ("'" + id_.replace("'", "''") + "'" for id_ in ids)
     return f"{ID} IN ({', '.join(quoted)})"
+
+
+def _fact(row: dict[str, Any]) -> Fact:
+    segment = Segment(row[SEGMENT], row[SEGMENTS], row[START], row[END])
+    return Fact(row[ID], row[SOURCE], row[DURATION], row[METADATA], segment)
 
 
 def damage(ids: Sequence[str]) -> GalleryError:

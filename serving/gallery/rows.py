@@ -14,8 +14,10 @@ import pyarrow as pa
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import MASKS, TIMESTAMPS
+from ...export.bundle.segments import WHOLE, Segment
 from ...export.bundle.spec import TensorSpec
 from .schema import GallerySchema
+from .segments import check_segment
 
 # Far more than rounding to half precision, or an engine in it, adds.
 LENGTH_ERROR = 0.02
@@ -23,10 +25,11 @@ LENGTH_ERROR = 0.02
 
 @dataclass(frozen=True)
 class GalleryEntry:
-    """One video to be kept: its record's tensors by name (any float dtype, without a batch dimension) and its facts.
+    """One video to be kept, or a segment of one: its record's tensors by name (any float dtype, without a batch
+    dimension) and its facts.
 
-    ``timestamps`` float [F] and ``duration`` are seconds, ``digest`` is the SHA-256 of the file, ``metadata`` is the
-    text of a JSON object.
+    ``timestamps`` float [F] and ``duration`` are seconds, of the whole film for a segment too, ``digest`` is the
+    SHA-256 of the file, or what stands for it (``Cutting.digest``), ``metadata`` is the text of a JSON object.
     """
 
     id: str
@@ -36,6 +39,7 @@ class GalleryEntry:
     digest: bytes
     source: str = ""
     metadata: str = "{}"
+    segment: Segment = WHOLE
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Row:
         check_source(entry.source)
         check_metadata(entry.metadata)
         check_digest(entry.digest)
+        check_segment(entry.id, entry.segment)
         if not (math.isfinite(entry.duration) and entry.duration >= 0):
             raise InvalidRequest(f"the duration of {entry.id!r} is {entry.duration} s")
         names = [spec.name for spec in schema.record]

@@ -13,20 +13,32 @@ import pyarrow as pa
 from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE, TIMESTAMPS, VIDEO_ENCODER
+from ...export.bundle.ports import (
+    DIGEST,
+    DURATION,
+    END,
+    ID,
+    METADATA,
+    SEGMENT,
+    SEGMENTS,
+    SOURCE,
+    START,
+    TIMESTAMPS,
+    VIDEO_ENCODER,
+)
 from ...export.bundle.scorer_card import ScorerCard
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.spec import TensorSpec
 from .checksums import CHECKSUMS
 
-FORMAT = 4
+FORMAT = 5
 SEQUENCE = "sequence"
 INDEXED_AT = "indexed_at"
 
 _KEY = b"framesift"
 # What the facts take beside the timestamps: an id, a path, a digest, some metadata and the checksums.
 _FACTS_BYTES = 256
-_FACTS = (ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT)
+_FACTS = (ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT, SEGMENT, SEGMENTS, START, END)
 
 
 @dataclass(frozen=True)
@@ -68,25 +80,33 @@ class GallerySchema:
         Raises:
             GalleryError: the table was not made by framesift, or by another format.
         """
-        try:
-            values = json.loads((schema.metadata or {})[_KEY])
-            if values["format"] != FORMAT:
-                raise GalleryError(
-                    f"the gallery has format {values['format']}, this framesift reads {FORMAT}: index the videos again"
-                )
-            record = tuple(TensorSpec(row["name"], row["dtype"], tuple(row["dims"])) for row in values["record"])
-            lengths = {str(name): float(length) for name, length in values["lengths"].items()}
-            return GallerySchema(values["system"], values["fingerprint"], lengths, record, int(values["frames"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise GalleryError(f"the table was not made by framesift: {error!r}") from error
+        found, form = GallerySchema._told(schema)
+        if form != FORMAT:
+            raise GalleryError(
+                f"the gallery has format {form}, this framesift reads {FORMAT}: index the videos again, or bring its "
+                "records into a new one: framesift gallery import NEW OLD"
+            )
+        return found
 
     @staticmethod
     def noted(schema: pa.Schema) -> GallerySchema | None:
-        """The schema that a table of others may carry; None where it carries none that this framesift reads."""
+        """The schema that a table of others, or of an earlier format, may carry; None where it carries none."""
         try:
-            return GallerySchema.read(schema)
+            return GallerySchema._told(schema)[0]
         except GalleryError:
             return None
+
+    @staticmethod
+    def _told(schema: pa.Schema) -> tuple[GallerySchema, object]:
+        """What a table's metadata say, and in which format."""
+        try:
+            values = json.loads((schema.metadata or {})[_KEY])
+            record = tuple(TensorSpec(row["name"], row["dtype"], tuple(row["dims"])) for row in values["record"])
+            lengths = {str(name): float(length) for name, length in values["lengths"].items()}
+            made = GallerySchema(values["system"], values["fingerprint"], lengths, record, int(values["frames"]))
+            return made, values["format"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GalleryError(f"the table was not made by framesift: {error!r}") from error
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -110,6 +130,10 @@ class GallerySchema:
             TIMESTAMPS: pa.list_(pa.float32(), self.frames),
             METADATA: pa.string(),
             INDEXED_AT: pa.timestamp("us", tz="UTC"),
+            SEGMENT: pa.int32(),
+            SEGMENTS: pa.int32(),
+            START: pa.float32(),
+            END: pa.float32(),
             CHECKSUMS: pa.list_(pa.uint32(), len(_FACTS) + len(self.record)),
         }
         if clash := facts.keys() & {spec.name for spec in self.record}:

@@ -12,17 +12,30 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError, InvalidRequest
-from ...export.bundle.ports import DIGEST, DURATION, ID, METADATA, SOURCE, TIMESTAMPS
+from ...export.bundle.ports import (
+    DIGEST,
+    DURATION,
+    END,
+    ID,
+    METADATA,
+    SEGMENT,
+    SEGMENTS,
+    SOURCE,
+    START,
+    TIMESTAMPS,
+)
 from .addresses import local_folder
 from .blocks import Block
 from .checksums import CHECKSUMS, changed
 from .failures import gallery_failures
 from .reader import damage
 from .schema import SEQUENCE, GallerySchema
+from .segments import Segments
 from .table import dataset, has_table
 
 _BATCH_BYTES, _MOST_ROWS = 16 << 20, 4096
 _PARQUET = ".parquet"
+_PARTS = (SEGMENT, SEGMENTS, START, END)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Records:
         needed = [ID, DIGEST, *(spec.name for spec in schema.record)]
         if missing := [name for name in needed if name not in self.schema.names]:
             raise GalleryError(f"{self.path} has no column {', '.join(missing)}; it has {', '.join(self.schema.names)}")
-        known = (*needed, SOURCE, METADATA, DURATION, TIMESTAMPS, SEQUENCE, CHECKSUMS)
+        known = (*needed, SOURCE, METADATA, DURATION, TIMESTAMPS, *_PARTS, SEQUENCE, CHECKSUMS)
         names = [name for name in self.schema.names if name in known or name in schema.columns]
         rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // schema.row_bytes))
         with gallery_failures(f"reading {self.path}"):
@@ -114,7 +127,27 @@ def block_of(batch: pa.RecordBatch, schema: GallerySchema) -> Block:
         if TIMESTAMPS in batch.schema.names
         else np.zeros((count, schema.frames), np.float32),
         tensors={spec.name: _numbers(batch, spec.name, spec.shape) for spec in schema.record},
+        segments=_segments(batch),
     )
+
+
+def _segments(batch: pa.RecordBatch) -> Segments | None:
+    """Which parts of films the rows are; None where the table doesn't tell."""
+    if there := [name for name in _PARTS if name in batch.schema.names]:
+        if len(there) < len(_PARTS):
+            raise InvalidRequest(f"the table has {', '.join(there)} and not all of {', '.join(_PARTS)}")
+        numbers, counts = (_whole_numbers(batch, name) for name in (SEGMENT, SEGMENTS))
+        starts, ends = (_numbers(batch, name, ()).astype(np.float32) for name in (START, END))
+        return Segments(numbers, counts, starts, ends)
+    return None
+
+
+def _whole_numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.int32]:
+    kind = batch.schema.field(name).type
+    if not pa.types.is_integer(kind):
+        raise InvalidRequest(f"the column {name} is {kind}, it must hold whole numbers")
+    with gallery_failures(f"reading the column {name}"):
+        return np.asarray(batch.column(name).cast(pa.int32()).to_numpy(zero_copy_only=False))
 
 
 def _texts(batch: pa.RecordBatch, name: str, otherwise: str) -> list[str]:

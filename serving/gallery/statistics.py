@@ -19,6 +19,7 @@ class Statistics:
 
     Attributes:
         count: videos.
+        records: of them; a film that is cut has one for each segment.
         removed: rows that are no videos any more and take room until their fragment is merged.
         fragments: of the newest version; ``sealed`` of them have ``sealed_rows`` rows or more.
         indexed: rows that the index on ids covers, in ``index_pieces`` pieces; ``unindexed`` are looked through.
@@ -28,6 +29,7 @@ class Statistics:
     """
 
     count: int
+    records: int
     removed: int
     fragments: int
     sealed: int
@@ -55,7 +57,8 @@ def statistics(gallery: Gallery) -> Statistics:
         least = sealed_rows(gallery.schema.row_bytes) // 2
         data = gallery.root / "videos.lance" / "data"
         return Statistics(
-            count=int(table.count_rows()),
+            count=gallery.count,
+            records=int(table.count_rows()),
             removed=sum(part.rows - part.live for part in held),
             fragments=len(held),
             sealed=sum(part.rows >= least for part in held),

@@ -12,13 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pyarrow as pa
-
 from ...export.bundle.errors import GalleryError, GalleryMismatch
 from ...export.bundle.manifest import Manifest
-from ...export.bundle.ports import ID
 from .addresses import local_folder
-from .blocks import Block, table
+from .blocks import Block
 from .compaction import Compaction
 from .fact import Fact
 from .failures import gallery_failures
@@ -27,10 +24,11 @@ from .merging import index_further
 from .reader import Found, Reader, among
 from .rows import GalleryEntry, Row
 from .schema import GallerySchema
-from .table import chunks, create_table, has_table, index_ids, open_table
+from .segments import Segments, films
+from .table import create_table, has_table, index_ids, open_table
+from .writing import put
 
 LOCK_WAIT_S = 60.0
-MAX_BATCH = 1 << 20
 
 # Files beside the table: the writers' lease, the lease of merges, and what searches map.
 LOCK = ".lock"
@@ -67,7 +65,7 @@ class Gallery:
         self.schema = schema
         with gallery_failures(f"opening the gallery in {root}"):
             self._table = open_table(root)
-            self._reader = self.reader()
+            self._reader, self._writer = self.reader(), Reader(self._table, schema)
         self._reading = threading.Lock()
         self._compaction = Compaction(
             partial(open_table, root),
@@ -152,40 +150,46 @@ class Gallery:
     def write(self, rows: Sequence[Row]) -> Commit:
         """Keep rows in one commit, in place of those that have the same id; of two with the same id the last is kept.
 
+        The segments of a film come one after another, all of them; they take the place of whatever its id had.
+
         Raises:
+            InvalidRequest: a film that is not whole.
             GalleryError: nothing was written.
         """
-        kept = list({row.entry.id: row for row in rows}.values())
+        places = films((row.entry.id for row in rows), (row.entry.segment[:2] for row in rows))
+        kept = [rows[place] for film in places.values() for place in film]
         with self.writing() as handle:
             if kept:
-                added = table(Block.of(kept), self.schema, first_number(int(handle.version), len(kept)))
-                other = Reader(handle, self.schema).has_one_of([row.entry.id for row in kept])
-                self.put(handle, added, other=other)
-            return Commit(int(handle.version), int(handle.count_rows()))
+                put(handle, Block.of(kept), list(places), self.schema)
+            return self.commit(handle)
 
     def bring(self, block: Block, *, replace: bool) -> Brought:
-        """Keep checked videos of different ids in one commit, but for those that are there with the same digest.
+        """Keep checked videos in one commit, but for those that are there with the same digest.
+
+        Of two with the same id the last is kept; films are whole, see ``write``.
 
         Args:
             replace: put others in the place of those that are there with another digest; without, nothing of the block
                 is kept where there are such.
 
         Raises:
+            InvalidRequest: a film that is not whole.
             GalleryError: nothing was written.
         """
+        told = block.segments or Segments.whole(block.durations)
+        places = films(block.ids, zip(told.numbers.tolist(), told.counts.tolist(), strict=True))
         with self.writing() as handle:
-            there = Reader(handle, self.schema).find(block.ids).digests
-            known = [there.get(id_) for id_ in block.ids]
-            pairs = list(enumerate(zip(known, block.digests, strict=True)))
-            other = [block.ids[row] for row, (had, digest) in pairs if had not in (None, digest)]
-            wanted = [row for row, (had, digest) in pairs if had != digest]
+            there = Reader(handle, self.schema).find(list(places)).digests
+            brought = {id_: block.digests[rows[0]] for id_, rows in places.items()}
+            other = [id_ for id_, digest in brought.items() if there.get(id_) not in (None, digest)]
+            wanted = [id_ for id_, digest in brought.items() if there.get(id_) != digest]
             if wanted and (replace or not other):
-                kept = block if len(wanted) == len(block.ids) else block.take(wanted)
-                added = table(kept, self.schema, first_number(int(handle.version), len(wanted)))
-                self.put(handle, added, other=bool(other))
+                rows = [row for id_ in wanted for row in places[id_]]
+                kept = block if rows == list(range(len(block.ids))) else block.take(rows)
+                put(handle, kept, wanted if other else (), self.schema)
             else:
                 wanted = []
-        return Brought(len(wanted), sum(had == digest for _, (had, digest) in pairs), other)
+        return Brought(len(wanted), sum(there.get(id_) == digest for id_, digest in brought.items()), other)
 
     def remove(self, ids: Sequence[str]) -> Commit:
         """Remove videos; unknown ids are ignored.
@@ -196,7 +200,7 @@ class Gallery:
         with self.writing() as handle:
             if ids:
                 handle.delete(among(ids))
-            return Commit(int(handle.version), int(handle.count_rows()))
+            return self.commit(handle)
 
     def lookup(self, ids: Sequence[str]) -> Found:
         """Which of ``ids`` are there, with the digests of their files."""
@@ -276,24 +280,6 @@ class Gallery:
             yield self._table
         self._compaction.committed()
 
-    @staticmethod
-    def put(handle: Any, added: pa.Table, *, other: bool) -> None:
-        """Commit rows; what is new is appended, which takes half the time of putting ``other`` rows' in their place."""
-        if other:
-            handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(chunks(added))
-        else:
-            handle.insert(chunks(added), mode="append")
-
-
-def first_number(version: int, rows: int) -> int:
-    """The sequence number of the first of so many rows, committed by a writer that has found this version.
-
-    Lance never uses a version twice, and a commit has at most ``MAX_BATCH`` rows, so numbers grow for ever, whatever is
-    removed and whoever writes next.
-
-    Raises:
-        GalleryError: too many rows for one commit.
-    """
-    if rows > MAX_BATCH:
-        raise GalleryError(f"{rows} records in one commit, the limit is {MAX_BATCH}")
-    return version * MAX_BATCH
+    def commit(self, handle: Any) -> Commit:
+        """What was written last, for whoever holds the table."""
+        return Commit(int(handle.version), self._writer.count)

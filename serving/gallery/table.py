@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ...export.bundle.ports import ID
@@ -68,6 +69,26 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
     """Make a table of these batches, in fragments of so many rows."""
     reader = pa.RecordBatchReader.from_batches(schema, batches)
     _lance().write_dataset(reader, str(path), schema=schema, mode="create", max_rows_per_file=rows)
+
+
+def replace_rows(table: Any, added: pa.Table, where: str) -> None:
+    """Commit rows in the place of those that ``where`` selects, however many these are: one version has the old ones
+    and the next the new ones. Lance's own merge takes one row for one.
+    """
+    lance = _lance()
+    found = table.scanner(columns=[], filter=where, with_row_address=True).to_table()
+    held = np.unique(np.asarray(found.column("_rowaddr").to_numpy()) >> np.uint64(32)).tolist()
+    updated, removed = [], []
+    for number in held:
+        left = table.get_fragment(number).delete(where)
+        if left is None:
+            removed.append(number)
+        else:
+            updated.append(left)
+    fresh = lance.fragment.write_fragments(chunks(added), table, schema=table.schema, mode="append")
+    change = lance.LanceOperation.Update(removed_fragment_ids=removed, updated_fragments=updated, new_fragments=fresh)
+    lance.LanceDataset.commit(table, change, read_version=int(table.version))
+    table.checkout_latest()
 
 
 def has_table(root: Path) -> bool:

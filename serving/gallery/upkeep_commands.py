@@ -53,7 +53,7 @@ def stats_command(folder: Path) -> None:
     gallery = Gallery.existing(folder)
     found, calibration = statistics(gallery), Calibration.read(folder)
     facts = {
-        "videos": f"{found.count}",
+        "videos": f"{found.count}" + (f" in {found.records} records" if found.records != found.count else ""),
         "removed": f"{found.removed} rows that still take room",
         "files": f"{found.fragments}, of which {found.sealed} are sealed ({found.sealed_rows} rows or more)",
         "index": f"{found.indexed} rows in {found.index_pieces} pieces, {found.unindexed} rows outside",

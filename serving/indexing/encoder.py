@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,17 @@ from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import FEATURE_READER, VIDEO_DECODER
 from ...export.bundle.packing import pack_rows
-from ...export.bundle.ports import DIGEST, ID, METADATA, SOURCE, VIDEO_ENCODER
+from ...export.bundle.ports import DIGEST, ID, METADATA, PART, SOURCE, VIDEO, VIDEO_ENCODER
+from ...export.bundle.segments import Cutting
 from ...export.bundle.spec import TensorSpec
+from ...export.bundle.video.part import Part
+from ...export.bundle.video.shots_found import parts_of
 from ..backends.base import Backend
 from ..backends.feature_reader import FeatureReader
 from ..backends.gallery_index import entry_of
 from ..backends.onnxruntime import OnnxRuntime
 from ..backends.video_decoder import VideoDecoder
+from ..client.uploads import check_cut
 from ..gallery.rows import Row
 from ..gallery.schema import GallerySchema
 from ..repository.config import render
@@ -70,8 +75,16 @@ class Encoder:
         self.takes = frozenset(model.inputs[0].name for name, model in models.items() if name in self._readers)
         self._largest = {port.name: _largest(port, manifest) for port in models[VIDEO_ENCODER].inputs}
 
-    def row(self, files: Mapping[str, npt.NDArray[Any]], id_: str, source: str, digest: bytes, metadata: str) -> Row:
-        """Encode a video and check its record.
+    def rows(
+        self,
+        files: Mapping[str, npt.NDArray[Any]],
+        id_: str,
+        source: str,
+        digest: bytes,
+        metadata: str,
+        cutting: Cutting | None = None,
+    ) -> list[Row]:
+        """Encode a video, all of it or segment by segment, and check its records.
 
         Args:
             files: uint8 [1, N], the content of the film, of the feature file, or of both, by the names of the tensors.
@@ -79,6 +92,31 @@ class Encoder:
         Raises:
             FramesiftError: a file that is refused, or a record that can't be kept.
         """
+        if cutting is None:
+            return [self._row(files, id_, source, digest, metadata)]
+        check_cut(self.takes, files)
+        draft, digest, rows = uuid4().hex, cutting.digest(digest), list[Row]()
+        told = self._shots(files, cutting, draft) if cutting.shots else []
+        while not rows or len(rows) < rows[0].entry.segment.total:
+            part = told[len(rows)] if told else Part(len(rows), draft, cutting)
+            rows.append(self._row(files, id_, source, digest, metadata, part))
+        return rows
+
+    def _shots(self, files: Mapping[str, npt.NDArray[Any]], cutting: Cutting, draft: str) -> list[Part]:
+        """The segments of a film that begin with its shots."""
+        decoder = self._readers[VIDEO_DECODER]
+        assert isinstance(decoder, VideoDecoder)
+        return parts_of(cutting, decoder.sandbox.shots(files[VIDEO][0], cutting.shots), draft)
+
+    def _row(
+        self,
+        files: Mapping[str, npt.NDArray[Any]],
+        id_: str,
+        source: str,
+        digest: bytes,
+        metadata: str,
+        part: Part | None = None,
+    ) -> Row:
         if absent := sorted(self.takes - files.keys()):
             raise InvalidRequest(f"the model reads {' and '.join(sorted(self.takes))}, there is no {absent[0]} here")
         tensors: dict[str, npt.NDArray[Any]] = {
@@ -87,6 +125,7 @@ class Encoder:
             SOURCE: pack_rows([source.encode()]),
             DIGEST: np.frombuffer(digest, np.uint8)[None],
             METADATA: pack_rows([metadata.encode()]),
+            **({} if part is None else {PART: pack_rows([part.json().encode()])}),
         }
         for reader in self._readers.values():
             tensors |= _one(reader, tensors)

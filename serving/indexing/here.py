@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import click
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.segments import Cutting
 from ...export.bundle.video.limits import VideoLimits
 from ..client.digests import Digests
 from ..client.discover import IdFrom, Named
@@ -46,6 +47,7 @@ class Run:
         gpus: the share of a GPU that each of Ray's workers takes.
         failures: the file that lists what fails.
         force: index again what the gallery has already.
+        cutting: how films are cut into segments, if they are.
     """
 
     names: tuple[str, ...]
@@ -60,6 +62,7 @@ class Run:
     timeout_s: float = 600.0
     failures: Path | None = None
     force: bool = False
+    cutting: Cutting | None = None
 
 
 def index_here(run: Run, facts: Mapping[str, Mapping[str, Any]], digests: Digests, report: Report) -> None:
@@ -96,13 +99,14 @@ def _source(run: Run, manifest: Manifest, facts: Mapping[str, Mapping[str, Any]]
     if any(map(is_manifest, run.names)):
         if len(run.names) > 1 or facts:
             raise click.UsageError("a manifest is named alone, and has its metadata in itself")
-        return sources.Manifest(read_manifest_lines(Path(run.names[0]), run.id_from), run.shard)
+        listed = read_manifest_lines(Path(run.names[0]), run.id_from)
+        return sources.Manifest([replace(video, cutting=run.cutting) for video in listed], run.shard)
     named = Named.of(run.names, run.id_from)
     try:
         found = named.read_by(films=reads_films(manifest), features=manifest.features is not None)
     except InvalidRequest as error:
         raise click.UsageError(f"{error}. The model of {run.bundle} reads none of them") from error
-    return sources.Files(found, run.shard, facts_of(facts, found), digests)
+    return sources.Files(found, run.shard, facts_of(facts, found), digests, run.cutting)
 
 
 def start_workers(run: Run, manifest: Manifest, report: Report) -> Workers:

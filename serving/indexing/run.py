@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from ...export.bundle.limits import MAX_IDS
-from ..gallery.rows import Row
 from ..gallery.store import Gallery
 from .video import Made, Video
 
@@ -81,33 +80,34 @@ class _Group:
 
     def __init__(self, gallery: Gallery, told: Told) -> None:
         self._gallery, self._told = gallery, told
-        self._held: list[tuple[Made, Row]] = []
-        self._bytes = 0
+        self._held: list[Made] = []
+        self._rows = self._bytes = 0
         self._since = 0.0
 
     def take(self, made: Made) -> None:
-        if made.row is None:
+        if not made.rows:
             self._told(made)
             return
         if not self._held:
             self._since = time.monotonic()
-        self._held.append((made, made.row))
-        self._bytes += sum(tensor.nbytes for tensor in made.row.tensors.values())
+        self._held.append(made)
+        self._rows += len(made.rows)
+        self._bytes += sum(tensor.nbytes for row in made.rows for tensor in row.tensors.values())
 
     def patience(self) -> float | None:
         """Seconds until the rows have to be committed; None where there are none."""
         return max(0.0, self._since + _AGE_S - time.monotonic()) if self._held else None
 
     def keep_if_due(self) -> None:
-        if len(self._held) >= _ROWS or self._bytes >= _BYTES or self.patience() == 0:
+        if self._rows >= _ROWS or self._bytes >= _BYTES or self.patience() == 0:
             self.keep()
 
     def keep(self) -> None:
-        held, self._held, self._bytes = self._held, [], 0
+        held, self._held, self._rows, self._bytes = self._held, [], 0, 0
         if not held:
             return
-        self._gallery.write([row for _, row in held])
-        for made, _ in held:
+        self._gallery.write([row for made in held for row in made.rows])
+        for made in held:
             self._told(made)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...export.bundle.checks import dump_metadata
+from ...export.bundle.segments import Cutting, cut_digest
 from ..client.digests import Digests, Stamp
 from ..client.discover import Found, NamedVideo
 from ..client.indexing import unchanged
@@ -46,7 +47,7 @@ class Manifest(Source):
     def left(self, gallery: Gallery, told: Told, *, force: bool) -> Iterator[Video]:
         """All whose content has to be looked at: a digest that the manifest tells spares that."""
         for video in self._videos if force else with_known(gallery, self._videos):
-            if video.known is not None and video.known == video.digest:
+            if video.known is not None and video.known == cut_digest(video.digest, video.cutting):
                 told(Made(video))
             else:
                 yield video
@@ -58,10 +59,17 @@ class Manifest(Source):
 class Files(Source):
     """Files of this machine. Those that have not changed since they were read last are not read again."""
 
-    def __init__(self, found: Found, shard: Shard, facts: Mapping[str, Mapping[str, Any]], digests: Digests) -> None:
+    def __init__(
+        self,
+        found: Found,
+        shard: Shard,
+        facts: Mapping[str, Mapping[str, Any]],
+        digests: Digests,
+        cutting: Cutting | None = None,
+    ) -> None:
         self._files = [file for file in found.videos if shard.has(file.id)]
         self._refused = [one for one in found.refused if shard.has(os.fsdecode(one.path))]
-        self._facts, self._digests = facts, digests
+        self._facts, self._digests, self._cutting = facts, digests, cutting
         self._stamps: dict[str, tuple[NamedVideo, Stamp | None]] = {}
 
     def __len__(self) -> int:
@@ -74,7 +82,7 @@ class Files(Source):
             told(Made(Video(path, path, path), reason=refused.reason))
         known = {} if force else gallery.lookup([file.id for file in self._files]).digests
         skipped = set()
-        for file in unchanged(self._files, known, self._digests, _READERS):
+        for file in unchanged(self._files, known, self._digests, _READERS, self._cutting):
             skipped.add(file.id)
             told(Made(self._video(file)))
         for file in self._files:
@@ -85,10 +93,10 @@ class Files(Source):
     def made(self, made: Made) -> None:
         """Remember a file's digest, if it is still what was read."""
         file, stamp = self._stamps.pop(made.video.id, (None, None))
-        if file is None or stamp is None or file.features is not None or made.row is None:
+        if file is None or stamp is None or file.features is not None or not made.rows:
             return
         if Stamp.of(file.path) == stamp:
-            self._digests.put(file.path, stamp, made.row.entry.digest)
+            self._digests.put(file.path, stamp, made.file_digest)
 
     def _video(self, file: NamedVideo) -> Video:
         return Video(
@@ -97,4 +105,5 @@ class Files(Source):
             os.fspath(file.path),
             None if file.features is None else os.path.abspath(file.features),
             dump_metadata(self._facts.get(file.id, {})),
+            cutting=self._cutting,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ...export.bundle.segments import Cutting
 from ..gallery.rows import Row
 
 
@@ -19,7 +20,8 @@ class Video:
         beside: the feature file beside a film, for a model that reads both.
         metadata: the text of a JSON object.
         digest: the SHA-256 that its file must have; None where nobody said.
-        known: the digest that the gallery has under its id; a file of that content need not be encoded.
+        known: the digest that the gallery has under its id; a file of that content, cut so, need not be encoded.
+        cutting: how the film is cut, if it is.
     """
 
     id: str
@@ -29,20 +31,23 @@ class Video:
     metadata: str = "{}"
     digest: bytes | None = None
     known: bytes | None = None
+    cutting: Cutting | None = None
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a video: the ``row`` to keep, the ``reason`` why there is none, or neither for one that is known.
+    """What became of a video: its ``rows`` to keep, the ``reason`` why there are none, or neither for a known one.
 
-    A row comes without its entry's tensors, of which it has those in the dtypes that are kept.
+    Rows come without their entries' tensors, of which they have those in the dtypes that are kept. ``file_digest`` is
+    the SHA-256 of what was read for them.
     """
 
     video: Video
-    row: Row | None = None
+    rows: tuple[Row, ...] = ()
     reason: str = ""
+    file_digest: bytes = b""
 
     @property
     def status(self) -> Literal["indexed", "skipped", "failed"]:
         """What became of it, in a word."""
-        return "failed" if self.reason else "skipped" if self.row is None else "indexed"
+        return "failed" if self.reason else "indexed" if self.rows else "skipped"

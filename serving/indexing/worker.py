@@ -106,10 +106,12 @@ class Worker:
                 raise InvalidVideo(
                     f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed"
                 )
-            if digest == video.known:
+            cutting = video.cutting
+            if (digest if cutting is None else cutting.digest(digest)) == video.known:
                 return Made(video)
             files = brought.tensors(self._encoder.takes)
-            return Made(video, self._encoder.row(files, video.id, video.source, digest, video.metadata))
+            rows = self._encoder.rows(files, video.id, video.source, digest, video.metadata, cutting)
+            return Made(video, tuple(rows), file_digest=digest)
         except (*_ENDS, *_BUSY):
             raise
         except FramesiftError as error:

@@ -39,8 +39,13 @@ class Places:
         """The video to be made again: its file must have the digest that the gallery keeps.
 
         Raises:
-            InvalidRequest: its source names nothing that may be read.
+            InvalidRequest: its source names nothing that may be read, or it is cut, which a gallery doesn't keep.
         """
+        if kept.segments > 1:
+            raise InvalidRequest(
+                f"it is cut into {kept.segments} segments, and the gallery doesn't keep how: index it into the new "
+                "gallery with --segment-seconds"
+            )
         place = self._place(kept.source)
         film = self.beside and not is_address(place) and not is_feature_file(place)
         beside = features_beside(Path(place)) if film else None

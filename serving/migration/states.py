@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...export.bundle.checks import DIGEST_BYTES
-from ...export.bundle.ports import DIGEST, ID, METADATA, SOURCE
+from ...export.bundle.ports import DIGEST, ID, METADATA, SEGMENTS, SOURCE
 from ..gallery.reader import Reader
 from ..gallery.store import Gallery
 
 _HASH_BYTES = 8
 # Of a state: what its record was made of. The rest stands for its metadata.
 _CONTENT = DIGEST_BYTES + _HASH_BYTES
-_COLUMNS = (DIGEST, SOURCE, METADATA)
+_COLUMNS = (DIGEST, SOURCE, METADATA, SEGMENTS)
 
 # By id: a digest, and hashes of source and metadata, together 48 bytes.
 States = Mapping[str, bytes]
@@ -25,12 +25,13 @@ States = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a gallery keeps of a video beside its record."""
+    """What a gallery keeps of a video beside its record, and how many segments it has."""
 
     id: str
     source: str
     digest: bytes
     metadata: str
+    segments: int = 1
 
     @property
     def state(self) -> bytes:
@@ -63,7 +64,7 @@ def states(gallery: Gallery) -> dict[str, bytes]:
 
 def kept(reader: Reader, ids: Sequence[str]) -> Iterator[Kept]:
     """What a version of a gallery keeps of those ``ids`` that are there."""
-    for batch in reader.named(ids, _COLUMNS):
+    for batch in reader.named(ids, _COLUMNS, first=True):
         yield from _kept(batch)
 
 
@@ -98,8 +99,8 @@ def last_number(gallery: Gallery) -> int:
 
 def _kept(batch: pa.RecordBatch) -> Iterator[Kept]:
     columns = (batch.column(name).to_pylist() for name in (ID, *_COLUMNS))
-    for id_, digest, source, metadata in zip(*columns, strict=True):
-        yield Kept(id_, source, digest, metadata)
+    for id_, digest, source, metadata, segments in zip(*columns, strict=True):
+        yield Kept(id_, source, digest, metadata, segments)
 
 
 def _hash(text: str) -> bytes:

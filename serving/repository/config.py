@@ -64,8 +64,9 @@ def render(served: Served, variant: Variant = "default", *, cuda: bool = False) 
             for port in (p for p in member.inputs if member.called(p.name) in there or p.name not in member.optional):
                 step.input_map[port.name] = member.called(port.name)
             for port in (p for p in member.outputs if member.called(p.name) in used):
-                step.output_map[port.name] = member.called(port.name)
-                there.add(member.called(port.name))
+                if member.called(member.answers.get(port.name, port.name)) in there or port.name not in member.answers:
+                    step.output_map[port.name] = member.called(port.name)
+            there |= set(step.output_map.values())
         return config
     # An ONNX model gets no kind: on a machine with a GPU the server puts it there, elsewhere on the CPU.
     group = config.instance_group.add(count=served.instances)

@@ -19,6 +19,7 @@ from ...export.bundle.models import (
     GALLERY_INDEX,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
+    INDEX_SEGMENT,
     INDEX_VIDEO,
     MAX_ROWS,
     NICE,
@@ -45,11 +46,13 @@ from ...export.bundle.ports import (
     NOISE,
     OF_FRAMES,
     OPTIONS,
+    PART,
     PRESENT,
     RECALL,
     RESCORED,
     SCORER,
     SCORES,
+    SPAN,
     TEXT_ENCODER,
     TIMESTAMPS,
     VERSION,
@@ -63,7 +66,7 @@ from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .likes import like_models, like_searches
 from .served import Batching, Ensemble, Model, Served, Warmup
-from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, check_names
+from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, PART_SPEC, SPAN_SPEC, check_names
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
 SCORER_BYTES = 512 << 20
@@ -96,23 +99,23 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
     named = {port.name for port in record}
     brought = _brought(readers)
     indexed = {port.name: port for port in (*_brought((*readers, *others)), *DESCRIPTION)}
+    filled = (*readers, video, *others, *videos, index)
     asked = (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *ASKED)
     # Features have been made by whoever sends them, and a film is read whole: there is no encoding of less.
     framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
+    cut = (Ensemble(INDEX_SEGMENT, 1, (*indexed.values(), PART_SPEC), (*index.outputs, SPAN_SPEC), filled),)
     ensembles = (
         Ensemble(ENCODE_VIDEO, 1, brought, (*record, *times), (*readers, video)),
         *(framed if manifest.frames is not None and manifest.features is None else ()),
         Ensemble(
             SCORE_IDS,
             0,
-            (
-                *(port.batched("queries") for port in text.inputs),
-                *(p for p in scorer.inputs if p.name in named),
-            ),
+            (*(port.batched("queries") for port in text.inputs), *(p for p in scorer.inputs if p.name in named)),
             scorer.outputs,
             (text, scorer),
         ),
-        Ensemble(INDEX_VIDEO, 1, tuple(indexed.values()), index.outputs, (*readers, video, *others, *videos, index)),
+        Ensemble(INDEX_VIDEO, 1, tuple(indexed.values()), index.outputs, filled),
+        *(cut if VIDEO_DECODER in models else ()),
         Ensemble(SEARCH_IDS, search.max_batch, asked, _without_details(search), (text, *texts, search)),
         Ensemble(SEARCH_DETAILS, search.max_batch, (*asked, OPTIONS_SPEC), search.outputs, (text, *texts, search)),
     )
@@ -155,12 +158,14 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         VIDEO_DECODER,
         1,
         # A video's noise comes from its id.
-        (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((ID_SPEC,) if noisy else ())),
-        (*(port for port in _unbatched(video.inputs) if port.name in OF_FRAMES), *times),
+        (TensorSpec(VIDEO, "uint8", ("video bytes",)), *((ID_SPEC,) if noisy else ()), PART_SPEC),
+        (*(port for port in _unbatched(video.inputs) if port.name in OF_FRAMES), *times, SPAN_SPEC),
         body="VideoDecoder",
         instances=2,
         batching=clips,
         parameters=behind,
+        optional=frozenset({PART}),
+        answers={SPAN: PART},
     )
     reader = Model(
         FEATURE_READER,
@@ -208,11 +213,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         Model(
             GALLERY_INDEX,
             16,
-            (*record, *times, *DESCRIPTION),
+            (*record, *times, *DESCRIPTION, PART_SPEC, SPAN_SPEC),
             (TensorSpec(VERSION, "int64", (1,)), TensorSpec(COUNT, "int64", (1,))),
             body="GalleryIndex",
             batching=replace(clips, ragged=True),
             parameters=behind,
+            optional=frozenset({PART, SPAN}),
         ),
         Model(
             GALLERY_SEARCH,
@@ -255,7 +261,8 @@ def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:
 
 def _brought(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
     """What these models read of a request, each once."""
-    return tuple({port.name: port for reader in readers for port in reader.inputs}.values())
+    named = {port.name: port for reader in readers for port in reader.inputs if port.name not in reader.optional}
+    return tuple(named.values())
 
 
 def _without_details(search: Model) -> tuple[TensorSpec, ...]:

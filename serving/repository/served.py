@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ...export.bundle.engines.profiles import Range
-from ...export.bundle.ports import FEATURES, ID, VIDEO
+from ...export.bundle.ports import FEATURES, ID, PART, VIDEO
 from ...export.bundle.spec import TensorSpec
 
 # What a request brings once, whichever models read it.
-_SHARED = frozenset({VIDEO, FEATURES, ID})
+_SHARED = frozenset({VIDEO, FEATURES, ID, PART})
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Model:
 
     ``body`` names the class of a Python model, which finds the bundle's manifest and its ``files`` in its folder;
     without it the model is an ONNX graph. ``prefix`` begins the name where it is a model of the bundle that chooses
-    candidates. ``optional`` are inputs that a request may lack. ``ranges`` are the shapes of a graph's inputs, with
-    their batch, where all are known before. ``profiles`` are those of its TensorRT engine.
+    candidates. ``optional`` are inputs that a request may lack, and ``answers`` are outputs that come with such an
+    input alone, with its name. ``ranges`` are the shapes of a graph's inputs, with their batch, where all are known
+    before. ``profiles`` are those of its TensorRT engine.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Model:
     optional: frozenset[str] = frozenset()
     ranges: Mapping[str, Range] = field(default_factory=dict)
     profiles: int = 1
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

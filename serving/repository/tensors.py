@@ -17,7 +17,9 @@ from ...export.bundle.ports import (
     ID,
     METADATA,
     OPTIONS,
+    PART,
     SOURCE,
+    SPAN,
     TEXT,
     TEXT_ENCODER,
     TEXT_LENGTH,
@@ -36,6 +38,9 @@ ASKED = (
 )
 OPTIONS_SPEC = TensorSpec(OPTIONS, "uint8", ("option bytes",))
 DETAILS_SPEC = TensorSpec(DETAILS, "uint8", ("detail bytes",))
+# Which segment of a film is wanted, and which one came.
+PART_SPEC = TensorSpec(PART, "uint8", ("part bytes",))
+SPAN_SPEC = TensorSpec(SPAN, "float64", (4,))
 # What is said of a video that is to be kept.
 ID_SPEC = TensorSpec(ID, "uint8", ("id bytes",))
 DESCRIPTION = (
@@ -60,7 +65,7 @@ def check_names(graphs: Mapping[str, GraphPorts]) -> None:
         TEXT_LENGTH,
         TIMESTAMPS,
         DURATION,
-        *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC)),
+        *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC, PART_SPEC, SPAN_SPEC)),
         *(port.name for port in DESCRIPTION),
     }
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):

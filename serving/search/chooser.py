@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
@@ -91,7 +92,9 @@ class Chooser:
         """
         own = self._latest()
         (ranked,) = self._ranker.rank(_within(own, view), text, [self._most])
-        part, missing = main.among(view, [own.ids[row] for row in ranked.rows.tolist()])
+        rows = ranked.rows
+        part, missing = main.among(view, [own.ids[row] for row in rows.tolist()])
+        part = _chosen(part, view, own, rows)
         return Chosen(part, missing, self._lacked(view, own), own.version)
 
     def close(self) -> None:
@@ -113,6 +116,22 @@ class Chooser:
             self._unlisted = len(_ids(replace(view, chosen=None)) - _ids(own))
             self._compared = versions
         return self._unlisted
+
+
+def _chosen(part: View, view: View, own: View, rows: npt.NDArray[np.intp]) -> View:
+    """Of the rows of the chosen videos those of the chosen segments, where both galleries have a film cut alike."""
+    kept = part.rows()
+    if view.chosen is not None:
+        kept = np.intersect1d(kept, view.chosen)
+    if part.segments is not None and own.segments is not None and own.counts is not None and part.counts is not None:
+        chosen = {(own.ids[row], int(own.segments[row])) for row in rows.tolist()}
+        counts = {own.ids[row]: int(own.counts[row]) for row in rows.tolist()}
+        alike = [
+            (part.ids[row], int(part.segments[row])) in chosen or part.counts[row] != counts[part.ids[row]]
+            for row in kept.tolist()
+        ]
+        kept = kept[np.array(alike, np.bool_)]
+    return replace(part, chosen=kept, count=len(kept))
 
 
 def _ids(view: View) -> set[str]:

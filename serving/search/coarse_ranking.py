@@ -38,6 +38,10 @@ class CoarseRanker:
         """As ``ranking.Ranker.reach``: as far as the exact ranking, because later pages are its."""
         return self._exact.reach(top)
 
+    def spread(self, top: int) -> int:
+        """As ``ranking.Ranker.spread``: further than was calibrated, which is of records and not of films."""
+        return max(self._exact.spread(top), self.calibration.top + 1)
+
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``. A text has the scores that the exact ranking gives it alone."""
         candidates = self.calibration.candidates_of(view.count)

@@ -12,7 +12,7 @@ from ...export.bundle.limits import MAX_PAGED
 from ...kernels.library import Library
 from ...kernels.pairs import PairsScan
 from .onnx_scorer import Floats, Tensors
-from .ranking import Ranked
+from .ranking import Ranked, spread
 from .view import View
 
 MakeScan = Callable[[Tensors, Tensors], PairsScan]
@@ -34,6 +34,10 @@ class CompiledRanker:
     def reach(self, top: int) -> int:
         """As ``Ranker.reach``: all videos."""
         return MAX_PAGED
+
+    def spread(self, top: int) -> int:
+        """As ``ranking.Ranker.spread``."""
+        return spread(top)
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

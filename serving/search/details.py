@@ -19,14 +19,14 @@ def details(view: View, facts: Facts | None, ranked: Ranked, after: str | None) 
     video has gone meanwhile.
     """
     told = [] if facts is None else hit_facts(facts, view.numbers[ranked.rows].tolist())
-    return joined(told, "hits", next=after, among=view.count)
+    return joined(told, "hits", next=after, among=view.videos)
 
 
 def hit_facts(facts: Facts, numbers: Sequence[int]) -> list[str]:
     """The facts of rows as JSON, as many as there is room for."""
     told, left = [], MAX_FACT_BYTES
     for fact in facts.of(numbers):
-        text = "null" if fact is None else fact.json()
+        text = "null" if fact is None else fact.hit()
         left -= len(text)
         told.append(text if left >= 0 else "null")
     return told

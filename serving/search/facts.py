@@ -11,19 +11,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import DURATION, ID, METADATA, SOURCE
+from ...export.bundle.ports import DURATION, END, ID, METADATA, SEGMENT, SEGMENTS, SOURCE, START
+from ...export.bundle.segments import Segment
 from ..gallery.fact import Fact
 from ..gallery.reader import Reader
 from ..gallery.schema import SEQUENCE
 from .pieces import aside
 
 _TEXTS = (ID, SOURCE, METADATA)
+_NUMBERS = (DURATION, SEGMENT, SEGMENTS, START, END)
 # A piece joins its neighbour when that is no more than so many times as large: a row is copied a few times, and there
 # are a few pieces, however many rows there are and however they came.
 _RATIO = 2
@@ -33,21 +36,31 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows in the order of their numbers int64 [n]: ``texts`` are columns of n by name, ``durations`` float32 [n]."""
+    """Rows in the order of their numbers int64 [n]: ``texts`` and ``values`` are columns of n by name.
+
+    Values are seconds float32, and which segment of how many a row is, int32.
+    """
 
     numbers: Numbers
     texts: Mapping[str, pa.Array]
-    durations: npt.NDArray[np.float32]
+    values: Mapping[str, npt.NDArray[Any]]
 
     def fact(self, place: int) -> Fact:
         """One row."""
         id_, source, metadata = (self.texts[name][place].as_py() for name in _TEXTS)
-        return Fact(id_, source, float(self.durations[place]), metadata)
+        values = self.values
+        segment = Segment(
+            int(values[SEGMENT][place]),
+            int(values[SEGMENTS][place]),
+            float(values[START][place]),
+            float(values[END][place]),
+        )
+        return Fact(id_, source, float(values[DURATION][place]), metadata, segment)
 
     def take(self, places: npt.NDArray[np.intp]) -> Piece:
         """Some of the rows, by ascending places."""
         texts = {name: column.take(pa.array(places)) for name, column in self.texts.items()}
-        return Piece(self.numbers[places], texts, self.durations[places])
+        return Piece(self.numbers[places], texts, {name: column[places] for name, column in self.values.items()})
 
 
 class Facts:
@@ -139,7 +152,7 @@ class Facts:
             then()
 
     def _read(self, of: Sequence[int], after: int) -> Piece | None:
-        batches = list(self._reader.batches((SOURCE, METADATA, DURATION), after, of))
+        batches = list(self._reader.batches((SOURCE, METADATA, *_NUMBERS), after, of))
         if not batches:
             return None
         found = pa.Table.from_batches(batches)
@@ -149,7 +162,7 @@ class Facts:
         order = np.argsort(numbers)
         # With room for more than 2 GiB in a column.
         texts = {name: pa.concat_arrays(found.column(name).cast(pa.large_string()).chunks) for name in _TEXTS}
-        return Piece(numbers, texts, found.column(DURATION).to_numpy()).take(order)
+        return Piece(numbers, texts, {name: found.column(name).to_numpy() for name in _NUMBERS}).take(order)
 
 
 def _settled(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
@@ -161,4 +174,5 @@ def _settled(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
 def _joined(first: Piece, second: Piece) -> Piece:
     texts = {name: pa.concat_arrays([first.texts[name], second.texts[name]]) for name in _TEXTS}
     numbers = np.concatenate([first.numbers, second.numbers])
-    return Piece(numbers, texts, np.concatenate([first.durations, second.durations]))
+    values = {name: np.concatenate([first.values[name], second.values[name]]) for name in _NUMBERS}
+    return Piece(numbers, texts, values)

@@ -23,8 +23,8 @@ def page(view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None 
         cursor: where the page before ended.
     """
     last = -1 if cursor is None else int(cursor.shown[-1:].max(initial=-1))
-    rows = view.rows()
-    rows = rows[np.searchsorted(view.numbers[rows], last, side="right") :]
+    rows = view.one_each()
+    rows = rows[np.searchsorted(view.films(rows), last, side="right") :]
     shown: list[str] = []
     size = 0
     for row, fact in zip(rows.tolist(), facts.of(view.numbers[rows[:top]].tolist()), strict=False):
@@ -34,8 +34,8 @@ def page(view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None 
             break
         shown.append(told)
     ended = len(shown) == len(rows)
-    end = None if ended else Cursor(view.version, mark, top, view.numbers[rows[len(shown) - 1 : len(shown)]]).text()
-    return joined(shown, "videos", next=end, count=view.count, version=view.version)
+    end = None if ended else Cursor(view.version, mark, top, view.films(rows[len(shown) - 1 : len(shown)])).text()
+    return joined(shown, "videos", next=end, count=view.videos, version=view.version)
 
 
 def joined(parts: Sequence[str], name: str, **others: Any) -> str:

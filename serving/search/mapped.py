@@ -33,7 +33,7 @@ from .columns import shapes
 from .pieces import Check, aside, sums_of
 
 _MAGIC = b"framesift mapped gallery\n"
-_FORMAT = 1
+_FORMAT = 2
 _PAGE = 4096
 # From Linux' mman.h: what is mapped privately and may be written to asks for no swap.
 _NORESERVE = 0x4000

@@ -35,7 +35,7 @@ class Named:
     def among(self, view: View, ids: Sequence[str]) -> tuple[View, list[str]]:
         """The part of a view that holds those of these ids that it has, in the order of indexing, and the others."""
         self._follow(view)
-        rows, missing, scanned, gone = [], list[str](), None, set(view.dead.tolist())
+        rows, missing, scanned, gone = list[int](), list[str](), None, set(view.dead.tolist())
         for id_ in dict.fromkeys(ids):
             row = self._rows.get(id_)
             # A later view may have been asked for before; then this one alone knows. An id that no view has costs
@@ -46,7 +46,7 @@ class Named:
             if row is None or row in gone:
                 missing.append(id_)
             else:
-                rows.append(row)
+                rows.extend(view.beside(row))
         return replace(view, count=len(rows), chosen=np.array(sorted(rows), np.int64), named=True), missing
 
     def _follow(self, view: View) -> None:

@@ -32,6 +32,7 @@ class Options:
         like: the id of the video that is searched with.
         weight: the share of the video that is searched with, beside a text.
         include: the video of that id may be a hit itself.
+        segments: each segment of a film is a hit of its own, and not the film by its best one.
 
     Raises:
         InvalidRequest: a value of another type, or beyond its limit, or a filter that can't be read.
@@ -47,6 +48,7 @@ class Options:
     like: str = ""
     weight: float = 0.5
     include: bool = False
+    segments: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,7 +1,8 @@
 """Pages of a ranking: which hits a request shows of those that are ranked for it, and where the next begins.
 
 A page is of the version of the gallery that the first page showed, and holds none of the hits of earlier pages, by the
-numbers of their rows: how a text's vector was rounded in another batch moves no hit from one page to two, or to none.
+numbers of their videos' first rows: how a text's vector was rounded in another batch moves no hit from one page to two,
+or to none.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Page:
             InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
         """
         asked = options.where, list(named), options.min_score, options.like, options.weight, options.include
-        mark = mark_of(*asked, model)
+        mark = mark_of(*asked, options.segments, model)
         cursor = Cursor.read(options.after, mark) if options.after else None
         first = top + options.offset if cursor is None else cursor.top
         if first > MAX_PAGED:
@@ -74,12 +75,12 @@ class Page:
         Args:
             ranked: the first ``ranks`` places of the ranking of ``view``.
         """
-        further = len(ranked.rows) < view.count
+        further = len(ranked.rows) < view.videos
         if self.without:
             ranked = ranked.take([place for place, row in enumerate(ranked.rows) if view.ids[row] != self.without])
         if self.cursor is None and len(ranked.rows) > self.first:
             further, ranked = True, ranked.take(range(self.first))
-        numbers = view.numbers[ranked.rows]
+        numbers = view.films(ranked.rows)
         if self.cursor is None:
             left = np.arange(len(numbers)) >= self.offset
             shown = np.sort(numbers)

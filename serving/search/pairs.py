@@ -40,6 +40,10 @@ class PairRanker(ABC):
         """As ``ranking.Ranker.reach``: all videos that may be scored."""
         return MAX_PAGED
 
+    def spread(self, top: int) -> int:
+        """As ``ranking.Ranker.spread``: as many as are scored in any case."""
+        return self.reach(top)
+
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``. Among equals the video that was indexed first goes first.
 

@@ -46,6 +46,10 @@ class Ranker(Protocol):
         """How many places the ranking has of which a first page takes ``top``, where there are as many videos."""
         ...
 
+    def spread(self, top: int) -> int:
+        """How many rows to rank for the best ``top`` videos, where some have several: a few more cost little."""
+        ...
+
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """The ``tops[q]`` best videos (all of them, when there are fewer) for each text.
 
@@ -69,6 +73,10 @@ class GraphRanker:
     def reach(self, top: int) -> int:
         """As ``Ranker.reach``: all videos."""
         return MAX_PAGED
+
+    def spread(self, top: int) -> int:
+        """As ``Ranker.spread``."""
+        return spread(top)
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``Ranker.rank``.
@@ -106,6 +114,11 @@ class GraphRanker:
             assert weights is not None
             attention[part] = weights[0]
         return attention
+
+
+def spread(top: int) -> int:
+    """As ``Ranker.spread``, where a row more costs its weights."""
+    return 4 * top + 64
 
 
 def best(scores: Floats, n: int) -> npt.NDArray[np.intp]:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import TIMESTAMPS
+from ...export.bundle.ports import SEGMENT, SEGMENTS, TIMESTAMPS
 from ...export.bundle.spec import TensorSpec
 from ..gallery.compaction import return_the_rest
 from ..gallery.reader import UNANSWERED, Reader
@@ -87,6 +89,8 @@ class Snapshot:
         specs = [
             TensorSpec(SEQUENCE, "int64", ()),
             TensorSpec(TIMESTAMPS, "float32", (schema.frames,)),
+            TensorSpec(SEGMENT, "int32", ()),
+            TensorSpec(SEGMENTS, "int32", ()),
             *(kept[name] for name in tensors),
             *derived.specs,
         ]
@@ -97,6 +101,7 @@ class Snapshot:
         self._sweep: Sweep | None = None
         self._named = Named()
         self._tried = time.monotonic()
+        self._looked: tuple[Columns | None, int, bool] = None, 0, False
         self.fault: GalleryError | None = None
         self._dead, self._died, self._since = np.empty(0, np.intp), np.empty(0, np.int64), 0
         self._rows = Rows(reader.version, Columns(specs, beside), [], {})
@@ -205,7 +210,7 @@ class Snapshot:
 
     def _load(self, version: int) -> View:
         self._update(self._rows, version)
-        if self._rows.columns.rows - len(self._dead) != self._reader.count:
+        if self._rows.columns.rows - len(self._dead) != self._reader.rows:
             _log.info("the gallery is read anew: it is not what it was with some changes")
             self._anew()
             version = self._reader.version
@@ -231,6 +236,7 @@ class Snapshot:
     def _view(self, version: int) -> View:
         rows = self._rows
         arrays = rows.columns.views()
+        cut = self._cut(rows.columns, arrays[SEGMENTS])
         return View(
             version=version,
             count=rows.columns.rows - len(self._dead),
@@ -241,7 +247,18 @@ class Snapshot:
             numbers=arrays[SEQUENCE],
             died=self._died,
             since=self._since,
+            segments=arrays[SEGMENT] if cut else None,
+            counts=arrays[SEGMENTS] if cut else None,
         )
+
+    def _cut(self, columns: Columns, counts: npt.NDArray[Any]) -> bool:
+        """Whether there is a film of several rows; rows that were looked at before are not looked at again."""
+        before, seen, found = self._looked
+        if before is not columns:
+            seen, found = 0, False
+        found = found or bool((counts[seen:] > 1).any())
+        self._looked = columns, len(counts), found
+        return found
 
     def _due(self, rows: Rows) -> bool:
         """Whether rows should be copied, without those that are dead."""

@@ -17,7 +17,7 @@ from ...kernels.topk_attention.cpu import attention, search
 from ...kernels.topk_attention.layout import HeadShape
 from ...kernels.topk_attention.operands import GalleryVectors, TextVectors
 from .onnx_scorer import Floats, Tensors
-from .ranking import Ranked
+from .ranking import Ranked, spread
 from .view import View
 
 # Scores float32 and rows int64 [Q, n], and how many videos were scored for them [Q]; None where all are.
@@ -47,6 +47,10 @@ class TopKRanker:
     def reach(self, top: int) -> int:
         """As ``ranking.Ranker.reach``: all videos."""
         return MAX_PAGED
+
+    def spread(self, top: int) -> int:
+        """As ``ranking.Ranker.spread``."""
+        return spread(top)
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``."""

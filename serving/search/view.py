@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ class View:
     than R. ``numbers`` int64 [R] are the rows' own, which ascend and stay the same for ever; ``died`` int64 is the
     version in which each of ``dead`` was found gone, and ``since`` the oldest version that can be told from that.
 
+    ``segments`` and ``counts`` int32 [R] say which part of its film a row is, of how many; the rows of one film lie
+    side by side. None where no film is cut, and where every row is to stand for itself.
+
     A part of a state holds the same arrays. ``chosen`` lists its ``count`` rows, ascending and none of them dead, and
     ``named`` says that a search named them itself, so that a ranker with a short list takes them for it.
     """
@@ -37,6 +41,31 @@ class View:
     numbers: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
     died: Numbers = field(default_factory=lambda: np.empty(0, np.int64))
     since: int = 0
+    segments: npt.NDArray[np.int32] | None = None
+    counts: npt.NDArray[np.int32] | None = None
+
+    @cached_property
+    def videos(self) -> int:
+        """How many videos the rows are of that may be found."""
+        return self.count if self.segments is None else len(self.one_each())
+
+    def films(self, rows: npt.NDArray[Any]) -> Numbers:
+        """What stands for the videos of some rows: the number of each one's first row."""
+        numbers = self.numbers[rows]
+        films: Numbers = numbers if self.segments is None else numbers - self.segments[rows]
+        return films
+
+    def one_each(self) -> npt.NDArray[np.int64]:
+        """Of the rows that may be found the first of every video."""
+        rows = self.rows()
+        return rows if self.segments is None else rows[np.unique(self.films(rows), return_index=True)[1]]
+
+    def beside(self, row: int) -> range:
+        """All rows of the video of one."""
+        if self.segments is None or self.counts is None:
+            return range(row, row + 1)
+        first = row - int(self.segments[row])
+        return range(max(0, first), min(first + int(self.counts[row]), len(self.timestamps)))
 
     def live(self) -> npt.NDArray[np.bool_] | None:
         """Which rows may be found, bool [R]; None for all."""

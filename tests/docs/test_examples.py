@@ -17,9 +17,9 @@ from framesift.serving.client.sync import Client
 
 from .documents import DOCUMENTS, ROOT, blocks, console, lay_out, name, parse
 
-README, OPERATIONS, FILTERS, LIKES, PLUGIN = (
-    ROOT / path
-    for path in ("README.md", "docs/operations.md", "docs/filters.md", "docs/likes.md", "docs/tensorrt-plugin.md")
+_PAGES = ("README.md", "docs/operations.md", "docs/filters.md", "docs/likes.md", "docs/segments.md")
+README, OPERATIONS, FILTERS, LIKES, SEGMENTS, PLUGIN = (
+    ROOT / path for path in (*_PAGES, "docs/tensorrt-plugin.md")
 )
 LINES = [(document, line) for document in DOCUMENTS for line in console(document)]
 PYTHON = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
@@ -108,7 +108,8 @@ def test_python_of_the_documents_of_use(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/test-00000.mp4").symlink_to(clips[0].video)
-    for block in (block for page in (README, OPERATIONS, FILTERS, LIKES) for block in blocks(page, "python")):
+    pages = README, OPERATIONS, FILTERS, LIKES, SEGMENTS
+    for block in (block for page in pages for block in blocks(page, "python")):
         exec(compile(block.replace("127.0.0.1:8001", server.address), "a document", "exec"), {})
     assert "at " in capsys.readouterr().out
 

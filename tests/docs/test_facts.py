@@ -8,7 +8,7 @@ import pytest
 
 from framesift.export.bundle import errors
 from framesift.export.bundle import limits as bounds
-from framesift.export.bundle.models import FEATURE_READER, SCORE_IDS, SEARCH_DETAILS, SEARCH_IDS
+from framesift.export.bundle.models import FEATURE_READER, INDEX_SEGMENT, SCORE_IDS, SEARCH_DETAILS, SEARCH_IDS
 from framesift.export.bundle.scorers import CLIP_POOLING, CROSS_ENCODER, DOT, SCORERS
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
 from framesift.export.bundle.video.limits import VideoLimits
@@ -49,7 +49,7 @@ def test_the_served_models_are_those_of_the_plan() -> None:
     )
     # The reference model takes films; the model that reads feature files stands in the place of its decoder.
     planned = {FEATURE_READER, *(model.name for model in plan(manifest))}
-    assert behind == planned - public_models(manifest).keys() - {SEARCH_IDS, SEARCH_DETAILS, SCORE_IDS}
+    assert behind == planned - public_models(manifest).keys() - {INDEX_SEGMENT, SEARCH_IDS, SEARCH_DETAILS, SCORE_IDS}
 
 
 @pytest.mark.parametrize(

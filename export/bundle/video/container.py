@@ -68,13 +68,21 @@ class VideoFile:
         self.matrix: Matrix | None = None
         self.context = _opened(self.stream, work.limits)
         self._used = False
+        self._again: InputContainer | None = None
 
     def demux(self, *, again: bool) -> Iterator[Packet[VideoStream]]:
         """The stream's packets: the first time those of ``container``, later those of the file opened ``again``."""
         if not again:
             return self.container.demux(self.stream)
-        container = self._reopen()
-        return container.demux(_moving(container, self._place))
+        container, stream = self.reopened()
+        return container.demux(stream)
+
+    def reopened(self) -> tuple[InputContainer, VideoStream]:
+        """The file opened again, and the stream to decode; what was opened so before is closed."""
+        if self._again is not None:
+            self._again.close()
+        self._again = self._reopen()
+        return self._again, _moving(self._again, self._place)
 
     def decoder(self) -> VideoCodecContext:
         """A decoder for the stream, on one thread, that has not seen any of it: at first it is ``context``."""

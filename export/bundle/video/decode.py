@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from ..errors import InvalidVideo
@@ -17,6 +20,7 @@ from .decoded_video import DecodedVideo
 from .decoding import decode_all, decode_chosen
 from .limits import DEFAULT_LIMITS, VideoLimits
 from .packet_index import PacketIndex, read_index
+from .part import Part
 from .pictures import Pictures
 from .profile import BY_FFMPEG, FEWER, check_profile, resize_crop, sample
 from .resizing import Pixels
@@ -59,22 +63,107 @@ def decode(
         limits.refuse_memory()
 
 
+class Film:
+    """An open film, of which parts are decoded: its packets are read once, and each part begins at the nearest entry.
+
+    Args:
+        source: the file's content, or its path.
+        work: counts the time of the present part.
+
+    Raises:
+        InvalidVideo: as ``decode``.
+    """
+
+    def __init__(self, source: Source, work: Work) -> None:
+        self._stack = ExitStack()
+        try:
+            self._video = self._stack.enter_context(open_video(source, work))
+            self._index = read_index(self._video, seeks=True)
+            self._context = self._video.decoder()
+        except BaseException:
+            self._stack.close()
+            raise
+        self._seconds: Seconds | None = None
+
+    def decode(self, profile: FrameProfile, part: Part) -> DecodedVideo:
+        """Decode the frames that ``profile`` chooses of a part, exactly as they are among all of the film's.
+
+        Where packets don't tell which frames they show, the film is decoded up to its end for every part.
+
+        Raises:
+            InvalidVideo, BundleError: as ``decode``; or there is no such part.
+        """
+        check_profile(profile)
+        try:
+            decoder = _Decoder(self._video, self._index, profile, self._context)
+            found, self._seconds = decoder.decode_part(part, self._seconds)
+        except MemoryError:
+            self._video.work.limits.refuse_memory()
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+
 class _Decoder:
-    def __init__(self, video: VideoFile, index: PacketIndex, profile: FrameProfile) -> None:
-        self._video, self._index, self._profile = video, index, profile
+    def __init__(
+        self, video: VideoFile, index: PacketIndex, profile: FrameProfile, context: VideoCodecContext | None = None
+    ) -> None:
+        self._video, self._index, self._profile, self._kept = video, index, profile, context
         self._limits = video.work.limits
-        self._base = float(video.stream.time_base or 0)
-        self._rate = self._found_rate()
-        self._step = index.last_step * self._base or 1 / self._rate
-        short = profile.size if profile.resize == BY_FFMPEG else None
-        self._pictures = Pictures(video.matrix, self._limits, short)
+        self._rate = rate_of(video, index)
+        self._short = profile.size if profile.resize == BY_FFMPEG else None
+        self._step = _step_of(video, index)
+        self._pictures = Pictures(video.matrix, self._limits, self._short)
 
     def decode(self) -> DecodedVideo:
         index = self._index
         if index.shown == 0 or max(self._sample(index.announced)) >= index.shown:
             raise InvalidVideo(f"the file is truncated: {index.shown} of about {index.announced} frames are readable")
-        self._limits.check_seconds((index.span or 0) * self._base + self._step)
+        self._limits.check_seconds((index.span or 0) * _base_of(self._video) + self._step)
         return self._short_way() or self._whole_way()
+
+    def decode_part(self, part: Part, seconds: Seconds | None) -> tuple[DecodedVideo, Seconds]:
+        """A part, and when each of the film's frames is shown, which spares finding it again."""
+        index = self._index
+        if index.shown == 0 or index.announced > index.shown:
+            raise InvalidVideo(f"the file is truncated: {index.shown} of about {index.announced} frames are readable")
+        table = index.table
+        if seconds is None:
+            seconds = self._seconds(self._all_times() if table is None else table.pts.tolist())
+        duration = float(seconds[-1]) + self._step
+        self._limits.check_seconds(duration)
+        if (piece := part.piece) is not None:
+            self._rate, self._pictures = piece.rate, Pictures(piece.matrix, self._limits, self._short)
+        segment, first, after = part.found(seconds, duration)
+        chosen = [first + place for place in self._sample(after - first)]
+        pictures: Mapping[int, Pixels] | None = None
+        if table is not None:
+            pictures = decode_chosen(self._decoder(), index, table, chosen, self._take, self._video.work)
+        if pictures is None:
+            pictures = self._from_the_start(chosen, len(seconds))
+        found = self._video_of(chosen, pictures, seconds)
+        return replace(
+            found,
+            timestamps=found.timestamps + (0.0 if piece is None else piece.offset),
+            duration=found.duration if piece is None else piece.duration,
+            frame_count=after - first,
+            segment=segment,
+        ), seconds
+
+    def _all_times(self) -> list[int | None]:
+        """The times of all frames, which only decoding tells."""
+        return decode_all(self._decoder(), self._index, (), self._take, self._video.work).times
+
+    def _from_the_start(self, chosen: Sequence[int], count: int) -> Mapping[int, Pixels]:
+        decoded = decode_all(self._decoder(), self._index, chosen, self._take, self._video.work)
+        if len(decoded.times) != count or decoded.pictures.keys() != set(chosen):
+            raise InvalidVideo("the film's packets don't tell which frames they show: convert it to H.264 in an MP4")
+        return decoded.pictures
+
+    def _decoder(self) -> VideoCodecContext:
+        return self._video.decoder() if self._kept is None else self._kept
 
     def _short_way(self) -> DecodedVideo | None:
         table, video = self._index.table, self._video
@@ -124,17 +213,34 @@ class _Decoder:
     def _take(self, frame: VideoFrame) -> Pixels:
         return resize_crop(self._pictures.rgb(frame), self._profile)
 
-    def _found_rate(self) -> float:
-        """Frames per second on average: by the file's own account, else by its times."""
-        told = self._video.stream.average_rate
-        if told:
-            return float(told)
-        span = (self._index.span or 0) * self._base
-        return (self._index.shown - 1) / span if span else _FALLBACK_RATE
-
     def _seconds(self, times: Sequence[int | None]) -> Seconds:
-        """When each frame is shown, from the first; evenly spaced if the file doesn't say or its clock goes back."""
-        known = [time for time in times if time is not None]
-        if not self._base or len(known) < len(times) or any(np.diff(known) < 0):
-            return np.arange(len(times)) * self._step
-        return (np.array(known) - known[0]) * self._base
+        return seconds_of(self._video, self._index, times)[0]
+
+
+def seconds_of(video: VideoFile, index: PacketIndex, times: Sequence[int | None]) -> tuple[Seconds, float]:
+    """When each frame is shown, from the first, and how long the last one is.
+
+    Frames are evenly spaced if the file doesn't say, or its clock goes back.
+    """
+    base = _base_of(video)
+    step = _step_of(video, index)
+    known = [time for time in times if time is not None]
+    if not base or len(known) < len(times) or any(np.diff(known) < 0):
+        return np.arange(len(times)) * step, step
+    return (np.array(known) - known[0]) * base, step
+
+
+def _base_of(video: VideoFile) -> float:
+    return float(video.stream.time_base or 0)
+
+
+def _step_of(video: VideoFile, index: PacketIndex) -> float:
+    return index.last_step * _base_of(video) or 1 / rate_of(video, index)
+
+
+def rate_of(video: VideoFile, index: PacketIndex) -> float:
+    """Frames per second on average: by the file's own account, else by its times."""
+    if told := video.stream.average_rate:
+        return float(told)
+    span = (index.span or 0) * _base_of(video)
+    return (index.shown - 1) / span if span else _FALLBACK_RATE

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..segments import WHOLE, Segment
 from .resizing import Pixels
 
 
@@ -22,6 +23,7 @@ class DecodedVideo:
             padding has the last frame's.
         duration: seconds from the first frame to the end of the last.
         frame_count: the number of frames from which the F were chosen.
+        segment: which part of the film they are of; then ``timestamps`` and ``duration`` are the film's.
     """
 
     frames: Pixels
@@ -29,3 +31,4 @@ class DecodedVideo:
     timestamps: npt.NDArray[np.float64]
     duration: float
     frame_count: int
+    segment: Segment = WHOLE

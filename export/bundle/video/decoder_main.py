@@ -14,17 +14,23 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import numpy.typing as npt
 
 from ..errors import InvalidVideo
 from ..manifest import FrameProfile
-from .decode import decode
+from .decode import Film, decode
+from .decoded_video import DecodedVideo
 from .decoder_process import MESSAGE_BYTES, OUT_OF_MEMORY
 from .limits import VideoLimits
+from .part import Part
+from .shots import find_shots
 from .work import Work
 
 # Open files beside the video: FFmpeg opens none.
@@ -48,7 +54,13 @@ def main() -> None:
             message, files, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
             if not message:
                 break
-            channel.send(json.dumps(worker.answer(FrameProfile(**json.loads(message)), files[0])).encode())
+            asked = json.loads(message)
+            if "shots" in asked:
+                channel.send(json.dumps(worker.answer_shots(asked["shots"], files[0])).encode())
+                continue
+            part = None if asked["part"] is None else Part.parse(asked["part"])
+            answer = worker.answer(FrameProfile(**asked["profile"]), part, files[0] if files else None)
+            channel.send(json.dumps(answer).encode())
     except MemoryError:
         # Whatever would tidy up now might want memory too.
         os._exit(OUT_OF_MEMORY)
@@ -69,22 +81,37 @@ class _Worker:
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         self._until = 0
+        self._film: tuple[str, Film, Work] | None = None
 
-    def answer(self, profile: FrameProfile, file: int) -> dict[str, Any]:
-        """Decode one video into the shared result; returns what else there is to tell."""
+    def answer(self, profile: FrameProfile, part: Part | None, file: int | None) -> dict[str, Any]:
+        """Decode one video, or a part of one, into the shared result; returns what else there is to tell.
+
+        Args:
+            file: None where a further part is asked for of the film that is open.
+        """
+        return self._within(lambda: self._decoded(profile, part, file))
+
+    def answer_shots(self, share: float, file: int) -> dict[str, Any]:
+        """Find the shots of a film: their times go into the shared result."""
+
+        def found() -> dict[str, Any]:
+            self._close()
+            with open(file, "rb", buffering=0) as source:
+                shots = find_shots(source, share, Work(self._limits, self._renew))
+            starts = np.array(shots.starts, np.float64)
+            os.pwritev(self._result, [starts.data], 0)
+            return {"count": len(starts), "duration": shots.duration, "reusable": self._tidy()}
+
+        return self._within(found)
+
+    def _within(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What some work returns, or how it failed."""
         with contextlib.suppress(OSError):
             _PEAK.write_text("5", encoding="ascii")
         try:
-            with open(file, "rb", buffering=0) as source:
-                video = decode(source, profile, self._limits, Work(self._limits, self._renew))
-            arrays: tuple[npt.NDArray[Any], ...] = video.frames, video.timestamps, video.mask
-            place = 0
-            for array in arrays:
-                place += os.pwritev(self._result, [array.data], place)
-            told = {"duration": video.duration, "frame_count": video.frame_count, "shape": video.frames.shape}
-            del video, arrays
-            return {**told, "reusable": self._tidy()}
+            return work()
         except InvalidVideo as error:
+            self._close()
             return {"refused": self._cause(error), "reusable": self._tidy()}
         except MemoryError:
             raise
@@ -94,6 +121,44 @@ class _Worker:
             return {"refused": f"the video is damaged in an unforeseen way ({error!r:.200}): leave it out", **_ENDED}
         except Exception:
             return {"defect": traceback.format_exc(), **_ENDED}
+
+    def _decoded(self, profile: FrameProfile, part: Part | None, file: int | None) -> dict[str, Any]:
+        if file is not None:
+            self._close()
+        if part is not None:
+            video = self._part(profile, part, file)
+        else:
+            assert file is not None
+            with open(file, "rb", buffering=0) as source:
+                video = decode(source, profile, self._limits, Work(self._limits, self._renew))
+        arrays: tuple[npt.NDArray[Any], ...] = video.frames, video.timestamps, video.mask
+        place = 0
+        for array in arrays:
+            place += os.pwritev(self._result, [array.data], place)
+        told = {"duration": video.duration, "frame_count": video.frame_count, "shape": video.frames.shape}
+        told["segment"] = video.segment
+        if video.segment.number + 1 == video.segment.total:
+            self._close()
+        del video, arrays
+        if self._film is not None and self._tidy():
+            return {**told, "reusable": True, "open": self._film[0]}
+        self._close()
+        return {**told, "reusable": self._tidy()}
+
+    def _part(self, profile: FrameProfile, part: Part, file: int | None) -> DecodedVideo:
+        if self._film is None or self._film[0] != part.key:
+            assert file is not None
+            work = Work(self._limits, self._renew)
+            self._film = part.key, Film(FileIO(file), work), work
+        _, film, work = self._film
+        work.restart()
+        return film.decode(profile, part)
+
+    def _close(self) -> None:
+        """Close the film that is open, if one is."""
+        if self._film is not None:
+            self._film[1].close()
+        self._film = None
 
     def _cause(self, error: InvalidVideo) -> str:
         """What an error says; or that memory ran out, which much of FFmpeg reports as damage to the file."""

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -24,9 +24,12 @@ import numpy.typing as npt
 from ..errors import InvalidVideo, ServerStartError, ServerUnavailable
 from ..limits import MAX_CLIP_BYTES
 from ..manifest import FrameProfile
+from ..segments import Segment
 from .decoded_video import DecodedVideo
 from .limits import VideoLimits
+from .part import Part
 from .profile import FEWER, UNCUT
+from .shots_found import Shots
 from .source import readable
 
 Content = bytes | memoryview | npt.NDArray[np.uint8] | Path
@@ -69,6 +72,7 @@ class DecoderProcess:
         # A new process inherits the peak of the one that starts it, so that below that nothing is known of its own.
         self._inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
         self._peak = 0
+        self._open = ""
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._result = os.memfd_create("framesift-frames")
         passed = (theirs.fileno(), self._result)
@@ -112,32 +116,54 @@ class DecoderProcess:
             os.close(self._result)
         self._result = -1
 
-    def decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
-        """Decode one video; see ``sandbox.Sandbox.decode``.
+    def decode(self, source: Content, profile: FrameProfile, part: Part | None = None) -> DecodedVideo:
+        """Decode one video, or a part of it; see ``sandbox.Sandbox.decode``.
 
         Raises:
             ProcessGone: something else had ended the process; another can decode the video.
         """
-        with _shared(source) as file:
-            self._limits.check_bytes(os.fstat(file.fileno()).st_size)
+        asked = {"profile": asdict(profile), "part": None if part is None else part.json()}
+        # A film of which it decodes further parts is there already.
+        reply = self._asked(None if part is not None and part.key == self._open else source, asked)
+        place, (frames, times, mask) = 0, _layout(profile, reply["shape"])
+        for array in (frames, times, mask):
+            place += os.preadv(self._result, [array.data], place)
+        number, total, *times_of = reply["segment"]
+        segment = Segment(int(number), int(total), *map(float, times_of))
+        return DecodedVideo(frames, mask, times, float(reply["duration"]), int(reply["frame_count"]), segment)
+
+    def shots(self, source: Content, share: float) -> Shots:
+        """Find the shots of a film; see ``sandbox.Sandbox.shots``.
+
+        Raises:
+            ProcessGone: something else had ended the process.
+        """
+        reply = self._asked(source, {"shots": share})
+        times = os.pread(self._result, 8 * int(reply["count"]), 0)
+        return Shots(np.frombuffer(times, np.float64).tolist(), float(reply["duration"]))
+
+    def _asked(self, source: Content | None, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to a request about a video, which is what is open where it is None."""
+        with nullcontext() if source is None else _shared(source) as file:
+            if file is not None:
+                self._limits.check_bytes(os.fstat(file.fileno()).st_size)
             self.wait()
             # What the last video left goes back to the system.
             os.ftruncate(self._result, 0)
             try:
-                socket.send_fds(self._channel, [json.dumps(asdict(profile)).encode()], [file.fileno()])
+                message, files = json.dumps(asked).encode(), [] if file is None else [file.fileno()]
+                socket.send_fds(self._channel, [message], files)
             except OSError as error:
                 self._end()
                 raise ProcessGone from error
             reply = self._reply()
         self.reusable = reply["reusable"]
+        self._open = reply.get("open", "")
         if "refused" in reply:
             raise InvalidVideo(reply["refused"])
         if "defect" in reply:
             raise RuntimeError(reply["defect"])
-        place, (frames, times, mask) = 0, _layout(profile, reply["shape"])
-        for array in (frames, times, mask):
-            place += os.preadv(self._result, [array.data], place)
-        return DecodedVideo(frames, mask, times, float(reply["duration"]), int(reply["frame_count"]))
+        return reply
 
     def _reply(self) -> dict[str, Any]:
         started, before = time.monotonic(), self._processor_time()

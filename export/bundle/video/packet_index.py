@@ -68,14 +68,17 @@ class PacketIndex:
     table: FrameTable | None
 
 
-def read_index(video: VideoFile) -> PacketIndex:
+def read_index(video: VideoFile, *, seeks: bool = False) -> PacketIndex:
     """Read a stream's packets without decoding them.
+
+    Args:
+        seeks: as of ``Packets``.
 
     Raises:
         InvalidVideo: no frames, or more packets or bytes than the limits allow.
     """
     read = _reader(video)
-    packets, notes = Packets(video), _Notes()
+    packets, notes = Packets(video, seeks=seeks), _Notes()
     damaged, last_step = False, 0
     for packet in packets.read():
         damaged, last_step = packet.is_corrupt, packet.duration or 0

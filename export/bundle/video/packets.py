@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from array import array
 from collections.abc import Iterator
 from typing import TypeAlias
 
 import av
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from .clock import Int64s
+from .clock import NO_TIME, Int64s
 from .container import VideoFile
 
 # Packets of this many bytes in all are kept; those of a larger file are read again each time.
 _KEPT_BYTES = 32 << 20
+# Packets that are rather read than looked for, and those that are looked at where a search in the file ends.
+_NEAR, _LOOKED_AT = 300, 3000
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 
@@ -23,13 +28,18 @@ class Packets:
     Attributes:
         count: how many there are, once ``read`` has come to its end.
         cut: whether reading ended before the stream did.
+
+    Args:
+        seeks: whoever wants packets far from the last ones has them looked for, instead of reading all before them.
     """
 
-    def __init__(self, video: VideoFile) -> None:
+    def __init__(self, video: VideoFile, *, seeks: bool = False) -> None:
         self._video = video
         self._kept: list[VideoPacket] | None = []
         self._live: Iterator[VideoPacket] = iter(())
         self._place = 0
+        self._spots: tuple[array[int], array[int]] | None = (array("q"), array("q")) if seeks else None
+        self._sought: tuple[InputContainer, VideoStream] | None = None
         self._times: Int64s | None = None
         self.count = 0
         self.cut = video.truncated
@@ -51,6 +61,10 @@ class Packets:
                 self._kept = None
             if self._kept is not None:
                 self._kept.append(packet)
+            if self._spots is not None:
+                time = packet.dts if packet.dts is not None else packet.pts
+                self._spots[0].append(NO_TIME if time is None else time)
+                self._spots[1].append(-1 if packet.pos is None else packet.pos)
             self._video.work.spend()
             yield packet
         self._place = self.count
@@ -70,7 +84,11 @@ class Packets:
             for place, packet in enumerate(self._kept[first : self.count], first):
                 yield place, self._retimed(place, packet)
             return
-        if first < self._place:
+        far = not 0 <= first - self._place <= _NEAR
+        if far and self._seek(first):
+            pass
+        elif first < self._place:
+            self._sought = None
             self._live, self._place = self._demux(again=True), 0
         for packet in self._live:
             place, self._place = self._place, self._place + 1
@@ -79,6 +97,30 @@ class Packets:
                 yield place, self._retimed(place, packet)
             if self._place >= self.count:
                 return
+
+    def _seek(self, first: int) -> bool:
+        """Go on with the packet at a place, which its own place in the file tells; False where it isn't found."""
+        if self._spots is None or self._spots[0][first] == NO_TIME or self._spots[1][first] < 0:
+            return False
+        time, spot = (spots[first] for spots in self._spots)
+        try:
+            self._sought = self._sought or self._video.reopened()
+            container, stream = self._sought
+            container.seek(time, stream=stream)
+            packets = container.demux(stream)
+            for packet in itertools.islice(packets, _LOOKED_AT):
+                self._video.work.spend()
+                if packet.size and packet.pos == spot:
+                    self._live = itertools.chain([packet], (each for each in packets if each.size))
+                    self._place = first
+                    return True
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            pass
+        self._sought = None
+        self._live, self._place = self._demux(again=True), 0
+        return False
 
     def _retimed(self, place: int, packet: VideoPacket) -> VideoPacket:
         if self._times is not None and packet.pts is not None:

@@ -7,14 +7,20 @@ ends it when it spends processor time without giving account of it; another then
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from ..errors import ServerUnavailable
 from ..manifest import FrameProfile
 from .decoded_video import DecodedVideo
 from .decoder_process import Content, DecoderProcess, ProcessGone
 from .limits import DEFAULT_LIMITS, VideoLimits
+from .part import Part
 from .profile import check_profile
+from .shots_found import Shots
+
+Found = TypeVar("Found")
 
 
 class Sandbox:
@@ -55,11 +61,12 @@ class Sandbox:
                 self._process.close()
             self._process = None
 
-    def decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
-        """Decode the frames that ``profile`` chooses from a video, as ``decode.decode`` does.
+    def decode(self, source: Content, profile: FrameProfile, part: Part | None = None) -> DecodedVideo:
+        """Decode the frames that ``profile`` chooses from a video, as ``decode.decode`` does, or of a part of it.
 
         Args:
             source: the file's content, or its path.
+            part: as ``Film.decode`` takes it. The film stays open for others until its last, or another video.
 
         Raises:
             InvalidVideo: as ``decode.decode``; or the video took too much memory or work, or crashed its process.
@@ -70,17 +77,32 @@ class Sandbox:
         check_profile(profile)
         with self._lock:
             with suppress(ProcessGone):
-                return self._decode(source, profile)
+                return self._decode(source, profile, part)
             # A machine that wants for memory ends idle decoders first.
             try:
-                return self._decode(source, profile)
+                return self._decode(source, profile, part)
             except ProcessGone as error:
                 raise ServerUnavailable("this machine ends the decoder again and again: try again later") from error
 
-    def _decode(self, source: Content, profile: FrameProfile) -> DecodedVideo:
+    def shots(self, source: Content, share: float) -> Shots:
+        """Find where the shots of a film begin, as ``shots.find_shots`` does.
+
+        Raises:
+            InvalidVideo, ServerUnavailable, ServerStartError: as ``decode``.
+        """
+        with self._lock:
+            try:
+                return self._run(lambda process: process.shots(source, share))
+            except ProcessGone as error:
+                raise ServerUnavailable("this machine ends the decoder: try again later") from error
+
+    def _decode(self, source: Content, profile: FrameProfile, part: Part | None) -> DecodedVideo:
+        return self._run(lambda process: process.decode(source, profile, part))
+
+    def _run(self, call: Callable[[DecoderProcess], Found]) -> Found:
         process = self._started()
         try:
-            return process.decode(source, profile)
+            return call(process)
         finally:
             if not process.reusable:
                 process.close()

@@ -32,6 +32,12 @@ class Work:
     def __init__(self, limits: VideoLimits, renew: Callable[[float], None] | None = None) -> None:
         self.limits = limits
         self._renew = renew
+        self._uncounted = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Count anew: for the next part of a film."""
+        limits = self.limits
         self._slow = limits.max_work / _SLOW_SHARE
         self._every = min(_LOOK_S, _LOOK_SHARE * limits.max_work)
         self._started = self._last = self._planned_at = time.thread_time()

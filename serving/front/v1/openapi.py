@@ -6,7 +6,7 @@ from typing import Any
 
 from ....export.bundle.limits import MAX_TOP
 from ..aliases import FIELD
-from .schemas import ID, METADATA, SCHEMAS, SOURCE, Schema, number, ref, text
+from .schemas import ID, METADATA, OVERLAP, SCHEMAS, SEGMENT_SECONDS, SOURCE, Schema, number, ref, text
 
 _JSON = "application/json"
 _PROBLEM = {"application/problem+json": {"schema": ref("Problem")}}
@@ -130,6 +130,8 @@ def description(version: str) -> dict[str, Any]:
                         _query("source", SOURCE),
                         _query("metadata", text("An object of JSON, as text.")),
                         _MODEL,
+                        _query("segment_seconds", SEGMENT_SECONDS),
+                        _query("overlap", OVERLAP),
                     ],
                     "requestBody": {
                         "required": True,

@@ -54,6 +54,8 @@ METADATA = {
     "description": f"What else is known of the video; at most {MAX_METADATA_BYTES} bytes of JSON.",
     "additionalProperties": True,
 }
+SEGMENT_SECONDS = text("Cut the film into segments of so many seconds, each found by itself.")
+OVERLAP = text("Seconds that a segment shares with the one before it; less than a segment has.")
 _VERSION = number("The gallery's version: it grows with every change.", "integer")
 _TEXT = text(f"What the video shows, in words; at most {MAX_TEXT_BYTES} bytes of UTF-8.", minLength=1)
 _VIDEO = {
@@ -92,6 +94,10 @@ SCHEMAS: dict[str, Schema] = {
                 "after": text("The `next` of the page before, of the same search."),
                 "offset": number("Leave so many of the best hits out.", "integer", minimum=0),
                 "model": text("The alias of the model that answers, of a server that has several."),
+                "segments": {
+                    "type": "boolean",
+                    "description": "Make each segment of a film a hit; else a film is one, by its best segment.",
+                },
                 "candidates": array(
                     ID, "Search among the videos of these ids alone.", minItems=1, maxItems=MAX_CANDIDATES
                 ),
@@ -165,7 +171,11 @@ SCHEMAS: dict[str, Schema] = {
             "segment": or_null(
                 obj(
                     "The part of the video that was found; null where it is all of it.",
-                    {"start": number("Seconds."), "end": number("Seconds.")},
+                    {
+                        "number": number("Which of its segments, from 0.", "integer"),
+                        "start": number("Seconds."),
+                        "end": number("Seconds."),
+                    },
                 )
             ),
         },
@@ -215,7 +225,10 @@ SCHEMAS: dict[str, Schema] = {
             "version": _VERSION,
         },
     ),
-    "Video": obj("What is known of a video.", _VIDEO),
+    "Video": obj(
+        "What is known of a video.",
+        {**_VIDEO, "segments": number("How many segments it is kept in; 1 where it is not cut.", "integer")},
+    ),
     "VideoPage": obj(
         "Videos of one version of the gallery, in the order in which they were indexed.",
         {
@@ -257,6 +270,8 @@ SCHEMAS: dict[str, Schema] = {
             "id": ID,
             "source": SOURCE,
             "metadata": text("An object of JSON, as text."),
+            "segment_seconds": SEGMENT_SECONDS,
+            "overlap": OVERLAP,
         },
     ),
     "Problem": obj(

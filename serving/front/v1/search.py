@@ -31,9 +31,9 @@ from .files import is_form, received, with_files
 from .tensors import Answer, asked
 
 # A video that is sent comes in a form, beside the other fields.
-SENT = ("text", "top", "candidates", "where", "min_score", "after", "offset", "weight")
+SENT = ("text", "top", "candidates", "where", "min_score", "after", "offset", "weight", "segments")
 FIELDS = (*SENT, "texts", "like", "include", FIELD)
-_PARAMETERS = ("where", "min_score", "after", "offset", "weight", "like", "include")
+_PARAMETERS = ("where", "min_score", "after", "offset", "weight", "like", "include", "segments")
 _FORM_FIELDS = ("search", ID)
 DEFAULT_TOP = 10
 

@@ -13,11 +13,14 @@ from ....export.bundle.checks import (
     check_metadata,
     check_source,
 )
+from ....export.bundle.cut_request import CutRequest
+from ....export.bundle.errors import InvalidRequest
 from ....export.bundle.models import INDEX_VIDEO
 from ....export.bundle.packing import pack_rows
-from ....export.bundle.ports import COUNT, DIGEST, FEATURES, ID, METADATA, SOURCE, VERSION, VIDEO
+from ....export.bundle.ports import COUNT, CUTTING, DIGEST, FEATURES, ID, METADATA, SOURCE, VERSION, VIDEO
+from ....export.bundle.segments import Cutting
 from ...client.answers import output
-from ...client.uploads import joined_digest
+from ...client.uploads import check_cut, joined_digest
 from ..asgi import Receive, Scope
 from ..inference import Inference
 from ..jobs import Jobs
@@ -31,7 +34,8 @@ from .fields import read_query
 from .files import File, received, with_files
 from .tensors import Answer
 
-FIELDS = (ID, SOURCE, METADATA)
+SECONDS, OVERLAP = "segment_seconds", "overlap"
+FIELDS = (ID, SOURCE, METADATA, SECONDS, OVERLAP)
 _CREATED = 201
 
 
@@ -67,6 +71,10 @@ def _request(
     digest: bytes = first.digest.digest()
     if len(files) > 1:
         digest = joined_digest(digest, files[FEATURES].digest.digest())
+    cutting = _cutting(facts)
+    if cutting is not None:
+        check_cut(public.inputs, files)
+        digest = cutting.digest(digest)
     id_ = check_id(facts.get(ID) or first.name or digest.hex())
     arrays = {
         ID: pack_rows([id_.encode()]),
@@ -74,5 +82,23 @@ def _request(
         DIGEST: np.frombuffer(digest, np.uint8)[None],
         METADATA: pack_rows([check_metadata(facts.get(METADATA) or "{}").encode()]),
     }
+    if cutting is not None:
+        arrays[CUTTING] = np.frombuffer(CutRequest(cutting).json().encode(), np.uint8)[None]
     request, tensors = with_files(INDEX_VIDEO, arrays, files, public)
     return request, tensors, id_, digest
+
+
+def _cutting(facts: Mapping[str, str]) -> Cutting | None:
+    """How a film is cut, as the request's fields say it."""
+    given: list[float] = []
+    for name in (SECONDS, OVERLAP):
+        told = facts.get(name) or "0"
+        try:
+            given.append(float(told))
+        except ValueError as error:
+            raise InvalidRequest(f"{name} is {told[:60]!r}, it must be a number of seconds") from error
+    if not facts.get(SECONDS):
+        if facts.get(OVERLAP):
+            raise InvalidRequest(f"{OVERLAP} needs {SECONDS}: only segments overlap")
+        return None
+    return Cutting(*given)

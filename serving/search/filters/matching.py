@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....export.bundle.errors import ServerUnavailable
-from ....export.bundle.ports import DURATION, ID, METADATA, SOURCE
+from ....export.bundle.ports import DURATION, END, ID, METADATA, SEGMENT, SOURCE, START
 from ..facts import Piece
 from ..view import View
 from .columns import LISTS, NUMBER, TEXT, TRUTH, Column, Known, Values, columns_of
@@ -44,7 +44,13 @@ _TEXTS: Mapping[str, Callable[..., pa.Array]] = {
     "in": pc.is_in,
 }
 # What every video has beside its metadata, and of which kind it is.
-_OWN: Mapping[Path, str] = {(ID,): TEXT, (SOURCE,): TEXT, (DURATION,): NUMBER}
+_VALUES: Mapping[Path, str] = {
+    (DURATION,): DURATION,
+    (SEGMENT, "number"): SEGMENT,
+    (SEGMENT, START): START,
+    (SEGMENT, END): END,
+}
+_OWN: Mapping[Path, str] = {(ID,): TEXT, (SOURCE,): TEXT, **dict.fromkeys(_VALUES, NUMBER)}
 
 
 class Matcher:
@@ -174,14 +180,15 @@ def _matching(sign: str, wanted: tuple[Value, ...], values: Values, words: pa.Ar
 
 def _own(test: Test, piece: Piece) -> Mask:
     """As ``_holds``, for what every video has."""
-    if test.field == (DURATION,):
-        # What came as features has none.
-        there = piece.durations > 0
+    if test.field in _VALUES:
+        values = piece.values[_VALUES[test.field]]
+        # What came as features has neither duration nor end.
+        there = values > 0 if _VALUES[test.field] in (DURATION, END) else np.ones(len(values), np.bool_)
         if test.sign == "exists":
             return there
         sign = "=" if test.sign in ("!=", "has") else test.sign
         numbers = np.array([value for value in test.values if _kind(value) is NUMBER], np.float32)
-        same = _NUMBERS[sign](piece.durations, numbers if sign == "in" else numbers[0])
+        same = _NUMBERS[sign](values, numbers if sign == "in" else numbers[0])
         return there & (~same if test.sign == "!=" else same)
     texts = piece.texts[test.field[0]]
     there = _bools(pc.greater(pc.binary_length(texts), 0))

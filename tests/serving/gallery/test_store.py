@@ -17,8 +17,9 @@ from framesift.export.bundle.errors import GalleryError, GalleryMismatch, Invali
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry, column
-from framesift.serving.gallery.store import MAX_BATCH, Gallery, first_number
+from framesift.serving.gallery.store import Gallery
 from framesift.serving.gallery.table import open_table
+from framesift.serving.gallery.writing import MAX_BATCH, first_number
 
 MakeEntry = Callable[..., GalleryEntry]
 

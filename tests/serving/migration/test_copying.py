@@ -13,6 +13,7 @@ import pytest
 
 from framesift.export.bundle.errors import GalleryError, InvalidVideo
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.segments import Segment
 from framesift.serving.client.uploads import read_video
 from framesift.serving.gallery.editing import Change, edit
 from framesift.serving.gallery.rows import GalleryEntry, Row
@@ -53,7 +54,7 @@ class Makers:
         if digest != video.digest:
             return Made(video, reason="it has changed")
         entry = self._make_entry(video.id, 9, digest=digest, source=video.source, metadata=video.metadata)
-        return Made(video, Row.of(entry, self._gallery.schema))
+        return Made(video, (Row.of(entry, self._gallery.schema),))
 
 
 class World:
@@ -116,6 +117,16 @@ def test_what_comes_goes_and_changes_meanwhile_is_followed(world: World) -> None
     assert (found["c"].metadata, found["d"].metadata) == ('{"n":2}', '{ "spaced" : [1] }')
     # Metadata alone is no reason to make a record again.
     assert world.makers.made.count("c") == world.makers.made.count("d") == 1
+
+
+def test_films_that_are_cut_are_told_and_left(world: World, make_entry: MakeEntry) -> None:
+    world.index("plain")
+    world.old.add([make_entry("cut", segment=Segment(number, 3, number, number + 1)) for number in range(3)])
+    world.catch_up()
+    assert states(world.new).keys() == {"plain"}
+    (failed,) = (made for made in world.told if made.reason)
+    assert failed.video.id == "cut"
+    assert "cut into 3 segments" in failed.reason
 
 
 def test_a_run_that_stopped_goes_on_and_makes_nothing_twice(world: World) -> None:

@@ -98,7 +98,7 @@ def test_every_step_finds_its_inputs(ensemble: Ensemble) -> None:
 
 @pytest.mark.parametrize("served", SERVED)
 def test_no_output_is_text_and_no_port_comes_twice(served: Model | Ensemble) -> None:
-    assert all(port.dtype in {"uint8", "int32", "int64", "float32", "bool"} for port in served.outputs)
+    assert all(port.dtype in {"uint8", "int32", "int64", "float32", "float64", "bool"} for port in served.outputs)
     for ports in (served.inputs, served.outputs):
         assert len({port.name for port in ports}) == len(ports)
 
@@ -116,11 +116,25 @@ def test_a_decoder_writes_all_that_the_encoder_reads() -> None:
         ("noise", "float32", (3, 4, 6)),
         ("timestamps", "float32", (3,)),
         ("duration", "float32", (1,)),
+        ("span", "float64", (4,)),
     ]
     assert decoder.outputs[:3] == encoder.inputs == found["encode_frames"].inputs
-    assert [p.name for p in decoder.inputs] == [p.name for p in found["encode_video"].inputs] == ["video", "id"]
+    assert [p.name for p in decoder.inputs] == ["video", "id", "part"]
+    assert [p.name for p in found["encode_video"].inputs] == ["video", "id"]
     assert [p.name for p in found["index_video"].inputs] == ["video", "id", "source", "digest", "metadata"]
     assert [p.name for p in found["encode_video"].outputs][-2:] == ["timestamps", "duration"]
+
+
+def test_only_a_segment_is_asked_for_a_part_and_answered_with_its_span() -> None:
+    for name in ("reference", "noisy", "chosen"):
+        for ensemble, cut in (("index_video", False), ("index_segment", True)):
+            steps = {step.model_name: step for step in render(_named(name)[ensemble]).ensemble_scheduling.step}
+            assert ("part" in steps["video_decoder"].input_map) is cut
+            assert ("span" in steps["video_decoder"].output_map) is cut
+            assert ("part" in steps["gallery_index"].input_map) is cut
+            assert ("span" in steps["gallery_index"].input_map) is cut
+    assert dict(steps["shortlist_video_decoder"].input_map)["part"] == "part"
+    assert "index_segment" not in _named("features")
 
 
 def test_a_video_without_noise_needs_no_id_to_be_encoded() -> None:

@@ -3,7 +3,7 @@
 import { filmUrl } from "./api.js";
 import { drawFrame } from "./frames.js";
 import { drawStrip } from "./strip.js";
-import { caption, clock } from "./words.js";
+import { between, caption, clock } from "./words.js";
 
 const list = document.getElementById("results");
 const template = document.getElementById("hit");
@@ -25,8 +25,9 @@ export function dim() {
   list.classList.add("old");
 }
 
-// When a hit is best looked at: its moment, else its middle.
-export const momentOf = (hit) => hit.moment ?? (hit.duration ?? 0) / 2;
+// When a hit is best looked at: its moment, else the middle of what was found.
+export const momentOf = (hit) =>
+  hit.moment ?? (hit.segment ? (hit.segment.start + hit.segment.end) / 2 : (hit.duration ?? 0) / 2);
 
 function card(hit, play, alike) {
   const item = template.content.firstElementChild.cloneNode(true);
@@ -50,7 +51,8 @@ function card(hit, play, alike) {
 
 function facts(hit) {
   const told = typeof hit.score === "number" ? [`score ${hit.score.toFixed(3)}`] : [];
-  if (hit.duration) told.push(clock(hit.duration));
+  if (hit.segment) told.push(`${between(hit.segment)}${hit.duration ? ` of ${clock(hit.duration)}` : ""}`);
+  else if (hit.duration) told.push(clock(hit.duration));
   return told.join(" \u00b7 ");
 }
 

@@ -3,7 +3,7 @@
 import { filmUrl } from "./api.js";
 import { drawFrame } from "./frames.js";
 import { bar } from "./strip.js";
-import { clock, percent, shown } from "./words.js";
+import { between, clock, percent, shown } from "./words.js";
 
 const dialog = document.getElementById("player");
 const film = document.getElementById("film");
@@ -107,7 +107,12 @@ function words(text, kind = "") {
 
 function drawFacts() {
   const list = document.getElementById("told");
-  const facts = [["Score", hit.score?.toFixed(4)], ["Duration", hit.duration && clock(hit.duration)], ["Source", hit.source]];
+  const facts = [
+    ["Score", hit.score?.toFixed(4)],
+    ["Segment", hit.segment && between(hit.segment)],
+    ["Duration", hit.duration && clock(hit.duration)],
+    ["Source", hit.source],
+  ];
   for (const [name, value] of Object.entries(hit.metadata ?? {})) facts.push([name, shown(value)]);
   list.replaceChildren();
   for (const [name, value] of facts) {

@@ -9,6 +9,9 @@ export function clock(seconds) {
   return parts.map((part, place) => (place ? String(part).padStart(2, "0") : String(part))).join(":");
 }
 
+// The part of a film that was found.
+export const between = ({ start, end }) => `${clock(start)} \u2013 ${clock(end)}`;
+
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

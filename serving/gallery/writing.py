@@ -1,0 +1,47 @@
+"""Putting videos into a table: new ones, and those that take the place of others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...export.bundle.errors import GalleryError
+from ...export.bundle.ports import ID
+from .blocks import Block, table
+from .reader import Reader, among
+from .schema import GallerySchema
+from .table import chunks, replace_rows
+
+MAX_BATCH = 1 << 20
+
+
+def put(handle: Any, block: Block, ids: Sequence[str], schema: GallerySchema) -> None:
+    """Commit checked videos, in the place of what ``ids``, those of them that may be there, had before.
+
+    What is new is appended, which takes half the time of putting rows in the place of others.
+
+    Raises:
+        GalleryError: too many rows for one commit.
+    """
+    added = table(block, schema, first_number(int(handle.version), len(block.ids)))
+    most = Reader(handle, schema).most_rows(ids)
+    if not most:
+        handle.insert(chunks(added), mode="append")
+    elif most == 1 and (block.segments is None or (block.segments.counts == 1).all()):
+        handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(chunks(added))
+    else:
+        replace_rows(handle, added, among(ids))
+
+
+def first_number(version: int, rows: int) -> int:
+    """The sequence number of the first of so many rows, committed by a writer that has found this version.
+
+    Lance never uses a version twice, and a commit has at most ``MAX_BATCH`` rows, so numbers grow for ever, whatever is
+    removed and whoever writes next.
+
+    Raises:
+        GalleryError: too many rows for one commit.
+    """
+    if rows > MAX_BATCH:
+        raise GalleryError(f"{rows} records in one commit, the limit is {MAX_BATCH}")
+    return version * MAX_BATCH
