@@ -80,8 +80,7 @@ class GalleryLike(Backend):
             if batch.num_rows:
                 if (count := batch.column(SEGMENTS)[0].as_py()) > 1:
                     raise InvalidRequest(
-                        f"{id_[:100]!r} is kept in {count} segments, which are not like one another: send the part of it "
-                        "that you mean"
+                        f"{id_[:100]!r} is kept in {count} segments, which differ: send the part of it that you mean"
                     )
                 held = {spec.name: column(batch, spec.name, spec.shape)[:1] for spec in self.inputs}
                 return {name: values.astype(np.float32) for name, values in held.items()}

@@ -14,24 +14,15 @@ import numpy as np
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
 from ...export.bundle.models import SHORTLIST_VARIABLE
-from ...export.bundle.packing import pack_joined, pack_rows, unpack_joined
+from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import (
-    ATTENTION,
     CANDIDATE_LENGTHS,
     CANDIDATES,
     DETAILS,
-    EXACT,
-    ID_LENGTHS,
-    IDS,
-    RECALL,
-    RESCORED,
     SCORER,
-    SCORES,
     SHORTLIST,
     TEXT_ENCODER,
-    TIMESTAMPS,
     TOP,
-    VERSION,
 )
 from ...export.bundle.scorers import scorer_of
 from ...export.bundle.shortlist import FOLDER, PREFIX, chooser_in, most_chosen
@@ -56,6 +47,7 @@ from ..search.snapshot import Snapshot
 from ..search.view import View
 from .base import Arrays, Backend
 from .gauges import COARSE_RECALL, COARSE_TEXTS, COARSE_VIDEOS, GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS
+from .hits import answer, text_rows
 
 
 class GallerySearch(Backend):
@@ -192,7 +184,7 @@ class GallerySearch(Backend):
         cursor = Cursor.read(options.after, mark) if options.after else None
         self.facts.follow(view.version)
         part = self.selector.part(view, (), options.where, cursor)
-        return {DETAILS: _rows([page(part, self.facts, options.top, mark, cursor)])}
+        return {DETAILS: text_rows([page(part, self.facts, options.top, mark, cursor)])}
 
     def _ranked(self, part: _Part, asked: Sequence[_Asked]) -> list[Arrays]:
         """The answers to requests, in one pass over a part of the gallery."""
@@ -206,14 +198,14 @@ class GallerySearch(Backend):
     def _answer(self, part: _Part, asked: _Asked, ranked: Sequence[Ranked]) -> Arrays:
         view, told = part.view, dict[str, Any]()
         if self.chooser is not None:
-            told[SHORTLIST] = _rows([json.dumps(part.chosen)] * len(ranked))
+            told[SHORTLIST] = text_rows([json.dumps(part.chosen)] * len(ranked))
         if asked.page is None or asked.options is None:
             return {**answer(view, ranked), **told}
         if asked.options.facts:
             self.facts.follow(view.version)
         cut = [asked.page.cut(view, each, self.ranker) for each in ranked]
         facts = self.facts if asked.options.facts else None
-        told[DETAILS] = _rows([details(view, facts, hits, after) for hits, after in cut])
+        told[DETAILS] = text_rows([details(view, facts, hits, after) for hits, after in cut])
         return {**answer(view, [hits for hits, _ in cut]), **told}
 
     def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int:
@@ -269,42 +261,3 @@ def candidates(request: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
     if (joined != joined[:1]).any() or (lengths != lengths[:1]).any():
         raise InvalidRequest("all texts of a request must have the same candidates")
     return unpack_joined(joined[0], lengths[0], CANDIDATES)
-
-
-def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
-    """The outputs of one request, as ``GallerySearch`` writes them, from the ranking of each of its texts.
-
-    A text with fewer hits than another has some more, whose ids have no bytes.
-    """
-    ids = [pack_joined([view.ids[row].encode() for row in row_.rows.tolist()]) for row_ in ranked]
-    weights = [row.attention for row in ranked if row.attention is not None]
-    counts = [[row.rescored] for row in ranked if row.rescored is not None]
-    exact = np.array([[row.exact] for row in ranked], np.bool_)
-    recalls = [[row.recall] for row in ranked if row.recall is not None]
-    return {
-        IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
-        ID_LENGTHS: _level([lengths for _, lengths in ids]),
-        SCORES: _level([row.scores for row in ranked], -np.inf),
-        **({ATTENTION: _level(weights)} if weights else {}),
-        TIMESTAMPS: _level([view.timestamps[row.rows] for row in ranked]),
-        VERSION: np.full((len(ranked), 1), view.version, np.int64),
-        **({EXACT: exact, RESCORED: np.array(counts, np.int64)} if counts else {}),
-        **({RECALL: np.array(recalls, np.float32)} if recalls else {}),
-    }
-
-
-def _level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarray[Any, Any]:
-    """Arrays [n, ...] as one of rows, whose ends are filled where they are not of one length."""
-    if len(rows) == 1:
-        return rows[0][None]
-    most = max(map(len, rows))
-    if most == min(map(len, rows)):
-        return np.stack(rows)
-    level = np.full((len(rows), most, *rows[0].shape[1:]), filling, rows[0].dtype)
-    for place, row in enumerate(rows):
-        level[place, : len(row)] = row
-    return level
-
-
-def _rows(texts: Sequence[str]) -> np.ndarray[Any, Any]:
-    return pack_rows([text.encode() for text in texts])

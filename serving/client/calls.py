@@ -102,7 +102,7 @@ class Calls(SearchCalls, GalleryCalls):
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
-        cutting = uploads.read_cutting(segments)
+        cutting = _cutting(segments)
         async with self._transport.turn():
             return await self._index(Item(video, id, metadata, features), source, cutting, timeout_s)
 
@@ -116,7 +116,7 @@ class Calls(SearchCalls, GalleryCalls):
         timeout_s: float | None = None,
     ) -> list[Indexed | FramesiftError]:
         """As ``Client.index_many``."""
-        cutting = uploads.read_cutting(segments)
+        cutting = _cutting(segments)
         if timeout_s is not None:
             check_seconds(timeout_s)
         at_once, found = uploads.check_jobs(jobs), uploads.read_items(items)
@@ -288,3 +288,12 @@ class Calls(SearchCalls, GalleryCalls):
         usual = self.timeout_s if isinstance(default, Unset) else default
         timeout = usual if timeout_s is None else timeout_s
         return None if timeout is None else check_seconds(timeout)
+
+
+def _cutting(segments: Cuts | None) -> Cutting | None:
+    if segments is None:
+        return None
+    # Most films are not cut.
+    from .films import read_cutting
+
+    return read_cutting(segments)

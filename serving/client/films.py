@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from uuid import uuid4
 
 from ...export.bundle.cut_request import CutRequest
 from ...export.bundle.errors import InvalidRequest, InvalidVideo
+from ...export.bundle.ports import FEATURES, VIDEO
 from ...export.bundle.segments import Cutting
 from ...export.bundle.video.part import Part
-from .uploads import Brought, Item, Upload, digest_of, path_of, read_brought
+from .uploads import Brought, Cuts, Item, Upload, digest_of, path_of, read_brought
 
 # A piece of a film: large enough that few are sent, small enough to be held beside others.
 _PIECE_BYTES = 64 << 20
@@ -54,6 +55,37 @@ def files_of(item: Item, cutting: Cutting, largest: int) -> Iterator[FilmFile]:
         for piece in _reader().pieces(path, cutting, uuid4().hex, min(_PIECE_BYTES, largest), cuts):
             upload = Upload(piece.data, path.name, os.fspath(path))
             yield FilmFile(Brought(upload, None), CutRequest(cutting, piece.parts), digest)
+
+
+def read_cutting(segments: Cuts | None) -> Cutting | None:
+    """How films are cut, as a caller gave it.
+
+    Raises:
+        InvalidRequest: neither a number of seconds nor a ``Cutting``, or one that can't be.
+    """
+    if segments is None:
+        return None
+    if isinstance(segments, Cutting):
+        return segments
+    if isinstance(segments, bool) or not isinstance(segments, int | float):
+        raise InvalidRequest(f"segments is {type(segments).__name__}: give their seconds, or a Cutting")
+    return Cutting(segments)
+
+
+def check_cut(takes: Collection[str], brought: Collection[str]) -> None:
+    """Refuse to cut what is no film alone.
+
+    Args:
+        takes: names of the tensors that the model reads of a video.
+        brought: those that there are.
+
+    Raises:
+        InvalidRequest: features are of a whole video.
+    """
+    if VIDEO not in takes or VIDEO not in brought:
+        raise InvalidRequest("segments are of films, and this model reads feature files: leave the segments out")
+    if FEATURES in brought and FEATURES in takes:
+        raise InvalidRequest("a feature file is of a whole film, so the film can't be cut: leave one of them out")
 
 
 def _reader() -> ModuleType:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,8 @@ from ...export.bundle.checks import FEATURE_SUFFIXES, NO_FEATURES, check_video_b
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.ports import FEATURES, VIDEO
+from ...export.bundle.segments import Cutting
 from .results import Indexed
-
-if TYPE_CHECKING:
-    from ...export.bundle.segments import Cutting
 
 Video = bytes | str | os.PathLike[str]
 
@@ -41,7 +39,7 @@ IndexItem = (
 """A video, or a tuple of a video, its id, its metadata and its features; without an id it gets that of
 ``Client.index``. In the place of a video, arrays by name and the path of a feature file are features."""
 
-Cuts: TypeAlias = "Cutting | float"
+Cuts = Cutting | float
 """How films are cut: seconds of a segment, or a ``Cutting``."""
 
 Progress = Callable[[int, Indexed | FramesiftError], object]
@@ -146,40 +144,6 @@ def read_brought(video: Video | None, features: Features | None, largest: int = 
     from .features import read_features
 
     return Brought(film, read_features(features))
-
-
-def read_cutting(segments: Cuts | None) -> Cutting | None:
-    """How films are cut, as a caller gave it.
-
-    Raises:
-        InvalidRequest: neither a number of seconds nor a ``Cutting``, or one that can't be.
-    """
-    if segments is None:
-        return None
-    # Most films are not cut.
-    from ...export.bundle.segments import Cutting
-
-    if isinstance(segments, Cutting):
-        return segments
-    if isinstance(segments, bool) or not isinstance(segments, int | float):
-        raise InvalidRequest(f"segments is {type(segments).__name__}: give their seconds, or a Cutting")
-    return Cutting(segments)
-
-
-def check_cut(takes: Collection[str], brought: Collection[str]) -> None:
-    """Refuse to cut what is no film alone.
-
-    Args:
-        takes: names of the tensors that the model reads of a video.
-        brought: those that there are.
-
-    Raises:
-        InvalidRequest: features are of a whole video.
-    """
-    if VIDEO not in takes or VIDEO not in brought:
-        raise InvalidRequest("segments are of films, and this model reads feature files: leave the segments out")
-    if FEATURES in brought and FEATURES in takes:
-        raise InvalidRequest("a feature file is of a whole film, so the film can't be cut: leave one of them out")
 
 
 def read_items(items: Iterable[IndexItem]) -> list[Item | FramesiftError]:

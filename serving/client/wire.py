@@ -51,7 +51,7 @@ from ...export.bundle.ports import (
 from .answers import output, record_list, search_results, weights
 from .results import Indexed, Scores, SearchResult, Served, VideoRecord
 from .signature import Signature, check_shape, clip_inputs
-from .uploads import Brought, check_cut
+from .uploads import Brought
 
 if TYPE_CHECKING:
     from ...export.bundle.cut_request import CutRequest
@@ -160,6 +160,8 @@ def index_call(
         METADATA: pack_rows([dump_metadata({} if metadata is None else metadata).encode()]),
     }
     if cut is not None:
+        from .films import check_cut
+
         check_cut(takes, inputs)
         if CUTTING not in takes:
             raise InvalidRequest("the server can't cut films: it is of an earlier version")

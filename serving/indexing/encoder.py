@@ -27,7 +27,7 @@ from ..backends.feature_reader import FeatureReader
 from ..backends.gallery_index import entry_of
 from ..backends.onnxruntime import OnnxRuntime
 from ..backends.video_decoder import VideoDecoder
-from ..client.uploads import check_cut
+from ..client.films import check_cut
 from ..gallery.rows import Row
 from ..gallery.schema import GallerySchema
 from ..repository.config import render

@@ -20,7 +20,8 @@ from ....export.bundle.packing import pack_rows
 from ....export.bundle.ports import COUNT, CUTTING, DIGEST, FEATURES, ID, METADATA, SOURCE, VERSION, VIDEO
 from ....export.bundle.segments import Cutting
 from ...client.answers import output
-from ...client.uploads import check_cut, joined_digest
+from ...client.films import check_cut
+from ...client.uploads import joined_digest
 from ..asgi import Receive, Scope
 from ..inference import Inference
 from ..jobs import Jobs
