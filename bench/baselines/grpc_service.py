@@ -23,7 +23,7 @@ from ...export.bundle.checks import check_top
 from ...export.bundle.errors import InvalidInput, InvalidQuery
 from ...export.bundle.packing import decode
 from ...export.bundle.ports import TEXT, TEXT_LENGTH, TOP
-from ...serving.backends.gallery_search import answer
+from ...serving.backends.hits import answer
 from ..inputs.corpus import Corpus
 from .engines import Engines
 from .parent import end_with_parent
