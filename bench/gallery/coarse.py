@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...serving.gallery.store import Gallery
 from ...serving.search.calibrating import Wish, calibrate
 from ...serving.search.coarse import coarse_view, stage_of
 from ...serving.search.coarse_ranking import CoarseRanker
+from ...serving.search.ranking import Ranker
 from ...serving.search.recall import exact_best, measured
 from ...serving.search.topk_ranking import TopKRanker
 from .records import manifest
@@ -42,11 +43,12 @@ def coarse(gallery: Gallery, films: Films, videos: int, told: Callable[[str], ob
         both, whole = CoarseRanker(exact, stage, found), coarse_view(view, stage, scorer_of(model).lanes)
         best = exact_best(exact, whole, other, _TOP, lambda _: None)
         yield COARSE_RECALL, measured(both, exact, whole, other, best)[0]
+        rankers: Sequence[Ranker] = (exact, both)
         seconds: tuple[list[float], list[float]] = ([], [])
         for _ in range(_ROUNDS):
             for q in range(_TIMED):
                 text = {name: values[q : q + 1] for name, values in other.items()}
-                for ranker, at in zip((exact, both), seconds, strict=True):
+                for ranker, at in zip(rankers, seconds, strict=True):
                     at.append(_seconds(partial(ranker.rank, whole, text, [_TOP])))
     yield COARSE_FASTER, float(np.median(seconds[0]) / np.median(seconds[1]))
     yield COARSE_CANDIDATES, found.candidates / view.count

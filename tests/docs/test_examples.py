@@ -18,9 +18,7 @@ from framesift.serving.client.sync import Client
 from .documents import DOCUMENTS, ROOT, blocks, console, lay_out, name, parse
 
 _PAGES = ("README.md", "docs/operations.md", "docs/filters.md", "docs/likes.md", "docs/segments.md")
-README, OPERATIONS, FILTERS, LIKES, SEGMENTS, PLUGIN = (
-    ROOT / path for path in (*_PAGES, "docs/tensorrt-plugin.md")
-)
+README, OPERATIONS, FILTERS, LIKES, SEGMENTS, PLUGIN = (ROOT / path for path in (*_PAGES, "docs/tensorrt-plugin.md"))
 LINES = [(document, line) for document in DOCUMENTS for line in console(document)]
 PYTHON = [(document, block) for document in DOCUMENTS for block in blocks(document, "python")]
 # These would never end, or take hours; `bench` has tests of its own commands.
