@@ -11,7 +11,7 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import MEAN_EMBEDDING, SCORER, VIDEO_ENCODER
 from ...export.bundle.scorer_card import Search
 from ...export.bundle.scorers import pair_floats, scan_limit, scorer_of, shortlist_size
-from ...export.bundle.storages import storage_of
+from ...export.bundle.storages import is_coarse, storage_of
 from .certified_ranking import CertifiedRanker
 from .device import DeviceRanker
 from .onnx_scorer import OnnxScorer
@@ -57,7 +57,8 @@ def _topk(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
     if storage_of(manifest) == "int8":
         return CertifiedRanker(manifest), _scored(manifest)
     resident = None
-    if gpu is not None and find_spec("torch") is not None:
+    # A coarse stage reads the processor's memory, where its candidates are.
+    if gpu is not None and not is_coarse(manifest) and find_spec("torch") is not None:
         from ...kernels.topk_attention.resident import gallery_on_gpu
 
         resident = gallery_on_gpu(gpu)
