@@ -57,7 +57,11 @@ def texts_of_metadata(gallery: Gallery, key: str, limit: int) -> list[str]:
     found: list[str] = []
     for batch in gallery.reader().scan([METADATA]):
         for told in batch.column(METADATA).to_pylist():
-            value = json.loads(told).get(key)
+            try:
+                value = json.loads(told).get(key)
+            # What others wrote into the table may be anything.
+            except (ValueError, AttributeError, RecursionError):
+                continue
             found += [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     return _spaced(found, limit, f"no video in {gallery.root} has a text in its metadata's {key!r}")
 
