@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ...export.bundle.errors import GalleryError
 from ...export.bundle.scorers import scorer_of
 from ...serving.gallery.store import Gallery
 from ...serving.search.calibrating import Wish, calibrate
@@ -29,15 +30,18 @@ _TEXTS, _OTHERS, _TIMED, _ROUNDS, _TOP, _WISHED = 300, 200, 16, 7, 10, 0.99
 def coarse(gallery: Gallery, films: Films, videos: int, told: Callable[[str], object]) -> Iterator[tuple[str, float]]:
     """What a stage calibrated to a recall@10 of 0.99 does with other texts; searches take turns over the same rows.
 
-    Raises:
-        GalleryError: the calibration allows none.
+    There is nothing to tell where the calibration allows none.
     """
     model = manifest()
     exact, drawn = TopKRanker(model), np.random.default_rng(5)
     asked, other = (texts(films, drawn.integers(0, videos, count)) for count in (_TEXTS, _OTHERS))
     with opened(gallery, model) as snapshot:
         view = snapshot.view
-        found = calibrate(model, exact, view, asked, Wish(_WISHED, _TOP), "bench", told)
+        try:
+            found = calibrate(model, exact, view, asked, Wish(_WISHED, _TOP), "bench", told)
+        except GalleryError as error:
+            told(str(error))
+            return
         told(f"{found.frames} averages, {found.candidates} candidates, recall {found.recall} of {found.texts} texts")
         stage = stage_of(model, exact, found.frames)
         both, whole = CoarseRanker(exact, stage, found), coarse_view(view, stage, scorer_of(model).lanes)
