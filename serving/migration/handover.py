@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ...export.bundle.errors import GalleryError, InvalidRequest
 from ..client.aliases import Aliases, ServedModels
-from ..client.results import Indexed
 from ..client.sync import Client
 from ..gallery.schema import GallerySchema
 from ..gallery.store import Gallery
@@ -20,7 +19,7 @@ from .states import Behind, states
 _MADE_MEANWHILE = 4
 # What was let in before an alias moved has ended by then.
 _ENDED_S = 660.0
-_SEEN_S = 60.0
+_SEEN_S = 30.0
 _POLL_S = 0.2
 
 
@@ -99,21 +98,36 @@ class Handover:
         if not name:
             raise InvalidRequest(f"no alias of the server at {self.server} is answered by {target}: give it one")
         for alias, gallery in ((name, new), *(() if moved else ((self.alias, old),))):
-            with Client(self.server, model=alias) as client:
-                found = client.lookup([])
-                if found.count != gallery.count:
-                    raise GalleryError(
-                        f"{alias} at {self.server} is answered with a gallery of {found.count} videos, and "
-                        f"{gallery.root} has {gallery.count}: it is another one"
-                    )
-                if gallery is new:
-                    client.wait_searchable(Indexed("the new gallery", found.version, found.count), _SEEN_S)
+            _wait_same(self.server, alias, gallery)
 
 
 def _at(there: ServedModels, alias: str) -> str:
     if alias not in there.aliases:
         raise InvalidRequest(f"the server has no alias {alias!r}; it has {', '.join(there.aliases)}")
     return there.aliases[alias]
+
+
+def _wait_same(server: str, alias: str, gallery: Gallery) -> None:
+    """Wait until searches that choose an alias see all of a gallery.
+
+    The model that searches is asked: the one that looks ids up also changes videos, and may wait for the old gallery's
+    lease, which is held meanwhile.
+
+    Raises:
+        GalleryError: they see another one.
+    """
+    count, version, until = gallery.count, gallery.version, time.monotonic() + _SEEN_S
+    with Client(server, model=alias) as client:
+        while True:
+            seen = client.list_videos(1)
+            if seen.count == count and seen.version >= version:
+                return
+            if time.monotonic() > until:
+                raise GalleryError(
+                    f"{alias} at {server} is answered with a gallery of {seen.count} videos at version {seen.version}, "
+                    f"and {gallery.root} has {count} at {version}: it is another one"
+                )
+            time.sleep(_POLL_S)
 
 
 def _wait_written(aliases: Aliases, model: str) -> None:

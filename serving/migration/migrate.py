@@ -62,6 +62,7 @@ def migrate(asked: Migration, report: Report, handover: Handover | None = None) 
     if GallerySchema.of(manifest) == old.schema:
         raise GalleryError(f"{asked.old} was made by the model of {run.bundle}: copy its folder instead")
     with ExitStack() as stack:
+        stack.callback(old.close)
         new = stack.enter_context(Gallery.open(run.gallery, manifest))
         stack.enter_context(exclusive(new.root / _LOCK, 0.0))
         note.begin(old, new)
