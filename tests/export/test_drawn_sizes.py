@@ -39,10 +39,8 @@ def bert(r: random.Random, types: int = 2, least: int = 1) -> tuple[BertConfig, 
     """Sizes without heads, which no weights show, and the heads."""
     heads = r.randint(1, 4)
     width = heads * r.choice([8, 12, 20])
-    positions = r.choice([21, 40, 77])
-    return BertConfig(
-        width, r.randint(least, least + 2), r.choice([24, 100]), r.choice([80, 301]), positions, types
-    ), heads
+    layers, inside, positions = r.randint(least, least + 2), r.choice([24, 100]), r.choice([21, 40, 77])
+    return BertConfig(width, layers, inside, r.choice([80, 301]), positions, types), heads
 
 
 def frozen(r: random.Random, divided: bool = True) -> Drawn:
