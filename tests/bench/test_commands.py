@@ -21,7 +21,7 @@ def measuring(group: click.Group, words: tuple[str, ...] = ("bench",)) -> dict[s
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             found |= measuring(command, (*words, name))
-        elif name not in ("report", "scale"):
+        elif name not in ("report", "scale", "checkpoint"):
             found[" ".join((*words, name))] = command
     return found
 
