@@ -13,10 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.errors import ClientError
 from .connection import CLOSED, Credentials, channel_options
-from .transport import Result
 
 if TYPE_CHECKING:
-    from .transport import Given, Run
+    from .transport import Given, Result, Run
 
 
 class Blocking:
