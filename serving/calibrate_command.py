@@ -31,11 +31,11 @@ def calibrate_command(
 ) -> None:
     """Find out which coarse stage the gallery in FOLDER allows, for `framesift serve --coarse`.
 
-    A coarse stage scores averages of a video's frames, and exactly those of the best of them that it takes for the
-    recall: the share of the exact search's --top best videos that are found. That differs from gallery to gallery and
-    from text to text, so it is measured: --texts is a file with a text a line, an access log of `framesift serve
-    --log-texts`, or captions as `framesift evaluate` reads them. Without such --metadata takes texts that the videos
-    came with. Where a coarse stage of this recall is not much faster than the exact search, it is refused.
+    A coarse stage scores averages of a video's frames, and then exactly as many of the best as the recall takes: the
+    share of the exact search's --top best videos that are found. That differs from gallery to gallery, so it is
+    measured. --texts is a file with a text a line, an access log of `framesift serve --log-texts`, or captions as
+    `framesift evaluate` reads them; --metadata takes texts that the videos came with. Where a coarse stage of this
+    recall is not much faster than the exact search, it is refused.
 
     What is found is kept in FOLDER, where `framesift gallery stats` shows it. A running server goes on with what it
     began with.

@@ -47,7 +47,7 @@ def coarse(gallery: Gallery, films: Films, videos: int, told: Callable[[str], ob
         both, whole = CoarseRanker(exact, stage, found), coarse_view(view, stage, scorer_of(model).lanes)
         best = exact_best(exact, whole, other, _TOP, lambda _: None)
         yield COARSE_RECALL, measured(both, exact, whole, other, best)[0]
-        rankers: Sequence[Ranker] = (exact, both)
+        rankers: tuple[Ranker, ...] = (exact, both)
         seconds: tuple[list[float], list[float]] = ([], [])
         for _ in range(_ROUNDS):
             for q in range(_TIMED):

@@ -46,7 +46,7 @@ from ..search.selecting import Selector
 from ..search.snapshot import Snapshot
 from ..search.view import View
 from .base import Arrays, Backend
-from .gauges import COARSE_RECALL, COARSE_TEXTS, COARSE_VIDEOS, GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS
+from .gauges import GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS, coarse_gauges
 from .hits import answer, text_rows
 
 
@@ -147,8 +147,7 @@ class GallerySearch(Backend):
         told: dict[str, float] = {GALLERY_VIDEOS: view.videos, GALLERY_VERSION: view.version}
         told |= {} if self._rescored is None else {GALLERY_RESCORED: self._rescored}
         if isinstance(self.ranker, CoarseRanker):
-            found = self.ranker.calibration
-            told |= {COARSE_RECALL: found.recall, COARSE_TEXTS: found.texts, COARSE_VIDEOS: found.videos}
+            told |= coarse_gauges(self.ranker.calibration)
         return told
 
     def finalize(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..gallery.calibration import Calibration
+
 GALLERY_VIDEOS = "framesift_gallery_videos"
 GALLERY_VERSION = "framesift_gallery_version"
 GALLERY_RESCORED = "framesift_gallery_rescored"
@@ -19,6 +21,11 @@ _DESCRIPTIONS = {
     COARSE_TEXTS: "Texts by which the coarse stage was calibrated",
     COARSE_VIDEOS: "Videos that the gallery had when its coarse stage was calibrated",
 }
+
+
+def coarse_gauges(found: Calibration) -> dict[str, float]:
+    """What a calibration measured."""
+    return {COARSE_RECALL: found.recall, COARSE_TEXTS: found.texts, COARSE_VIDEOS: found.videos}
 
 
 class Gauges:
