@@ -58,7 +58,7 @@ browser: $(INSTALLED) ## Bring what the page's tests need: Chromium (as root), P
 	npm install --silent --no-audit --no-fund --prefix work/browser axe-core openapi-typescript openapi-fetch @types/node
 
 .PHONY: attack
-attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full length (half an hour)
+attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full length (three quarters of an hour)
 	$(BIN)/python -m tests.attacks $(ATTACK)
 
 $(BASELINES): $(INSTALLED)

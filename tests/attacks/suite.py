@@ -87,7 +87,7 @@ def _exposure(field: Field, count: int, seed: int, progress: Progress) -> list[R
 
 ATTACKS: Mapping[str, Attack] = {
     "fuzz": Attack(100_000, lambda f, count, seed, bar: fuzz.attack(f.target, count, seed, bar), 100),
-    "v1": Attack(30_000, lambda f, count, seed, bar: v1.attack(f.target, count, seed, bar), 200),
+    "v1": Attack(20_000, lambda f, count, seed, bar: v1.attack(f.target, count, seed, bar), 200),
     "impatient": Attack(200_000, lambda f, count, seed, bar: impatient.attack(f.target, count, seed, bar), 100),
     "videos": Attack(1500, lambda f, count, seed, bar: videos.attack(f.target, count, seed, bar)),
     "features": Attack(
