@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -12,6 +14,16 @@ def printable(text: str | os.PathLike[str]) -> str:
     in ``b\xff.mp4``.
     """
     return "".join(map(_shown, os.fspath(text)))
+
+
+def json_line(value: Any) -> str:
+    r"""A value of JSON's types as one line that every terminal shows, with what is not printable as ``\u009b`` is here.
+
+    Metadata is anybody's, and some terminals take such characters for orders.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    # Outside of its texts JSON is printable.
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _shown(character: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_TOP
 from .metadata_lines import decoded
 from .options import model_option, server_option, where_option
-from .printable import printable
+from .printable import json_line, printable
 
 if TYPE_CHECKING:
     from .results import SearchResult, Shortlist
@@ -143,7 +142,7 @@ def search_command(
         if result.shortlist is not None:
             click.echo(origin(result.shortlist), err=True)
         if as_json:
-            click.echo(json.dumps(result.to_dict(), ensure_ascii=False))
+            click.echo(json_line(result.to_dict()))
         else:
             if len(results) > 1:
                 click.echo(f"{chr(10) if place else ''}{result.query}")

@@ -11,7 +11,7 @@ import click
 
 from .metadata_lines import decoded, read_metadata
 from .options import model_option, server_option, where_option
-from .printable import printable
+from .printable import json_line, printable
 
 if TYPE_CHECKING:
     from .results import Edited, VideoFacts
@@ -171,7 +171,7 @@ def update_command(
 
 def _line(video: VideoFacts, as_json: bool) -> str:
     if as_json:
-        return json.dumps(video.to_dict(), ensure_ascii=False)
+        return json_line(video.to_dict())
     duration = "" if video.duration is None else f"{video.duration:.1f} s"
     metadata = json.dumps(dict(video.metadata), ensure_ascii=False) if video.metadata else ""
     return f"{duration:>10}  {printable(video.id)}  {printable(metadata)}".rstrip()
