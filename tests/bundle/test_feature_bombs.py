@@ -19,6 +19,7 @@ from framesift.export.bundle.features.arrays_file import read_arrays
 
 from .feature_bombs import archive as zipped
 from .feature_bombs import bombs, largest, npy, slow
+from .feature_files import npz
 
 MOST_SECONDS = 15.0
 # The kernel refuses this process what it may not have, as the decoder's is refused.
@@ -116,6 +117,15 @@ def test_headers_are_read_as_numpy_writes_them_and_in_no_other_way(header: bytes
             read_arrays(file)
     else:
         assert read_arrays(file)["2d"].tolist() == array
+
+
+@pytest.mark.parametrize("room", [1, 7, 258, 1000])
+def test_what_zlib_still_holds_is_read(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_UNPACKED", room)
+    file = npz({"2d": np.ones(3000, np.uint8), "3d": np.arange(500)}, packed=True)
+    found = read_arrays(memoryview(file))
+    assert found["2d"].tolist() == [1] * 3000
+    assert found["3d"].tolist() == list(range(500))
 
 
 @pytest.mark.parametrize("make", [np.savez, np.savez_compressed])

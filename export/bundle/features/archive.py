@@ -125,8 +125,11 @@ def _inflated(entry: _Entry, time_left: _Time) -> memoryview:
     try:
         for start in range(0, len(entry.packed), _PACKED):
             left: memoryview | bytes = entry.packed[start : start + _PACKED]
-            while left and not unpacker.eof:
-                made = unpacker.decompress(left, min(_UNPACKED, entry.size - filled + 1))
+            made, most = b"", 0
+            # zlib may have taken all and still hold some of what comes out, where that filled its room.
+            while not unpacker.eof and (left or len(made) == most):
+                most = min(_UNPACKED, entry.size - filled + 1)
+                made = unpacker.decompress(left, most)
                 left = unpacker.unconsumed_tail
                 if filled + len(made) > entry.size:
                     raise InvalidFeatures(f"{entry.name!a:.60} unpacks to more than the {entry.size} bytes it says")

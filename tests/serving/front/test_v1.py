@@ -177,7 +177,7 @@ def test_what_is_wrong_is_told_as_problem_details(server, indexed: list) -> None
         (search, "POST", {"text": TEXT, "more": 1}, 400, "invalid-request", "no field 'more'"),
         (search, "POST", {"text": ""}, 400, "invalid-query", "empty"),
         (search, "POST", {"text": TEXT, "top": 0}, 400, "invalid-request", "top is 0"),
-        (search, "POST", {"texts": [TEXT] * 33, "top": 1}, 400, "invalid-request", "1 to 32 rows"),
+        (search, "POST", {"texts": [TEXT] * 33, "top": 1}, 400, "invalid-request", "1 to 32 texts"),
         (search, "POST", {"text": TEXT, "candidates": ["absent"]}, 400, "invalid-request", "absent"),
         (search, "POST", bytes(300 << 10), 413, "too-large", "over gRPC"),
         (search, "GET", None, 405, "not-allowed", "takes POST"),
