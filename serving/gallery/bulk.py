@@ -125,7 +125,7 @@ def _commits(gallery: Gallery, records: Records) -> Iterator[Block]:
         start = 0
         while start < batch.num_rows:
             # Where a film alone has more segments than a commit has rows, it goes on.
-            size = max(rows - count, _PIECE)
+            size = rows - count if count < rows else _PIECE
             block = checked(block_of(batch.slice(start, size), gallery.schema), gallery.schema)
             held.append(block)
             start, count = start + len(block.ids), count + len(block.ids)
