@@ -49,8 +49,8 @@ _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
     "where": FILTERS,
     "min_score": (0.1, 0, -5, float("nan"), float("inf"), "0.5", 1 << 60),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
-    "like": ("v1 0", "id 3", "absent", "", "' or id = 'v1 0", "\0", "x" * 5000, "\ud7ff", 5),
-    "weight": (0.3, 0, 1, -0.1, 1.1, float("nan"), float("inf"), True, "0.5"),
+    "like": ("v1 0", "id 1", "absent", "", "' or id = 'v1 0", "\0", "\u3164", "x" * 5000, "\ud7ff", 5),
+    "weight": (0.3, 0, 1, -0.1, 1.1, float("nan"), float("inf"), 1 << 60, True, "x"),
     "include": (True, False, 1, "true"),
 }
 

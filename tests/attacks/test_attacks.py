@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from framesift.export.bundle.store import Bundle
+from framesift.serving.front.v1.openapi import description
 from framesift.serving.repository.plan import plan
 from framesift.serving.repository.render import reference_manifest
 
 from .mutations import NAMES as NAMES_TRIED
+from .requests import chance_of
 from .suite import ATTACKS, Field, run
 from .table import Row, rendered
 from .target import busy
+from .v1_requests import V1Requests
 
 SEED = 7
 WITHOUT_SERVER = ("files", "gallery", "restarts")
@@ -57,6 +60,13 @@ def test_promises_hold_for_longer(name: str, field: Field) -> None:
 
 def test_every_step_of_the_server_is_tried_by_its_name() -> None:
     assert {served.name for served in plan(reference_manifest())} <= set(NAMES_TRIED)
+
+
+def test_every_field_that_is_described_can_be_tried() -> None:
+    requests = V1Requests(description("1"), {"a.mp4": b"video"}, "demo")
+    made = [requests.make(chance_of(SEED, number), "Bearer x") for number in range(2000)]
+    assert {request.operation for request in made} == requests.operations
+    assert {request.right for request in made} == {True, False}
 
 
 def test_what_fell_is_counted_and_told() -> None:

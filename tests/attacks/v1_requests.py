@@ -42,11 +42,11 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "candidates": (["v1 0"], ["absent"], [], [5], ["\u3164"], ["a"] * 5000, ["x" * 1000] * 100),
     "min_score": (0.1, -5, 1e308, 10**40, "x", True),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
+    "like": ("v1 0", "absent", "", "\u3164", "x" * 2000, 5, ["v1 0"], {"id": "v1 0"}),
+    "include": ("true", "false", True, 5, 1),
+    "weight": (0, 0.3, 1, -1, 2, 1e308, "x", 10**40, True),
     "alias": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
     "model": ("nope", "", "é", "../x", "x" * 3000, "a\nb"),
-    "like": _IDS,
-    "weight": (0.3, 0, 1, -0.1, 1.1, 1e308, "0.5"),
-    "include": (True, False, 1, "true"),
     "search": ("{}", '{"text": "a red circle", "weight": 0.2}', '{"like": "v1 0"}', "[]", "{", '{"top": 1e9}'),
     "Range": (
         "bytes=0-",
@@ -175,7 +175,8 @@ class V1Requests:
         content = operation.get("requestBody", {}).get("content")
         if content is None:
             return "", b""
-        kind = chance.choice(list(content)).replace("*", "mp4")
+        kinds = ["application/json"] if right and "application/json" in content else list(content)
+        kind = chance.choice(kinds).replace("*", "mp4")
         schema = content.get(kind, next(iter(content.values())))["schema"]
         if kind == "application/json":
             return kind, self._json(chance, schema, right)
