@@ -152,7 +152,7 @@ def index_command(
         elif bundle is not None and gallery is not None:
             from ..export.bundle.video.limits import VideoLimits
             from .indexing.here import Run, index_here
-            from .indexing.shards import Shard
+            from .gallery.shard import Shard
 
             try:
                 limits = VideoLimits.from_environment().with_settings(video_limits)

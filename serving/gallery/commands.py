@@ -10,6 +10,7 @@ import click
 
 from ...export.bundle.models import GALLERY_VARIABLE
 from .bulk_commands import export_command, import_command
+from .split_command import split_command
 from .upkeep_commands import compact_command, stats_command
 
 # Where ids are lost, nobody can name what to remove.
@@ -26,7 +27,7 @@ def gallery_group() -> None:
     """
 
 
-for _command in (import_command, export_command, compact_command, stats_command):
+for _command in (import_command, export_command, split_command, compact_command, stats_command):
     gallery_group.add_command(_command)
 
 
@@ -39,14 +40,17 @@ def info_command(folder: Path) -> None:
     Example:
       framesift gallery info galleries/films
     """
-    from .store import Gallery
+    from .shards import is_split
+    from .split import sources_of
 
-    gallery = Gallery.existing(folder)
-    schema = gallery.schema
+    galleries = sources_of(folder)
+    schema = galleries[0].schema
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    counts = [gallery.count for gallery in galleries]
     facts = {
-        "videos": str(gallery.count),
-        "version": str(gallery.version),
+        "videos": str(sum(counts)),
+        **({"shards": f"{len(counts)}, of {', '.join(map(str, counts))} videos"} if is_split(folder) else {}),
+        "version": str(max(gallery.version for gallery in galleries)),
         "model": f"{schema.fingerprint} ({schema.system})",
         "record": ", ".join(f"{spec.name} {list(spec.shape)}" for spec in schema.record),
         "on disk": f"{size / 2**20:.1f} MiB",

@@ -17,6 +17,7 @@ from ...export.bundle.segments import Segment
 from .checksums import CHECKSUMS, changed
 from .fact import Fact
 from .failures import gallery_failures
+from .numbering import version_of
 from .schema import SEQUENCE, GallerySchema
 from .table import Part, parts, pinned
 
@@ -61,12 +62,12 @@ class Reader:
         """
         with gallery_failures("reading the gallery's version"):
             self.table.checkout_latest()
-            return int(self.table.version)
+            return version_of(self.table)
 
     @property
     def version(self) -> int:
         """The version that is read."""
-        return int(self.table.version)
+        return version_of(self.table)
 
     @property
     def rows(self) -> int:

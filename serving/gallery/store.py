@@ -21,15 +21,16 @@ from .fact import Fact
 from .failures import gallery_failures
 from .lock import exclusive
 from .merging import index_further
+from .numbering import raise_to, version_of
 from .reader import Found, Reader, among
 from .rows import GalleryEntry, Row
 from .schema import GallerySchema
 from .segments import Segments, films
+from .shard import told_of_shards
 from .table import create_table, has_table, index_ids, open_table
 from .writing import put
 
 LOCK_WAIT_S = 60.0
-
 # Files beside the table: the writers' lease, the lease of merges, and what searches map.
 LOCK = ".lock"
 _MERGING = ".merging"
@@ -42,6 +43,11 @@ class Commit:
 
     version: int
     count: int
+
+    @staticmethod
+    def of(table: Any) -> Commit:
+        """The version of a table that was just written."""
+        return Commit(version_of(table), int(table.count_rows()))
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,9 @@ class Gallery:
     Threads and processes of one machine may share it: writers wait for one another by a lock file, readers never wait.
     It is durable against the death of a process; like most files, not against a loss of power in the next seconds.
     """
+
+    # Of a shard: the version of others that its next commit goes beyond.
+    least = 0
 
     def __init__(self, root: Path, schema: GallerySchema) -> None:
         self.root = root
@@ -126,7 +135,7 @@ class Gallery:
         """
         root = local_folder(path)
         if not has_table(root):
-            raise GalleryError(f"there is no gallery in {root}")
+            raise GalleryError(f"there is no gallery in {root}{told_of_shards(root)}")
         with gallery_failures(f"opening the gallery in {root}"):
             return Gallery(root, GallerySchema.read(open_table(root).schema))
 
@@ -277,9 +286,10 @@ class Gallery:
             self._table.checkout_latest()
             # A gallery of LanceDB has none, nor one whose maker was killed.
             index_ids(self._table)
+            raise_to(self._table, self.least)
             yield self._table
         self._compaction.committed()
 
     def commit(self, handle: Any) -> Commit:
         """What was written last, for whoever holds the table."""
-        return Commit(int(handle.version), self._writer.count)
+        return Commit(version_of(handle), self._writer.count)

@@ -30,7 +30,7 @@ from .memory import free_bytes, how_many, in_gib, worker_bytes
 from .processes import Process, Processes
 from .ray_workers import RayWorkers
 from .run import Workers, index_videos
-from .shards import Shard
+from ..gallery.shard import Shard
 from .video import Made
 from .worker import Setting
 

@@ -14,7 +14,7 @@ from ..client.discover import Found, NamedVideo
 from ..client.indexing import unchanged
 from ..gallery.store import Gallery
 from .run import Told, with_known
-from .shards import Shard
+from ..gallery.shard import Shard
 from .video import Made, Video
 
 _READERS = 4

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_PAGED
-from ..gallery.writing import first_number
+from ..gallery.numbering import first_number
 from .view import Numbers, View
 
 _HEAD = struct.Struct("<BqI8s")

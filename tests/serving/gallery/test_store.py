@@ -16,6 +16,7 @@ import pytest
 from framesift.export.bundle.errors import GalleryError, GalleryMismatch, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
+from framesift.serving.gallery.numbering import MAX_BATCH, first_number
 from framesift.serving.gallery.rows import GalleryEntry, column
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.gallery.table import open_table

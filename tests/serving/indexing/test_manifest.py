@@ -12,7 +12,7 @@ from framesift.export.bundle.video.limits import VideoLimits
 from framesift.serving.indexing.failures_file import FailuresFile
 from framesift.serving.indexing.manifest import is_manifest, read_manifest_lines
 from framesift.serving.indexing.memory import how_many, processors, worker_bytes
-from framesift.serving.indexing.shards import Shard
+from framesift.serving.gallery.shard import Shard
 from framesift.serving.indexing.video import Made, Video
 
 SHA256 = "ab" * 32
