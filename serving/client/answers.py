@@ -96,6 +96,7 @@ def search_results(result: Answered, texts: Sequence[str], like: str | None = No
             None if rescored is None else int(rescored[row, 0]),
             None if recall is None else round(float(recall[row, 0]), 4),
             like,
+            None if details[row].get("missing") is None else tuple(details[row]["missing"]),
         )
         for row, text in enumerate(texts)
     ]

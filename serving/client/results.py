@@ -100,6 +100,7 @@ class SearchResult:
     elsewhere both are None. ``recall`` is the share of the best videos that the coarse stage led to when it was
     calibrated, 1 where it had no part in the search, and None where the server has none. ``like`` is what was searched
     with in the place of a text, which then is empty, or beside one: the id of a video, or the name of what was sent.
+    ``missing`` names the shards that did not answer, where a partial answer was asked for of a gallery in shards.
     """
 
     query: str
@@ -113,6 +114,7 @@ class SearchResult:
     rescored: int | None = None
     recall: float | None = None
     like: str | None = None
+    missing: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON's types; ``shortlist`` is None where there is none."""
@@ -125,6 +127,7 @@ class SearchResult:
             "among": self.among,
             **({} if self.exact is None else {"exact": self.exact, "rescored": self.rescored}),
             **({} if self.recall is None else {"recall": self.recall}),
+            **({} if self.missing is None else {"missing": list(self.missing)}),
             "next": self.next,
             "hits": [hit.to_dict() for hit in self.hits],
         }

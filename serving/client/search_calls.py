@@ -80,13 +80,20 @@ class SearchCalls(ABC):
         after: str | None = None,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> SearchResult:
         """As ``Client.search``."""
         chosen = like_options(text, like, weight, include)
         rows, top = [] if text is None else wire.encode_texts([text]), check_top(top)
         options = search_options(
-            facts=facts, segments=segments, where=where, min_score=min_score, offset=offset, after=after
+            facts=facts,
+            segments=segments,
+            where=where,
+            min_score=min_score,
+            offset=offset,
+            after=after,
+            partial=partial,
         )
         if like is not None:
             words = rows[0] if rows else None
@@ -106,12 +113,19 @@ class SearchCalls(ABC):
         offset: int = 0,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> list[SearchResult]:
         """As ``Client.search_many``."""
         rows, top = wire.encode_texts(texts), check_top(top)
         options = search_options(
-            facts=facts, segments=segments, where=where, min_score=min_score, offset=offset, after=None
+            facts=facts,
+            segments=segments,
+            where=where,
+            min_score=min_score,
+            offset=offset,
+            after=None,
+            partial=partial,
         )
         most = wire.texts_per_search(await self._config(SEARCH, timeout_s))
         parts = await self._run_all(wire.search_calls(rows, top, most, candidates, options), timeout_s)
@@ -130,6 +144,7 @@ class SearchCalls(ABC):
         min_score: float | None = None,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> AsyncIterator[SearchResult]:
         """As ``Client.search_pages``, to be iterated over with ``async for``."""
@@ -147,6 +162,7 @@ class SearchCalls(ABC):
                 after=after,
                 facts=facts,
                 segments=segments,
+                partial=partial,
                 timeout_s=timeout_s,
             )
             yield page

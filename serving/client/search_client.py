@@ -34,6 +34,7 @@ class SearchClient:
         after: str | None = None,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> SearchResult:
         """The ``top`` best videos for a text, fewer when there are fewer; or for a video or picture, or for both.
@@ -55,6 +56,7 @@ class SearchClient:
             after: the ``next`` of the page before, of the same search.
             facts: give every hit its source, duration, metadata, and its segment.
             segments: each segment of a film is a hit of its own; else a film is one, by its best segment.
+            partial: of a gallery in shards, take what some find where others don't answer: ``missing`` names those.
 
         Raises:
             InvalidQuery: an empty text, or one that can't be encoded.
@@ -77,6 +79,7 @@ class SearchClient:
                 after=after,
                 facts=facts,
                 segments=segments,
+                partial=partial,
                 timeout_s=timeout_s,
             )
         )
@@ -92,6 +95,7 @@ class SearchClient:
         offset: int = 0,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> list[SearchResult]:
         """As ``search``, for many texts at once; the timeout is of each request of up to 32 texts."""
@@ -105,6 +109,7 @@ class SearchClient:
                 offset=offset,
                 facts=facts,
                 segments=segments,
+                partial=partial,
                 timeout_s=timeout_s,
             )
         )
@@ -122,6 +127,7 @@ class SearchClient:
         min_score: float | None = None,
         facts: bool = True,
         segments: bool = False,
+        partial: bool = False,
         timeout_s: float | None = None,
     ) -> Iterator[SearchResult]:
         """As ``search``, page by page of ``top`` hits, asked for as they are needed, up to 4096 hits in all.
@@ -144,6 +150,7 @@ class SearchClient:
                 after=after,
                 facts=facts,
                 segments=segments,
+                partial=partial,
                 timeout_s=timeout_s,
             )
             yield page

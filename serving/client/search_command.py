@@ -45,6 +45,7 @@ _NAMED = 3
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many of the best hits.")
 @click.option("--segments", is_flag=True, help="Show every segment of a film for itself, and not the film's best one.")
 @click.option("--after", help='The "next" of the page before, from --json; for one query.')
+@click.option("--partial", is_flag=True, help="Of a gallery in shards: take what some find where others don't answer.")
 @click.option("--timeout", type=click.FloatRange(0), default=30, show_default=True, help="Seconds for an answer.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per query and line.")
 def search_command(
@@ -61,6 +62,7 @@ def search_command(
     offset: int,
     segments: bool,
     after: str | None,
+    partial: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -122,6 +124,7 @@ def search_command(
                     min_score=min_score,
                     after=after,
                     segments=segments,
+                    partial=partial,
                 )
             ]
         else:
@@ -134,11 +137,14 @@ def search_command(
                 offset=offset,
                 facts=as_json or segments,
                 segments=segments,
+                partial=partial,
             )
     for place, result in enumerate(results):
         if result.cut:
             shown = printable(result.query[:_QUOTED])
             click.echo(f"longer than the model reads, so its end was left out: {shown} ...", err=True)
+        if result.missing:
+            click.echo(f"without the videos of shards that don't answer: {', '.join(result.missing)}", err=True)
         if result.shortlist is not None:
             click.echo(origin(result.shortlist), err=True)
         if as_json:

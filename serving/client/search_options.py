@@ -10,20 +10,27 @@ from ...export.bundle.limits import MAX_PAGED, MAX_WHERE_BYTES
 
 
 def search_options(
-    *, facts: object, segments: object, where: object, min_score: object, offset: object, after: object
+    *,
+    facts: object,
+    segments: object,
+    where: object,
+    min_score: object,
+    offset: object,
+    after: object,
+    partial: object,
 ) -> dict[str, Any]:
     """Parameters of a search; what is as if it were not given is left out.
 
     Raises:
         InvalidRequest: a value of another type or out of range.
     """
-    if not isinstance(facts, bool):
-        raise InvalidRequest(f"facts is {type(facts).__name__}: give True or False")
+    for name, value in (("facts", facts), ("partial", partial)):
+        if not isinstance(value, bool):
+            raise InvalidRequest(f"{name} is {type(value).__name__}: give True or False")
     if isinstance(offset, bool) or not isinstance(offset, Integral) or not 0 <= int(offset) < MAX_PAGED:
         raise InvalidRequest(f"offset is {offset!r}, it must be a whole number from 0 to {MAX_PAGED - 1}")
-    if not isinstance(segments, bool):
-        raise InvalidRequest(f"segments is {type(segments).__name__}: give True or False")
-    asked: dict[str, Any] = {name: True for name, given in (("facts", facts), ("segments", segments)) if given}
+    flags = (("facts", facts), ("segments", segments), ("partial", partial))
+    asked: dict[str, Any] = {name: True for name, value in flags if value}
     if min_score is not None:
         if isinstance(min_score, bool) or not isinstance(min_score, Real):
             raise InvalidRequest(f"min_score is {type(min_score).__name__}: give a number")

@@ -64,7 +64,7 @@ _ROLES = {
     SCORE_TEXT: frozenset({SEARCH_ROLE}),
 }
 # Parameters of a search.
-SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after", "segments"})
+SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after", "segments", "partial"})
 # What a text is to a client; the served models read its token ids.
 _QUERY = (TensorSpec(TEXT, "uint8", ("text bytes",)), TensorSpec(TEXT_LENGTH, "int32", (1,)))
 

@@ -98,6 +98,10 @@ SCHEMAS: dict[str, Schema] = {
                     "type": "boolean",
                     "description": "Make each segment of a film a hit; else a film is one, by its best segment.",
                 },
+                "partial": {
+                    "type": "boolean",
+                    "description": "Of a gallery in shards: take what some find where others don't answer.",
+                },
                 "candidates": array(
                     ID, "Search among the videos of these ids alone.", minItems=1, maxItems=MAX_CANDIDATES
                 ),
@@ -153,6 +157,7 @@ SCHEMAS: dict[str, Schema] = {
                 "The share of the best that the coarse stage led to when it was calibrated, where the server has one."
             ),
             "like": text("What was searched with in the place of a text, or beside it: an id, or a file's name."),
+                    "missing": array(text("Its number and how many there are."), "Shards that did not answer a partial search."),
         },
     ),
     "Hit": obj(
