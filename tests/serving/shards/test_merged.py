@@ -180,7 +180,7 @@ def test_a_shard_that_does_not_answer_is_named_or_an_error(both: Both, make_entr
     assert shown_details(together, partial=True, after=after)["missing"] == ["1/3"]
     # One of another server is no shard of this one.
     directory = Directory.read(tmp_path / "directory")
-    Directory("another", directory.addresses).write(tmp_path / "directory")
+    Directory("another".ljust(64), directory.addresses).write(tmp_path / "directory")
     with pytest.raises(ServerUnavailable):
         together.found(_texts(1), 3, partial=True)
 

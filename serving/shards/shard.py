@@ -1,0 +1,89 @@
+"""One shard: the bodies of one server's models over its own gallery."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...export.bundle.errors import FramesiftError, ServerUnavailable
+from ...export.bundle.models import EMBEDDED_VARIABLE, GALLERY_VARIABLE
+from ...export.bundle.ports import COUNT, VERSION
+from ..backends.gallery_index import GalleryIndex
+from ..backends.gallery_lookup import GalleryLookup
+from .clock import Clock
+from .messages import CHOOSE, INDEX, LOOKUP, SEARCH, Arrays, Message, Part
+from .shard_search import ShardSearch
+
+# In a message's head: a version that some shard has; in an answer's, the newest of this one, the one up to which its
+# searches see everything, and how many videos they see.
+HEARD, LATEST, SEEN, VIDEOS = "heard", "latest", "seen", "videos"
+
+
+class Shard:
+    """Answers messages, as many at once as come: each kind has its turn.
+
+    Args:
+        folder: with the bundle's manifest and its scorer's graph.
+        gallery: the shard's gallery, which must be there.
+        gpu: number of the GPU to search on, where the scorer can.
+    """
+
+    def __init__(self, folder: Path, gallery: Path, gpu: int | None = None) -> None:
+        # A process has one shard.
+        os.environ.update({GALLERY_VARIABLE: str(gallery), EMBEDDED_VARIABLE: "1"})
+        self._clock = Clock()
+        self._search, self._index, self._lookup = ShardSearch(), GalleryIndex(), GalleryLookup()
+        self._search.gpu = gpu
+        self._bodies = (self._index, self._lookup, self._search)
+        for body in self._bodies:
+            body.setup({}, folder)
+        self._turns = {kind: threading.Lock() for kind in (SEARCH, INDEX, LOOKUP)}
+        # Both stages of a search have one body.
+        self._turns[CHOOSE] = self._turns[SEARCH]
+
+    def answer(self, kind: str, message: Message, waits: Callable[[], bool]) -> Message:
+        """The answers to a message's requests, in their order.
+
+        Args:
+            waits: whether somebody still waits for them, once it is their turn.
+
+        Raises:
+            FramesiftError: none can be answered.
+        """
+        requests = [part for part in message.parts if not isinstance(part, FramesiftError)]
+        self._clock.hear(int(message.head.get(HEARD, 0)))
+        with self.turn(kind):
+            if not waits():
+                raise ServerUnavailable("nobody waits for the answer any more")
+            answers = self._kept(kind, requests) if kind in (INDEX, LOOKUP) else self._searched(kind, requests)
+        view = self._search.snapshot.view
+        return Message(answers[0], {**answers[1], LATEST: self._clock.latest(view.version)})
+
+    def turn(self, kind: str) -> threading.Lock:
+        """What the messages of a kind wait for, one after another."""
+        return self._turns[kind]
+
+    def close(self) -> None:
+        """Stop following the gallery, and let its compaction end."""
+        for body in self._bodies:
+            body.finalize()
+
+    def _searched(self, kind: str, requests: Sequence[Arrays]) -> tuple[list[Part], dict[str, Any]]:
+        # Before the search: it may see more, and never less.
+        view = self._search.snapshot.view
+        told = {SEEN: self._clock.seen(view.version), VIDEOS: view.count}
+        answers = self._search.choose(requests) if kind == CHOOSE else self._search.run(requests)
+        return [*answers], told
+
+    def _kept(self, kind: str, requests: Sequence[Arrays]) -> tuple[list[Part], dict[str, Any]]:
+        with self._clock.writing() as least:
+            body = self._index if kind == INDEX else self._lookup
+            body.gallery.least = least
+            answers: list[Part] = [*body.run(requests)]
+            found = [part for part in answers if not isinstance(part, FramesiftError)]
+            versions = [int(part[VERSION].max()) for part in found]
+            self._clock.wrote(max(versions, default=0))
+        return answers, {VIDEOS: int(found[-1][COUNT].flat[0])} if found else {}
