@@ -153,9 +153,10 @@ def test_a_killed_shard_is_named_or_an_error_and_comes_back(sharded: Sharded, in
 
 
 def test_shards_of_a_node_that_is_gone_are_searched_on_another(sharded: Sharded, indexed: list) -> None:
+    before = {actor.pid for actor in _actors()}
     sharded.nodes.remove_node(sharded.second, allow_graceful=False)
+    _wait(lambda: len(_actors()) == SHARDS and {actor.pid for actor in _actors()} != before)
     with Client(sharded.address, retry=False) as client:
         _wait(lambda: _whole(client, len(indexed)))
-        assert len(_actors()) == SHARDS
         client.wait_searchable(client.index(indexed[0].video, id="on the other node"))
         client.delete(["on the other node"])
