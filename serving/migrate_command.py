@@ -67,8 +67,8 @@ def migrate_command(
         raise click.UsageError("--to names where --alias is moved: give both")
     from ..export.bundle.video.limits import VideoLimits
     from .client.index_report import Report
+    from .gallery.shard import Shard
     from .indexing.here import Run
-    from .indexing.shards import Shard
     from .migration.handover import Handover
     from .migration.migrate import Migration, migrate
 

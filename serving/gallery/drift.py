@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from .calibration import Calibration
 from .failures import gallery_failures
+from .numbering import first_number
 from .schema import SEQUENCE
 from .store import Gallery
-from .writing import first_number
 
 # From this share of other videos on a calibration says little of the gallery.
 _MUCH = 0.5

@@ -157,7 +157,9 @@ SCHEMAS: dict[str, Schema] = {
                 "The share of the best that the coarse stage led to when it was calibrated, where the server has one."
             ),
             "like": text("What was searched with in the place of a text, or beside it: an id, or a file's name."),
-                    "missing": array(text("Its number and how many there are."), "Shards that did not answer a partial search."),
+            "missing": array(
+                text("Its number and how many there are."), "Shards that did not answer a partial search."
+            ),
         },
     ),
     "Hit": obj(
