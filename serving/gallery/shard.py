@@ -11,6 +11,8 @@ from ...export.bundle.errors import InvalidRequest
 
 # In the folder of a gallery in shards.
 NOTE = "shards.json"
+# A cursor names a version of each.
+MAX_SHARDS = 256
 _WRITTEN = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 

@@ -14,12 +14,10 @@ from .failures import gallery_failures
 from .lock import exclusive
 from .numbering import become, shard_of
 from .schema import GallerySchema
-from .shard import NOTE, Shard
+from .shard import MAX_SHARDS, NOTE, Shard
 from .store import LOCK, LOCK_WAIT_S, Gallery
 from .table import create_table, has_table, index_ids, open_table
 
-# A cursor names a version of each.
-MAX_SHARDS = 256
 _FORMAT = 1
 
 

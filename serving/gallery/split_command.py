@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .shards import MAX_SHARDS
+from .shard import MAX_SHARDS
 
 _PATH = click.Path(path_type=Path)
 
