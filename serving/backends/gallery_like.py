@@ -16,9 +16,10 @@ from ...export.bundle.ports import LIKE_ENCODER, SEGMENTS, TEXT_ENCODER
 from ...export.bundle.sessions import cpu_session
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.store import read_manifest
-from ..gallery.environment import gallery_from_env
+from ..gallery.environment import readers_from_env
 from ..gallery.reader import Reader
 from ..gallery.rows import column
+from ..gallery.shard import part_of
 from ..search.options import Options
 from .base import Arrays, Backend
 
@@ -38,7 +39,8 @@ class GalleryLike(Backend):
     """
 
     session: ort.InferenceSession
-    reader: Reader
+    # One for each shard, where the gallery is in shards.
+    readers: Sequence[Reader]
     inputs: Sequence[TensorSpec]
     text: Sequence[str]
     beside: str = ""
@@ -53,7 +55,7 @@ class GalleryLike(Backend):
         self.inputs = [port.unbatched() for port in manifest.graphs[LIKE_ENCODER].inputs]
         self.text = [port.name for port in manifest.graphs[TEXT_ENCODER].outputs]
         self.beside = text_fault(manifest)
-        self.reader = gallery_from_env(manifest).reader()
+        self.readers = readers_from_env(manifest)
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """Each request on its own."""
@@ -75,8 +77,9 @@ class GalleryLike(Backend):
 
     def _kept(self, id_: str) -> dict[str, Floats]:
         """The record of a video of the gallery."""
-        self.reader.advance()
-        for batch in self.reader.named([id_], [SEGMENTS, *(spec.name for spec in self.inputs)], first=True):
+        reader = self.readers[part_of(id_, len(self.readers))]
+        reader.advance()
+        for batch in reader.named([id_], [SEGMENTS, *(spec.name for spec in self.inputs)], first=True):
             if batch.num_rows:
                 if (count := batch.column(SEGMENTS)[0].as_py()) > 1:
                     raise InvalidRequest(

@@ -14,7 +14,7 @@ import numpy as np
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_PAGED
 from ..gallery.shard import MAX_SHARDS
-from ..search.past import MARK_BYTES, Cursor
+from ..search.past import MARK_BYTES
 from ..search.view import Numbers
 
 _HEAD = struct.Struct(f"<BqIH{MARK_BYTES}s")
@@ -53,10 +53,6 @@ class ShardCursor:
         ]
         raw = _HEAD.pack(_FORM, self.version, self.top, len(self.versions), self.mark) + zlib.compress(b"".join(body))
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-    def of_shard(self, shard: int, mark: bytes) -> str:
-        """The cursor that one shard takes."""
-        return Cursor(self.versions[shard], mark, self.top, self.shown[shard]).text()
 
     @staticmethod
     def read(text: str, mark: bytes, shards: int) -> ShardCursor:

@@ -53,11 +53,13 @@ class GallerySearch(Backend):
     _seen = 0
     _missing = 0
     _shortlist: int | None = None
+    _model = ""
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Find the shards."""
         manifest = read_manifest(folder)
         self._shortlist = shortlist_size(manifest) if scorer_of(manifest).search == "shortlist" else None
+        self._model = manifest.fingerprint
         self._fleet = Fleet.of_environment()
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
@@ -96,13 +98,13 @@ class GallerySearch(Backend):
         options = given or Options()
         count = self._fleet.count
         if options.list:
-            page = ShardPage.of(options, (), options.top, count)
+            page = ShardPage.of(options, (), options.top, count, self._model)
             same = _array(page.asked_of(0, ())) if page.cursor is None else None
             listed = {
                 shard: {OPTIONS: _array(page.asked_of(shard, ())) if same is None else same} for shard in range(count)
             }
             return _Asked(request, page, Chosen(listed), True)
-        page = ShardPage.of(options, named, check_top(int(request[TOP].max())), count)
+        page = ShardPage.of(options, named, check_top(int(request[TOP].max())), count, self._model)
         if page.cursor is not None and len(request[TOP]) > 1:
             raise InvalidRequest("a cursor is of one text: ask for the next pages of several one by one")
         top = request[TOP] if page.cursor is not None else request[TOP] + options.offset

@@ -12,10 +12,12 @@ from click.testing import CliRunner
 from framesift.__main__ import main
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.models import GALLERY_VARIABLE
+from framesift.serving.gallery.environment import readers_from_env
 from framesift.serving.gallery.numbering import version_of
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.schema import SEQUENCE
-from framesift.serving.gallery.shard import Shard
+from framesift.serving.gallery.shard import Shard, part_of
 from framesift.serving.gallery.shards import open_shards, shard_folders
 from framesift.serving.gallery.split import divide, sources_of
 from framesift.serving.gallery.store import Gallery
@@ -122,6 +124,19 @@ def test_a_shard_keeps_its_own_videos_alone(tmp_path: Path, manifest: Manifest, 
         Gallery.existing(tmp_path / "out")
     with pytest.raises(GalleryError, match="has 2 shards, not 3"):
         open_shards(tmp_path / "out", schema, 3)
+
+
+def test_a_video_is_read_from_its_shard(
+    tmp_path: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _filled(tmp_path / "one", manifest, make_entry, range(6))
+    _split(tmp_path / "one", tmp_path / "two", 2)
+    for folder, count in (("one", 1), ("two", 2)):
+        monkeypatch.setenv(GALLERY_VARIABLE, str(tmp_path / folder))
+        readers = readers_from_env(manifest)
+        assert len(readers) == count
+        for id_ in ("film 0", "film 1", "film 5"):
+            assert [*readers[part_of(id_, count)].find([id_]).digests] == [id_]
 
 
 def test_the_command_splits_and_info_counts(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> None:

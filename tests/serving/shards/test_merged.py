@@ -60,13 +60,16 @@ def _alike(alone: Kept, together: Kept, seed: int) -> None:
         (1, 50, (), {"min_score": 0.1}),
         (1, 20, (), {"where": "year > 1990 or not kind = 'b'"}),
         (1, 20, (), {"where": "kind = 'a'", "min_score": 0.0}),
+        (1, 4, (), {"like": "film 2"}),
     ):
         text = _texts(rows, seed)
         assert together.found(text, top, named, **options) == alone.found(text, top, named, **options)
     for top in (3, 100):
         assert listed(together, top) == listed(alone, top)
         assert listed(together, top, "kind = 'a'") == listed(alone, top, "kind = 'a'")
-    assert pages(together, _texts(1, seed), 4, lambda: None) == pages(alone, _texts(1, seed), 4, lambda: None)
+    for options in ({}, {"like": "film 4", "facts": False}):
+        found = [pages(kept, _texts(1, seed), 4, lambda: None, **options) for kept in (alone, together)]
+        assert found[0] == found[1]
 
 
 def test_answers_are_one_servers_while_videos_come_and_go(both: Both, make_entry: MakeEntry) -> None:
