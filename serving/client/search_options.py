@@ -24,12 +24,12 @@ def search_options(
     Raises:
         InvalidRequest: a value of another type or out of range.
     """
-    for name, value in (("facts", facts), ("partial", partial)):
+    flags = (("facts", facts), ("segments", segments), ("partial", partial))
+    for name, value in flags:
         if not isinstance(value, bool):
             raise InvalidRequest(f"{name} is {type(value).__name__}: give True or False")
     if isinstance(offset, bool) or not isinstance(offset, Integral) or not 0 <= int(offset) < MAX_PAGED:
         raise InvalidRequest(f"offset is {offset!r}, it must be a whole number from 0 to {MAX_PAGED - 1}")
-    flags = (("facts", facts), ("segments", segments), ("partial", partial))
     asked: dict[str, Any] = {name: True for name, value in flags if value}
     if min_score is not None:
         if isinstance(min_score, bool) or not isinstance(min_score, Real):
