@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
 from ..export.bundle.errors import InvalidRequest
 from ..export.bundle.storage_names import Storage
+from .cluster_option import cluster_of, cluster_options
 from .front.tokens import ROLES
 from .repository.targets import Target
 from .storage_option import coarse_option, storage_option
@@ -33,6 +34,7 @@ _PORT = click.IntRange(1, 65535)
 )
 @click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
 @click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
+@cluster_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC and HTTP.")
 @click.option("--tokens", type=_FILE, help="Callers need a token of this file: see `framesift token`.")
@@ -98,6 +100,7 @@ def serve_command(
     trace_endpoint: str,
     trace_ratio: float,
     verbose: bool,
+    **cluster: Any,
 ) -> None:
     """Serve BUNDLE on an embedded Triton server, until Ctrl-C.
 
@@ -115,6 +118,9 @@ def serve_command(
     With --device cuda what doesn't fit in a GPU's memory is refused before anything listens. Serving on a GPU has not
     been run yet: see docs/gpu.md.
 
+    A gallery that is too large for one machine is split, see `framesift gallery split`, and its shards are searched on
+    the nodes of a Ray cluster, which all have to see the gallery's folder.
+
     \b
     Examples:
       framesift serve bundles/demo --gallery galleries/demo
@@ -125,6 +131,7 @@ def serve_command(
       framesift serve bundles/demo --gallery galleries/demo --page --videos films/
       framesift serve bundles/demo --gallery galleries/demo --device cuda
       framesift serve films=bundles/demo:galleries/demo next=bundles/new:galleries/new
+      framesift serve bundles/demo --gallery galleries/three --cluster 10.0.0.7:6379
     """
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
@@ -139,6 +146,7 @@ def serve_command(
     if (shortlist_from is None) != (shortlist_gallery is None):
         raise click.UsageError("--shortlist-from names a bundle and --shortlist-gallery its gallery: give both")
     shortlist = None if shortlist_from is None or shortlist_gallery is None else (shortlist_from, shortlist_gallery)
+    on = cluster_of(**cluster)
     try:
         limits = VideoLimits.from_environment().with_settings(video_limits)
     except InvalidRequest as error:
@@ -158,12 +166,14 @@ def serve_command(
             storage=storage,
             coarse=coarse,
             cuda=cuda,
+            cluster=on,
             verbose=verbose,
         )
         return
-    if gallery is not None or shortlist is not None or cuda:
+    if gallery is not None or shortlist is not None or cuda or on is not None:
         raise click.UsageError(
-            "--gallery, --shortlist-from and --device cuda are for one BUNDLE: write several as NAME=BUNDLE:GALLERY"
+            "--gallery, --shortlist-from, --cluster and --device cuda are for one BUNDLE: write several as "
+            "NAME=BUNDLE:GALLERY"
         )
     try:
         named = [Named.read(text) for text in bundles]

@@ -151,8 +151,8 @@ def index_command(
             )
         elif bundle is not None and gallery is not None:
             from ..export.bundle.video.limits import VideoLimits
-            from .indexing.here import Run, index_here
             from .gallery.shard import Shard
+            from .indexing.here import Run, index_here
 
             try:
                 limits = VideoLimits.from_environment().with_settings(video_limits)

@@ -33,6 +33,7 @@ from .server.gpu import check_gpu, check_libraries, weights_of
 from .server.loading import Report, quiet
 from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
+from .shards.cluster import Cluster, check_fits
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def running(
     storage: Storage = "float16",
     coarse: bool = False,
     cuda: bool = False,
+    cluster: Cluster | None = None,
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -66,6 +68,7 @@ def running(
         storage: how the gallery is kept in memory.
         coarse: whether searches have a coarse stage, as the gallery's calibration allows.
         cuda: run encoders, and the search where there is a kernel for it, on this machine's GPUs.
+        cluster: where the shards of the gallery are searched, for a gallery in shards.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
 
@@ -75,7 +78,22 @@ def running(
         GalleryMismatch: a gallery was written by another model.
         ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
-    with placed(bundle, gallery, chooser=chooser, storage=storage, coarse=coarse, cuda=cuda, report=report) as folder:
+    if cluster is not None:
+        check_fits(bundle.manifest, chosen=chooser is not None, coarse=coarse, cuda=cuda)
+    with (
+        placed(
+            bundle,
+            gallery,
+            chooser=chooser,
+            storage=storage,
+            coarse=coarse,
+            cuda=cuda,
+            sharded=cluster is not None,
+            report=report,
+        ) as folder,
+        contextlib.ExitStack() as stack,
+    ):
+        found = None if cluster is None else cluster.shards(bundle, gallery, storage, folder, report)
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -85,6 +103,7 @@ def running(
             telemetry=telemetry,
             limits=limits,
             hang_after_s=hang_after_s,
+            env=None if found is None else stack.enter_context(found),
             report=report,
         )
         with server:
@@ -100,11 +119,13 @@ def placed(
     storage: Storage = "float16",
     coarse: bool = False,
     cuda: bool = False,
+    sharded: bool = False,
     report: Report = quiet,
 ) -> Iterator[Path]:
     """A temporary folder with what is to be served: ``deployment``, ``gallery`` and ``shortlist``.
 
-    Its ``run`` is left to the server. The arguments are those of ``running``.
+    Its ``run`` is left to the server. The arguments are those of ``running``; a gallery that is ``sharded`` is opened
+    by whoever has its shards searched.
 
     Raises:
         BundleError, GalleryError, GalleryMismatch, ServerStartError: as ``running``.
@@ -114,7 +135,7 @@ def placed(
     if chooser is not None:
         check_chooser(bundle.manifest, chooser.bundle.manifest)
     # Opened here, a foreign gallery is refused before a server is started.
-    for manifest, place in _galleries(bundle, gallery, chooser):
+    for manifest, place in () if sharded else _galleries(bundle, gallery, chooser):
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
             if cuda and manifest is bundle.manifest:
@@ -140,6 +161,7 @@ def placed(
             coarse=coarse,
             cuda=cuda,
             link=True,
+            sharded=sharded,
         )
         yield folder
 
@@ -155,6 +177,7 @@ def serve(
     storage: Storage = "float16",
     coarse: bool = False,
     cuda: bool = False,
+    cluster: Cluster | None = None,
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where.
@@ -190,6 +213,7 @@ def serve(
             storage=storage,
             coarse=coarse,
             cuda=cuda,
+            cluster=cluster,
             report=report,
         ) as server,
     ):

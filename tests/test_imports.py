@@ -32,6 +32,7 @@ ROOMS = {
 }
 ROOMS["serving.indexing"] = (*ROOMS["serving.backends"], "serving.backends", "serving.repository", "serving.client")
 ROOMS["serving.migration"] = (*ROOMS["serving.indexing"], "serving.indexing")
+ROOMS["serving.shards"] = (*ROOMS["serving.backends"], "serving.backends", "serving.indexing")
 ROOMS["serving"] = tuple(ROOMS)
 ROOMS["bench"] = tuple(ROOMS)
 

@@ -107,17 +107,17 @@ def check_alias(value: str) -> str:
     return value
 
 
-def check_top(value: object) -> int:
+def check_top(value: object, most: int = MAX_TOP) -> int:
     """The number of hits itself.
 
     Raises:
-        InvalidRequest: no whole number, or outside 1..``MAX_TOP``.
+        InvalidRequest: no whole number, or outside 1..``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InvalidRequest(f"top is {type(value).__name__}, it must be a whole number")
     top = int(value)
-    if not 1 <= top <= MAX_TOP:
-        raise InvalidRequest(f"top is {top}, it must lie in 1..{MAX_TOP}")
+    if not 1 <= top <= most:
+        raise InvalidRequest(f"top is {top}, it must lie in 1..{most}")
     return top
 
 

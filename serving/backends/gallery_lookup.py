@@ -66,10 +66,7 @@ class GalleryLookup(Backend):
     def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
         try:
             options = Options.of(request) or Options()
-            asked, most = request[ID_LENGTHS].size, MAX_SHOWN if options.facts else MAX_IDS
-            if asked > most:
-                raise InvalidRequest(f"{asked} ids in one request, the limit is {most}: ask in parts")
-            ids = unpack_joined(request[IDS], request[ID_LENGTHS], IDS)
+            ids = ids_of(request, options)
             if CHANGES in request:
                 return self._edited(ids, unpack_joined(request[CHANGES], request[CHANGE_LENGTHS], CHANGES))
             found = self.gallery.lookup(ids)
@@ -92,6 +89,18 @@ class GalleryLookup(Backend):
             edit(self.chooser, {id_: change for id_, change in wanted.items() if change.delete})
         present = [bytes(DIGEST_BYTES) if id_ in edited.present else b"" for id_ in ids]
         return _answer(present, edited.commit.count, edited.commit.version)
+
+
+def ids_of(request: Mapping[str, np.ndarray[Any, Any]], options: Options) -> list[str]:
+    """The ids of a request.
+
+    Raises:
+        InvalidRequest: too many of them, or some that can't be read.
+    """
+    asked, most = request[ID_LENGTHS].size, MAX_SHOWN if options.facts else MAX_IDS
+    if asked > most:
+        raise InvalidRequest(f"{asked} ids in one request, the limit is {most}: ask in parts")
+    return unpack_joined(request[IDS], request[ID_LENGTHS], IDS)
 
 
 def _answer(digests: Sequence[bytes], count: int, version: int, details: str = "") -> Arrays:

@@ -13,11 +13,9 @@ import numpy as np
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
+from ...export.bundle.limits import MAX_TOP
 from ...export.bundle.models import SHORTLIST_VARIABLE
-from ...export.bundle.packing import unpack_joined
 from ...export.bundle.ports import (
-    CANDIDATE_LENGTHS,
-    CANDIDATES,
     DETAILS,
     SCORER,
     SHORTLIST,
@@ -36,6 +34,7 @@ from ..search.coarse_ranking import CoarseRanker, with_coarse
 from ..search.details import details
 from ..search.facts import Facts
 from ..search.films import rank_videos
+from ..search.filters.matching import Matcher
 from ..search.listing import page
 from ..search.options import Options
 from ..search.paging import Page, mark_of
@@ -48,6 +47,7 @@ from ..search.view import View
 from .base import Arrays, Backend
 from .gauges import GALLERY_RESCORED, GALLERY_VERSION, GALLERY_VIDEOS, coarse_gauges
 from .hits import answer, text_rows
+from .searches import Asked, candidates
 
 
 class GallerySearch(Backend):
@@ -77,6 +77,8 @@ class GallerySearch(Backend):
     facts: Facts
     selector: Selector
     chooser: Chooser | None = None
+    # What a shard does in another way: the most places of a ranking, whether pages tell numbers, and filters.
+    most, numbered, matcher = MAX_TOP, False, Matcher
     _rescored: int | None = None
     _model = ""
 
@@ -101,7 +103,7 @@ class GallerySearch(Backend):
             patient=True,
             facts=self.facts,
         )
-        self.selector = Selector(self.snapshot, self.facts)
+        self.selector = Selector(self.snapshot, self.facts, self.matcher())
         self.snapshot.start()
         self.facts.start(self.selector.prepare)
         if (chooser := chooser_in(folder)) is not None:
@@ -118,7 +120,7 @@ class GallerySearch(Backend):
         view = self.snapshot.view
         found: dict[int, Arrays | FramesiftError] = {}
         # Searches for one part of the gallery go together, plain ones among them.
-        parts: dict[tuple[Any, ...], tuple[_Part, list[int], list[_Asked]]] = {}
+        parts: dict[tuple[Any, ...], tuple[_Part, list[int], list[Asked]]] = {}
         for place, request in enumerate(inputs):
             try:
                 options, named = Options.of(request), candidates(request)
@@ -156,18 +158,22 @@ class GallerySearch(Backend):
         if self.chooser is not None:
             self.chooser.close()
 
+    def written(self, view: View, ranked: Sequence[Ranked], asked: Asked) -> Arrays:
+        """The outputs of one request, from the ranking of each of its texts."""
+        return answer(view, ranked)
+
     def _asked(
         self, request: Mapping[str, np.ndarray[Any, Any]], options: Options | None, named: Sequence[str]
-    ) -> _Asked:
+    ) -> Asked:
         top = self._top(request)
         if options is None:
-            return _Asked(request, top)
+            return Asked(request, top)
         asked = Page.of(options, named, top, self._model)
         if asked.cursor is not None and len(request[TOP]) > 1:
             raise InvalidRequest("a cursor is of one text: ask for the next pages of several one by one")
-        return _Asked(request, asked.ranks(self.ranker), asked, options)
+        return Asked(request, asked.ranks(self.ranker), asked, options)
 
-    def _part(self, view: View, asked: _Asked, named: Sequence[str]) -> _Part:
+    def _part(self, view: View, asked: Asked, named: Sequence[str]) -> _Part:
         if named or asked.where or asked.after:
             cursor = None if asked.page is None else asked.page.cursor
             view = self.selector.part(view, named, asked.where, cursor)
@@ -183,9 +189,9 @@ class GallerySearch(Backend):
         cursor = Cursor.read(options.after, mark) if options.after else None
         self.facts.follow(view.version)
         part = self.selector.part(view, (), options.where, cursor)
-        return {DETAILS: text_rows([page(part, self.facts, options.top, mark, cursor)])}
+        return {DETAILS: text_rows([page(part, self.facts, options.top, mark, cursor, numbered=self.numbered)])}
 
-    def _ranked(self, part: _Part, asked: Sequence[_Asked]) -> list[Arrays]:
+    def _ranked(self, part: _Part, asked: Sequence[Asked]) -> list[Arrays]:
         """The answers to requests, in one pass over a part of the gallery."""
         text = {name: np.concatenate([each.request[name] for each in asked]) for name in self._text}
         counts = [len(each.request[TOP]) for each in asked]
@@ -194,18 +200,18 @@ class GallerySearch(Backend):
         self._rescored, ranked = found[-1].rescored, iter(found)
         return [self._answer(part, one, list(islice(ranked, n))) for one, n in zip(asked, counts, strict=True)]
 
-    def _answer(self, part: _Part, asked: _Asked, ranked: Sequence[Ranked]) -> Arrays:
+    def _answer(self, part: _Part, asked: Asked, ranked: Sequence[Ranked]) -> Arrays:
         view, told = part.view, dict[str, Any]()
         if self.chooser is not None:
             told[SHORTLIST] = text_rows([json.dumps(part.chosen)] * len(ranked))
         if asked.page is None or asked.options is None:
-            return {**answer(view, ranked), **told}
+            return {**self.written(view, ranked, asked), **told}
         if asked.options.facts:
             self.facts.follow(view.version)
         cut = [asked.page.cut(view, each, self.ranker) for each in ranked]
         facts = self.facts if asked.options.facts else None
         told[DETAILS] = text_rows([details(view, facts, hits, after) for hits, after in cut])
-        return {**answer(view, [hits for hits, _ in cut]), **told}
+        return {**self.written(view, [hits for hits, _ in cut], asked), **told}
 
     def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int:
         tops = {int(top) for top in request[TOP].ravel()}
@@ -214,7 +220,7 @@ class GallerySearch(Backend):
         others = () if self.chooser is None else (PREFIX + name for name in self.chooser.text)
         if not all(np.isfinite(request[name]).all() for name in (*self._text, *others)):
             raise InvalidQuery("the text's embedding is not finite: it can't be compared with anything")
-        return check_top(tops.pop())
+        return check_top(tops.pop(), self.most)
 
 
 class _Part(NamedTuple):
@@ -222,41 +228,3 @@ class _Part(NamedTuple):
 
     view: View
     chosen: Mapping[str, Any] = {}
-
-
-class _Asked(NamedTuple):
-    """A search: its tensors, how many places of the ranking it takes, and which of them it shows."""
-
-    request: Mapping[str, np.ndarray[Any, Any]]
-    top: int
-    page: Page | None = None
-    options: Options | None = None
-
-    @property
-    def where(self) -> str:
-        """Its filter."""
-        return "" if self.options is None else self.options.where
-
-    @property
-    def apart(self) -> bool:
-        """Whether each segment of a film is a hit of its own."""
-        return self.options is not None and self.options.segments
-
-    @property
-    def after(self) -> str:
-        """Its cursor."""
-        return "" if self.options is None else self.options.after
-
-
-def candidates(request: Mapping[str, np.ndarray[Any, Any]]) -> list[str]:
-    """The ids that a request names, the same for all its texts; empty where it searches the whole gallery.
-
-    Raises:
-        InvalidRequest: ids that can't be read, or other ones for each text.
-    """
-    if CANDIDATES not in request or not request[CANDIDATE_LENGTHS].any():
-        return []
-    joined, lengths = request[CANDIDATES], request[CANDIDATE_LENGTHS]
-    if (joined != joined[:1]).any() or (lengths != lengths[:1]).any():
-        raise InvalidRequest("all texts of a request must have the same candidates")
-    return unpack_joined(joined[0], lengths[0], CANDIDATES)

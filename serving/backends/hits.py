@@ -36,17 +36,17 @@ def answer(view: View, ranked: Sequence[Ranked]) -> Arrays:
     recalls = [[row.recall] for row in ranked if row.recall is not None]
     return {
         IDS: pack_rows([joined.tobytes() for joined, _ in ids]),
-        ID_LENGTHS: _level([lengths for _, lengths in ids]),
-        SCORES: _level([row.scores for row in ranked], -np.inf),
-        **({ATTENTION: _level(weights)} if weights else {}),
-        TIMESTAMPS: _level([view.timestamps[row.rows] for row in ranked]),
+        ID_LENGTHS: level([lengths for _, lengths in ids]),
+        SCORES: level([row.scores for row in ranked], -np.inf),
+        **({ATTENTION: level(weights)} if weights else {}),
+        TIMESTAMPS: level([view.timestamps[row.rows] for row in ranked]),
         VERSION: np.full((len(ranked), 1), view.version, np.int64),
         **({EXACT: exact, RESCORED: np.array(counts, np.int64)} if counts else {}),
         **({RECALL: np.array(recalls, np.float32)} if recalls else {}),
     }
 
 
-def _level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarray[Any, Any]:
+def level(rows: Sequence[np.ndarray[Any, Any]], filling: float = 0) -> np.ndarray[Any, Any]:
     """Arrays [n, ...] as one of rows, whose ends are filled where they are not of one length."""
     if len(rows) == 1:
         return rows[0][None]

@@ -115,7 +115,11 @@ def open_shards(path: str | os.PathLike[str], wanted: GallerySchema, count: int 
             "number of them, in a new folder"
         )
     found = [Gallery.existing(folder) for folder in shard_folders(root)]
-    for shard in found:
+    for number, shard in enumerate(found):
+        if (marked := shard_of(shard.reader().table)) != Shard(number, note.shards):
+            raise GalleryError(
+                f"{shard.root} is {marked or 'a whole gallery'}, not shard {number}/{note.shards} of one"
+            )
         if shard.schema != wanted:
             raise GalleryMismatch(
                 f"the gallery in {root} was written by the model {shard.schema.fingerprint} ({shard.schema.system}), "

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import ID
+from ...export.bundle.ports import ID, SEGMENTS
 from .addresses import local_folder
 from .checksums import CHECKSUMS
 from .failures import gallery_failures
@@ -26,6 +26,7 @@ from .schema import SEQUENCE, GallerySchema
 from .shard import Shard, part_of
 from .shards import check_count, is_split, made_shard, read_note, shard_folders, write_note
 from .store import Gallery
+from .table import chunks
 from .verify import verify
 
 Numbers = npt.NDArray[np.int64]
@@ -70,6 +71,8 @@ def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Div
         place for source in sources for place in (source.root.resolve(), source.root.resolve().parent)
     }:
         raise GalleryError(f"{out} holds the gallery that is to be split: name a new folder")
+    for source in sources:
+        _check_whole(source.reader(), source.root)
     shards = _targets(out, schema, count)
     removed = copied = 0
     with ExitStack() as stack:
@@ -82,9 +85,9 @@ def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Div
         for shard, own, there in zip(shards, wanted, had, strict=True):
             shard.least = newest
             removed += _remove(shard, np.setdiff1d(there, own))
-        for shard, block in _missing(readers, schema, had, told):
-            with shards[shard].writing() as handle:
-                Gallery.put(handle, block, other=False)
+        for place, block in _missing(readers, schema, had, told):
+            with shards[place].writing() as handle:
+                handle.insert(chunks(block), mode="append")
             copied += block.num_rows
         for number, (shard, own) in enumerate(zip(shards, wanted, strict=True)):
             _compare(shard, own, Shard(number, count), told)
@@ -93,6 +96,16 @@ def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Div
         shard.close()
     write_note(out, shards)
     return Divided([shard.count for shard in shards], copied, removed)
+
+
+def _check_whole(reader: Reader, folder: Path) -> None:
+    """Refuse films in segments: over shards their pages would not go on rightly."""
+    with gallery_failures("looking for films in segments"):
+        if reader.table.count_rows(f"{SEGMENTS} > 1"):
+            raise GalleryError(
+                f"{folder} keeps films in segments, which a gallery in shards can't: serve it on one machine, or index "
+                "the films whole"
+            )
 
 
 def _targets(out: Path, schema: GallerySchema, count: int) -> list[Gallery]:

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
+from .shard import told_of_shards
 
 _TABLE = "videos.lance"
 INDEX = "id_idx"
@@ -46,7 +48,13 @@ class Part:
 
 
 def create_table(root: Path, schema: pa.Schema) -> None:
-    """Make an empty table in the folder ``root``."""
+    """Make an empty table in the folder ``root``.
+
+    Raises:
+        GalleryError: it holds a gallery in shards.
+    """
+    if told := told_of_shards(root):
+        raise GalleryError(f"there is no gallery in {root}{told}, or serve all of them with --cluster")
     _lance().write_dataset(schema.empty_table(), str(root / _TABLE), schema=schema, mode="create", session=_session())
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
 from .blocks import Block, table
+from .numbering import check_part, first_number, version_of
 from .reader import Reader, among
 from .schema import GallerySchema
 from .table import chunks, replace_rows
-
-MAX_BATCH = 1 << 20
 
 
 def put(handle: Any, block: Block, ids: Sequence[str], schema: GallerySchema) -> None:
@@ -21,9 +19,10 @@ def put(handle: Any, block: Block, ids: Sequence[str], schema: GallerySchema) ->
     What is new is appended, which takes half the time of putting rows in the place of others.
 
     Raises:
-        GalleryError: too many rows for one commit.
+        GalleryError: too many rows for one commit, or a row of another shard.
     """
-    added = table(block, schema, first_number(int(handle.version), len(block.ids)))
+    added = table(block, schema, first_number(version_of(handle), len(block.ids)))
+    check_part(handle, added)
     most = Reader(handle, schema).most_rows(ids)
     if not most:
         handle.insert(chunks(added), mode="append")
@@ -31,17 +30,3 @@ def put(handle: Any, block: Block, ids: Sequence[str], schema: GallerySchema) ->
         handle.merge_insert(ID).when_matched_update_all().when_not_matched_insert_all().execute(chunks(added))
     else:
         replace_rows(handle, added, among(ids))
-
-
-def first_number(version: int, rows: int) -> int:
-    """The sequence number of the first of so many rows, committed by a writer that has found this version.
-
-    Lance never uses a version twice, and a commit has at most ``MAX_BATCH`` rows, so numbers grow for ever, whatever is
-    removed and whoever writes next.
-
-    Raises:
-        GalleryError: too many rows for one commit.
-    """
-    if rows > MAX_BATCH:
-        raise GalleryError(f"{rows} records in one commit, the limit is {MAX_BATCH}")
-    return version * MAX_BATCH

@@ -21,6 +21,7 @@ from ..client.index_report import Report
 from ..client.index_served import counted, facts_of
 from ..client.indexing import Outcome
 from ..client.printable import printable
+from ..gallery.shard import Shard
 from ..gallery.store import Gallery
 from . import sources
 from .failures_file import FailuresFile
@@ -30,7 +31,6 @@ from .memory import free_bytes, how_many, in_gib, worker_bytes
 from .processes import Process, Processes
 from .ray_workers import RayWorkers
 from .run import Workers, index_videos
-from ..gallery.shard import Shard
 from .video import Made
 from .worker import Setting
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,17 +15,16 @@ from typing import Any
 from ...export.bundle.errors import FramesiftError, ServerUnavailable
 from ...export.bundle.manifest import Manifest
 from .files import contents
+from .ray_cluster import connect
 from .video import Made, Video
 from .worker import Setting, Worker
 
-LOCAL = "local"
 # A video over which an actor ends is given to another once more.
 _TRIES = 2
 # How many videos an actor has: one under way, and the next.
 _EACH = 2
 _START_S = 600.0
 _PAUSE_S = 0.2
-_CONNECT_S = 5.0
 
 
 @dataclass
@@ -62,7 +58,7 @@ class RayWorkers:
         Raises:
             ServerUnavailable: no cluster answers, or it has no room for an actor.
         """
-        self._ray = ray = _connect(address)
+        self._ray = ray = connect(address)
         try:
             asked = {"CPU": 1.0, "memory": float(memory)} | ({"GPU": gpus} if gpus else {})
             room = sum(_room(node["Resources"], asked) for node in ray.nodes() if node["Alive"])
@@ -186,36 +182,6 @@ class _Actor:
             return self._worker.make(video)
         except FramesiftError as error:
             return error
-
-
-def _connect(address: str) -> Any:
-    import ray
-
-    # Ray reports on clusters that it starts, unless it is told not to.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    _look_for(address)
-    own: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        told = " ".join(str(error).split())
-        raise ServerUnavailable(f"no Ray cluster answers at {address}: {told:.300}") from error
-    return ray
-
-
-def _look_for(address: str) -> None:
-    """Connect to a host and port, which Ray itself would try for minutes.
-
-    Raises:
-        ServerUnavailable: nobody answers there.
-    """
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise ServerUnavailable(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def _room(has: Mapping[str, float], asked: Mapping[str, float]) -> int:

@@ -12,9 +12,9 @@ from ...export.bundle.segments import Cutting, cut_digest
 from ..client.digests import Digests, Stamp
 from ..client.discover import Found, NamedVideo
 from ..client.indexing import unchanged
+from ..gallery.shard import Shard
 from ..gallery.store import Gallery
 from .run import Told, with_known
-from ..gallery.shard import Shard
 from .video import Made, Video
 
 _READERS = 4

@@ -59,6 +59,7 @@ def deploy(
     coarse: bool = False,
     cuda: bool = False,
     link: bool = False,
+    sharded: bool = False,
 ) -> Path:
     """Write everything that a server needs to serve ``bundle`` below ``out``.
 
@@ -73,6 +74,7 @@ def deploy(
         storage: how the gallery is kept in memory.
         coarse: whether searches have a coarse stage, as the gallery's calibration allows.
         cuda: for the target ``embedded``: encoders run on every GPU, and the gallery is searched on the first.
+        sharded: the gallery is in shards, which actors of a Ray cluster search.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
 
     Returns:
@@ -94,7 +96,7 @@ def deploy(
         )
     repository, manifest = out / REPOSITORY, stored(bundle.manifest, storage, coarse=coarse)
     other = None if chooser is None else chooser.manifest
-    write(repository, manifest, other)
+    write(repository, manifest, other, sharded=sharded)
     place: Callable[[Path, Path], object] = os.symlink if link else shutil.copyfile
     for served in plan(manifest, other):
         version = repository / served.name / "1"

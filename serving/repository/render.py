@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ...export.bundle.errors import BundleError
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
+from ...export.bundle.models import GALLERY_INDEX, GALLERY_LOOKUP, GALLERY_SEARCH
 from ...export.bundle.ports import FRAMES, TEXT_ENCODER, VIDEO_ENCODER, graph_ports
 from ...export.bundle.scorers import TOPK_ATTENTION
 from ...export.bundle.spec import TensorSpec
@@ -21,6 +22,9 @@ EMBEDDED, CUDA, ACCELERATED, TENSORRT = (
     f"configs/{name}.pbtxt" for name in ("embedded", "cuda", "accelerated", "tensorrt")
 )
 _BACKENDS = "framesift.serving.backends"
+# The same models where their gallery is in shards.
+_SHARDS = "framesift.serving.shards"
+_ASKING = frozenset({GALLERY_INDEX, GALLERY_SEARCH, GALLERY_LOOKUP})
 
 
 def reference_manifest() -> Manifest:
@@ -40,15 +44,16 @@ def reference_manifest() -> Manifest:
     )
 
 
-def shim(model: Model) -> str:
+def shim(model: Model, *, sharded: bool = False) -> str:
     """The ``model.py`` of a Python model: its body lies in framesift."""
+    package = _SHARDS if sharded and model.name in _ASKING else _BACKENDS
     return (
         f'"""The {model.name} model of Triton server; its body can be imported without the server."""\n\n'
-        f"from {_BACKENDS}.{model.kind} import {model.body} as TritonPythonModel  # noqa: F401\n"
+        f"from {package}.{model.kind} import {model.body} as TritonPythonModel  # noqa: F401\n"
     )
 
 
-def files(served: Served) -> dict[str, str]:
+def files(served: Served, *, sharded: bool = False) -> dict[str, str]:
     """Every text file of one model's folder, by its path in that folder."""
     written = {CONFIG: to_text(render(served))}
     if isinstance(served, Model):
@@ -60,15 +65,19 @@ def files(served: Served) -> dict[str, str]:
             if (embedded := to_text(render(served, "embedded"))) != written[CONFIG]:
                 written[EMBEDDED] = embedded
         else:
-            written["1/model.py"] = shim(served)
+            written["1/model.py"] = shim(served, sharded=sharded)
     return written
 
 
-def write(root: Path, manifest: Manifest, chooser: Manifest | None = None) -> list[Path]:
-    """Write all configurations and shims below ``root``; returns what was written. The arguments are ``plan``'s."""
+def write(root: Path, manifest: Manifest, chooser: Manifest | None = None, *, sharded: bool = False) -> list[Path]:
+    """Write all configurations and shims below ``root``; returns what was written. The others are ``plan``'s.
+
+    Args:
+        sharded: the models are those that ask shards.
+    """
     written = []
     for served in plan(manifest, chooser):
-        for name, text in files(served).items():
+        for name, text in files(served, sharded=sharded).items():
             path = root / served.name / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")

@@ -14,13 +14,16 @@ from .past import Cursor
 from .view import View
 
 
-def page(view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None = None) -> str:
+def page(
+    view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None = None, *, numbered: bool = False
+) -> str:
     """JSON of up to ``top`` videos with their facts, fewer where these are large; ``next`` where there are more.
 
     Args:
         view: of the cursor's version.
         mark: of what is listed, see ``Cursor``.
         cursor: where the page before ended.
+        numbered: tell the rows' ``numbers``, too.
     """
     last = -1 if cursor is None else int(cursor.shown[-1:].max(initial=-1))
     rows = view.one_each()
@@ -35,7 +38,8 @@ def page(view: View, facts: Facts, top: int, mark: bytes, cursor: Cursor | None 
         shown.append(told)
     ended = len(shown) == len(rows)
     end = None if ended else Cursor(view.version, mark, top, view.films(rows[len(shown) - 1 : len(shown)])).text()
-    return joined(shown, "videos", next=end, count=view.videos, version=view.version)
+    beside = {"numbers": view.numbers[rows[: len(shown)]].tolist()} if numbered else {}
+    return joined(shown, "videos", next=end, count=view.videos, version=view.version, **beside)
 
 
 def joined(parts: Sequence[str], name: str, **others: Any) -> str:

@@ -33,6 +33,7 @@ class Options:
         weight: the share of the video that is searched with, beside a text.
         include: the video of that id may be a hit itself.
         segments: each segment of a film is a hit of its own, and not the film by its best one.
+        partial: an answer of some shards will do, where others don't answer.
 
     Raises:
         InvalidRequest: a value of another type, or beyond its limit, or a filter that can't be read.
@@ -49,6 +50,7 @@ class Options:
     weight: float = 0.5
     include: bool = False
     segments: bool = False
+    partial: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -51,12 +51,9 @@ class Page:
         Raises:
             InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
         """
-        asked = options.where, list(named), options.min_score, options.like, options.weight, options.include
-        mark = mark_of(*asked, options.segments, model)
+        mark = page_mark(options, named, model)
         cursor = Cursor.read(options.after, mark) if options.after else None
-        first = top + options.offset if cursor is None else cursor.top
-        if first > MAX_PAGED:
-            raise InvalidRequest(f"pages reach {MAX_PAGED} hits, and this one ends at {first}: narrow the search")
+        first = check_reach(top + options.offset if cursor is None else cursor.top)
         without = "" if options.include else options.like
         return Page(top, first, options.offset, options.min_score, mark, cursor, without)
 
@@ -96,6 +93,23 @@ class Page:
         if not more or not good.all() or len(shown) >= MAX_PAGED:
             return page, None
         return page, Cursor(view.version, self.mark, self.first, shown).text()
+
+
+def check_reach(first: int) -> int:
+    """The places of a ranking that a first page takes.
+
+    Raises:
+        InvalidRequest: more than pages reach.
+    """
+    if first > MAX_PAGED:
+        raise InvalidRequest(f"pages reach {MAX_PAGED} hits, and this one ends at {first}: narrow the search")
+    return first
+
+
+def page_mark(options: Options, named: Sequence[str], model: str) -> bytes:
+    """What all pages of a search have in common."""
+    asked = options.where, list(named), options.min_score, options.like, options.weight, options.include
+    return mark_of(*asked, options.segments, model)
 
 
 def mark_of(*asked: object) -> bytes:

@@ -18,13 +18,12 @@ from .view import View
 class Selector:
     """Narrows views; but for ``prepare`` not to be shared between threads."""
 
-    def __init__(self, snapshot: Snapshot, facts: Facts) -> None:
-        self._snapshot, self._facts = snapshot, facts
-        self._matcher = Matcher()
+    def __init__(self, snapshot: Snapshot, facts: Facts, matcher: Matcher | None = None) -> None:
+        self._snapshot, self._facts, self.matcher = snapshot, facts, matcher or Matcher()
 
     def prepare(self) -> None:
         """Get ready for filters; for a thread beside the one that narrows views."""
-        self._matcher.prepare(self._facts.pieces)
+        self.matcher.prepare(self._facts.pieces)
 
     def part(self, view: View, named: Sequence[str], where: str, cursor: Cursor | None) -> View:
         """The part of a view for a request that names some videos, has a filter, or goes on from an earlier page.
@@ -43,6 +42,6 @@ class Selector:
             view = replace(view, count=len(rows), chosen=rows, named=True)
         if where:
             self._facts.follow(view.version)
-            rows = self._matcher.rows(parse(where), self._facts.pieces, view)
+            rows = self.matcher.rows(parse(where), self._facts.pieces, view)
             view = replace(view, count=len(rows), chosen=rows)
         return view

@@ -14,7 +14,7 @@ from ...kernels.pairs import available
 from .onnx_scorer import Scorer, Tensors
 from .pairs import PairRanker
 from .ranking import best
-from .view import View
+from .view import Numbers, View
 
 # Videos whose means are widened to float32 at once: 8 MiB of 512 numbers each, which stay in the cache.
 _MEANS = 4096
@@ -29,7 +29,12 @@ class ShortlistRanker(PairRanker):
     Args:
         shortlist: videos for each text that the scorer reads.
         pair_floats, limit, block_bytes: as of ``PairRanker``.
+
+    Attributes:
+        given: numbers of the rows that are each text's short list, where somebody else has chosen.
     """
+
+    given: Sequence[Numbers] | None = None
 
     def __init__(
         self,
@@ -49,16 +54,26 @@ class ShortlistRanker(PairRanker):
 
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The short list of each text, which also holds ``text_embedding`` as the view does ``mean_embedding``."""
-        most = [min(max(top, self._shortlist), view.count) for top in tops]
+        if self.given is not None:
+            rows = view.rows()
+            return [rows[np.isin(view.numbers[rows], numbers)] for numbers in self.given]
+        # In the order of the gallery, so that equal scores keep it.
+        return [np.sort(rows) for _, rows in self.nearest(view, text, [max(top, self._shortlist) for top in tops])]
+
+    def nearest(
+        self, view: View, text: Tensors, tops: Sequence[int]
+    ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]]:
+        """The first stage: the ``tops[q]`` best videos for each text, best first, with their dot products."""
+        most = [min(top, view.count) for top in tops]
         rows, means, embeddings = view.rows(), view.tensors[MEAN_EMBEDDING], text[TEXT_EMBEDDING]
         library = available(embeddings.shape[1])
         if library is not None and view.count:
-            found = dot.scan(embeddings, means).search(library, max(most), **view.searched())[1]
-            return [np.sort(found[q, :n]) for q, n in enumerate(most)]
+            scores, found = dot.scan(embeddings, means).search(library, max(most), **view.searched())
+            return [(scores[q, :n], found[q, :n]) for q, n in enumerate(most)]
         first = np.empty((len(tops), len(rows)), np.float32)
         for start in range(0, len(rows), _MEANS):
             part = slice(start, start + _MEANS)
             np.matmul(embeddings, means[rows[part]].astype(np.float32).T, out=first[:, part])
         first[np.isnan(first)] = -np.inf
-        # In the order of the gallery, so that equal scores keep it.
-        return [rows[np.sort(best(first[q], n))] for q, n in enumerate(most)]
+        places = [best(first[q], n) for q, n in enumerate(most)]
+        return [(first[q, own], rows[own]) for q, own in enumerate(places)]

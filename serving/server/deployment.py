@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -50,6 +50,7 @@ def server_of(
     files: ServerFiles | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     hang_after_s: float | None = None,
+    env: Mapping[str, str] | None = None,
     report: Report = quiet,
     door: bool = True,
 ) -> EmbeddedServer:
@@ -63,6 +64,7 @@ def server_of(
         limits: the largest video that is decoded.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video or the slowest search
             may take.
+        env: further environment variables for the models.
         report: as for ``EmbeddedServer``.
         door: whether it has a door of its own.
 
@@ -91,7 +93,7 @@ def server_of(
         telemetry=telemetry,
         files=files,
         first=(*((PREFIX + TEXT_ENCODER,) if chooses else ()), *_SEARCH_MODELS),
-        env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings(), **others},
+        env={GALLERY_VARIABLE: str(gallery.absolute()), VARIABLE: limits.settings(), **others, **(env or {})},
         loads=[gallery] if shortlist_gallery is None else [gallery, shortlist_gallery],
         hang_after_s=hang_after_s,
         report=report,

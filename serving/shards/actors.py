@@ -228,7 +228,9 @@ class _Actor:
             (folder / name).write_bytes(content)
         shard = Shard(folder, Path(setting.gallery), 0 if setting.gpu else None)
         self._held.callback(shard.close)
-        host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        # Without ray's types there is nothing to ignore.
+        util: Any = ray.util
+        host: str = util.get_node_ip_address()
         service = Service(shard, host, setting.secret)
         self._held.callback(service.close)
         return f"{host}:{service.port}"

@@ -41,8 +41,8 @@ class Connection:
     def send(self, kind: str, raw: bytes, until: float) -> None:
         """Ask."""
         self._socket.settimeout(_left(until))
-        self._socket.sendall(ASKED.pack(KINDS.index(kind), len(raw)))
-        self._socket.sendall(raw)
+        # In one piece, which wakes the other side once.
+        self._socket.sendall(ASKED.pack(KINDS.index(kind), len(raw)) + raw)
 
     def arrived(self) -> bytes | None:
         """The answer to what was asked last, if all of it is there; to be called when there is something to read."""

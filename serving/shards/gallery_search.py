@@ -16,7 +16,8 @@ from ...export.bundle.scorers import scorer_of, shortlist_size
 from ...export.bundle.store import read_manifest
 from ..backends.base import Arrays, Backend
 from ..backends.gauges import GALLERY_VERSION, GALLERY_VIDEOS, SHARDS_MISSING
-from ..backends.searches import candidates, text_rows
+from ..backends.hits import text_rows
+from ..backends.searches import candidates
 from ..gallery.shard import part_of
 from ..search.listing import joined
 from ..search.options import Options

@@ -14,7 +14,7 @@ from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_FACT_BYTES
 from ...export.bundle.packing import pack_rows
 from ...export.bundle.ports import ATTENTION, DETAILS, EXACT, ID_LENGTHS, IDS, RESCORED, SCORES, TIMESTAMPS
-from ..backends.searches import level
+from ..backends.hits import level
 from .messages import Arrays
 from .shard_search import FAULTS, NUMBERS
 

@@ -120,7 +120,8 @@ class ShardPage:
         ranked = hits.take(slice(self.places))
         more = more or len(hits) > len(ranked)
         if reach is not None:
-            more = reach > sum(len(self._before(shard)) for shard in range(self.shards)) + len(ranked)
+            before = sum(len(self._before(shard)) for shard in range(self.shards))
+            more = len(ranked) == self.places and reach > before + len(ranked)
         looked = ranked.scores if self.cursor is None else hits.scores[: self.places + 1]
         page = ranked.take(slice(self.options.offset, None))
         page = page.take(page.scores >= self.options.min_score)

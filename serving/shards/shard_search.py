@@ -12,7 +12,8 @@ from ...export.bundle.errors import FramesiftError, InvalidRequest
 from ...export.bundle.limits import MAX_PAGED
 from ..backends.base import Arrays
 from ..backends.gallery_search import GallerySearch
-from ..backends.searches import Asked, answer, level
+from ..backends.hits import answer, level
+from ..backends.searches import Asked
 from ..search.facts import Piece
 from ..search.filters.grammar import Filter, Test
 from ..search.filters.matching import ORDER, OWN, Matcher
@@ -63,6 +64,10 @@ class Nearest:
     def reach(self, top: int) -> int:
         """As ``Ranker.reach``."""
         return MAX_PAGED
+
+    def spread(self, top: int) -> int:
+        """As ``Ranker.spread``."""
+        return top
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``Ranker.rank``."""

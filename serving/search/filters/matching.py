@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 _SHOWN_FIELDS, _LONGEST_NAME = 12, 64
 # How long a filter waits for columns, while searches wait behind it.
 _PATIENCE_S = 1.0
-_ORDER = frozenset({"<", "<=", ">", ">="})
+ORDER = frozenset({"<", "<=", ">", ">="})
 _NUMBERS: Mapping[str, Callable[..., Mask]] = {
     "=": operator.eq,
     "<": operator.lt,
@@ -50,7 +50,7 @@ _VALUES: Mapping[Path, str] = {
     (SEGMENT, START): START,
     (SEGMENT, END): END,
 }
-_OWN: Mapping[Path, str] = {(ID,): TEXT, (SOURCE,): TEXT, **dict.fromkeys(_VALUES, NUMBER)}
+OWN: Mapping[Path, str] = {(ID,): TEXT, (SOURCE,): TEXT, **dict.fromkeys(_VALUES, NUMBER)}
 
 
 class Matcher:
@@ -107,12 +107,12 @@ class Matcher:
 
     def _check(self, test: Test) -> None:
         path = _of_metadata(test.field)
-        kinds = {_OWN[test.field]} if test.field in _OWN else self._known.kinds.get(path)
+        kinds = {OWN[test.field]} if test.field in OWN else self._known.kinds.get(path)
         if kinds is None:
             raise fault(self._unknown(test.field), test.at)
         for value, at in zip(test.values, test.places, strict=True):
             kind = _kind(value)
-            if kind is TRUTH and test.sign in _ORDER:
+            if kind is TRUTH and test.sign in ORDER:
                 raise fault("true and false have no order: compare them with = or !=", at)
             if kind not in kinds and not (test.sign == "has" and LISTS + kind in kinds):
                 held = ", ".join(sorted(kinds)) or "null alone"
@@ -121,7 +121,7 @@ class Matcher:
 
     def _unknown(self, path: Path) -> str:
         # What is longer nobody typed: to compare it takes minutes, and to show it all takes megabytes.
-        named = map(name_of, (*_OWN, *self._known.kinds))
+        named = map(name_of, (*OWN, *self._known.kinds))
         names = sorted(name for name in named if len(name) <= _LONGEST_NAME)
         near = difflib.get_close_matches(name_of(path)[:_LONGEST_NAME], names, 1)
         hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names[:_SHOWN_FIELDS])}"
@@ -146,7 +146,7 @@ def _holds(filter_: Filter, piece: Piece, columns: Mapping[Path, Column]) -> Mas
         case Some(parts):
             some: Mask = np.logical_or.reduce([_holds(part, piece, columns) for part in parts])
             return some
-    if filter_.field in _OWN:
+    if filter_.field in OWN:
         return _own(filter_, piece)
     found = np.zeros(len(piece.numbers), np.bool_)
     column = columns.get(_of_metadata(filter_.field))

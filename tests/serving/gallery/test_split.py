@@ -13,6 +13,7 @@ from framesift.__main__ import main
 from framesift.export.bundle.errors import GalleryError
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import GALLERY_VARIABLE
+from framesift.export.bundle.segments import Segment
 from framesift.serving.gallery.environment import readers_from_env
 from framesift.serving.gallery.numbering import version_of
 from framesift.serving.gallery.rows import GalleryEntry
@@ -124,6 +125,11 @@ def test_a_shard_keeps_its_own_videos_alone(tmp_path: Path, manifest: Manifest, 
         Gallery.existing(tmp_path / "out")
     with pytest.raises(GalleryError, match="has 2 shards, not 3"):
         open_shards(tmp_path / "out", schema, 3)
+    (tmp_path / "out" / "shard-0").rename(tmp_path / "aside")
+    (tmp_path / "out" / "shard-1").rename(tmp_path / "out" / "shard-0")
+    (tmp_path / "aside").rename(tmp_path / "out" / "shard-1")
+    with pytest.raises(GalleryError, match="shard-0 is 1/2, not shard 0/2 of one"):
+        open_shards(tmp_path / "out", schema)
 
 
 def test_a_video_is_read_from_its_shard(
@@ -149,3 +155,12 @@ def test_the_command_splits_and_info_counts(tmp_path: Path, manifest: Manifest, 
     assert "shards   2, of " in told
     own = CliRunner().invoke(main, ["gallery", "split", str(tmp_path / "two"), str(tmp_path / "two"), "--shards", "3"])
     assert own.exit_code == 1
+
+
+def test_films_in_segments_are_not_split(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+    one = _filled(tmp_path / "one", manifest, make_entry, range(2))
+    one.add([make_entry("cut", segment=Segment(number, 2, number, number + 1)) for number in range(2)])
+    with pytest.raises(GalleryError, match="keeps films in segments"):
+        _split(tmp_path / "one", tmp_path / "three", 3)
+    one.remove(["cut"])
+    assert len(_split(tmp_path / "one", tmp_path / "three", 3)) == 3

@@ -20,7 +20,6 @@ from framesift.serving.gallery.numbering import MAX_BATCH, first_number
 from framesift.serving.gallery.rows import GalleryEntry, column
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.gallery.table import open_table
-from framesift.serving.gallery.writing import MAX_BATCH, first_number
 
 MakeEntry = Callable[..., GalleryEntry]
 

@@ -9,10 +9,10 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.export.bundle.video.limits import VideoLimits
+from framesift.serving.gallery.shard import Shard
 from framesift.serving.indexing.failures_file import FailuresFile
 from framesift.serving.indexing.manifest import is_manifest, read_manifest_lines
 from framesift.serving.indexing.memory import how_many, processors, worker_bytes
-from framesift.serving.gallery.shard import Shard
 from framesift.serving.indexing.video import Made, Video
 
 SHA256 = "ab" * 32

@@ -12,6 +12,8 @@ import torch
 from framesift.export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.scorers import SCORERS
 from framesift.export.bundle.sessions import cpu_session
+from framesift.export.bundle.storage_names import Storage
+from framesift.export.bundle.storages import stored
 from framesift.export.bundle.store import Bundle
 from framesift.export.systems.examples import small_system
 from framesift.serving.gallery.rows import GalleryEntry
@@ -67,11 +69,16 @@ def _entries(bundle: Bundle, system: torch.nn.Module, draw: torch.Generator) -> 
     return found
 
 
-@pytest.mark.parametrize("scorer", _SYSTEMS)
-def test_rankings_are_one_servers(scorer: str, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("scorer", "storage"), [*((scorer, "float16") for scorer in _SYSTEMS), ("topk_attention", "int8")]
+)
+def test_rankings_are_one_servers(
+    scorer: str, storage: Storage, bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = _SYSTEMS[scorer]
     bundle, system = small_bundle(name, bundles), small_system(name)
-    assert bundle.manifest.scorer == scorer
+    manifest = stored(bundle.manifest, storage)
+    assert manifest.scorer == scorer
     draw = torch.Generator().manual_seed(3)
     ids = system.random_token_ids(_TEXTS, system.max_tokens, draw).numpy()
     encoded = cpu_session(bundle.graph(TEXT_ENCODER), 1).run(None, {"token_ids": ids})
@@ -79,7 +86,7 @@ def test_rankings_are_one_servers(scorer: str, bundles: Path, tmp_path: Path, mo
     text = {port.name: values for port, values in zip(ports, encoded, strict=True)}
     entries = _entries(bundle, system, draw)
     files = {f"{SCORER}.onnx": bundle.graph(SCORER).read_bytes()}
-    with beside(tmp_path, bundle.manifest, files, 3, monkeypatch) as (alone, together, _):
+    with beside(tmp_path, manifest, files, 3, monkeypatch) as (alone, together, _):
         for kept in (alone, together):
             for entry in entries[:7]:
                 kept.add([entry])
