@@ -53,7 +53,9 @@ def like_searches(manifest: Manifest, models: Mapping[str, Model]) -> tuple[Ense
     video, text = ([replace(model, prefix=PREFIX)] for model in (models[VIDEO_ENCODER], models[TEXT_ENCODER]))
     decoded = [*(replace(reader, prefix=PREFIX) for reader in readers), *video]
     words = tuple(replace(port, name=PREFIX + port.name) for port in models[TEXT_ENCODER].inputs)
-    brought = tuple({port.name: port for reader in readers for port in reader.inputs}.values())
+    # A film is searched with as a whole, never with a part of it.
+    needed = (port for reader in readers for port in reader.inputs if port.name not in reader.optional)
+    brought = tuple({port.name: port for port in needed}.values())
     asked = (*ASKED, OPTIONS_SPEC)
     made = [
         (SEARCH_LIKE, asked, ()),

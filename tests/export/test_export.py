@@ -90,24 +90,25 @@ def small(tmp_path_factory: pytest.TempPathFactory, bars: Bars) -> Bundle:
 
 def test_the_bars_of_an_export_move_with_its_stages_and_end_full(small: Bundle, bars: Bars) -> None:
     (graphs, written), (length, compared) = bars.shown.values()
-    # The exporter says when it has captured, decomposed, translated and optimised each of three graphs.
-    assert [steps for steps in written if steps] == [1] * 15
+    # The exporter says when it has captured, decomposed, translated and optimised each of four graphs.
+    assert [steps for steps in written if steps] == [1] * 20
     assert sum(written) == graphs
     assert sum(compared) == length
-    assert len(compared) == 8
+    assert len(compared) == 9
 
 
 def test_a_model_that_keeps_every_frame_is_exported_and_agrees(small: Bundle) -> None:
     assert {key: small.manifest.options[key] for key in KEEPS_ALL} == KEEPS_ALL
     system = eager_system(small)
     rows = list(parity.compare_graphs(system, small.root))
-    assert len(rows) == parity.comparisons(system) == 16
+    assert len(rows) == parity.comparisons(system) == 19
     assert all(row.ok for row in rows)
 
 
 def test_what_is_in_a_bundle(small: Bundle) -> None:
     manifest = small.manifest
     assert sorted(manifest.files) == [
+        "like_encoder.onnx",
         "merges.txt",
         "scorer.onnx",
         "text_encoder.onnx",
@@ -119,7 +120,7 @@ def test_what_is_in_a_bundle(small: Bundle) -> None:
     assert manifest.tokenizer.buckets == (16, 32, 77)
     assert set(manifest.versions) == {"opset", "python", "framesift", "torch", "onnx", "onnxruntime"}
     assert len(manifest.fingerprint) == 64
-    for graph in ("video_encoder", "text_encoder", "scorer"):
+    for graph in ("video_encoder", "text_encoder", "scorer", "like_encoder"):
         opsets = {entry.domain: entry.version for entry in onnx.load(str(small.graph(graph))).opset_import}
         assert opsets[""] >= 18
 
@@ -161,7 +162,7 @@ def test_check_finds_a_weight_that_is_one_per_cent_off(graph: str, small: Bundle
 def test_check_passes_on_fresh_inputs_and_prints_a_table(small: Bundle) -> None:
     result = CliRunner().invoke(main, ["check", str(small.root)])
     assert result.exit_code == 0, result.output
-    assert result.output.count(" ok") == 16
+    assert result.output.count(" ok") == 19
 
 
 def test_a_bundle_that_fails_its_check_is_not_finished(
