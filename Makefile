@@ -31,25 +31,27 @@ demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this mac
 	$(BIN)/framesift demo
 
 BUNDLES := $(CURDIR)/work/test-bundles
+# Tests with a server wait for it most of the time; each worker has its own.
+WORKERS := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
 test: $(INSTALLED) style ## Lint, type-check, and run all tests but the slow ones
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
 	$(MAKE) --no-print-directory --jobs=2 types test-together
-	$(BIN)/pytest -m 'server and not long and not slow'
+	$(WORKERS) -m 'server and not long and not slow'
 
 # What may share the machine: mypy takes a minute of one core.
 .PHONY: test-together
 test-together: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m '(long or not server) and not slow'
+	OMP_NUM_THREADS=1 $(WORKERS) -m '(long or not server) and not slow'
 
 .PHONY: test-slow
 test-slow: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
 test-slow: $(BASELINES) ## Run the tests that `make test` leaves out: the wheel, kernels for every GPU, low precision, more engines
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow and not server'
-	$(BIN)/pytest -m 'slow and server'
+	OMP_NUM_THREADS=1 $(WORKERS) -m 'slow and not server'
+	$(WORKERS) -m 'slow and server'
 
 .PHONY: browser
 browser: $(INSTALLED) ## Bring what the page's tests need: Chromium (as root), Playwright, axe-core and a generator of clients (npm)

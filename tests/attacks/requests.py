@@ -41,9 +41,10 @@ FILTERS = (
     *("", "(" * 4000, "not " * 1000 + "id exists", "a.b.c.d.e.f = 1", "id = '\0'", "`" * 50, "__import__('os')"),
     *("\u202e = 1", "id ="),
 )
+_FLAGS = (True, False, 1, "true")
 # Values of every parameter that a model takes; a third of the requests have each.
 _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
-    "facts": (True, False, 1, "true"),
+    **dict.fromkeys(("facts", "include", "partial", "segments"), _FLAGS),
     "top": (1, 5, 1000, 0, -1, 1 << 40, True, "5"),
     "after": CURSORS,
     "where": FILTERS,
@@ -51,7 +52,6 @@ _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
     "like": ("v1 0", "id 1", "absent", "", "' or id = 'v1 0", "\0", "\u3164", "x" * 5000, "\ud7ff", 5),
     "weight": (0.3, 0, 1, -0.1, 1.1, float("nan"), float("inf"), 1 << 60, True, "x"),
-    "include": (True, False, 1, "true"),
 }
 
 
