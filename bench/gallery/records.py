@@ -12,7 +12,17 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
-from ...export.bundle.ports import FRAME_VECTORS, FRAMES, GRAM_TABLE, MEAN_EMBEDDING, graph_ports
+from ...export.bundle.ports import (
+    END,
+    FRAME_VECTORS,
+    FRAMES,
+    GRAM_TABLE,
+    MEAN_EMBEDDING,
+    SEGMENT,
+    SEGMENTS,
+    START,
+    graph_ports,
+)
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storage_names import Storage
 from ...export.bundle.storages import BIASES, stored
@@ -22,6 +32,8 @@ from ...serving.gallery.schema import GallerySchema
 from .world import SHAPE, Films, biases, records
 
 _BLOCK = 4096
+# What the gallery adds itself, to films that are whole.
+_OWN = ("sequence", "checksums", "indexed_at", SEGMENT, SEGMENTS, START, END)
 
 
 def manifest(storage: Storage = "float16") -> Manifest:
@@ -58,7 +70,7 @@ def block(films: Films, start: int, count: int, schema: GallerySchema, version: 
 def write(path: Path, films: Films, first: int, count: int, schema: GallerySchema) -> None:
     """A Parquet file of so many records from the ``first`` on, as another program would write it: without checksums."""
     arrow = schema.arrow()
-    names = [name for name in arrow.names if name not in ("sequence", "checksums", "indexed_at")]
+    names = [name for name in arrow.names if name not in _OWN]
     columns = pa.schema([arrow.field(name) for name in names])
     with ParquetWriter(path, columns, compression="none", use_dictionary=False) as writer:
         for start in range(first, first + count, _BLOCK):
