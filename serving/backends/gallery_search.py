@@ -177,12 +177,12 @@ class GallerySearch(Backend):
         if named or asked.where or asked.after:
             cursor = None if asked.page is None else asked.page.cursor
             view = self.selector.part(view, named, asked.where, cursor)
-        if asked.apart:
-            view = replace(view, segments=None, counts=None)
-        if named or self.chooser is None:
-            return _Part(view)
-        chosen = self.chooser.choose(self.snapshot, view, {p: asked.request[PREFIX + p] for p in self.chooser.text})
-        return _Part(chosen.view, chosen.told(self.chooser.manifest))
+        told: Mapping[str, Any] = {}
+        if self.chooser is not None and not named:
+            # A candidate is a film with all its rows, which the view tells as long as it knows films.
+            chosen = self.chooser.choose(self.snapshot, view, {p: asked.request[PREFIX + p] for p in self.chooser.text})
+            view, told = chosen.view, chosen.told(self.chooser.manifest)
+        return _Part(replace(view, segments=None, counts=None) if asked.apart else view, told)
 
     def _listed(self, view: View, options: Options) -> Arrays:
         mark = mark_of("list", options.where, self._model)

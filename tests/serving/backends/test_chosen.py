@@ -31,16 +31,20 @@ from framesift.export.bundle.ports import (
     MEAN_EMBEDDING,
     METADATA,
     OPTIONS,
+    PART,
     PRESENT,
     SCORES,
     SHORTLIST,
     SOURCE,
+    SPAN,
     TEXT_EMBEDDING,
     TIMESTAMPS,
     TOP,
     VERSION,
 )
+from framesift.export.bundle.segments import Segment
 from framesift.export.bundle.shortlist import FOLDER, PREFIX
+from framesift.export.bundle.video.part import Part
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
 from framesift.serving.backends.gallery_search import GallerySearch
@@ -284,6 +288,27 @@ def test_a_filter_narrows_what_is_chosen_from(pair: Pair, record: Callable[..., 
         ids, _, told = pair.ask({**asked, OPTIONS: np.frombuffer(options, np.uint8)[None]})
         assert ids == wanted
         assert (told["chosen"], told["missing"], told["unlisted"]) == (LIMIT, [], 0)
+
+
+def test_segments_of_what_is_chosen_are_hits_of_their_own(
+    pair: Pair, record: Callable[..., Arrays], make_entry: MakeEntry
+) -> None:
+    """Both galleries have the film cut alike, so each of its chosen segments is scored, not one for the film."""
+
+    def segment(number: int) -> Arrays:
+        part = Part(number, "draft", segment=Segment(number, LIMIT, number, number + 1))
+        made = record("film", segment=part.segment)
+        text = {FRAME_EMBEDDINGS: make_entry("film", number).tensors[FRAME_EMBEDDINGS][None]}
+        return {**made, **text, PART: pack_rows([part.json().encode()]), SPAN: np.array([part.segment], np.float64)}
+
+    pair.index.run([segment(number) for number in range(LIMIT - 1)])
+    pair.fill(segment(LIMIT - 1))
+    asked, options = question(), b'{"segments":true}'
+    assert pair.ask(asked)[0] == ["film"]
+    ids, found, _ = pair.ask({**asked, OPTIONS: np.frombuffer(options, np.uint8)[None]})
+    assert ids == ["film"] * LIMIT
+    wanted = scores(asked[TEXT_EMBEDDING], [make_entry("film", number) for number in range(LIMIT)])
+    np.testing.assert_allclose(found, np.sort(wanted)[::-1], rtol=2e-3, atol=2e-3)
 
 
 def test_what_is_removed_goes_from_both_galleries(pair: Pair, record: Callable[..., Arrays]) -> None:
