@@ -47,6 +47,7 @@ class SearchCalls(ABC):
 
     @abstractmethod
     async def _signature(self, model: str, timeout_s: float | None) -> Signature: ...
+
     async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
         """As ``Client.wait_searchable``."""
         if not isinstance(indexed, Indexed):

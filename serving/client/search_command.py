@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -92,53 +92,24 @@ def search_command(
     ids = None
     if candidates is not None:
         ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
+    if after and len(queries) > 1:
+        raise click.UsageError("--after is for one query: ask for the next pages of several one by one")
+    asked: dict[str, Any] = {
+        "candidates": ids,
+        "where": where,
+        "min_score": min_score,
+        "offset": offset,
+        "facts": as_json or segments,
+        "segments": segments,
+        "partial": partial,
+    }
     with Client(server, timeout, model=model) as client:
-        if like is not None:
-            text = queries[0] if queries else None
-            found = _found(client, like)
-            results = [
-                client.search(
-                    text,
-                    top,
-                    like=found,
-                    weight=weight,
-                    include=include,
-                    candidates=ids,
-                    where=where,
-                    min_score=min_score,
-                    offset=offset,
-                    after=after or None,
-                    facts=as_json or segments,
-                    segments=segments,
-                )
-            ]
-        elif after:
-            if len(queries) > 1:
-                raise click.UsageError("--after is for one query: ask for the next pages of several one by one")
-            results = [
-                client.search(
-                    queries[0],
-                    top,
-                    candidates=ids,
-                    where=where,
-                    min_score=min_score,
-                    after=after,
-                    segments=segments,
-                    partial=partial,
-                )
-            ]
+        if like is None and not after:
+            results = client.search_many(queries, top, **asked)
         else:
-            results = client.search_many(
-                queries,
-                top,
-                candidates=ids,
-                where=where,
-                min_score=min_score,
-                offset=offset,
-                facts=as_json or segments,
-                segments=segments,
-                partial=partial,
-            )
+            text, found = queries[0] if queries else None, None if like is None else _found(client, like)
+            asked |= {"like": found, "weight": weight, "include": include, "after": after or None}
+            results = [client.search(text, top, **asked)]
     for place, result in enumerate(results):
         if result.cut:
             shown = printable(result.query[:_QUOTED])

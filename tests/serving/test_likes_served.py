@@ -200,7 +200,7 @@ def test_over_http(server, client: Client, indexed: list) -> None:
         (told,) = check(ask(server.address, "/v1/search", body), "SearchResponse")["results"]
         assert [hit["id"] for hit in told["hits"]] == [hit.id for hit in wanted.hits]
         assert told["like"] == clip.name
-    for search in ({"top": 5}, {"top": 5, "text": TEXT, "weight": 0.7}):
+    for search in ({"top": 5}, {"top": 5, "text": TEXT, "weight": 0.7, "partial": True}):
         sent, kind = form("C:\\films\\one.mp4", clip.read_bytes(), search)
         answer = ask(server.address, "/v1/search", sent, Content_Type=kind)
         (told,) = check(answer, "SearchResponse")["results"]

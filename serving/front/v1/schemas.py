@@ -264,7 +264,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "video": text("The file of a film or a still image.", format="binary"),
             "features": text("A feature file, for a model that reads features.", format="binary"),
-            "search": text("The other fields of a SearchRequest as JSON, but texts, like and include."),
+            "search": text("The other fields of a SearchRequest as JSON, but texts, like, include and model."),
             "id": {**ID, "description": "What the answer calls it; without one the file's name or its SHA-256."},
         },
     ),

@@ -31,8 +31,8 @@ from .files import is_form, received, with_files
 from .tensors import Answer, asked
 
 # A video that is sent comes in a form, beside the other fields.
-SENT = ("text", "top", "candidates", "where", "min_score", "after", "offset", "weight", "segments")
-FIELDS = (*SENT, "texts", "like", "include", "partial", FIELD)
+SENT = ("text", "top", "candidates", "where", "min_score", "after", "offset", "weight", "segments", "partial")
+FIELDS = (*SENT, "texts", "like", "include", FIELD)
 _PARAMETERS = ("where", "min_score", "after", "offset", "weight", "like", "include", "segments", "partial")
 _FORM_FIELDS = ("search", ID)
 DEFAULT_TOP = 10

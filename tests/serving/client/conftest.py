@@ -96,6 +96,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.received: list[Arrays] = []
         self.patience: dict[str, float] = {}
+        self.parameters: dict[str, set[str]] = {}
         self.publics = public_models(manifest, gallery=gallery_told(os.environ.get("FRAMESIFT_GALLERY")))
         self.configs = {
             name: json_format.ParseDict(config(public), model_config_pb2.ModelConfig())
@@ -149,6 +150,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         self.requests.append((request.model_name, {name: array.shape for name, array in arrays.items()}))
         self.received.append(arrays)
         self.patience[request.model_name] = context.time_remaining()
+        self.parameters[request.model_name] = set(request.parameters)
         model: Callable[[Arrays], Arrays | FramesiftError] | None = getattr(self, f"_{request.model_name}", None)
         if model is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.model_name}' is not found")

@@ -230,6 +230,21 @@ def test_search_prints_json_for_every_query(run: Run, films: Path, server: Any, 
         assert answer["hits"][0]["score"] >= answer["hits"][1]["score"]
 
 
+def test_every_option_of_a_search_is_passed_on_with_whatever_is_searched(run: Run, films: Path, server: Any) -> None:
+    run("index", "films")
+    common = ("--where", "id != 'x'", "--min-score", "0.1", "--segments", "--partial")
+    sent = {"facts", "where", "min_score", "segments", "partial"}
+    run("search", "eins", *common, "--offset", "1")
+    assert server.parameters["search"] == {*sent, "offset"}
+    run("search", "eins", *common, "--after", "x")
+    assert server.parameters["search"] == {*sent, "after"}
+    # The toy server has no such models; what it was asked it knows all the same.
+    run("search", "--like", "1.mp4", "--include", *common, "--offset", "1")
+    assert server.parameters["search_like"] == {*sent, "offset", "like", "include"}
+    run("search", "eins", "--like", "1.mp4", "--weight", "0.2", *common, "--after", "x")
+    assert server.parameters["search_like_text"] == {*sent, "after", "like", "weight"}
+
+
 def test_search_says_when_there_is_nothing(run: Run) -> None:
     result = run("search", "eins", "zwei")
     assert result.exit_code == 0
