@@ -54,8 +54,10 @@ class Drafts:
                 del self._held[entry.id]
                 raise InvalidRequest(f"segment {entry.segment.number} of {entry.id!r} is not of the film of {number}")
             break
+        before = draft.rows.get(entry.segment.number)
+        # One that is sent again, as after an answer that was lost, takes the place of the first.
+        draft.bytes += _bytes(pair) - (0 if before is None else _bytes(before))
         draft.rows[entry.segment.number] = pair
-        draft.bytes += sum(row.tensors[name].nbytes for row in pair if row is not None for name in row.tensors)
         draft.touched = now
         if len(draft.rows) == entry.segment.total:
             del self._held[entry.id]
@@ -70,3 +72,7 @@ class Drafts:
         if sum(each.bytes for each in self._held.values()) > self._most:
             del self._held[id_]
             raise ServerUnavailable("the segments of other films fill what may wait for its end: try again later")
+
+
+def _bytes(pair: Pair) -> int:
+    return sum(tensor.nbytes for row in pair if row is not None for tensor in row.tensors.values())

@@ -118,6 +118,8 @@ def test_what_waits_has_a_limit(make_entry: MakeEntry, manifest: Manifest) -> No
     each = sum(tensor.nbytes for tensor in rows[0].tensors.values())
     drafts = Drafts(most=4 * each)
     assert [drafts.add("x", (row, None)) for row in rows[:4]] == [1, 2, 3, 4]
+    # What comes again fills nothing more.
+    assert [drafts.add("x", (row, None)) for row in rows[:4]] == [4, 4, 4, 4]
     with pytest.raises(ServerUnavailable, match="segments of other films"):
         drafts.add("x", (rows[4], None))
     assert drafts.add("x", (rows[5], None)) == 1
