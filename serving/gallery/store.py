@@ -44,11 +44,6 @@ class Commit:
     version: int
     count: int
 
-    @staticmethod
-    def of(table: Any) -> Commit:
-        """The version of a table that was just written."""
-        return Commit(version_of(table), int(table.count_rows()))
-
 
 @dataclass(frozen=True)
 class Brought:
