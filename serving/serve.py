@@ -139,7 +139,8 @@ def placed(
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
             if cuda and manifest is bundle.manifest:
-                report(check_gpu(stored(manifest, storage), found.count, weights_of(bundle)))
+                kept = stored(manifest, storage, coarse=coarse)
+                report(check_gpu(kept, found.reader().rows, weights_of(bundle)))
     derived_of(stored(bundle.manifest, storage, coarse=coarse))
     if coarse:
         with Gallery.open(gallery, bundle.manifest) as found:

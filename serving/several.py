@@ -181,4 +181,5 @@ def _of_weights(bundle: Bundle) -> int:
 
 def _of_gallery(each: Named, bundle: Bundle, storage: Storage) -> int:
     with Gallery.open(each.gallery, bundle.manifest) as gallery:
-        return round(_STORED[storage] * gallery.count * gallery.schema.row_bytes)
+        # A film that is cut has a record for each segment.
+        return round(_STORED[storage] * gallery.reader().rows * gallery.schema.row_bytes)

@@ -10,7 +10,7 @@ from ...export.bundle.errors import ServerStartError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, SCORER, VIDEO_ENCODER
 from ...export.bundle.scorers import scorer_of
-from ...export.bundle.storages import storage_of
+from ...export.bundle.storages import is_coarse, storage_of
 from ...export.bundle.store import Bundle
 from ...kernels.topk_attention.device_memory import NoRoom, check_room
 
@@ -22,12 +22,12 @@ _ENCODERS = 2
 _FLOAT16 = 2
 
 
-def check_gpu(manifest: Manifest, videos: int, weights: int, free: Sequence[int] | None = None) -> str:
+def check_gpu(manifest: Manifest, records: int, weights: int, free: Sequence[int] | None = None) -> str:
     """Refuse to serve on a GPU what it can't hold, or what the installed libraries can't run there.
 
     Args:
-        manifest: of the bundle, with the deployment's storage.
-        videos: of the gallery.
+        manifest: of the bundle, with the deployment's storage and coarse stage.
+        records: of the gallery: a film that is cut has one for each segment.
         weights: bytes of the encoders' graphs, see ``weights_of``.
         free: bytes free on every GPU; by default as nvidia-smi tells.
 
@@ -50,7 +50,7 @@ def check_gpu(manifest: Manifest, videos: int, weights: int, free: Sequence[int]
         return "encoders on the GPU, searches on the processor"
     shape, rows = record_shape(manifest)
     try:
-        check_room(videos, shape, rows, _FLOAT16, free[0] - towers)
+        check_room(records, shape, rows, _FLOAT16, free[0] - towers)
     except NoRoom as error:
         raise ServerStartError(
             f"the gallery doesn't fit on the first GPU, which holds it whole: {error}, beside {towers / 1e9:.1f} GB "
@@ -82,8 +82,10 @@ def check_libraries() -> None:
 
 def searched_there(manifest: Manifest) -> bool:
     """Whether a bundle's gallery is searched on a GPU where there is one: by the Triton kernels, which need torch."""
-    fused = scorer_of(manifest).search == "topk_attention" and storage_of(manifest) != "int8"
-    return fused and find_spec("torch") is not None and find_spec("triton") is not None
+    fused = scorer_of(manifest).search == "topk_attention"
+    if not fused or storage_of(manifest) == "int8" or is_coarse(manifest):
+        return False
+    return find_spec("torch") is not None and find_spec("triton") is not None
 
 
 def record_shape(manifest: Manifest) -> tuple[tuple[int, ...], int]:

@@ -14,6 +14,7 @@ from framesift.__main__ import main
 from framesift.export.bundle.engines.device import free_memory, parse_memory
 from framesift.export.bundle.errors import ServerStartError
 from framesift.export.bundle.manifest import Manifest
+from framesift.export.bundle.storages import stored
 from framesift.kernels.topk_attention.device_memory import SCORES_AT_ONCE, gallery_bytes, search_bytes
 from framesift.serving.repository.render import reference_manifest
 from framesift.serving.server.gpu import check_gpu, check_libraries, record_shape
@@ -59,6 +60,7 @@ def test_the_smallest_gpu_must_hold_the_encoders_and_the_first_the_gallery(manif
 def test_other_scorers_and_proofs_stay_on_the_processor(manifest: Manifest) -> None:
     told = "encoders on the GPU, searches on the processor"
     assert check_gpu(replace(manifest, scorer="dot"), 10**9, GIB, [8 * GIB]) == told
+    assert check_gpu(stored(manifest, "float16", coarse=True), 10**9, GIB, [8 * GIB]) == told
 
 
 def test_without_a_gpu_it_is_told(manifest: Manifest) -> None:
