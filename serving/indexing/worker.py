@@ -104,7 +104,8 @@ class Worker:
             digest = brought.digest
             if video.digest is not None and video.digest != digest:
                 raise InvalidVideo(
-                    f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed"
+                    f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed, or that "
+                    "is of a film which was indexed with --segment-seconds"
                 )
             cutting = video.cutting
             if (digest if cutting is None else cutting.digest(digest)) == video.known:

@@ -44,7 +44,7 @@ class Places:
         if kept.segments > 1:
             raise InvalidRequest(
                 f"it is cut into {kept.segments} segments, and the gallery doesn't keep how: index it into the new "
-                "gallery with --segment-seconds"
+                "gallery, with the --segment-seconds and --overlap of the old one"
             )
         place = self._place(kept.source)
         film = self.beside and not is_address(place) and not is_feature_file(place)

@@ -127,6 +127,9 @@ def test_films_that_are_cut_are_told_and_left(world: World, make_entry: MakeEntr
     (failed,) = (made for made in world.told if made.reason)
     assert failed.video.id == "cut"
     assert "cut into 3 segments" in failed.reason
+    # Whoever follows that, and cuts it as before, has it left as it is by the next run.
+    world.new.add([make_entry("cut", segment=Segment(number, 3, number, number + 1)) for number in range(3)])
+    assert not world.again().behind()
 
 
 def test_a_run_that_stopped_goes_on_and_makes_nothing_twice(world: World) -> None:
