@@ -7,6 +7,7 @@ import hmac
 import logging
 import socket
 import threading
+import time
 
 from ...export.bundle.errors import FramesiftError, ServerError
 from .connection import ANSWERED, ASKED, SECRET_BYTES, exactly
@@ -16,6 +17,7 @@ from .shard import Shard
 # Each of a server's three models has one; more are of callers that gave up waiting and came again.
 _CONNECTIONS = 64
 _HELLO_S = 5.0
+_PAUSE_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -32,26 +34,32 @@ class Service:
         self.shard, self._secret = shard, secret.encode()
         self._room = threading.BoundedSemaphore(_CONNECTIONS)
         self._open: set[socket.socket] = set()
+        self._closed = False
         self._listener = socket.create_server((host, 0), backlog=_CONNECTIONS)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, name="shard-service", daemon=True).start()
 
     def close(self) -> None:
         """Let go of the port, and of all callers."""
+        self._closed = True
         for each in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while not self._closed:
+            try:
                 caller, _ = self._listener.accept()
-                if self._room.acquire(blocking=False):
-                    self._open.add(caller)
-                    threading.Thread(target=self._serve, args=[caller], name="shard-caller", daemon=True).start()
-                else:
-                    caller.close()
+            except OSError:
+                # Too many open files, or a caller that has left again: both pass, and nobody starts the shard anew.
+                time.sleep(_PAUSE_S)
+                continue
+            if self._room.acquire(blocking=False):
+                self._open.add(caller)
+                threading.Thread(target=self._serve, args=[caller], name="shard-caller", daemon=True).start()
+            else:
+                caller.close()
 
     def _serve(self, caller: socket.socket) -> None:
         try:
