@@ -17,7 +17,6 @@ import click
 
 from ..export.bundle.checks import check_alias
 from ..export.bundle.errors import InvalidRequest, ServerStartError
-from ..export.bundle.ports import GRAPHS
 from ..export.bundle.storage_names import Storage
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import VideoLimits
@@ -176,7 +175,7 @@ def _check_memory(named: Sequence[Named], bundles: Sequence[Bundle], storage: St
 
 
 def _of_weights(bundle: Bundle) -> int:
-    return round(_WEIGHTS * sum(bundle.graph(name).stat().st_size for name in GRAPHS))
+    return round(_WEIGHTS * sum(bundle.graph(name).stat().st_size for name in bundle.manifest.graphs))
 
 
 def _of_gallery(each: Named, bundle: Bundle, storage: Storage) -> int:
