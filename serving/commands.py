@@ -136,6 +136,7 @@ def serve_command(
     from ..export.bundle.video.limits import VideoLimits
     from .front.envoy import Tls
     from .front.telemetry import Telemetry
+    from .repository.placement import Placement
     from .serve import serve
     from .server.door import Reach
     from .several import Named, serve_several
@@ -154,7 +155,7 @@ def serve_command(
     telemetry = Telemetry(access_log, log_texts, trace_endpoint, trace_ratio)
     known = frozenset(name.lower() for name in names)
     reach = Reach(host, port, tls, tokens, insecure, names=known, page=page, videos=videos)
-    cuda = device == "cuda"
+    placement = Placement(storage, coarse, device == "cuda")
     if gallery is not None and len(bundles) == 1:
         serve(
             Path(bundles[0]),
@@ -163,14 +164,12 @@ def serve_command(
             limits,
             telemetry,
             shortlist=shortlist,
-            storage=storage,
-            coarse=coarse,
-            cuda=cuda,
+            placement=placement,
             cluster=on,
             verbose=verbose,
         )
         return
-    if gallery is not None or shortlist is not None or cuda or on is not None:
+    if gallery is not None or shortlist is not None or placement.cuda or on is not None:
         raise click.UsageError(
             "--gallery, --shortlist-from, --cluster and --device cuda are for one BUNDLE: write several as "
             "NAME=BUNDLE:GALLERY"
@@ -179,7 +178,7 @@ def serve_command(
         named = [Named.read(text) for text in bundles]
     except InvalidRequest as error:
         raise click.UsageError(f"{error}; one bundle alone takes --gallery") from error
-    serve_several(named, reach, limits, telemetry, storage=storage, coarse=coarse, verbose=verbose)
+    serve_several(named, reach, limits, telemetry, placement=placement, verbose=verbose)
 
 
 @click.command("token")
@@ -240,11 +239,12 @@ def deploy_command(
     from ..export.bundle.engines.folder import Engines
     from ..export.bundle.store import Bundle
     from .repository.deploy import deploy
+    from .repository.placement import Placement
 
     opened = Bundle.open(bundle)
     built = None if engines is None else Engines.open(engines, opened)
     chooser = None if shortlist_from is None else Bundle.open(shortlist_from)
-    repository = deploy(opened, out, target, chooser=chooser, engines=built, storage=storage, coarse=coarse)
+    repository = deploy(opened, out, target, chooser=chooser, engines=built, placement=Placement(storage, coarse))
     click.echo(repository)
     if target != "embedded":
         click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)

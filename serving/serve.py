@@ -13,8 +13,6 @@ from ..export.bundle.manifest import Manifest
 from ..export.bundle.scorers import scorer_of
 from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.shortlist import check_chooser
-from ..export.bundle.storage_names import Storage
-from ..export.bundle.storages import stored
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ..kernels.library import NOT_COMPILED, compiled
@@ -25,6 +23,7 @@ from .gallery.comparing import compared
 from .gallery.drift import drift_of, told_of
 from .gallery.store import Gallery
 from .repository.deploy import deploy
+from .repository.placement import USUAL, Placement
 from .search.certified_ranking import derived_of
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
@@ -53,9 +52,7 @@ def running(
     chooser: Chooser | None = None,
     limits: VideoLimits = DEFAULT_LIMITS,
     telemetry: Telemetry = NOTHING,
-    storage: Storage = "float16",
-    coarse: bool = False,
-    cuda: bool = False,
+    placement: Placement = USUAL,
     cluster: Cluster | None = None,
     hang_after_s: float | None = None,
     report: Report = quiet,
@@ -65,9 +62,7 @@ def running(
     Args:
         chooser: what chooses candidates, for a model that reads every text and video together.
         limits: the largest video that is decoded.
-        storage: how the gallery is kept in memory.
-        coarse: whether searches have a coarse stage, as the gallery's calibration allows.
-        cuda: run encoders, and the search where there is a kernel for it, on this machine's GPUs.
+        placement: how the gallery is kept in memory, and where models run.
         cluster: where the shards of the gallery are searched, for a gallery in shards.
         hang_after_s: as for ``EmbeddedServer``; by default two minutes, or twice what one video may take.
         report: called with a line for the gallery, and with others while the models load.
@@ -79,21 +74,20 @@ def running(
         ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
     if cluster is not None:
-        check_fits(bundle.manifest, chosen=chooser is not None, coarse=coarse, cuda=cuda)
+        check_fits(bundle.manifest, chosen=chooser is not None, coarse=placement.coarse, cuda=placement.cuda)
     with (
         placed(
             bundle,
             gallery,
             chooser=chooser,
-            storage=storage,
-            coarse=coarse,
-            cuda=cuda,
+            placement=placement,
             sharded=cluster is not None,
             report=report,
         ) as folder,
         contextlib.ExitStack() as stack,
     ):
-        found = None if cluster is None else cluster.shards(bundle, gallery, storage, folder, report)
+        kept = placement.told(bundle.manifest)
+        found = None if cluster is None else cluster.shards(bundle, gallery, kept, folder, report)
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -116,9 +110,7 @@ def placed(
     gallery: Path,
     *,
     chooser: Chooser | None = None,
-    storage: Storage = "float16",
-    coarse: bool = False,
-    cuda: bool = False,
+    placement: Placement = USUAL,
     sharded: bool = False,
     report: Report = quiet,
 ) -> Iterator[Path]:
@@ -130,7 +122,8 @@ def placed(
     Raises:
         BundleError, GalleryError, GalleryMismatch, ServerStartError: as ``running``.
     """
-    if cuda:
+    kept = placement.told(bundle.manifest)
+    if placement.cuda:
         check_libraries()
     if chooser is not None:
         check_chooser(bundle.manifest, chooser.bundle.manifest)
@@ -138,11 +131,10 @@ def placed(
     for manifest, place in () if sharded else _galleries(bundle, gallery, chooser):
         with Gallery.open(place, manifest) as found:
             report(f"gallery {place}: {found.count:,} videos")
-            if cuda and manifest is bundle.manifest:
-                kept = stored(manifest, storage, coarse=coarse)
+            if placement.cuda and manifest is bundle.manifest:
                 report(check_gpu(kept, found.reader().rows, weights_of(bundle)))
-    derived_of(stored(bundle.manifest, storage, coarse=coarse))
-    if coarse:
+    derived_of(kept)
+    if placement.coarse:
         with Gallery.open(gallery, bundle.manifest) as found:
             calibration = Calibration.of(gallery, bundle.manifest.fingerprint, found.version)
             for line in told_of(calibration, drift_of(found, calibration)):
@@ -158,9 +150,7 @@ def placed(
             folder / "deployment",
             "embedded",
             chooser=other,
-            storage=storage,
-            coarse=coarse,
-            cuda=cuda,
+            placement=placement,
             link=True,
             sharded=sharded,
         )
@@ -175,9 +165,7 @@ def serve(
     telemetry: Telemetry,
     *,
     shortlist: tuple[Path, Path] | None = None,
-    storage: Storage = "float16",
-    coarse: bool = False,
-    cuda: bool = False,
+    placement: Placement = USUAL,
     cluster: Cluster | None = None,
     verbose: bool,
 ) -> None:
@@ -211,9 +199,7 @@ def serve(
             chooser=chooser,
             limits=limits,
             telemetry=told,
-            storage=storage,
-            coarse=coarse,
-            cuda=cuda,
+            placement=placement,
             cluster=cluster,
             report=report,
         ) as server,

@@ -17,7 +17,6 @@ import click
 
 from ..export.bundle.checks import check_alias
 from ..export.bundle.errors import InvalidRequest, ServerStartError
-from ..export.bundle.storage_names import Storage
 from ..export.bundle.store import Bundle
 from ..export.bundle.video.limits import VideoLimits
 from .front.behind import Behind
@@ -25,6 +24,7 @@ from .front.telemetry import NOTHING, Telemetry
 from .gallery.store import Gallery
 from .indexing.memory import free_bytes, in_gib
 from .repository.deploy import DOOR
+from .repository.placement import USUAL, Placement
 from .serve import placed
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
@@ -83,8 +83,7 @@ def running_several(
     *,
     limits: VideoLimits,
     telemetry: Telemetry = NOTHING,
-    storage: Storage = "float16",
-    coarse: bool = False,
+    placement: Placement = USUAL,
     hang_after_s: float | None = None,
     report: Report = quiet,
 ) -> Iterator[EmbeddedServer]:
@@ -99,14 +98,14 @@ def running_several(
     """
     check_names(named)
     bundles = [Bundle.open(each.bundle) for each in named]
-    _check_memory(named, bundles, storage)
+    _check_memory(named, bundles, placement)
     first, *others = zip(named, bundles, strict=True)
     with contextlib.ExitStack() as stack:
         beside: list[Behind] = []
         # The first one has the door, and ends before those that are behind it.
         for each, bundle in (*others, first):
             report(f"{each.name}: {bundle.manifest.system} (model {bundle.manifest.fingerprint[:12]})")
-            kept = placed(bundle, each.gallery, storage=storage, coarse=coarse, report=report)
+            kept = placed(bundle, each.gallery, placement=placement, report=report)
             folder = stack.enter_context(kept)
             last = each is named[0]
             server = server_of(
@@ -133,8 +132,7 @@ def serve_several(
     limits: VideoLimits,
     telemetry: Telemetry,
     *,
-    storage: Storage = "float16",
-    coarse: bool = False,
+    placement: Placement = USUAL,
     verbose: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM, telling the user where; as ``serve.serve``.
@@ -151,18 +149,16 @@ def serve_several(
     aside = telemetry.access_log == STDOUT
     with (
         printed(telemetry) as told,
-        running_several(
-            named, reach, limits=limits, telemetry=told, storage=storage, coarse=coarse, report=report
-        ) as server,
+        running_several(named, reach, limits=limits, telemetry=told, placement=placement, report=report) as server,
     ):
         names = ", ".join(each.name for each in named)
         click.echo(f"models  {names}; {named[0].name} answers those who choose none", err=aside)
         attend(server, reach, named[0].gallery, stopping, verbose=verbose, aside=aside)
 
 
-def _check_memory(named: Sequence[Named], bundles: Sequence[Bundle], storage: Storage) -> None:
+def _check_memory(named: Sequence[Named], bundles: Sequence[Bundle], placement: Placement) -> None:
     needed = {
-        each.name: _PROCESSES + _of_weights(bundle) + _of_gallery(each, bundle, storage)
+        each.name: _PROCESSES + _of_weights(bundle) + _of_gallery(each, bundle, placement)
         for each, bundle in zip(named, bundles, strict=True)
     }
     free, total = free_bytes(), sum(needed.values())
@@ -178,7 +174,7 @@ def _of_weights(bundle: Bundle) -> int:
     return round(_WEIGHTS * sum(bundle.graph(name).stat().st_size for name in bundle.manifest.graphs))
 
 
-def _of_gallery(each: Named, bundle: Bundle, storage: Storage) -> int:
+def _of_gallery(each: Named, bundle: Bundle, placement: Placement) -> int:
     with Gallery.open(each.gallery, bundle.manifest) as gallery:
         # A film that is cut has a record for each segment.
-        return round(_STORED[storage] * gallery.reader().rows * gallery.schema.row_bytes)
+        return round(_STORED[placement.storage] * gallery.reader().rows * gallery.schema.row_bytes)

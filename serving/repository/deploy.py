@@ -16,11 +16,10 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import GALLERY_MODELS
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.shortlist import FOLDER
-from ...export.bundle.storage_names import Storage
-from ...export.bundle.storages import stored
 from ...export.bundle.store import MANIFEST, Bundle
 from .config import PLACED, render, to_text
 from .container import container_files
+from .placement import USUAL, Placement
 from .plan import plan
 from .render import EMBEDDED, TENSORRT, write
 from .served import Model
@@ -55,9 +54,7 @@ def deploy(
     *,
     chooser: Bundle | None = None,
     engines: Engines | None = None,
-    storage: Storage = "float16",
-    coarse: bool = False,
-    cuda: bool = False,
+    placement: Placement = USUAL,
     link: bool = False,
     sharded: bool = False,
 ) -> Path:
@@ -71,11 +68,9 @@ def deploy(
         out: a new or empty folder.
         chooser: the bundle that chooses candidates for this one.
         engines: of this bundle, for the target ``tensorrt`` alone.
-        storage: how the gallery is kept in memory.
-        coarse: whether searches have a coarse stage, as the gallery's calibration allows.
-        cuda: for the target ``embedded``: encoders run on every GPU, and the gallery is searched on the first.
-        sharded: the gallery is in shards, which actors of a Ray cluster search.
+        placement: how the gallery is kept; ``cuda`` is for the target ``embedded``.
         link: link the graphs instead of copying them, for a repository that lives as long as its bundle.
+        sharded: the gallery is in shards, which actors of a Ray cluster search.
 
     Returns:
         The model repository's folder.
@@ -94,7 +89,7 @@ def deploy(
             f"{engines.root} holds engines of {engines.manifest.flavour}, which Triton server's TensorRT backend can't "
             f"run: build some on the machine that shall serve: framesift build {bundle.root} --flavour tensorrt"
         )
-    repository, manifest = out / REPOSITORY, stored(bundle.manifest, storage, coarse=coarse)
+    repository, manifest = out / REPOSITORY, placement.told(bundle.manifest)
     other = None if chooser is None else chooser.manifest
     write(repository, manifest, other, sharded=sharded)
     place: Callable[[Path, Path], object] = os.symlink if link else shutil.copyfile
@@ -103,7 +98,7 @@ def deploy(
         version.mkdir(exist_ok=True)
         if not isinstance(served, Model):
             continue
-        if cuda and served.kind in PLACED:
+        if placement.cuda and served.kind in PLACED:
             placed = repository / served.name / EMBEDDED
             placed.parent.mkdir(exist_ok=True)
             placed.write_text(to_text(render(served, "embedded", cuda=True)), encoding="utf-8")

@@ -12,8 +12,6 @@ from ...export.bundle.limits import MAX_PAGED
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import SCORER
 from ...export.bundle.scorers import scorer_of, shortlist_size
-from ...export.bundle.storage_names import Storage
-from ...export.bundle.storages import stored
 from ...export.bundle.store import MANIFEST, Bundle
 from ..gallery.schema import GallerySchema
 from ..gallery.shards import open_shards
@@ -41,11 +39,12 @@ class Cluster:
 
     @contextmanager
     def shards(
-        self, bundle: Bundle, gallery: Path, storage: Storage, folder: Path, report: Callable[[str], object]
+        self, bundle: Bundle, gallery: Path, kept: Manifest, folder: Path, report: Callable[[str], object]
     ) -> Iterator[dict[str, str]]:
         """The shards of a gallery, searched and kept while the block runs; gives the models' environment.
 
         Args:
+            kept: the deployment's manifest.
             folder: for the file that tells the models where shards answer.
 
         Raises:
@@ -58,7 +57,7 @@ class Cluster:
         report(f"gallery {gallery}: {sum(counts):,} videos in {len(counts)} shards")
         sizes = {shard.root: count * schema.row_bytes for shard, count in zip(found, counts, strict=True)}
         files = {
-            MANIFEST: stored(bundle.manifest, storage).to_json().encode(),
+            MANIFEST: kept.to_json().encode(),
             f"{SCORER}.onnx": bundle.graph(SCORER).read_bytes(),
         }
         directory = folder / _DIRECTORY

@@ -15,11 +15,13 @@ from framesift.export.bundle.errors import BundleError, GalleryError
 from framesift.export.bundle.store import Bundle
 from framesift.serving.gallery.calibration import Calibration
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.repository.placement import Placement
 from framesift.serving.serve import running
 
 from .coarse_gallery import fill, phrases
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
+COARSE = Placement(coarse=True)
 
 
 def told(address: str, path: str, body: object = None) -> str:
@@ -33,7 +35,7 @@ def told(address: str, path: str, body: object = None) -> str:
 def test_a_served_coarse_stage_tells_what_it_is(bundle: Bundle, tmp_path: Path) -> None:
     folder, queries = tmp_path / "gallery", phrases(60)
     count = fill(bundle, folder)
-    with pytest.raises(GalleryError, match="never calibrated"), running(bundle, folder, coarse=True):
+    with pytest.raises(GalleryError, match="never calibrated"), running(bundle, folder, placement=COARSE):
         pass
     (tmp_path / "queries.txt").write_text("\n".join(queries))
     asked = ["gallery", "calibrate", str(folder), "--bundle", str(bundle.root), "--recall", "0.8"]
@@ -45,9 +47,9 @@ def test_a_served_coarse_stage_tells_what_it_is(bundle: Bundle, tmp_path: Path) 
         wanted = client.search_many(queries[:12], top=10)
         assert [(result.exact, result.recall) for result in wanted] == [(None, None)] * 12
     lines: list[str] = []
-    for storage in ("float16", "int8"):
+    for placement in (COARSE, Placement("int8", coarse=True)):
         with (
-            running(bundle, folder, storage=storage, coarse=True, report=lines.append) as server,  # type: ignore[arg-type]
+            running(bundle, folder, placement=placement, report=lines.append) as server,
             Client(server.address) as client,
         ):
             shares = []
@@ -90,5 +92,5 @@ def test_a_model_without_frames_to_average_is_refused(bundle: Bundle, tmp_path: 
     from dataclasses import replace
 
     other = replace(bundle, manifest=replace(bundle.manifest, scorer="dot"))
-    with pytest.raises(BundleError, match="dot can't"), running(other, tmp_path / "g", coarse=True):
+    with pytest.raises(BundleError, match="dot can't"), running(other, tmp_path / "g", placement=COARSE):
         pass

@@ -14,6 +14,7 @@ from framesift.__main__ import main
 from framesift.export.bundle.store import Bundle
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
+from framesift.serving.repository.placement import Placement
 from framesift.serving.serve import running
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
@@ -34,7 +35,7 @@ def test_int8_answers_as_float16_does_and_tells_what_it_took(bundle: Bundle, cli
         wanted = client.search_many(queries, top=5)
         assert [result.exact for result in wanted] == [None] * 6
         liked = client.search(like="v3", top=5)
-    with running(bundle, gallery, storage="int8") as server, Client(server.address) as client:
+    with running(bundle, gallery, placement=Placement("int8")) as server, Client(server.address) as client:
         found = client.search_many(queries, top=5)
         for got, want in zip(found, wanted, strict=True):
             assert [(hit.id, hit.score, hit.attention) for hit in got.hits] == [

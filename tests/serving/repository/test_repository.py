@@ -20,6 +20,7 @@ from framesift.export.bundle.storages import storage_of
 from framesift.export.bundle.store import Bundle, read_manifest
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy, link_encoders
+from framesift.serving.repository.placement import Placement
 from framesift.serving.repository.plan import max_pairs, plan
 from framesift.serving.repository.render import differences, reference_manifest, shim, write
 from framesift.serving.repository.served import Ensemble, Model
@@ -329,7 +330,7 @@ def test_both_targets_hold_the_same_repository(bundle: Bundle, tmp_path: Path) -
 
 def test_a_storage_is_a_deployment_s_and_tells_what_was_proved(bundle: Bundle, tmp_path: Path) -> None:
     plain = deploy(bundle, tmp_path / "f", "embedded")
-    proved = deploy(bundle, tmp_path / "i", "embedded", storage="int8")
+    proved = deploy(bundle, tmp_path / "i", "embedded", placement=Placement("int8"))
     for repository, storage in ((plain, "float16"), (proved, "int8")):
         for folder in (repository / "gallery_search" / "1", repository.parent / "door"):
             assert storage_of(read_manifest(folder)) == storage
