@@ -52,11 +52,14 @@ class HttpCalls:
                 reply = await work(caller, record)
         except ClientGone as error:
             record.fail(error)
-            self._records.end_call(record)
+            self._end(record)
             raise
         except Exception as error:
             record.fail(error)
             reply = failed(error)
         record.sent = reply.length
-        self._records.end_call(record)
+        self._end(record)
         return reply
+
+    def _end(self, record: Record) -> None:
+        (record.told or self._records.end_call)(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class Record:
         span: of the request, while it is traced.
         shared: the request to Triton server answered others too, and has its span in the trace of the first.
         stages: those that have ended: name, and from when to when.
+        told: who counts it, where its body chose another deployment than the one that let it in.
         at_ns: when it began, by the world's clock; all other times are those of ``now``.
     """
 
@@ -48,6 +49,7 @@ class Record:
     span: Span | None = None
     shared: bool = False
     stages: list[tuple[str, float, float]] = field(default_factory=list)
+    told: Callable[[Record], object] | None = None
     at_ns: int = field(default_factory=time.time_ns)
     began: float = field(default_factory=time.monotonic)
     ended: float = 0.0

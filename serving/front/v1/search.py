@@ -62,8 +62,11 @@ class Searches:
             raw = await body.whole(receive, LARGEST_JSON)
         record.received = len(raw)
         values = read_json(raw, FIELDS)
-        chosen = self if FIELD not in values else self._aliases.find(values[FIELD]).searches
-        return await chosen.found(values, receive, caller, record)
+        if FIELD not in values:
+            return await self.found(values, receive, caller, record)
+        chosen = self._aliases.find(values[FIELD])
+        record.told = chosen.records.end_call
+        return await chosen.searches.found(values, receive, caller, record)
 
     async def found(self, values: Mapping[str, Any], receive: Receive, caller: Caller, record: Record) -> Reply:
         """The answer to a search with these fields; see ``answer``."""

@@ -79,6 +79,27 @@ def test_which_models_there_are_is_told_to_nobody_else(two: str) -> None:
     assert ask(two, "/v2/health/live", framesift_model="next").status == 200
 
 
+def test_a_search_is_counted_for_the_model_that_it_chooses(two: str, tokens: tuple[Path, dict[str, str]]) -> None:
+    authorization = f"Bearer {tokens[1]['search']}"
+
+    def counted() -> dict[str, float]:
+        lines = ask(two, "/metrics", authorization=authorization).body.decode().splitlines()
+        calls = [line for line in lines if line.startswith("framesift_calls_total{") and 'method="search"' in line]
+        return {
+            name: sum(float(line.split()[-1]) for line in calls if f'served="{name}"' in line)
+            for name in ("films", "next")
+        }
+
+    before = counted()
+    for number, (path, body) in enumerate(
+        [("/v1/search", {"model": "next"}), ("/v1/search?model=next", {}), ("/v1/search", {"model": "films"})], 1
+    ):
+        assert ask(two, path, {"text": "a dog", **body}, authorization=authorization).status == 503
+        after = counted()
+        assert after["next"] == before["next"] + min(number, 2)
+        assert after["films"] == before["films"] + max(0, number - 2)
+
+
 def test_a_door_that_comes_after_another_goes_on_with_its_aliases(two: str, bundle: Bundle, tmp_path: Path) -> None:
     away = tmp_path / "away"
     behind = Behind("next", bundle.root, away / "triton", away / "metrics", away, None)
