@@ -19,7 +19,7 @@ from ...export.bundle.models import (
 )
 from ...export.bundle.ports import LIKE_ENCODER, TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.spec import TensorSpec
-from .served import Ensemble, Model
+from .served import Ensemble, Model, brought_to
 from .tensors import ASKED, OPTIONS_SPEC
 
 
@@ -53,9 +53,7 @@ def like_searches(manifest: Manifest, models: Mapping[str, Model]) -> tuple[Ense
     video, text = ([replace(model, prefix=PREFIX)] for model in (models[VIDEO_ENCODER], models[TEXT_ENCODER]))
     decoded = [*(replace(reader, prefix=PREFIX) for reader in readers), *video]
     words = tuple(replace(port, name=PREFIX + port.name) for port in models[TEXT_ENCODER].inputs)
-    # A film is searched with as a whole, never with a part of it.
-    needed = (port for reader in readers for port in reader.inputs if port.name not in reader.optional)
-    brought = tuple({port.name: port for port in needed}.values())
+    brought = brought_to(readers)
     asked = (*ASKED, OPTIONS_SPEC)
     made = [
         (SEARCH_LIKE, asked, ()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +65,7 @@ from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .likes import like_models, like_searches
-from .served import Batching, Ensemble, Model, Served, Warmup
+from .served import Batching, Ensemble, Model, Served, Warmup, brought_to
 from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, PART_SPEC, SPAN_SPEC, check_names
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
@@ -97,8 +97,8 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
     record, times = video.outputs, _times(manifest)
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
     named = {port.name for port in record}
-    brought = _brought(readers)
-    indexed = {port.name: port for port in (*_brought((*readers, *others)), *DESCRIPTION)}
+    brought = brought_to(readers)
+    indexed = {port.name: port for port in (*brought_to((*readers, *others)), *DESCRIPTION)}
     filled = (*readers, video, *others, *videos, index)
     asked = (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *ASKED)
     # Features have been made by whoever sends them, and a film is read whole: there is no encoding of less.
@@ -257,12 +257,6 @@ def _models(manifest: Manifest) -> dict[str, Model]:
 def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:
     """What opens the files of a video."""
     return tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
-
-
-def _brought(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
-    """What these models read of a request, each once."""
-    named = {port.name: port for reader in readers for port in reader.inputs if port.name not in reader.optional}
-    return tuple(named.values())
 
 
 def _without_details(search: Model) -> tuple[TensorSpec, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ...export.bundle.engines.profiles import Range
@@ -91,3 +91,9 @@ class Ensemble:
 
 
 Served = Model | Ensemble
+
+
+def brought_to(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
+    """What every request has to bring for these models, each once."""
+    named = {port.name: port for reader in readers for port in reader.inputs if port.name not in reader.optional}
+    return tuple(named.values())
