@@ -23,6 +23,8 @@ LEAST_TEXTS = 50
 _LEAST_CANDIDATES = 100
 # What a video among candidates takes, in times of one in a scan; and the most that both stages may take of a scan.
 _AT_RANDOM, _MOST_WORK = 3.0, 1 / 3
+# Of fewer videos the candidates alone take more.
+_LEAST_VIDEOS = round(_AT_RANDOM * _LEAST_CANDIDATES / _MOST_WORK)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ def calibrate(
     if not view.count:
         raise GalleryError("the gallery has no videos yet: a coarse stage is calibrated by searching them")
     stage_of(manifest, ranker, 1)
+    if view.count < _LEAST_VIDEOS:
+        raise GalleryError(
+            f"a coarse stage does not pay here, whatever the recall: the gallery has {view.count:,} records, and fewer "
+            f"than {_LEAST_VIDEOS:,} are searched as fast exactly. Serve without --coarse"
+        )
     best = exact_best(ranker, view, text, wish.top, done)
     read = sum(values.nbytes for values in view.tensors.values()) / len(view.timestamps)
     chosen, tried = None, list[str]()
