@@ -66,6 +66,11 @@ class Places:
                 raise InvalidRequest("its source is an address: say --addresses to have those read")
             return check_place(source)
         path = os.path.abspath(os.path.join(self.below or "", source))
+        if self.below is None and not os.path.isabs(source) and not os.path.lexists(path):
+            raise InvalidRequest(
+                f"its source is relative, and there is no {path}: run this where it was indexed, or give that folder "
+                "with --below"
+            )
         if self.below is not None and not Path(path).resolve().is_relative_to(self.below.resolve()):
             raise InvalidRequest(f"its source lies outside {self.below}")
         return path

@@ -194,6 +194,15 @@ def test_sources_are_read_below_a_folder_alone(world: World, tmp_path: Path) -> 
     assert {made.reason for made in world.told if made.reason} == {f"its source lies outside {below}"}
 
 
+def test_a_relative_source_that_is_not_here_leads_to_where_it_was_indexed(world: World) -> None:
+    world.index("elsewhere", source="videos/nowhere.mp4")
+    world.catch_up()
+    (told,) = (made.reason for made in world.told if made.reason)
+    assert "is relative" in told
+    assert "--below" in told
+    assert "elsewhere" not in states(world.new)
+
+
 def test_what_was_on_its_way_is_followed_and_the_new_gallery_s_own_is_kept(world: World, make_entry: MakeEntry) -> None:
     for id_ in ("same", "late", "both", "dropped"):
         world.index(id_)
