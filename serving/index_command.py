@@ -101,7 +101,7 @@ def index_command(
     """Index videos: files, folders (with all folders below, but hidden ones), and quoted globs.
 
     Of a folder those files are read that the model takes: films, or npz and safetensors files of features, whose ids
-    are their paths without suffix.
+    are their paths without suffix. A still image, PNG, JPEG or WebP, is indexed where it is named itself.
 
     Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a stop. Files
     are known again by size, inode and times, which lie in ~/.cache/framesift. It ends when searches see what it

@@ -131,8 +131,10 @@ def discover(names: Sequence[str], id_from: IdFrom = "path", suffixes: Sequence[
         refused.update((found.path, found) for found in unread)
         if not paths and not unread:
             kind = "video" if suffixes == VIDEO_SUFFIXES else "feature file"
-            what = f"no {kind} in it" if os.path.isdir(name) else "no such file or folder"
-            raise InvalidRequest(f"{printable(name)}: {what}; {kind}s end in {', '.join(suffixes)}")
+            absent = f"no {kind} fits" if glob.has_magic(name) else "no such file or folder"
+            what = f"no {kind} in it" if os.path.isdir(name) else absent
+            images = "; images have to be named one by one" if kind == "video" else ""
+            raise InvalidRequest(f"{printable(name)}: {what}; {kind}s end in {', '.join(suffixes)}{images}")
         for path, below in paths:
             try:
                 file = NamedVideo(Path(path), check_id(id_of(below, id_from)))

@@ -82,7 +82,11 @@ def test_two_files_with_one_id_are_refused(films: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("nowhere", "no such file or folder"), ("films/*.wmv", "no such file or folder"), ("empty", "no video")],
+    [
+        ("nowhere", "no such file or folder"),
+        ("films/*.wmv", "no video fits.*images have to be named"),
+        ("empty", "no video in it"),
+    ],
 )
 def test_a_name_that_stands_for_nothing_is_refused(films: Path, name: str, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
