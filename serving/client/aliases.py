@@ -90,7 +90,9 @@ class Aliases:
             reply = connection.getresponse()
             told = json.loads(reply.read())
         except (OSError, http.client.HTTPException) as error:
-            raise ServerUnavailable(f"no answer from {self.address}: {error}") from error
+            raise ServerUnavailable(
+                f"no answer from {self.address} (is `framesift serve` running?): {error}"
+            ) from error
         except ValueError as error:
             raise ServerError(f"what {self.address} answers is no JSON: is it a framesift server?") from error
         finally:

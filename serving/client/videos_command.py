@@ -182,6 +182,7 @@ def _block(video: VideoFacts) -> str:
         "id": video.id,
         "source": video.source,
         "duration": "" if video.duration is None else f"{video.duration:g} s",
+        **({"segments": video.segments} if video.segments > 1 else {}),
         **{f"  {name}": json.dumps(value, ensure_ascii=False) for name, value in video.metadata.items()},
     }
     return "\n".join(f"{printable(name):<10} {printable(str(value))}".rstrip() for name, value in facts.items())
