@@ -189,8 +189,8 @@ def check_video_bytes(size: int, limit: int = MAX_VIDEO_BYTES) -> None:
     """
     if size > limit:
         raise InvalidVideo(
-            f"the video has {size} bytes, the limit is {limit}: cut or compress it, or raise the limit: "
-            f"framesift serve --video-limit bytes={size}"
+            f"the video has {size} bytes, the limit is {limit}: index it in segments, framesift index "
+            f"--segment-seconds, compress it, or raise the limit: framesift serve --video-limit bytes={size}"
         )
 
 
