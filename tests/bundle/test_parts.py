@@ -74,17 +74,25 @@ def test_the_sandbox_gives_the_same_and_keeps_the_film_until_its_last_segment(
     for number in range(5):
         part = Part(number, "draft", CUT)
         wanted = film.decode(PROFILE, part)
-        # Nothing is read of what is given for a film that is open.
-        given = path.read_bytes() if number in (0, 2) else b""
         if number == 2:
             assert sandbox.decode(path, PROFILE).frame_count == 90
-        found = sandbox.decode(given, PROFILE, part)
+        found = sandbox.decode(path.read_bytes(), PROFILE, part)
         assert np.array_equal(found.frames, wanted.frames)
         assert np.array_equal(found.timestamps, wanted.timestamps)
         assert found.segment == wanted.segment
         assert found.duration == wanted.duration
     with pytest.raises(InvalidVideo, match="empty"):
         sandbox.decode(b"", PROFILE, Part(4, "draft", CUT))
+
+
+def test_two_films_under_one_draft_are_not_taken_for_one_another(write_clip: Write, sandbox: Sandbox) -> None:
+    films = [write_clip(90, size=size, options={"g": "12"}) for size in ((64, 48), (48, 64))]
+    for number in range(2):
+        for film in films:
+            part, alone = Part(number, "film", CUT), Film(film, Work(DEFAULT_LIMITS))
+            found = sandbox.decode(film.read_bytes(), PROFILE, part)
+            assert np.array_equal(found.frames, alone.decode(PROFILE, part).frames)
+            alone.close()
 
 
 def test_a_picture_that_stands_through_a_segment_is_its_frame(write_clip: Write) -> None:
