@@ -207,7 +207,7 @@ def test_later_pythons_have_the_client(
 
 
 def test_what_needs_another_extra_says_so(environment: Path) -> None:
-    command = [environment / "framesift", "export", "model.pt", "--out", "bundle"]
+    command = [environment / "framesift", "export", ROOT / "export/demo/demo.safetensors", "--out", "bundle"]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install 'framesift[export]'" in done.stderr
