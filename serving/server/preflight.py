@@ -23,6 +23,7 @@ _MIB = 1 << 20
 # Every instance takes one MiB at its start, and as much more as its largest batch needs.
 _MEMORY = 16 * _MIB
 _MEMORY_OF_A_MODEL = 2 * _MIB
+_ENSEMBLE = 'platform: "ensemble"'
 # A large request lies there once, and each of the two decoders' processes keeps as much as the largest it was given.
 _COPIES = 3
 _STUB_WITHOUT_ARGUMENTS = 1
@@ -108,10 +109,12 @@ def check_repository(repository: Path) -> int:
         memory = os.statvfs(SHARED_MEMORY)
     except OSError as error:
         raise ServerStartError(f"Triton server needs shared memory at {SHARED_MEMORY}: {error.strerror}") from error
-    free, needed = memory.f_bavail * memory.f_frsize, _MEMORY + len(models) * _MEMORY_OF_A_MODEL
+    # An ensemble has no process, and so no queue of messages.
+    processes = [model for model in models if _ENSEMBLE not in (model / "config.pbtxt").read_text(encoding="utf-8")]
+    free, needed = memory.f_bavail * memory.f_frsize, _MEMORY + len(processes) * _MEMORY_OF_A_MODEL
     if free < needed:
         raise ServerStartError(
-            f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(models)} models need {needed // _MIB} and what their "
+            f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(processes)} models need {needed // _MIB} and what their "
             f"tensors take: {ENLARGE}"
         )
     return (free - needed) // _COPIES

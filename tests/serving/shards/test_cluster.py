@@ -45,6 +45,12 @@ def sharded(
     from ray.cluster_utils import Cluster as Nodes
 
     folder = tmp_path_factory.mktemp("shards") / "three"
+    # What other tests of the session have left.
+    own = {clip.video.name for clip in indexed}
+    with Client(server.address) as client:
+        if others := [video.id for video in client.videos() if video.id not in own]:
+            removed = client.delete(others)
+            client.wait_searchable(Indexed("", removed.version, removed.count))
     divide(sources_of(gallery_folder), folder, SHARDS, lambda rows: None)
     node = {"num_cpus": SHARDS, "memory": 4 << 30, "object_store_memory": 80 << 20, "include_dashboard": False}
     nodes = Nodes(initialize_head=True, head_node_args=node)
