@@ -114,8 +114,8 @@ def check_repository(repository: Path) -> int:
     free, needed = memory.f_bavail * memory.f_frsize, _MEMORY + len(processes) * _MEMORY_OF_A_MODEL
     if free < needed:
         raise ServerStartError(
-            f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(processes)} models need {needed // _MIB} and what their "
-            f"tensors take: {ENLARGE}"
+            f"{SHARED_MEMORY} has {free // _MIB} MiB free, {len(processes)} models need {needed // _MIB} and what "
+            f"their tensors take: {ENLARGE}"
         )
     return (free - needed) // _COPIES
 
