@@ -110,6 +110,16 @@ class Facts:
                 self._pieces = _settled((*self._pieces, found))
             self._version = now
 
+    def latest(self, id_: str) -> Fact | None:
+        """What the gallery knows of a video now, read from the table; None where it is gone.
+
+        Raises:
+            GalleryError: the gallery can't be read.
+        """
+        with self._lock:
+            self._reader.advance()
+            return self._reader.describe([id_]).get(id_)
+
     def start(self, then: Callable[[], None]) -> None:
         """Read all facts in a thread of its own, and go on with ``then``; whoever needs them waits in ``follow``."""
         aside(partial(self._begin, then), "gallery-facts")

@@ -29,16 +29,23 @@ def page(
     rows = view.one_each()
     rows = rows[np.searchsorted(view.films(rows), last, side="right") :]
     shown: list[str] = []
-    size = 0
+    numbers: list[int] = []
+    passed = size = 0
     for row, fact in zip(rows.tolist(), facts.of(view.numbers[rows[:top]].tolist()), strict=False):
-        told = f'{{"id":{json.dumps(view.ids[row])}{"}" if fact is None else "," + fact.json()[1:]}'
-        size += len(told)
-        if shown and size > MAX_FACT_BYTES:
-            break
-        shown.append(told)
-    ended = len(shown) == len(rows)
-    end = None if ended else Cursor(view.version, mark, top, view.films(rows[len(shown) - 1 : len(shown)])).text()
-    beside = {"numbers": view.numbers[rows[: len(shown)]].tolist()} if numbered else {}
+        # A row that was replaced before its facts were read has none: the video has others now, or is gone.
+        if fact is None:
+            fact = facts.latest(view.ids[row])
+        if fact is not None:
+            told = f'{{"id":{json.dumps(view.ids[row])},{fact.json()[1:]}'
+            size += len(told)
+            if shown and size > MAX_FACT_BYTES:
+                break
+            shown.append(told)
+            numbers.append(int(view.numbers[row]))
+        passed += 1
+    ended = passed == len(rows)
+    end = None if ended else Cursor(view.version, mark, top, view.films(rows[passed - 1 : passed])).text()
+    beside = {"numbers": numbers} if numbered else {}
     return joined(shown, "videos", next=end, count=view.videos, version=view.version, **beside)
 
 

@@ -125,6 +125,21 @@ def test_pages_of_a_list_neither_repeat_nor_miss_a_video(gallery: Gallery, make_
         assert found == [id_ for id_ in before if id_ in set(found)]
 
 
+def test_a_video_that_is_replaced_before_its_facts_are_read_is_listed_all_the_same(
+    gallery: Gallery, make_entry: MakeEntry
+) -> None:
+    facts, snapshot = followed(gallery)
+    gallery.add([make_entry(id_) for id_ in ("changed", "gone", "left")])
+    snapshot.refresh()
+    late = Facts(gallery.reader())
+    edit(gallery, {"changed": Change(metadata={"again": True})})
+    gallery.remove(["gone"])
+    late.follow(snapshot.view.version)
+    told = json.loads(page(snapshot.view, late, 10, MARK))["videos"]
+    assert [(video["id"], video["metadata"]) for video in told] == [("changed", {"again": True}), ("left", {})]
+    assert [*every_page(late, snapshot, 1, lambda: None)] == ["changed", "left"]
+
+
 def test_an_earlier_version_is_told_until_its_rows_are_swept(
     gallery: Gallery, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
