@@ -128,7 +128,7 @@ def test_pages_of_a_list_neither_repeat_nor_miss_a_video(gallery: Gallery, make_
 def test_a_video_that_is_replaced_before_its_facts_are_read_is_listed_all_the_same(
     gallery: Gallery, make_entry: MakeEntry
 ) -> None:
-    facts, snapshot = followed(gallery)
+    _, snapshot = followed(gallery)
     gallery.add([make_entry(id_) for id_ in ("changed", "gone", "left")])
     snapshot.refresh()
     late = Facts(gallery.reader())
