@@ -218,3 +218,8 @@ def test_a_film_that_can_t_be_cut_is_not(write_clip: Write) -> None:
         next(pieces(write_clip(60, **KINDS["AVI"]), CUT, "a", 1 << 20))
     with pytest.raises(InvalidVideo, match="an upload at most 70000: make its segments shorter"):
         next(pieces(write_clip(200, options={"g": "200"}), CUT, "a", 70_000))
+
+
+def test_a_part_of_a_film_that_is_not_there_is_refused(tmp_path: Path, sandbox: Sandbox) -> None:
+    with pytest.raises(InvalidVideo):
+        sandbox.decode(tmp_path / "absent.mp4", PROFILE, Part(0, "film", CUT))
