@@ -8,18 +8,16 @@ from dataclasses import replace
 from ...export.bundle.like import PREFIX, text_fault, video_fault
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
-    FEATURE_READER,
     GALLERY_LIKE,
     GALLERY_SEARCH,
     SEARCH_LIKE,
     SEARCH_LIKE_TEXT,
     SEARCH_VIDEO,
     SEARCH_VIDEO_TEXT,
-    VIDEO_DECODER,
 )
 from ...export.bundle.ports import LIKE_ENCODER, TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.spec import TensorSpec
-from .served import Ensemble, Model, brought_to
+from .served import Ensemble, Model, brought_to, readers_of
 from .tensors import ASKED, OPTIONS_SPEC
 
 
@@ -49,7 +47,7 @@ def like_searches(manifest: Manifest, models: Mapping[str, Model]) -> tuple[Ense
     if video_fault(manifest):
         return ()
     like, search = models[GALLERY_LIKE], models[GALLERY_SEARCH]
-    readers = [models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models]
+    readers = readers_of(models)
     video, text = ([replace(model, prefix=PREFIX)] for model in (models[VIDEO_ENCODER], models[TEXT_ENCODER]))
     decoded = [*(replace(reader, prefix=PREFIX) for reader in readers), *video]
     words = tuple(replace(port, name=PREFIX + port.name) for port in models[TEXT_ENCODER].inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +64,7 @@ from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .likes import like_models, like_searches
-from .served import Batching, Ensemble, Model, Served, Warmup, brought_to
+from .served import Batching, Ensemble, Model, Served, Warmup, brought_to, readers_of
 from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, PART_SPEC, SPAN_SPEC, check_names
 
 # What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
@@ -92,7 +91,7 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
         beside = choosing(_models(chooser))
         models = joined(models, beside, _times(chooser))
     video, text = models[VIDEO_ENCODER], models[TEXT_ENCODER]
-    readers, others = _readers(models), _readers(beside)
+    readers, others = readers_of(models), readers_of(beside)
     videos, texts = ([beside[kind]] if beside else [] for kind in (VIDEO_ENCODER, TEXT_ENCODER))
     record, times = video.outputs, _times(manifest)
     scorer, search, index = models[SCORER], models[GALLERY_SEARCH], models[GALLERY_INDEX]
@@ -252,11 +251,6 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
     )
     return {model.name: model for model in (*models, *like_models(manifest))}
-
-
-def _readers(models: Mapping[str, Model]) -> tuple[Model, ...]:
-    """What opens the files of a video."""
-    return tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
 
 
 def _without_details(search: Model) -> tuple[TensorSpec, ...]:

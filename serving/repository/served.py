@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ...export.bundle.engines.profiles import Range
+from ...export.bundle.models import FEATURE_READER, VIDEO_DECODER
 from ...export.bundle.ports import FEATURES, ID, PART, VIDEO
 from ...export.bundle.spec import TensorSpec
 
@@ -91,6 +92,11 @@ class Ensemble:
 
 
 Served = Model | Ensemble
+
+
+def readers_of(models: Mapping[str, Model]) -> tuple[Model, ...]:
+    """What opens the files of a video."""
+    return tuple(models[name] for name in (VIDEO_DECODER, FEATURE_READER) if name in models)
 
 
 def brought_to(readers: Iterable[Model]) -> tuple[TensorSpec, ...]:
