@@ -33,13 +33,15 @@ demo: $(INSTALLED) ## Export, serve, index and search: the whole job on this mac
 BUNDLES := $(CURDIR)/work/test-bundles
 # Tests with a server wait for it most of the time; each worker has its own.
 WORKERS := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+# The files with tests of a mark: each worker imports what it is given, which for all of them takes a quarter of a minute.
+marked = $$(grep -rl --include="test_*.py" "mark\.$(1)" tests | sort)
 
 .PHONY: test
 test: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
 test: $(INSTALLED) style ## Lint, type-check, and run all tests but the slow ones
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
 	$(MAKE) --no-print-directory --jobs=2 types test-together
-	$(WORKERS) -m 'server and not long and not slow'
+	$(WORKERS) -m 'server and not long and not slow' $(call marked,server)
 
 # What may share the machine: mypy takes a minute of one core.
 .PHONY: test-together
@@ -50,14 +52,36 @@ test-together: $(INSTALLED)
 test-slow: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
 test-slow: $(BASELINES) ## Run the tests that `make test` leaves out: the wheel, kernels for every GPU, low precision, more engines
 	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
-	OMP_NUM_THREADS=1 $(WORKERS) -m 'slow and not server'
-	$(WORKERS) -m 'slow and server'
+	OMP_NUM_THREADS=1 $(WORKERS) -m 'slow and not server' $(call marked,slow)
+	$(WORKERS) -m 'slow and server and not page' $(call marked,slow)
+
+.PHONY: test-page
+test-page: export FRAMESIFT_TEST_BUNDLES := $(BUNDLES)
+test-page: browser ## Test the page in Chromium, with axe and Lighthouse, and a client generated for /v1 (brings what they need)
+	rm -rf $(BUNDLES) && mkdir -p $(BUNDLES)
+	$(BIN)/pytest -m page $(call marked,page)
+
+# What the page's tests drive: Chromium of Debian or Chrome, Playwright, and packages of npm's, all of them pinned.
+BROWSER := work/browser
+NPM_PACKAGES := axe-core@4.14.1 lighthouse@12.8.2 openapi-fetch@0.17.0 openapi-typescript@7.13.0 typescript@5.9.3 @types/node@20.19.43
+APT := DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3
+lacks = || { echo "make test-page: $(1)" >&2; exit 1; }
 
 .PHONY: browser
-browser: $(INSTALLED) ## Bring what the page's tests need: Chromium (as root), Playwright, axe-core and a generator of clients (npm)
-	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
-	npm install --silent --no-audit --no-fund --prefix work/browser axe-core openapi-typescript openapi-fetch @types/node
+browser: $(INSTALLED)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(MAKE) --no-print-directory apt-chromium
+	@command -v npm >/dev/null || $(MAKE) --no-print-directory apt-npm
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt playwright \
+	    $(call lacks,Playwright could not be had from PyPI; what pip says is above)
+	@test "$$(cat $(BROWSER)/packages 2>/dev/null)" = "$(NPM_PACKAGES)" \
+	    || { npm install --loglevel=error --no-audit --no-fund --prefix $(BROWSER) $(NPM_PACKAGES) && echo "$(NPM_PACKAGES)" > $(BROWSER)/packages; } \
+	    $(call lacks,axe-core and Lighthouse could not be had from npm; what npm says is above)
+
+.PHONY: apt-chromium apt-npm
+apt-chromium apt-npm: apt-%:
+	@test "$$(id -u)" = 0 $(call lacks,there is no $*: install it; only root can by apt-get)
+	@command -v apt-get >/dev/null $(call lacks,there is no $* and no apt-get here: install $* by hand)
+	@{ $(APT) update && $(APT) install -y --no-install-recommends $*; } $(call lacks,$* could not be had by apt-get; what it says is above)
 
 .PHONY: attack
 attack: $(INSTALLED) ## Attack a served demo in every way that is known, at full length (three quarters of an hour)
@@ -115,6 +139,10 @@ PYTHON_OF_CONTAINER ?= python3.12
 requirements: $(INSTALLED) ## Pin, with hashes, what NVIDIA's container installs
 	$(BIN)/python -m framesift.serving.repository.pinning $(PYTHON_OF_CONTAINER) constraints.txt > serving/repository/requirements.new
 	mv serving/repository/requirements.new serving/repository/requirements.txt
+	$(BIN)/python -m framesift.serving.repository.pinning $(PYTHON_OF_CONTAINER) constraints.txt gpu > serving/repository/requirements.new
+	mv serving/repository/requirements.new serving/repository/requirements-gpu.txt
+	$(BIN)/python -m framesift.serving.repository.pinning $(PYTHON_OF_CONTAINER) constraints.txt ray serving/repository/requirements.txt > serving/repository/requirements.new
+	mv serving/repository/requirements.new serving/repository/requirements-ray.txt
 
 CORPUS_test := --split test --clips 500
 CORPUS_train := --split train --clips 14000 --variants 4 --seed 1

@@ -19,11 +19,12 @@ from .serving.calibrate_command import calibrate_command
 from .serving.client.models_command import models_group
 from .serving.client.search_command import search_command
 from .serving.client.videos_command import videos_group
-from .serving.commands import demo_command, repository_group, serve_command, token_command
+from .serving.commands import demo_command, serve_command, token_command
 from .serving.evaluate_command import evaluate_command
 from .serving.gallery.commands import gallery_group
 from .serving.index_command import index_command
 from .serving.migrate_command import migrate_command
+from .serving.repository_commands import repository_group
 
 # The extra that brings a module.
 EXTRAS = {
@@ -47,6 +48,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever reads what is printed has seen enough, as `head` has: click ends quietly.
+            raise
         except (FramesiftError, OSError) as error:
             raise click.ClickException(str(error)) from error
         except ModuleNotFoundError as error:

@@ -9,11 +9,13 @@ from .compare.commands import compare_command
 from .engines.commands import engines_command
 from .gallery.commands import gallery_command
 from .gpu.commands import gpu_group
+from .indexing.commands import indexing_command
 from .inputs.commands import checkpoint_command
 from .load.commands import load_command, overload_command, soak_command
 from .report.commands import report_command
 from .runs.commands import ablation_command, demo_command
 from .scale.commands import scale_command
+from .shards.commands import shards_command
 from .stages.commands import stages_command
 from .storages.commands import storages_command
 
@@ -34,6 +36,7 @@ def bench_group() -> None:
     framesift bench load bundles/mine       a server under growing load, up to saturation
     framesift bench against bundles/mine    the same search, served in other ways
     framesift bench gallery                 a gallery of any size: import, load, restart, freshness
+    framesift bench indexing                filling one: by processes, and on Ray
     framesift bench report                  a page of all results
     """
 
@@ -46,6 +49,8 @@ for _command in (
     against_command,
     storages_command,
     gallery_command,
+    indexing_command,
+    shards_command,
     engines_command,
     gpu_group,
     ablation_command,

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ..export.bundle.dependent import Dependent
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -20,6 +22,8 @@ OWN = Path("bench-results")
 bundle_argument = click.argument("bundle", required=False, type=FOLDER)
 model_option = click.option(
     "--model",
+    cls=Dependent,
+    bars=("BUNDLE",),
     type=click.Choice(MODELS),
     default=MODELS[0],
     show_default=True,
@@ -34,10 +38,16 @@ work_option = click.option(
 )
 
 
-def videos_option(default: int = 10_000, least: int = 10) -> Callable[[Command], Command]:
-    """``--videos``: the size of a gallery."""
+def videos_option(default: int = 10_000, least: int = 10, **others: Any) -> Callable[[Command], Command]:
+    """``--videos``: the size of a gallery; ``others`` go to ``Dependent``."""
     return click.option(
-        "--videos", default=default, show_default=True, type=click.IntRange(least), help="Size of the gallery."
+        "--videos",
+        cls=Dependent,
+        **others,
+        default=default,
+        show_default=True,
+        type=click.IntRange(least),
+        help="Size of the gallery.",
     )
 
 

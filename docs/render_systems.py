@@ -164,9 +164,9 @@ def rendered(page: str, text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The program; the exit status is 1 where ``--check`` finds another page."""
-    status = 0
-    for page in (OVERVIEW, *dict.fromkeys(card.page or card.name for card in cards())):
+    """The program, for the pages that are named, or all; the exit status is 1 where ``--check`` finds another page."""
+    status, every = 0, (OVERVIEW, *dict.fromkeys(card.page or card.name for card in cards()))
+    for page in [page for page in every if page in arguments] or every:
         path = PAGES / f"{page}.md"
         text = path.read_text(encoding="utf-8")
         if (wanted := rendered(page, text)) == text:

@@ -61,23 +61,23 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
     multiple=True,
     metavar="NAME=VALUE",
     callback=_options,
-    help="Any option that the export lists as assumed.",
+    help="Any option that the export lists as assumed; may be repeated.",
 )
 @click.option(
-    "--sampler", type=click.Choice(get_args(SamplerName)), help="How frames are chosen  [default: as the authors do]"
+    "--sampler", type=click.Choice(get_args(SamplerName)), help="How frames are chosen.  [default: as the authors do]"
 )
 @click.option(
-    "--resize", type=click.Choice(get_args(ResizeName)), help="How frames are resized  [default: as the authors do]"
+    "--resize", type=click.Choice(get_args(ResizeName)), help="How frames are resized.  [default: as the authors do]"
 )
 @click.option(
     "--shortlist",
     type=click.IntRange(1),
-    help="Videos that a cross-encoder re-ranks for a query  [default: 100], 10 of All-in-one",
+    help="Videos that a cross-encoder re-ranks for a query.  [default: 100; 10 of All-in-one]",
 )
 @click.option(
     "--scan-limit",
     type=click.IntRange(1),
-    help="The most videos that a whole transformer scores for a query  [default: by system, some ten seconds]",
+    help="The most videos that a whole transformer scores for a query.  [default: by system, some ten seconds]",
 )
 @click.option(
     "--merges",
@@ -90,9 +90,9 @@ def _bar(label: str, length: int) -> Iterator[Callable[[int], None]]:
     "--extractor",
     multiple=True,
     type=_FILE,
-    help="Weights of a network that makes features of films, for HowTo100M: give both.",
+    help="Weights of a network that makes features of films, for HowTo100M: one of its two; give the option twice.",
 )
-@click.option("--key", metavar="NAME", help="Where the weights lie in the file: ema, or with dots state.ema.")
+@click.option("--key", metavar="NAME", help="Where the weights lie in the file, such as ema, or with dots state.ema.")
 @click.option("--prefix", metavar="NAME", help="Take the tensors whose names begin so, and no others.")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that is there already.")
 def export_command(
@@ -113,8 +113,9 @@ def export_command(
 ) -> None:
     """Turn a trained CHECKPOINT into a bundle.
 
-    The bundle holds three ONNX graphs (video encoder, text encoder, scorer), the tokenizer and a manifest. Every graph
-    is compared with the eager model in float64; if one disagrees, no bundle is written.
+    The bundle holds ONNX graphs (video encoder, text encoder, scorer, and one to search by a video where the model
+    allows that), the tokenizer and a manifest. Every graph is compared with the eager model in float64; if one
+    disagrees, no bundle is written.
 
     CHECKPOINT is the authors' own file: safetensors or torch, a TorchScript archive too, with OpenAI's or Hugging
     Face's tower names, wrapped or bare; or a folder of Hugging Face's, whose weights may lie in several files, or their

@@ -86,8 +86,9 @@ class PairsScan(Scan):
             _check(what, arrays, sizes, dtypes)
         if not self.queries or not self.videos:
             raise ValueError("there must be at least one text and one video")
-        self._name = name
-        self._arrays = {**text, **records, **({} if matrices is None else {"matrices": matrices})}
+        self.name, self.text, self.records, self.matrices = name, text, records, matrices
+        self.sharpness, self.scale = sharpness, scale
+        arrays = {**text, **records, **({} if matrices is None else {"matrices": matrices})}
         self._job: dict[str, Any] = {
             "storage": STORAGES[frames.dtype],
             "queries": self.queries,
@@ -97,12 +98,18 @@ class PairsScan(Scan):
             "experts": sizes["M"],
             "sharpness": sharpness,
             "scale": scale,
-            **{name: array.ctypes.data for name, array in self._arrays.items()},
+            **{name: array.ctypes.data for name, array in arrays.items()},
         }
+
+    def of(self, records: Mapping[str, Array]) -> PairsScan:
+        """The same texts against other records."""
+        return PairsScan(
+            self.name, self.text, records, matrices=self.matrices, sharpness=self.sharpness, scale=self.scale
+        )
 
     def run(self, found: Library, walk: WalkJob) -> int:
         """As ``Scan.run``."""
-        failed: int = getattr(found, f"framesift_{self._name}")(ctypes.byref(PairsJob(walk=walk, **self._job)))
+        failed: int = getattr(found, f"framesift_{self.name}")(ctypes.byref(PairsJob(walk=walk, **self._job)))
         return failed
 
 

@@ -17,7 +17,13 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--bundle", required=True, type=_FOLDER, help="The bundle whose gallery it is.")
 @click.option("--texts", type=click.Path(dir_okay=False, path_type=Path), help="Texts that people search for.")
 @click.option("--metadata", "key", metavar="KEY", help="Take the texts that videos have in their metadata's KEY.")
-@click.option("--recall", default=0.99, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Wished.")
+@click.option(
+    "--recall",
+    default=0.99,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="The share to be found.",
+)
 @click.option(
     "--top",
     default=10,
@@ -38,7 +44,8 @@ def calibrate_command(
     recall is not much faster than the exact search, it is refused.
 
     What is found is kept in FOLDER, where `framesift gallery stats` shows it. A running server goes on with what it
-    began with.
+    began with. Of a gallery in shards each gets a coarse stage of its own. Where films are cut, the recall is of
+    films, and all segments of a film that is found are scored, which many of them make slow.
 
     \b
     Examples:
@@ -53,6 +60,8 @@ def calibrate_command(
     from ..export.bundle.store import Bundle
     from .calibration_texts import text_records, texts_of_file, texts_of_metadata
     from .gallery.drift import drift_of, told_of
+    from .gallery.shards import is_split
+    from .gallery.split import sources_of
     from .gallery.store import CACHE, Gallery
     from .search.calibrating import Wish, calibrate
     from .search.rankers import ranker_of
@@ -63,25 +72,26 @@ def calibrate_command(
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     is_coarse(replace(manifest, options={**manifest.options, COARSE: True}))
-    Gallery.existing(folder)
-    tried: list[str] = []
-    with Gallery.open(folder, manifest) as gallery:
-        if texts is not None:
-            found, origin = texts_of_file(texts, limit), f"{texts.name!a:.100}"
-        else:
-            assert key is not None
-            found, origin = texts_of_metadata(gallery, key, limit), f"metadata {key!a:.100}"
-        records = text_records(opened, found)
-        click.echo(f"loading {gallery.count:,} videos", err=True)
-        ranker, read = ranker_of(manifest, opened.graph(SCORER))
-        lanes = scorer_of(manifest).lanes
+    galleries = [Gallery.open(found.root, manifest) for found in sources_of(folder)]
+    if texts is not None:
+        found, origin = texts_of_file(texts, limit), f"{texts.name!a:.100}"
+    else:
+        assert key is not None
+        found, origin = texts_of_metadata(galleries, key, limit), f"metadata {key!a:.100}"
+    records = text_records(opened, found)
+    ranker, read = ranker_of(manifest, opened.graph(SCORER))
+    lanes = scorer_of(manifest).lanes
+    for gallery in galleries:
+        tried: list[str] = []
+        click.echo(f"loading {gallery.count:,} videos of {gallery.root}", err=True)
         with (
+            gallery,
             Snapshot(gallery.reader(), read, lanes, cache=gallery.root / CACHE) as snapshot,
             click.progressbar(length=len(found), label="searching exactly", file=sys.stderr) as bar,
         ):
             wish, asked = Wish(recall, top), (manifest, ranker, snapshot.view, records)
             made = calibrate(*asked, wish, origin, tried.append, bar.update)
-        made.write(folder)
+        made.write(gallery.root)
         for line in (*tried, *told_of(made, drift_of(gallery, made))):
-            click.echo(line)
+            click.echo(f"{gallery.root.name}: {line}" if is_split(folder) else line)
     click.echo("next: framesift serve --coarse", err=True)

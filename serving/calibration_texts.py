@@ -47,15 +47,18 @@ def texts_of_file(path: Path, limit: int) -> list[str]:
     return _spaced(found, limit, f"{path} holds no text")
 
 
-def texts_of_metadata(gallery: Gallery, key: str, limit: int) -> list[str]:
+def texts_of_metadata(galleries: Sequence[Gallery], key: str, limit: int) -> list[str]:
     """Different values of a key of the videos' metadata, or the texts of a list that it holds.
+
+    Args:
+        galleries: one, or all shards of one.
 
     Raises:
         InvalidInput: no video has a text there.
         GalleryError: the gallery can't be read.
     """
     found: list[str] = []
-    for batch in gallery.reader().scan([METADATA]):
+    for batch in (batch for gallery in galleries for batch in gallery.reader().scan([METADATA])):
         for told in batch.column(METADATA).to_pylist():
             try:
                 value = json.loads(told).get(key)
@@ -63,7 +66,8 @@ def texts_of_metadata(gallery: Gallery, key: str, limit: int) -> list[str]:
             except (ValueError, AttributeError, RecursionError):
                 continue
             found += [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
-    return _spaced(found, limit, f"no video in {gallery.root} has a text in its metadata's {key!r}")
+    folder = galleries[0].root if len(galleries) == 1 else galleries[0].root.parent
+    return _spaced(found, limit, f"no video in {folder} has a text in its metadata's {key!r}")
 
 
 def text_records(bundle: Bundle, texts: Sequence[str]) -> dict[str, Floats]:

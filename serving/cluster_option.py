@@ -7,49 +7,73 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .gallery.shard import MAX_SHARDS
+from ..export.bundle.dependent import Dependent
+from .gallery.shard import MAX_REPLICAS, MAX_SHARDS
 
 if TYPE_CHECKING:
     from .shards.cluster import Cluster
 
+_NEEDS: Any = {"cls": Dependent, "needs": ("--cluster",)}
 _OPTIONS = (
     click.option(
-        "--cluster", metavar="ADDRESS", help="Search a gallery in shards on this Ray cluster; local starts one."
+        "--cluster",
+        envvar="FRAMESIFT_CLUSTER",
+        show_envvar=True,
+        metavar="ADDRESS",
+        help="Search a gallery in shards on this Ray cluster; local starts one.",
     ),
     click.option(
-        "--shards", type=click.IntRange(1, MAX_SHARDS), help="How many shards a new gallery on --cluster gets."
+        "--shards",
+        **_NEEDS,
+        envvar="FRAMESIFT_CLUSTER_SHARDS",
+        show_envvar=True,
+        type=click.IntRange(1, MAX_SHARDS),
+        help="How many shards a new gallery on --cluster gets.",
     ),
     click.option(
         "--shard-deadline",
+        **_NEEDS,
+        envvar="FRAMESIFT_SHARD_DEADLINE",
+        show_envvar=True,
         default=5.0,
         show_default=True,
         type=click.FloatRange(0, min_open=True),
-        help="For a shard's answer, in seconds.",
+        help="Seconds for a shard's answer.",
     ),
     click.option(
-        "--shard-gpus", default=0.0, show_default=True, type=click.FloatRange(0), help="GPUs of a shard, or a share."
+        "--shard-replicas",
+        **_NEEDS,
+        envvar="FRAMESIFT_SHARD_REPLICAS",
+        show_envvar=True,
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, MAX_REPLICAS),
+        help="Actors of each shard: searches take turns, and go on while one is away.",
+    ),
+    click.option(
+        "--shard-gpus",
+        **_NEEDS,
+        envvar="FRAMESIFT_SHARD_GPUS",
+        show_envvar=True,
+        type=click.FloatRange(0),
+        help="GPUs of each actor, or a share. [default: one with --device cuda, else none]",
     ),
 )
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--cluster`` and what goes with it; ``cluster_of`` reads them."""
+    """``--cluster`` and what goes with it, or variables of the environment; ``cluster_of`` reads them."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def cluster_of(cluster: str | None, shards: int | None, shard_deadline: float, shard_gpus: float) -> Cluster | None:
-    """Where shards are searched; None without a cluster.
-
-    Raises:
-        click.UsageError: options for a cluster, and none.
-    """
-    from .shards.actors import Needs
+def cluster_of(
+    cluster: str | None, shards: int | None, shard_deadline: float, shard_replicas: int, shard_gpus: float | None
+) -> Cluster | None:
+    """Where shards are searched; None without a cluster."""
+    if not cluster:
+        return None
     from .shards.cluster import Cluster
 
-    if cluster is not None:
-        return Cluster(cluster, shards, shard_deadline, Needs(gpus=shard_gpus))
-    if shards is not None or shard_gpus:
-        raise click.UsageError("--shards and --shard-gpus are for --cluster, which names a Ray cluster")
-    return None
+    return Cluster(cluster, shards, shard_deadline, shard_gpus, shard_replicas)

@@ -1,17 +1,17 @@
-"""``framesift serve``, ``framesift token``, ``framesift repository`` and ``framesift demo``."""
+"""``framesift serve``, ``framesift token`` and ``framesift demo``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
+from ..export.bundle.dependent import Dependent
 from ..export.bundle.errors import InvalidRequest
 from ..export.bundle.storage_names import Storage
 from .cluster_option import cluster_of, cluster_options
 from .front.tokens import ROLES
-from .repository.targets import Target
 from .storage_option import coarse_option, storage_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -30,17 +30,41 @@ _PORT = click.IntRange(1, 65535)
     type=click.Choice(("cpu", "cuda")),
     default="cpu",
     show_default=True,
-    help="cuda: encode on this machine's GPUs, and search on the first.",
+    help="cuda: encode and search on all GPUs of this machine.",
 )
-@click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
-@click.option("--shortlist-gallery", type=_FOLDER, help="That bundle's gallery, of the same videos.")
+@click.option(
+    "--shortlist-from",
+    cls=Dependent,
+    needs=("--shortlist-gallery",),
+    type=_FOLDER,
+    help="A bundle whose gallery chooses candidates for BUNDLE.",
+)
+@click.option(
+    "--shortlist-gallery",
+    cls=Dependent,
+    needs=("--shortlist-from",),
+    type=_FOLDER,
+    help="That bundle's gallery, of the same videos.",
+)
 @cluster_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="IPv4 address to listen on.")
 @click.option("--port", default=8001, show_default=True, type=_PORT, help="gRPC and HTTP.")
 @click.option("--tokens", type=_FILE, help="Callers need a token of this file: see `framesift token`.")
-@click.option("--tls-cert", type=_FILE, help="The server's certificate; connections are encrypted.")
-@click.option("--tls-key", type=_FILE, help="Its private key.")
-@click.option("--tls-clients", type=_FILE, help="Only clients whose certificate this authority signed may connect.")
+@click.option(
+    "--tls-cert",
+    cls=Dependent,
+    needs=("--tls-key",),
+    type=_FILE,
+    help="The server's certificate; connections are encrypted.",
+)
+@click.option("--tls-key", cls=Dependent, needs=("--tls-cert",), type=_FILE, help="Its private key.")
+@click.option(
+    "--tls-clients",
+    cls=Dependent,
+    needs=("--tls-cert",),
+    type=_FILE,
+    help="Only clients whose certificate this authority signed may connect.",
+)
 @click.option("--page", is_flag=True, help="Show a page to browsers: searches, films, uploads.")
 @click.option(
     "--videos",
@@ -48,7 +72,10 @@ _PORT = click.IntRange(1, 65535)
     help="Whoever may search may see the videos below this folder.",
 )
 @click.option(
-    "--name", "names", multiple=True, help="A name by which browsers may ask, beside the address and localhost."
+    "--name",
+    "names",
+    multiple=True,
+    help="A name by which browsers may ask, beside the address and localhost; may be repeated.",
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without tokens or TLS.")
 @click.option(
@@ -56,10 +83,16 @@ _PORT = click.IntRange(1, 65535)
     "video_limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Change a limit of videos, such as work=120 or bytes=1G: every refusal names its limit.",
+    help="Change a limit of videos, such as work=120 or bytes=1G: every refusal names its limit. May be repeated.",
 )
 @click.option("--access-log", type=_FILE_OUT, help="Append a line of JSON for every call; - is the standard output.")
-@click.option("--log-texts", is_flag=True, help="Have the access log hold the texts that were searched for.")
+@click.option(
+    "--log-texts",
+    cls=Dependent,
+    needs=("--access-log",),
+    is_flag=True,
+    help="Have the access log hold the texts that were searched for.",
+)
 @click.option(
     "--trace-endpoint",
     envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -70,6 +103,8 @@ _PORT = click.IntRange(1, 65535)
 )
 @click.option(
     "--trace-ratio",
+    cls=Dependent,
+    needs=("--trace-endpoint",),
     default=0.1,
     show_default=True,
     type=click.FloatRange(0, 1),
@@ -131,21 +166,17 @@ def serve_command(
       framesift serve bundles/demo --gallery galleries/demo --page --videos films/
       framesift serve bundles/demo --gallery galleries/demo --device cuda
       framesift serve films=bundles/demo:galleries/demo next=bundles/new:galleries/new
-      framesift serve bundles/demo --gallery galleries/three --cluster 10.0.0.7:6379
+      framesift serve bundles/demo --gallery galleries/three --cluster 10.0.0.7:6379 --shard-replicas 2
     """
     from ..export.bundle.video.limits import VideoLimits
-    from .front.envoy import Tls
+    from .front.certificates import Tls
     from .front.telemetry import Telemetry
     from .repository.placement import Placement
     from .serve import serve
     from .server.door import Reach
     from .several import Named, serve_several
 
-    if (tls_cert is None) != (tls_key is None) or (tls_clients is not None and tls_cert is None):
-        raise click.UsageError("TLS needs --tls-cert and --tls-key, and --tls-clients needs both")
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key, tls_clients)
-    if (shortlist_from is None) != (shortlist_gallery is None):
-        raise click.UsageError("--shortlist-from names a bundle and --shortlist-gallery its gallery: give both")
     shortlist = None if shortlist_from is None or shortlist_gallery is None else (shortlist_from, shortlist_gallery)
     on = cluster_of(**cluster)
     try:
@@ -169,6 +200,8 @@ def serve_command(
             verbose=verbose,
         )
         return
+    if len(bundles) == 1 and "=" not in bundles[0]:
+        raise click.UsageError("a bundle needs its gallery: give --gallery, a folder, which is made if absent")
     if gallery is not None or shortlist is not None or placement.cuda or on is not None:
         raise click.UsageError(
             "--gallery, --shortlist-from, --cluster and --device cuda are for one BUNDLE: write several as "
@@ -184,7 +217,9 @@ def serve_command(
 @click.command("token")
 @click.argument("name")
 @click.option("--tokens", required=True, type=_FILE_OUT, help="The file that `framesift serve --tokens` reads.")
-@click.option("--role", "roles", required=True, multiple=True, type=click.Choice(ROLES), help="What it may do.")
+@click.option(
+    "--role", "roles", required=True, multiple=True, type=click.Choice(ROLES), help="What it may do; may be repeated."
+)
 def token_command(name: str, tokens: Path, roles: tuple[str, ...]) -> None:
     """Make a token for the caller NAME, print it, and append its hash to a file.
 
@@ -201,78 +236,6 @@ def token_command(name: str, tokens: Path, roles: tuple[str, ...]) -> None:
     click.echo(f"{name} is in {tokens}; a client reads the token from FRAMESIFT_TOKEN", err=True)
 
 
-@click.group("repository")
-def repository_group() -> None:
-    """Render and deploy model repositories for Triton server."""
-
-
-@repository_group.command("deploy")
-@click.argument("bundle", type=_FOLDER)
-@click.argument("out", type=_FOLDER)
-@click.option("--target", type=click.Choice(get_args(Target)), default="container", show_default=True)
-@click.option("--shortlist-from", type=_FOLDER, help="A bundle whose gallery chooses candidates for BUNDLE.")
-@click.option("--engines", type=_FOLDER, help="Engines of BUNDLE, made by `framesift build`, for --target tensorrt.")
-@storage_option("How videos are kept in memory, as of `framesift serve`.")
-@coarse_option()
-def deploy_command(
-    bundle: Path,
-    out: Path,
-    target: Target,
-    shortlist_from: Path | None,
-    engines: Path | None,
-    storage: Storage,
-    coarse: bool,
-) -> None:
-    """Write a self-contained deployment of BUNDLE into the new folder OUT.
-
-    All targets hold the same model repository. With --target container the front door, its supervision, requirements
-    pinned by hash, a Dockerfile and a run.sh come with it, for NVIDIA's Triton Inference Server container; with
-    --target tensorrt also the engines, which are compared with the GPU and the container's TensorRT before its server
-    starts.
-
-    \b
-    Examples:
-      framesift repository deploy bundles/demo deployments/demo
-      framesift repository deploy bundles/demo deployments/trt --target tensorrt \\
-          --engines bundles/demo/engines/tensorrt-fp16
-    """
-    from ..export.bundle.engines.folder import Engines
-    from ..export.bundle.store import Bundle
-    from .repository.deploy import deploy
-    from .repository.placement import Placement
-
-    opened = Bundle.open(bundle)
-    built = None if engines is None else Engines.open(engines, opened)
-    chooser = None if shortlist_from is None else Bundle.open(shortlist_from)
-    repository = deploy(opened, out, target, chooser=chooser, engines=built, placement=Placement(storage, coarse))
-    click.echo(repository)
-    if target != "embedded":
-        click.echo(f"next, on a machine with Docker: {out / 'run.sh'} GALLERY SECRETS", err=True)
-        click.echo(f"or, letting in everybody: FRAMESIFT_INSECURE=1 {out / 'run.sh'} GALLERY", err=True)
-
-
-@repository_group.command("render")
-@click.argument("folder", type=_FOLDER, default=Path("model_repository"))
-@click.option("--bundle", type=_FOLDER, help="Take the sizes from this bundle instead of the reference model's.")
-@click.option("--check", is_flag=True, help="Write nothing; list what differs and exit with 1 if anything does.")
-def render_command(folder: Path, bundle: Path | None, check: bool) -> None:
-    """Write the configuration of every served model into FOLDER.
-
-    \b
-    Example:
-      framesift repository render --check
-    """
-    from ..export.bundle.store import Bundle
-    from .repository.render import differences, reference_manifest, write
-
-    manifest = reference_manifest() if bundle is None else Bundle.open(bundle).manifest
-    if not check:
-        for path in write(folder, manifest):
-            click.echo(path)
-    elif found := differences(folder, manifest):
-        raise click.ClickException(f"{folder} is not as the plan says: " + "; ".join(found))
-
-
 @click.command("demo")
 @click.option("--work", default=Path("work/demo"), show_default=True, type=_FOLDER, help="Videos, bundle and gallery.")
 @click.option("--clips", default=240, show_default=True, type=click.IntRange(10, 500), help="How many videos.")
@@ -284,7 +247,7 @@ def demo_command(work: Path, clips: int, page: bool) -> None:
     queries through another, and compares every ranking with eager PyTorch.
 
     \b
-    Example:
+    Examples:
       framesift demo
       framesift demo --page
     """

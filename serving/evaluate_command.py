@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..export.bundle.dependent import Dependent
 from ..export.bundle.errors import InvalidInput
 from ..export.evaluation.names import DEFAULT_RULE, DIRECTION_NAMES, RULE_NAMES, T2V, TABLE_NAMES
 from .client.options import model_option, server_option
@@ -19,16 +20,27 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _BOTH = "both"
+# Of a server, which a matrix takes the place of.
+_SERVED: Any = {"cls": Dependent, "bars": ("--scores",)}
 
 
 @click.command("evaluate")
 @click.argument("captions", type=_FILE, required=False)
-@server_option("The server whose answers are evaluated.")
-@model_option()
+@server_option("The server whose answers are evaluated.", bars=("--scores",))
+@model_option(bars=("--scores",))
 @click.option("--scores", type=_FILE, help="Evaluate this .npy or .npz matrix of captions by videos, without a server.")
-@click.option("--captions", "captions_of_scores", type=_FILE, help="With --scores: the captions of its rows, in order.")
+@click.option(
+    "--captions",
+    "captions_of_scores",
+    cls=Dependent,
+    needs=("--scores",),
+    type=_FILE,
+    help="With --scores: the captions of its rows, in order.",
+)
 @click.option("--data", type=_FILE, help="Where the captions are, if CAPTIONS lists ids alone: MSRVTT_data.json, ...")
-@click.option("--id-suffix", default="", help="What the gallery's ids have after those in CAPTIONS, e.g. .mp4")
+@click.option(
+    "--id-suffix", **_SERVED, default="", help="What the gallery's ids have after those in CAPTIONS, e.g. .mp4"
+)
 @click.option("--rule", type=click.Choice(RULE_NAMES), default=DEFAULT_RULE, show_default=True, help="How to measure.")
 @click.option(
     "--direction",
@@ -40,10 +52,27 @@ _BOTH = "both"
 @click.option("--table", type=click.Choice(TABLE_NAMES), help="Put published results of this test set beside it.")
 @click.option("--dsl", is_flag=True, help="Multiply by the softmax over all captions first. Can't be served.")
 @click.option("--qb-norm", "bank", type=_FILE, metavar="BANK", help="QB-norm with a score matrix. Can't be served.")
-@click.option("--scale", type=float, default=1.0, show_default=True, help="Multiply scores before --dsl or --qb-norm.")
-@click.option("--save", type=_FILE, help="Keep the served scores in this .npz file, for --scores.")
-@click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests sent at once.")
-@click.option("--timeout", type=click.FloatRange(0), default=60, show_default=True, help="Seconds for one request.")
+@click.option(
+    "--scale",
+    cls=Dependent,
+    needs=("--dsl", "--qb-norm"),
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Multiply scores before --dsl or --qb-norm.",
+)
+@click.option("--save", **_SERVED, type=_FILE, help="Keep the served scores in this .npz file, for --scores.")
+@click.option(
+    "--jobs", **_SERVED, type=click.IntRange(1, 64), default=4, show_default=True, help="Requests sent at once."
+)
+@click.option(
+    "--timeout",
+    **_SERVED,
+    type=click.FloatRange(0),
+    default=60,
+    show_default=True,
+    help="Seconds for one request.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate_command(
     captions: Path | None,
@@ -74,7 +103,7 @@ def evaluate_command(
     default favours no system.
 
     \b
-    Example:
+    Examples:
       framesift evaluate MSRVTT_JSFUSION_test.csv --id-suffix .mp4 --table msrvtt
       framesift evaluate --scores scores.npy --captions MSRVTT_JSFUSION_test.csv --direction both
     """
@@ -87,8 +116,6 @@ def evaluate_command(
     given = captions or captions_of_scores
     if (captions and captions_of_scores) or (given is None and scores is None):
         raise click.UsageError("give CAPTIONS, or --scores and, unless its matrix is square, --captions")
-    if scores is not None and save is not None:
-        raise click.UsageError("--save keeps what a server answered, and --scores asks none")
     directions = tuple(DIRECTION_NAMES) if direction == _BOTH else (direction,)
     found = None if given is None else load_captions(given, data)
     if scores is not None:

@@ -4,36 +4,69 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO, get_args
+from typing import IO, Any, get_args
 
 import click
 
+from ..export.bundle.dependent import Dependent
 from ..export.bundle.errors import FramesiftError, InvalidRequest
 from ..export.bundle.segments import SHOTS, Cutting
-from .client.discover import IdFrom, Named
+from .client.discover import IdFrom, Named, is_manifest
 from .client.metadata_lines import decoded, read_metadata
 from .client.options import model_option, server_option
+from .client.printable import printable
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-# Those of a server and those of a run without one.
-_SERVED, _HERE = ("server", "model"), ("shard", "ray", "gpus", "video_limits", "failures")
-_JOBS = 4
+_JOBS, _MOST_JOBS = 4, 64
+# Of a run without a server.
+_HERE: Any = {"cls": Dependent, "needs": ("--bundle",)}
+_CUT: Any = {"cls": Dependent, "needs": ("--segment-seconds",)}
 
 
 @click.command("index")
 @click.argument("paths", nargs=-1, required=True)
-@server_option("The server's gRPC address.")
-@model_option()
-@click.option("--bundle", type=_FOLDER, help="Encode here, without a server, with this bundle.")
-@click.option("--gallery", type=_FOLDER, help="With --bundle: the gallery to fill; made if absent.")
-@click.option("--shard", metavar="I/N", help="With --bundle: index one of N parts, counted from 0.")
-@click.option("--ray", metavar="ADDRESS", help="With --bundle: encode on this Ray cluster; `local` starts one here.")
-@click.option("--gpus", type=click.FloatRange(0), help="With --ray: the share of a GPU that each worker takes.")
+@server_option("The server's gRPC address.", bars=("--bundle",))
+@model_option(bars=("--bundle",))
 @click.option(
-    "--video-limit", "video_limits", multiple=True, metavar="NAME=VALUE", help="With --bundle: as of `framesift serve`."
+    "--bundle",
+    cls=Dependent,
+    needs=("--gallery",),
+    type=_FOLDER,
+    help="Encode here, without a server, with this bundle.",
+)
+@click.option("--gallery", **_HERE, type=_FOLDER, help="With --bundle: the gallery to fill; made if absent.")
+@click.option("--shard", **_HERE, metavar="I/N", help="With --bundle: index one of N parts, counted from 0.")
+@click.option(
+    "--sharded",
+    cls=Dependent,
+    needs=("--shard",),
+    is_flag=True,
+    help="With --shard: the gallery is in N shards, of which this run fills one.",
+)
+@click.option(
+    "--ray",
+    **_HERE,
+    metavar="ADDRESS",
+    help="With --bundle: encode on this Ray cluster; `local` starts one here.",
+)
+@click.option(
+    "--gpus",
+    cls=Dependent,
+    needs=("--ray",),
+    type=click.FloatRange(0),
+    help="With --ray: the share of a GPU that each worker takes; none by default.",
+)
+@click.option(
+    "--video-limit",
+    "video_limits",
+    **_HERE,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --bundle: change a limit of videos, as of `framesift serve`; may be repeated.",
 )
 @click.option(
     "--failures",
+    **_HERE,
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --bundle: write what fails, and why, to this file, a manifest itself.",
 )
@@ -51,38 +84,41 @@ _JOBS = 4
 )
 @click.option(
     "--overlap",
+    **_CUT,
     type=click.FloatRange(0),
     default=0.0,
+    show_default=True,
     help="With --segment-seconds: seconds that a segment shares with the one before it.",
 )
 @click.option(
     "--shots",
+    **_CUT,
     is_flag=True,
     help="With --segment-seconds: begin a segment wherever a shot begins; longer shots are cut as without.",
 )
+@click.option("--images", is_flag=True, help="Take the images in folders and globs, too, as videos of one frame.")
 @click.option(
     "--metadata",
     type=click.File("rb"),
-    help='JSON lines, {"id": ..., and what to keep with the video of that id}.',
+    help='A file of JSON lines, {"id": ..., and what to keep with the video of that id}; - is standard input.',
 )
 @click.option(
     "--jobs",
     type=click.IntRange(1, 4096),
-    help=f"Videos at once: {_JOBS} by default, 64 at most; with --bundle as many as there are processors.",
+    help=f"Videos at once: {_JOBS} by default, {_MOST_JOBS} at most; with --bundle as many as there are processors.",
 )
 @click.option("--timeout", type=click.FloatRange(1), default=600, show_default=True, help="Seconds for one video.")
 @click.option("--force", is_flag=True, help="Index again what the gallery has already.")
 @click.option("--no-cache", is_flag=True, help="Read every file, and remember no digest of it.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first video that can't be indexed.")
-@click.pass_context
 def index_command(
-    context: click.Context,
     paths: tuple[str, ...],
     server: str,
     model: str | None,
     bundle: Path | None,
     gallery: Path | None,
     shard: str | None,
+    sharded: bool,
     ray: str | None,
     gpus: float | None,
     video_limits: tuple[str, ...],
@@ -91,6 +127,7 @@ def index_command(
     segment_seconds: float | None,
     overlap: float,
     shots: bool,
+    images: bool,
     metadata: IO[bytes] | None,
     jobs: int | None,
     timeout: float,
@@ -101,7 +138,8 @@ def index_command(
     """Index videos: files, folders (with all folders below, but hidden ones), and quoted globs.
 
     Of a folder those files are read that the model takes: films, or npz and safetensors files of features, whose ids
-    are their paths without suffix. A still image, PNG, JPEG or WebP, is indexed where it is named itself.
+    are their paths without suffix. Still images, PNG, JPEG or WebP, are indexed where they are named themselves, as in
+    "stills/*.jpg", and with --images: in a folder of films they are mostly their covers.
 
     Videos that the gallery has already, unchanged, are skipped: run the same command again to go on after a stop. Files
     are known again by size, inode and times, which lie in ~/.cache/framesift. It ends when searches see what it
@@ -110,8 +148,12 @@ def index_command(
     With --bundle and --gallery it needs no server, and one that uses the gallery may go on. Films may then be listed in
     a manifest, a file that ends in .jsonl, with paths or addresses of object storage: {"path": ..., "id": ...}.
 
+    A gallery in shards, for `framesift serve --cluster`, is filled by a run for each of its N shards, with --shard 0/N
+    to N-1/N; with --sharded one that is not there is made.
+
     With --segment-seconds a film has a record for each of its segments. A search finds it by the best one, and tells
-    where that begins and ends. Other segments than before are other records: the film is indexed again.
+    where that begins and ends. Other segments than before are other records, and so is a film without any: it is
+    indexed again, and the last lines say how many that were kept in segments are whole videos now.
 
     \b
     Examples:
@@ -121,11 +163,14 @@ def index_command(
       framesift index films/ --segment-seconds 30 --overlap 5
       framesift index films.jsonl --bundle bundles/mine --gallery galleries/mine --ray auto
     """
-    _check_options(context)
+    if bundle is None and jobs is not None and jobs > _MOST_JOBS:
+        raise click.UsageError(f"--jobs is {jobs}, a server takes at most {_MOST_JOBS}")
+    if bundle is None and (manifests := [path for path in paths if is_manifest(path)]):
+        raise click.UsageError(f"{printable(manifests[0])} is a manifest, which needs --bundle and --gallery")
     try:
         cutting = None if segment_seconds is None else Cutting(segment_seconds, overlap, SHOTS if shots else 0.0)
         facts = read_metadata(decoded(metadata)) if metadata else {}
-        named = Named.of(paths, id_from) if bundle is None else None
+        named = Named.of(paths, id_from, images=images) if bundle is None else None
     except InvalidRequest as error:
         raise click.UsageError(str(error)) from error
     from .client.digests import Digests
@@ -170,37 +215,17 @@ def index_command(
                 jobs,
                 gpus or 0.0,
                 timeout,
+                sharded,
                 failures,
                 force,
                 cutting,
+                images,
             )
             index_here(run, facts, digests, report)
     finally:
         digests.close()
     if report.failed:
         sys.exit(1)
-
-
-def _check_options(context: click.Context) -> None:
-    """Refuse options of a run with a server beside those of one without."""
-    given = {
-        name for name in context.params if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    }
-    options = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    if ("bundle" in given) != ("gallery" in given):
-        raise click.UsageError("--bundle and --gallery go together: they index without a server")
-    wrong = sorted(given & set(_SERVED if "bundle" in given else _HERE))
-    if wrong:
-        needs = "needs a server, so leave --bundle and --gallery out" if "bundle" in given else "needs --bundle"
-        raise click.UsageError(f"{options[wrong[0]]} {needs}")
-    if "gpus" in given and "ray" not in given:
-        raise click.UsageError("--gpus needs --ray")
-    for name in ("overlap", "shots"):
-        if name in given and "segment_seconds" not in given:
-            raise click.UsageError(f"--{name} needs --segment-seconds")
-    jobs = context.params["jobs"]
-    if "bundle" not in given and jobs is not None and jobs > 64:
-        raise click.UsageError(f"--jobs is {jobs}, a server takes at most 64")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..export.bundle.dependent import Dependent
 from ..export.bundle.errors import FramesiftError, InvalidRequest
 from .client.options import server_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_MOVED: Any = {"cls": Dependent, "needs": ("--alias",)}
 
 
 @click.command("migrate")
@@ -18,19 +21,35 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.argument("new", type=_FOLDER)
 @click.option("--bundle", required=True, type=_FOLDER, help="The bundle whose gallery NEW is or becomes.")
 @click.option("--alias", help="Then have this alias of the running server answered with NEW.")
-@click.option("--to", default="", help="The server's model that has NEW, where several have the bundle.")
-@server_option("With --alias: the server's address.")
+@click.option(
+    "--to", **_MOVED, default="", help="With --alias: the server's model that has NEW, where several have the bundle."
+)
+@server_option("With --alias: the server's address.", needs=("--alias",))
 @click.option("--below", type=_FOLDER, help="Read sources below this folder alone; relative ones are relative to it.")
 @click.option("--addresses", is_flag=True, help="Read sources that are addresses too: whoever indexed chose them.")
-@click.option("--without-failed", is_flag=True, help="Move the alias though some videos can't be made again.")
+@click.option("--without-failed", **_MOVED, is_flag=True, help="Move the alias though some videos can't be made again.")
 @click.option(
     "--failures",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write what can't be made again, and why, to this file; NEW.failures.jsonl by default.",
 )
 @click.option("--jobs", type=click.IntRange(1, 4096), help="Videos at once; by default as many as processors.")
-@click.option("--video-limit", "video_limits", multiple=True, metavar="NAME=VALUE", help="As of `framesift serve`.")
-@click.option("--timeout", type=click.FloatRange(1), default=600, show_default=True, help="Seconds for one address.")
+@click.option(
+    "--video-limit",
+    "video_limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a limit of videos, as of `framesift serve`; may be repeated.",
+)
+@click.option(
+    "--timeout",
+    cls=Dependent,
+    needs=("--addresses",),
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    help="With --addresses: seconds for one of them.",
+)
 def migrate_command(
     old: Path,
     new: Path,
@@ -63,8 +82,6 @@ def migrate_command(
       framesift gallery migrate galleries/old galleries/new --bundle bundles/new
       framesift gallery migrate galleries/old galleries/new --bundle bundles/new --alias films
     """
-    if to and alias is None:
-        raise click.UsageError("--to names where --alias is moved: give both")
     from ..export.bundle.video.limits import VideoLimits
     from .client.index_report import Report
     from .gallery.shard import Shard

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..export.bundle.manifest import Manifest
+from ..export.bundle.ports import SCORER
 from ..export.bundle.scorers import scorer_of
 from ..export.bundle.scratch import scratch_folder
 from ..export.bundle.shortlist import check_chooser
@@ -28,7 +29,7 @@ from .search.certified_ranking import derived_of
 from .server.deployment import attend, server_of, stop_event
 from .server.door import Reach
 from .server.embedded import EmbeddedServer
-from .server.gpu import check_gpu, check_libraries, weights_of
+from .server.gpu import check_gpu, check_libraries, compile_kernels, weights_of
 from .server.loading import Report, quiet
 from .server.printed import STDOUT, printed
 from .server.temporary import temporary_root
@@ -74,7 +75,7 @@ def running(
         ServerStartError: the server did not start, or a GPU can't hold what is to be on it; the message says why.
     """
     if cluster is not None:
-        check_fits(bundle.manifest, chosen=chooser is not None, coarse=placement.coarse, cuda=placement.cuda)
+        check_fits(bundle.manifest, chosen=chooser is not None)
     with (
         placed(
             bundle,
@@ -87,7 +88,10 @@ def running(
         contextlib.ExitStack() as stack,
     ):
         kept = placement.told(bundle.manifest)
-        found = None if cluster is None else cluster.shards(bundle, gallery, kept, folder, report)
+        found = None
+        if cluster is not None:
+            scorer = bundle.graph(SCORER).read_bytes()
+            found = cluster.shards(kept, scorer, gallery, folder, report, cuda=placement.cuda)
         server = server_of(
             folder / "deployment",
             folder / "run",
@@ -133,8 +137,12 @@ def placed(
             report(f"gallery {place}: {found.count:,} videos")
             if placement.cuda and manifest is bundle.manifest:
                 report(check_gpu(kept, found.reader().rows, weights_of(bundle)))
+                compile_kernels(kept, report)
+    if sharded and placement.cuda:
+        # Shards may be on the GPUs of this machine, too: their actors look for room themselves.
+        report(check_gpu(kept, None, weights_of(bundle)))
     derived_of(kept)
-    if placement.coarse:
+    if placement.coarse and not sharded:
         with Gallery.open(gallery, bundle.manifest) as found:
             calibration = Calibration.of(gallery, bundle.manifest.fingerprint, found.version)
             for line in told_of(calibration, drift_of(found, calibration)):

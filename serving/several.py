@@ -23,6 +23,7 @@ from .front.behind import Behind
 from .front.telemetry import NOTHING, Telemetry
 from .gallery.store import Gallery
 from .indexing.memory import free_bytes, in_gib
+from .needed import needed
 from .repository.deploy import DOOR
 from .repository.placement import USUAL, Placement
 from .serve import placed
@@ -32,12 +33,6 @@ from .server.embedded import EmbeddedServer
 from .server.loading import Report, quiet
 from .server.printed import STDOUT, printed
 from .server.run_folder import RunFolder
-
-# Triton server, its backends' processes and its keeper, of a model whose weights and gallery are nothing.
-_PROCESSES = 900 << 20
-# A graph is held as it lies on disk and as the runtime has packed it, and the scorer's in two processes.
-_WEIGHTS = 2.5
-_STORED = {"float16": 1.0, "int8": 0.6}
 
 
 @dataclass(frozen=True)
@@ -157,24 +152,20 @@ def serve_several(
 
 
 def _check_memory(named: Sequence[Named], bundles: Sequence[Bundle], placement: Placement) -> None:
-    needed = {
-        each.name: _PROCESSES + _of_weights(bundle) + _of_gallery(each, bundle, placement)
-        for each, bundle in zip(named, bundles, strict=True)
-    }
-    free, total = free_bytes(), sum(needed.values())
+    sizes = {}
+    for each, bundle in zip(named, bundles, strict=True):
+        graphs = (bundle.graph(name) for name in bundle.manifest.graphs)
+        sizes[each.name] = needed(graphs, _of_gallery(each, bundle), placement.storage)
+    free, total = free_bytes(), sum(sizes.values())
     if total > free:
-        told = ", ".join(f"{name} about {in_gib(size)}" for name, size in needed.items())
+        told = ", ".join(f"{name} about {in_gib(size)}" for name, size in sizes.items())
         raise ServerStartError(
             f"{told} of memory are {in_gib(total)}, and {in_gib(free)} are free: serve fewer together, or keep "
             "galleries in less with --storage int8"
         )
 
 
-def _of_weights(bundle: Bundle) -> int:
-    return round(_WEIGHTS * sum(bundle.graph(name).stat().st_size for name in bundle.manifest.graphs))
-
-
-def _of_gallery(each: Named, bundle: Bundle, placement: Placement) -> int:
+def _of_gallery(each: Named, bundle: Bundle) -> int:
     with Gallery.open(each.gallery, bundle.manifest) as gallery:
         # A film that is cut has a record for each segment.
-        return round(_STORED[placement.storage] * gallery.reader().rows * gallery.schema.row_bytes)
+        return gallery.reader().rows * gallery.schema.row_bytes

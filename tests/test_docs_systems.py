@@ -77,13 +77,11 @@ def test_a_pages_tables_are_what_the_cards_say(page: str) -> None:
 def test_another_page_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "render_systems.py").write_bytes(SCRIPT.read_bytes())
     (tmp_path / "systems").mkdir()
-    for page in ("README", *PAGES):
-        (tmp_path / "systems" / f"{page}.md").write_text(read(page), encoding="utf-8")
     (tmp_path / "systems" / "xpool.md").write_text(read("xpool").replace("14,392", "14,391"), encoding="utf-8")
     render = runpy.run_path(str(tmp_path / "render_systems.py"))
-    assert render["main"](["--check"]) == 1
+    assert render["main"](["--check", "xpool"]) == 1
     assert "xpool.md is not what" in capsys.readouterr().err
-    assert render["main"]([]) == render["main"](["--check"]) == 0
+    assert render["main"](["xpool"]) == render["main"](["--check", "xpool"]) == 0
     assert (tmp_path / "systems" / "xpool.md").read_text(encoding="utf-8") == read("xpool")
 
 

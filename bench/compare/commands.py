@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ...export.bundle.dependent import Dependent
 from ..options import MODELS, pattern, results_option, videos_option
+
+_STAGES: Any = {"cls": Dependent, "bars": ("--searches",)}
 
 
 @click.command("compare", short_help="Two commits or trees, stage by stage, or by their searches.")
@@ -14,16 +18,30 @@ from ..options import MODELS, pattern, results_option, videos_option
 @click.argument("head", default="HEAD")
 @click.option("--rounds", default=6, show_default=True, type=click.IntRange(5), help="Runs of each commit.")
 @click.option("--searches", is_flag=True, help="Plain searches of each one's server instead of stages.")
-@click.option("--cases", default="", callback=pattern, help="Only cases that match this pattern, as 'score|tower'.")
+@click.option(
+    "--cases",
+    **_STAGES,
+    default="",
+    callback=pattern,
+    help="Only cases that match this pattern, as 'score|tower'.",
+)
 @click.option(
     "--engines",
+    **_STAGES,
     default="^(framesift|onnxruntime|native)$",
     show_default=True,
     callback=pattern,
     help="Only engines that match; these are the ones that serve.",
 )
-@videos_option(default=1_000)
-@click.option("--model", type=click.Choice(MODELS), default=MODELS[0], show_default=True, help="As for stages.")
+@videos_option(default=1_000, bars=("--searches",))
+@click.option(
+    "--model",
+    **_STAGES,
+    type=click.Choice(MODELS),
+    default=MODELS[0],
+    show_default=True,
+    help="As for stages.",
+)
 @click.option("--seconds", type=click.FloatRange(0.01), help="For each case and run: 0.5, of searches 5 by default.")
 @click.option(
     "--margin", default=0.05, show_default=True, type=click.FloatRange(0, 1), help="A smaller change is none."

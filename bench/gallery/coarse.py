@@ -17,13 +17,11 @@ from ...serving.search.coarse_ranking import CoarseRanker
 from ...serving.search.ranking import Ranker
 from ...serving.search.recall import exact_best, measured
 from ...serving.search.topk_ranking import TopKRanker
+from .figures import COARSE_CANDIDATES, COARSE_FASTER, COARSE_RECALL
 from .records import manifest
 from .storages import opened
 from .world import Films, texts
 
-COARSE_FASTER = "search with a coarse stage, times as fast as in float16"
-COARSE_RECALL = "recall@10 of other texts than it was calibrated with"
-COARSE_CANDIDATES = "candidates, share of the gallery"
 _TEXTS, _OTHERS, _TIMED, _ROUNDS, _TOP, _WISHED = 300, 200, 16, 7, 10, 0.99
 
 
@@ -46,8 +44,8 @@ def coarse(gallery: Gallery, films: Films, videos: int, told: Callable[[str], ob
         stage = stage_of(model, exact, found.frames)
         both, whole = CoarseRanker(exact, stage, found), coarse_view(view, stage, scorer_of(model).lanes)
         best = exact_best(exact, whole, other, _TOP, lambda _: None)
-        yield COARSE_RECALL, measured(both, exact, whole, other, best)[0]
-        rankers: tuple[Ranker, ...] = (exact, both)
+        yield COARSE_RECALL, measured(both, whole, other, best)[0]
+        rankers: tuple[Ranker | CoarseRanker, ...] = (exact, both)
         seconds: tuple[list[float], list[float]] = ([], [])
         for _ in range(_ROUNDS):
             for q in range(_TIMED):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,16 @@ if TYPE_CHECKING:
     help="Films of topics, or films of shots that have little to do with one another.",
 )
 @click.option("--coarse", is_flag=True, help="Also calibrate a coarse stage, and compare its searches with exact ones.")
+@click.option(
+    "--replaced",
+    type=click.IntRange(1000),
+    help="Videos that are replaced for the disk's figures. [default: 0.3 of them, at most 300,000]",
+)
 @work_option
 @results_option
-def gallery_command(videos: int, storage: Storage, films: Films, coarse: bool, work: Path, results: Path) -> None:
+def gallery_command(
+    videos: int, storage: Storage, films: Films, coarse: bool, replaced: int | None, work: Path, results: Path
+) -> None:
     """Make a gallery of records of the reference model's shapes, and compare what it takes with what is promised.
 
     It needs no bundle, 30 kB of disk a video, and exits with 1 where a promise is not kept. The galleries are removed
@@ -48,9 +56,14 @@ def gallery_command(videos: int, storage: Storage, films: Films, coarse: bool, w
     folder = work / f"gallery-{videos}"
     shutil.rmtree(folder, ignore_errors=True)
     rows = []
-    for row in figures(folder, videos, lambda what: click.echo(what, err=True), storage, films, averaged=coarse):
-        rows.append(row)
-        click.echo(f"{row.figure:<44} {row.value:>12,.3f}   {row.promise}{'' if row.kept else '   NOT KEPT'}")
-    click.echo(f"rows in {write('gallery', rows, results)}")
+    told = partial(click.echo, err=True)
+    try:
+        for row in figures(folder, videos, told, storage, films, averaged=coarse, replacements=replaced):
+            rows.append(row)
+            click.echo(f"{row.figure:<62} {row.value:>12,.3f}   {row.promise}{'' if row.kept else '   NOT KEPT'}")
+    finally:
+        # What was measured is not lost where the rest can't be.
+        if rows:
+            click.echo(f"rows in {write('gallery', rows, results)}")
     if fell := sum(not row.kept for row in rows):
         raise click.ClickException(f"{fell} of {len(rows)} promises are not kept")

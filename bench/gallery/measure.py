@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,54 +19,33 @@ from ...export.bundle.manifest import Manifest
 from ...export.bundle.storage_names import Storage
 from ...serving.gallery.blocks import Block
 from ...serving.gallery.bulk import bring_in
+from ...serving.gallery.known import WORTH
 from ...serving.gallery.schema import GallerySchema
 from ...serving.gallery.sources import Records
 from ...serving.gallery.store import CACHE, Gallery
 from ...serving.search.snapshot import Snapshot
 from ..schema.rows import GalleryFigure
 from . import records
-from .coarse import COARSE_CANDIDATES, COARSE_FASTER, COARSE_RECALL, coarse
+from .beside import beside
+from .bound import VIOLATIONS, violations
+from .coarse import coarse
+from .promises import figure
 from .records import manifest
-from .storages import DIFFERENT, FASTER, RESCORED, compared, opened
+from .replaced import replaced
+from .scanned import scanned
+from .storages import compared, opened
 from .world import Films
 
 # Records that are added one by one; ids beyond any gallery's.
 _ADDED, _FIRST = 41, 100_000_000
 _SMALL = 10_000
-_LOOKED_UP = 4096
+_LOOKED_UP, _LOOKUPS = 4096, 15
 _FILE = 50_000
+# Of the bound, for each video.
+_PAIRS = 10
 
 Told = Callable[[str], object]
 MakeBlock = Callable[[int, int, GallerySchema], Block]
-
-
-@dataclass(frozen=True)
-class Promise:
-    """The least or the most that a figure may be."""
-
-    least: float | None = None
-    most: float | None = None
-
-    def kept(self, value: float) -> bool:
-        """Whether a value is within it."""
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
-
-    def __str__(self) -> str:
-        return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
-
-
-PROMISES: Mapping[str, Promise] = {
-    "import, records a second": Promise(least=5000),
-    # Where others want the processor too.
-    "import, records a processor second": Promise(least=4000),
-    "commit of a new record, times one at 10,000": Promise(most=1.3),
-    "lookup of 4,096 ids, times one at 10,000": Promise(most=2.0),
-    "memory at load, times resident and 128 MiB": Promise(most=1.1),
-    "first answer without a cache, s": Promise(most=60),
-    "first answer with a warm cache, s": Promise(most=2),
-    "new video searchable, s": Promise(most=1),
-    "removal seen, s": Promise(most=1),
-}
 
 
 def figures(
@@ -78,11 +56,13 @@ def figures(
     films: Films = "clusters",
     *,
     averaged: bool = False,
+    replacements: int | None = None,
 ) -> Iterator[GalleryFigure]:
     """Every figure, as soon as it is there. ``folder`` must not be there, and gets the gallery and its source.
 
     Args:
         averaged: also those of a coarse stage.
+        replacements: how many videos are replaced for the disk's figures, see ``replaced``.
     """
     schema = GallerySchema.of(manifest())
     block, _figure = partial(records.block, films), partial(figure, videos, storage, films)
@@ -102,48 +82,26 @@ def figures(
         told("freshness")
         for name, value in _freshness(gallery, manifest(storage), block):
             yield _figure(name, value)
+        told("searches beside reading")
+        for name, value in scanned(gallery, manifest(storage), films, videos, told):
+            yield _figure(name, value)
         if storage == "int8":
             told("searches in both storages")
             for name, value in compared(gallery, manifest(storage), films, videos):
                 yield _figure(name, value)
+            told("pairs of the bound")
+            yield _figure(VIOLATIONS, violations(_PAIRS * videos, told))
         if averaged:
             told("searches with a coarse stage")
             for name, value in coarse(gallery, films, videos, told):
                 yield _figure(name, value)
+        told("searches beside a writer")
+        for name, value in beside(gallery, manifest(storage), films, videos, told):
+            yield _figure(name, value)
+        told("replacements")
+        for name, value in replaced(gallery, films, videos, replacements, told):
+            yield _figure(name, value)
     shutil.rmtree(folder)
-
-
-def figure(videos: int, storage: Storage, films: Films, name: str, value: float) -> GalleryFigure:
-    """A figure beside what is promised of it."""
-    promise = promises(storage, films)[name]
-    return GalleryFigure(
-        figure=name,
-        videos=videos,
-        storage=storage,
-        films=films,
-        value=round(value, 4),
-        promise=str(promise),
-        kept=promise.kept(value),
-    )
-
-
-def promises(storage: Storage, films: Films) -> Mapping[str, Promise]:
-    """What is promised of a gallery, by figure."""
-    coarse_too = {
-        **PROMISES,
-        COARSE_FASTER: Promise(least=5 if films == "clusters" else 2),
-        COARSE_RECALL: Promise(least=0.98),
-        COARSE_CANDIDATES: Promise(most=0.1),
-    }
-    if storage == "float16":
-        return coarse_too
-    return {
-        **coarse_too,
-        # Where shots are far apart, more is left that has to be looked at.
-        FASTER: Promise(least=1.5 if films == "clusters" else 1.3),
-        DIFFERENT: Promise(most=0),
-        RESCORED: Promise(most=0.05),
-    }
 
 
 def _imported(gallery: Gallery, films: Films, videos: int, folder: Path, told: Told) -> tuple[float, float]:
@@ -168,17 +126,21 @@ def _commits(small: Gallery, gallery: Gallery, block: MakeBlock) -> float:
         made = block(_FIRST + number, 1, gallery.schema)
         for each, at in zip((small, gallery), spent, strict=True):
             at.append(_processor(partial(each.bring, made, replace=False)))
+            # Upkeep goes on beside many commits, and is no part of one.
+            each.close()
     return float(np.median(spent[1]) / np.median(spent[0]))
 
 
 def _lookups(small: Gallery, gallery: Gallery, videos: int) -> float:
+    """The ratio of the medians of look-ups, after so many that ids are held in memory."""
     spent: tuple[list[float], list[float]] = ([], [])
-    for seed in range(7):
+    before = videos // (WORTH * _LOOKED_UP) + 1
+    for seed in range(before + _LOOKUPS):
         for each, count, at in zip((small, gallery), (_SMALL, videos), spent, strict=True):
             numbers = np.random.default_rng(seed).choice(count, _LOOKED_UP, replace=False)
-            ids = [f"films/{number // 1000:05d}/{number:08d}.mp4" for number in numbers.tolist()]
+            ids = [records.id_of(number) for number in numbers.tolist()]
             at.append(_processor(partial(each.lookup, ids)))
-    return float(np.median(spent[1]) / np.median(spent[0]))
+    return float(np.median(spent[1][before:]) / np.median(spent[0][before:]))
 
 
 def _processor(act: Callable[[], Any]) -> float:

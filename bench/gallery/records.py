@@ -13,6 +13,7 @@ from pyarrow.parquet import ParquetWriter
 
 from ...export.bundle.manifest import FrameProfile, Manifest, TokenizerProfile
 from ...export.bundle.ports import (
+    CUTTING,
     END,
     FRAME_VECTORS,
     FRAMES,
@@ -33,7 +34,7 @@ from .world import SHAPE, Films, biases, records
 
 _BLOCK = 4096
 # What the gallery adds itself, to films that are whole.
-_OWN = ("sequence", "checksums", "indexed_at", SEGMENT, SEGMENTS, START, END)
+_OWN = ("sequence", "checksums", "indexed_at", SEGMENT, SEGMENTS, START, END, CUTTING)
 
 
 def manifest(storage: Storage = "float16") -> Manifest:
@@ -52,9 +53,14 @@ def manifest(storage: Storage = "float16") -> Manifest:
     return stored(made, storage)
 
 
+def id_of(number: int) -> str:
+    """The id of the record of that number."""
+    return f"films/{number // 1000:05d}/{number:08d}.mp4"
+
+
 def block(films: Films, start: int, count: int, schema: GallerySchema, version: int = 0) -> Block:
     """The records ``start`` to ``start + count``."""
-    ids = [f"films/{number // 1000:05d}/{number:08d}.mp4" for number in range(start, start + count)]
+    ids = [id_of(number) for number in range(start, start + count)]
     made = dict(zip((FRAME_VECTORS, GRAM_TABLE, MEAN_EMBEDDING), records(films, start, count, version), strict=True))
     return Block(
         ids,

@@ -15,11 +15,9 @@ from ...serving.search.certified_ranking import derived_of
 from ...serving.search.rankers import ranker_of
 from ...serving.search.snapshot import Snapshot
 from ...serving.search.topk_ranking import TopKRanker
+from .figures import DIFFERENT, FASTER, RESCORED
 from .world import Films, texts
 
-FASTER = "search, times as fast as in float16"
-DIFFERENT = "searches that differ from float16's"
-RESCORED = "share of videos that a search scored"
 _TEXTS, _ROUNDS, _TOP = 16, 7, 10
 
 

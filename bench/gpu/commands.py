@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ...export.bundle.dependent import Dependent
 from ..options import MODELS, Command, duration, names_of, numbers, results_option, work_option
 
 if TYPE_CHECKING:
     from ...kernels.topk_attention.configs import Storage
     from .run import Run
-    from .schedule import Part
 
 STORAGES: tuple[Storage, ...] = ("float16", "bfloat16", "int8", "float8_e4m3fn")
 _TIMED: tuple[Storage, ...] = ("float16", "int8")
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-_FOREVER = float("inf")
+# The scorers of plain vectors that have kernels: folders of ``kernels``.
+SCORERS = ("dot", "frame_softmax", "token_frame", "multi_grained")
 
 storage_option = click.option(
     "--storage",
@@ -65,58 +66,47 @@ def gpu_group() -> None:
 @click.option("--budget", default="9m", show_default=True, callback=duration, help="Begin nothing after this time.")
 @click.option("--processes", default=12, show_default=True, type=click.IntRange(1), help="Compilers at a time.")
 @click.option("--plan", is_flag=True, help="Show the parts and their times, and measure nothing.")
+@click.option(
+    "--dry",
+    cls=Dependent,
+    bars=("--plan",),
+    is_flag=True,
+    help="Run all of it in small without a GPU, with the kernels interpreted, and keep no rows.",
+)
 @work_option
 @results_option
-def all_command(budget: float, processes: int, plan: bool, work: Path, results: Path) -> None:
+def all_command(budget: float, processes: int, plan: bool, dry: bool, work: Path, results: Path) -> None:
     """Check everything, then time what matters most first, until the time is up.
 
-    In this order: all kernels are compiled at once; the ceilings; every kernel and every candidate against float64, and
-    timed on 200,000 videos; the fastest of them on a million and fewer, beside the published formula; torch.compile
-    with max-autotune and CUDA graphs; both encoders. It prints the lines of the table of tiles that the times ask for.
+    In this order: all kernels are compiled at once, and encoders exported; the ceilings; the kernels that are used, on
+    a million videos, beside the published formula; searches as a server makes them; the video encoder; torch.compile
+    with max-autotune and CUDA graphs; every kernel and every candidate on 200,000 videos, and the faster ones on a
+    million; the kernels of the other scorers; what Nsight Compute counts, where it is installed. Everything is compared
+    with float64 before it is timed. It prints the lines of the table of tiles that the times ask for, and the figures.
+
+    Each part has a process of its own and a time: one that crashes or hangs costs the others nothing. Rows are on disk
+    as soon as they are known.
 
     \b
     Examples:
       framesift bench gpu all --plan
+      framesift bench gpu all --dry
       framesift bench gpu all --budget 9m
     """
-    from .schedule import run_parts
-
     if plan:
-        for part in parts_of(None, processes, work):
+        from .whole import plan_of
+
+        for part in plan_of():
             click.echo(f"{part.seconds:5.0f} s  {part.name}")
         return
-    run = _run(results, budget)
-    left_out = run_parts(parts_of(run, processes, work), budget, click.echo)
-    if left_out:
-        click.echo(f"not measured: {', '.join(left_out)}")
-    run.finish()
+    if dry:
+        from .dry import interpret
 
+        interpret()
+    from .whole import dry_run, run_whole
 
-def parts_of(run: Run | None, processes: int, work: Path) -> list[Part]:
-    """The parts of a whole run; they can't be run without a device."""
-    from .schedule import Part
-
-    def part(name: str, seconds: float, call: Callable[[Run, float], object], needed: bool = False) -> Part:
-        def start(left: float) -> None:
-            assert run is not None, "a plan is only shown"
-            call(run, left)
-
-        return Part(name, seconds, start, needed)
-
-    def compile_all(run: Run, left: float) -> None:
-        variants = [*run.variants(("float16",), (1, 16, 256)), *run.variants(("int8",), (1, 16, 256))]
-        run.compile(variants, processes, min(120.0, left / 3))
-
-    return [
-        part("compile every kernel", 90, compile_all),
-        part("ceilings", 15, lambda run, _: run.limits, needed=True),
-        part("kernels and candidates, 200,000 videos", 130, lambda run, _: run.tiles(_TIMED, 200_000, (1, 16, 256))),
-        part("a million videos", 100, lambda run, _: run.scoring(_TIMED, (1_000_000,), (1, 16, 256), ("eager",))),
-        part("fewer videos", 40, lambda run, _: run.scoring(("float16",), (100_000, 10_000), (1, 16, 256), ())),
-        part("max-autotune", 100, lambda run, _: run.scoring(("float16",), (1_000_000,), (1, 16, 256), ("compiled",))),
-        part("other storages", 20, lambda run, _: run.check(("bfloat16", "float8_e4m3fn"), (1, 256))),
-        part("encoders", 45, lambda run, _: run.encoding(("vit-b32",), ("fp16", "fp32"), work / "gpu")),
-    ]
+    faults = dry_run(processes) if dry else run_whole(budget, processes, work / "gpu", results)
+    _end(faults)
 
 
 @gpu_group.command("scoring")
@@ -138,8 +128,8 @@ def scoring_command(
       framesift bench gpu scoring --queries 1,256 --videos 100000 --storage float16
     """
     run = _run(results)
-    run.scoring(storages, videos, queries)
-    run.finish()
+    run.scoring(storages, videos, queries, ("kernel", "eager", "compiled"))
+    _end(run.told.faults)
 
 
 @gpu_group.command("tiles")
@@ -156,7 +146,67 @@ def tiles_command(videos: int, queries: tuple[int, ...], storages: tuple[Storage
     """
     run = _run(results)
     run.tiles(storages, videos, queries)
-    run.finish()
+    _end(run.told.faults)
+
+
+@gpu_group.command("pairs")
+@click.option(
+    "--scorer",
+    "scorers",
+    default=",".join(SCORERS),
+    show_default=True,
+    callback=names_of(SCORERS),
+    help="Whose kernels.",
+)
+@sizes_option("200000,1000000")
+@queries_option
+@click.option("--baselines/--no-baselines", default=True, show_default=True, help="The formula, eager and compiled.")
+@results_option
+def pairs_command(
+    scorers: tuple[str, ...], videos: tuple[int, ...], queries: tuple[int, ...], baselines: bool, results: Path
+) -> None:
+    """Compare the kernels of the scorers of plain vectors with float64, then time them beside their formulas.
+
+    \b
+    Example:
+      framesift bench gpu pairs --scorer token_frame --queries 1,64 --videos 200000
+    """
+    run = _run(results)
+    run.pairs(scorers, videos, queries, ("kernel", "eager", "compiled") if baselines else ("kernel",))
+    _end(run.told.faults)
+
+
+@gpu_group.command("served")
+@click.option("--videos", default=1_000_000, show_default=True, type=click.IntRange(16), help="Size of the gallery.")
+@click.option(
+    "--certified", default=100_000, show_default=True, type=click.IntRange(16), help="Of the one in int8 steps too."
+)
+@click.option("--queries", default="1,32", show_default=True, callback=numbers, help="Queries at a time.")
+@results_option
+def served_command(videos: int, certified: int, queries: tuple[int, ...], results: Path) -> None:
+    """Time searches as a server's ranker makes them, without a server, and compare what they find to the bit.
+
+    \b
+    Example:
+      framesift bench gpu served --videos 200000
+    """
+    run = _run(results)
+    run.served(videos, certified, queries)
+    _end(run.told.faults)
+
+
+@gpu_group.command("profile")
+@results_option
+def profile_command(results: Path) -> None:
+    """Count with Nsight Compute what the main kernels use of the device; without it nothing is measured.
+
+    \b
+    Example:
+      framesift bench gpu profile
+    """
+    run = _run(results)
+    run.profile()
+    _end(run.told.faults)
 
 
 @gpu_group.command("encoding")
@@ -173,10 +223,23 @@ def encoding_command(models: tuple[str, ...], precisions: tuple[str, ...], work:
     """
     run = _run(results)
     run.encoding(models, precisions, work / "gpu")
-    run.finish()
+    _end(run.told.faults)
 
 
-def _run(results: Path, budget_s: float = _FOREVER) -> Run:
+def _run(results: Path) -> Run:
     from .run import Run
+    from .timing import cuda
 
-    return Run(results, budget_s)
+    return Run(results, cuda())
+
+
+def _end(faults: Sequence[str]) -> None:
+    """End a run.
+
+    Raises:
+        EngineError: something was wrong.
+    """
+    from ...export.bundle.errors import EngineError
+
+    if faults:
+        raise EngineError("\n".join(["what failed:", *faults]))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...export.bundle.engines.device import sm
 from ...export.bundle.engines.flavours import RTX, TENSORRT, Flavour
 from ...export.bundle.engines.profiles import default_limits, profile
-from ...export.bundle.errors import EngineError, FramesiftError
+from ...export.bundle.errors import EngineError
 from ...export.bundle.ports import VIDEO_ENCODER
 from ...export.bundle.store import Bundle
 from ...export.graphs import TextEncoder, VideoEncoder
@@ -21,10 +23,14 @@ from ...export.systems.contract import System
 from ...export.tensorrt.build import typed_source
 from ...export.tensorrt.builder import Settings, build_engine
 from ...export.tensorrt.execution import Engine
+from .timing import optimised
 
+# The two ways in which the embedded server can run a graph on a GPU.
+BOUND, RECORDED = "ONNX Runtime, CUDA", "ONNX Runtime, CUDA graphs"
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+EAGER, GRAPHS = "torch eager", "torch.compile, graphs"
 # How torch.compile is asked, None where it isn't.
-_MODES = {"torch eager": None, "torch.compile": "default", "torch.compile, graphs": "reduce-overhead"}
+_MODES = {EAGER: None, GRAPHS: "reduce-overhead", "torch.compile": "default"}
 _ELEMENTS = {torch.uint8: 2, torch.int64: 7, torch.float32: 1}
 
 
@@ -68,18 +74,24 @@ class Contender:
 
 
 def contenders(given: Given) -> Iterator[Contender]:
-    """All ways to run an encoder that there are on this machine."""
-    for name, mode in _MODES.items():
-        yield _torch(given, name, mode)
+    """All ways to run an encoder that there are on this machine, those that a figure is promised of first."""
+    names = list(_MODES)
+    for name in names[:2]:
+        yield by_torch(given.system, given.graph, given.precision, given.tensor, name)
+    for name, recorded in ((BOUND, False), (RECORDED, True)):
+        yield _tried(name, partial(_runtime, given, name, recorded))
+    for name in names[2:]:
+        yield by_torch(given.system, given.graph, given.precision, given.tensor, name)
     for flavour in (TENSORRT, RTX):
-        try:
-            yield _engine(given, flavour)
-        except FramesiftError as error:
-            yield Contender(flavour.title, failure=str(error))
+        yield _tried(flavour.title, partial(_engine, given, flavour))
+
+
+def _tried(name: str, make: Callable[[], Contender]) -> Contender:
     try:
-        yield _runtime(given)
-    except FramesiftError as error:
-        yield Contender("ONNX Runtime, CUDA", failure=str(error))
+        return make()
+    # Builders' and providers' errors are of many classes.
+    except Exception as error:
+        return Contender(name, failure=str(error)[:400])
 
 
 def encoder(system: System, graph: str) -> VideoEncoder | TextEncoder:
@@ -87,20 +99,20 @@ def encoder(system: System, graph: str) -> VideoEncoder | TextEncoder:
     return VideoEncoder(system) if graph == VIDEO_ENCODER else TextEncoder(system)
 
 
-def _torch(given: Given, name: str, mode: str | None) -> Contender:
+def by_torch(system: System, graph: str, precision: str, tensor: Tensor, name: str) -> Contender:
     """Torch, in 16 bits under autocast, which keeps norms and softmax in float32."""
-    run: Any = encoder(given.system, given.graph)
-    if mode is not None:
+    run: Any = encoder(system, graph)
+    if (mode := _MODES[name]) is not None:
         torch._dynamo.reset()
-        run = torch.compile(run, mode=mode, dynamic=False)
-    dtype = TYPES.get(given.precision)
+        run = optimised(run, mode, tensor.device)
+    dtype, kind = TYPES.get(precision), tensor.device.type
     kept: list[Tensor] = []
 
     def call() -> None:
         torch.compiler.cudagraph_mark_step_begin()
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = given.precision == "tf32"
-        with torch.no_grad(), torch.autocast("cuda", dtype, enabled=dtype is not None):
-            kept[:] = run(given.tensor)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        with torch.no_grad(), torch.autocast(kind, dtype, enabled=dtype is not None):
+            kept[:] = run(tensor)
 
     return Contender(name, call, lambda: kept)
 
@@ -126,27 +138,43 @@ def _engine(given: Given, flavour: Flavour) -> Contender:
     return Contender(flavour.title, bound.run, lambda: [bound.outputs[name] for name in names])
 
 
-def _runtime(given: Given) -> Contender:
-    """ONNX Runtime's CUDA provider, with inputs and outputs bound to the GPU's memory.
+def _runtime(given: Given, name: str, recorded: bool) -> Contender:
+    """ONNX Runtime's CUDA provider, with inputs and outputs bound to the GPU's memory, or replayed as a CUDA graph.
+
+    A dry run binds them to this machine's memory.
 
     Raises:
         EngineError: it is not installed, or does not start here.
     """
     import onnxruntime as ort
 
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
+    tensor, options = given.tensor, ort.RunOptions()
+    place = tensor.device.type
+    provider = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}[place]
+    if provider not in ort.get_available_providers():
         raise EngineError("onnxruntime has no CUDA provider: pip install onnxruntime-gpu")
-    own = {"use_tf32": int(given.precision == "tf32")}
-    providers = [("CUDAExecutionProvider", own), "CPUExecutionProvider"]
-    session = ort.InferenceSession(str(given.source()), providers=providers)
-    if session.get_providers()[0] != "CUDAExecutionProvider":
+    own = {"use_tf32": int(given.precision == "tf32"), "enable_cuda_graph": int(recorded)} if place == "cuda" else {}
+    session = ort.InferenceSession(str(given.source()), providers=[(provider, own)])
+    if session.get_providers()[0] != provider:
         raise EngineError("onnxruntime's CUDA provider does not start here")
-    binding, tensor = session.io_binding(), given.tensor
-    binding.bind_input(given.name, "cuda", 0, _ELEMENTS[tensor.dtype], tuple(tensor.shape), tensor.data_ptr())
-    for output in session.get_outputs():
-        binding.bind_output(output.name, "cuda", 0)
+    binding = session.io_binding()
+    binding.bind_input(given.name, place, 0, _ELEMENTS[tensor.dtype], tuple(tensor.shape), tensor.data_ptr())
+    names = [output.name for output in session.get_outputs()]
+    for output in names:
+        binding.bind_output(output, place, 0)
+    if recorded:
+        # Outputs of a graph lie where they lay when it was recorded; how large they are tells a call that isn't.
+        options.add_run_config_entry("gpu_graph_id", "-1")
+        session.run_with_iobinding(binding, options)
+        sizes = [value.shape for value in binding.copy_outputs_to_cpu()]
+        binding.clear_binding_outputs()
+        for output, size in zip(names, sizes, strict=True):
+            room = ort.OrtValue.ortvalue_from_shape_and_type(size, np.float32, place, 0)
+            binding.bind_ortvalue_output(output, room)
+        options = ort.RunOptions()
+        options.add_run_config_entry("gpu_graph_id", "0")
     return Contender(
-        "ONNX Runtime, CUDA",
-        lambda: session.run_with_iobinding(binding),
-        lambda: [torch.from_numpy(value).cuda() for value in binding.copy_outputs_to_cpu()],
+        name,
+        lambda: session.run_with_iobinding(binding, options),
+        lambda: [torch.from_numpy(value).to(place) for value in binding.copy_outputs_to_cpu()],
     )

@@ -12,31 +12,30 @@ import torch
 from torch import Tensor
 
 from ...export.bundle.errors import EngineError
-from ...kernels.topk_attention import configs
+from ...kernels.device.tile import regime
 from .gallery import Case, exact, gallery
 from .scoring import BEST, Asked
+from .sizes import FULL, Sizes
 from .variants import Variant, taking
 
 # Scores lie in [-1, 1]; text vectors of many queries are rounded to the storage's 16 bits.
 TOLERANCE = {"float16": 2e-3, "bfloat16": 1e-2, "int8": 2e-3, "float8_e4m3fn": 2e-3}
-# Of each regime, at and beside the edges of tiles.
-QUERIES = {"few": (1, 3, 8), "some": (9, 16), "many": (17, 64, 255, 256)}
-# Videos that fill no tile and no group, and how many of them are compared with float64.
-VIDEOS, _COMPARED = 20_011, 512
+# How many videos are compared with float64, at most.
+_COMPARED = 512
 _LONG = 33
 
 
-def check_variant(variant: Variant, device: torch.device, *, videos: int = VIDEOS, seeds: int = 2) -> float:
+def check_variant(variant: Variant, device: torch.device, sizes: Sizes = FULL) -> float:
     """The largest error of a variant, over all numbers of queries of its regime.
 
     Raises:
         EngineError: it is wrong; the message says where first.
     """
     worst = 0.0
-    for seed in range(seeds):
+    for seed in range(sizes.seeds):
         torch.manual_seed(1000 + seed)
-        case = with_ties(gallery(videos, variant.storage, device, raw=1))
-        for queries in QUERIES[configs.regime(variant.queries)]:
+        case = with_ties(gallery(sizes.checked, variant.storage, device, raw=1))
+        for queries in sizes.counts[regime(variant.queries)]:
             with taking(replace(variant, queries=queries)):
                 worst = max(worst, check(Asked.of(case, queries)))
     return worst
@@ -50,17 +49,7 @@ def check(asked: Asked) -> float:
             another order than a stable sort of the scores has them.
     """
     case = asked.case
-    told = f"{case.storage}, {len(asked.text)} queries"
-    few = min(len(case.frames), _COMPARED)
-    u, w, tau = asked.inputs[:3]
-    expected, clear = exact(case, u, w, tau, few)
-    with poisoned():
-        scores = asked.scores()
-    if scores.isnan().any():
-        raise EngineError(f"{told}: {int(scores.isnan().sum())} scores were not written, or are NaN")
-    error = (scores[:, :few] - expected)[clear].abs().max().item()
-    if not error <= TOLERANCE[case.storage]:
-        raise EngineError(f"{told}: scores are off by {error:.1e}")
+    scores, error = scored(asked)
     videos = len(case.frames)
     dead = torch.rand(videos, device=scores.device) < 0.3
     for live, n in ((None, BEST), (~dead, BEST), (~dead, _LONG)):
@@ -70,8 +59,29 @@ def check(asked: Asked) -> float:
         with poisoned():
             found, rows = asked.search(live, n)
         if not torch.equal(rows.long(), best.indices[:, :n]) or not torch.equal(found, best.values[:, :n]):
-            raise EngineError(f"{told}: the {n} best videos are not those of the scores")
+            raise EngineError(f"{asked}: the {n} best videos are not those of the scores")
     return error
+
+
+def scored(asked: Asked) -> tuple[Tensor, float]:
+    """Scores [Q, V] that the kernel wrote over NaN, and their largest error in the first and the last videos.
+
+    Raises:
+        EngineError: it is more than the storage allows, or something was not written.
+    """
+    case, videos = asked.case, len(asked.case.frames)
+    with poisoned():
+        scores = asked.scores()
+    if scores.isnan().any():
+        raise EngineError(f"{asked}: {int(scores.isnan().sum())} scores were not written, or are NaN")
+    few, error = min(videos, _COMPARED), 0.0
+    u, w, tau = asked.inputs[:3]
+    for part in (slice(0, few), slice(videos - few, videos)):
+        expected, clear = exact(case, u, w, tau, part)
+        error = max(error, (scores[:, part] - expected)[clear].abs().max().item())
+    if not error <= TOLERANCE[case.storage]:
+        raise EngineError(f"{asked}: scores are off by {error:.1e}")
+    return scores, error
 
 
 def with_ties(case: Case) -> Case:

@@ -8,7 +8,7 @@ precision, measured in the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from ...export.systems.contract import System
 from ..inputs.graphs_bundle import graphs_bundle
 from ..inputs.models import system_of
 from ..schema.gpu import GpuEncoding
-from .contenders import TYPES, Contender, Given, contenders, encoder
-from .timing import flush_for, matrix_rate, milliseconds
+from .contenders import BOUND, RECORDED, TYPES, Contender, Given, contenders, encoder
+from .timing import flush_for, matrix_rate, milliseconds, settle
 
 BATCHES = {VIDEO_ENCODER: (1, 8), TEXT_ENCODER: (1, 64)}
 # ||record - float64|| / ||float64||, of the worst tensor of the record.
@@ -35,16 +35,16 @@ _WORDS = 16
 _BUDGET_MS = 400
 
 
-def measure(model: str, precision: str, work: Path, device: torch.device) -> Iterator[GpuEncoding]:
-    """Rows of all contenders for both encoders of a model in one precision."""
-    work.mkdir(parents=True, exist_ok=True)
-    folder = work / model
-    bundle = Bundle.open(folder) if folder.exists() else graphs_bundle(system_of(model), folder)
+def measure(
+    model: str, precision: str, work: Path, device: torch.device, batches: Mapping[str, Sequence[int]] = BATCHES
+) -> Iterator[GpuEncoding]:
+    """Rows of all contenders for encoders of a model in one precision."""
+    bundle = exported(model, work)
     system, double = system_of(model).folded().to(device), system_of(model).double().folded().to(device)
     flush = flush_for(device)
     rate = matrix_rate(TYPES.get(precision, torch.float32), flush, tf32=precision == "tf32")
-    for graph, batches in BATCHES.items():
-        for batch in batches:
+    for graph, sizes in batches.items():
+        for batch in sizes:
             given = Given(system, bundle, graph, precision, work, inputs(system, graph, batch, device))
             with torch.no_grad(), FlopCounterMode(display=False) as counter:
                 wanted = encoder(double, graph)(given.tensor)
@@ -52,6 +52,13 @@ def measure(model: str, precision: str, work: Path, device: torch.device) -> Ite
             about = GpuEncoding(model=model, graph=graph, precision=precision, batch=batch, case="")
             for contender in contenders(given):
                 yield timed(contender, wanted, replace(about, case=contender.name), flush, floor_ms)
+
+
+def exported(model: str, work: Path) -> Bundle:
+    """The graphs of a model in the folder ``work``, from an earlier run or made now."""
+    work.mkdir(parents=True, exist_ok=True)
+    folder = work / model
+    return Bundle.open(folder) if folder.exists() else graphs_bundle(system_of(model), folder)
 
 
 def timed(
@@ -62,7 +69,7 @@ def timed(
         if contender.failure:
             raise EngineError(contender.failure)
         contender.call()
-        torch.cuda.synchronize()
+        settle(flush.device)
         error = difference(contender.record(), wanted)
         if error > TOLERANCE[about.precision]:
             raise EngineError(f"off by {error:.1e}")
@@ -90,6 +97,33 @@ def difference(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
         error = (a.double() - b).norm() / b.norm() if a.shape == b.shape else torch.tensor(torch.inf)
         worst = max(worst, error.item()) if torch.isfinite(error) else float("inf")
     return worst
+
+
+def advice(rows: Sequence[GpuEncoding]) -> list[str]:
+    """What the rows of one model in float32 say of ``RECORDED_BATCHES`` in serving/repository/config.py, in words.
+
+    Batches are recorded where replaying them is faster than the same session bound; what is faster than both is named.
+    """
+    recorded: dict[str, tuple[int, ...]] = {}
+    told = []
+    for graph, batches in BATCHES.items():
+        for batch in batches:
+            times = {
+                row.case: row.p50_ms
+                for row in rows
+                if (row.graph, row.batch, row.precision) == (graph, batch, "fp32") and row.p50_ms is not None
+            }
+            if BOUND not in times:
+                continue
+            if times.get(RECORDED, float("inf")) < times[BOUND]:
+                recorded[graph] = (*recorded.get(graph, ()), batch)
+            served = min(times[name] for name in (BOUND, RECORDED) if name in times)
+            best = min(times, key=lambda case: times[case])
+            if times[best] < served:
+                told.append(
+                    f"{graph}, batch {batch}: {best} takes {times[best]:.3f} ms, what can be served {served:.3f} ms"
+                )
+    return [f"for serving/repository/config.py:\nRECORDED_BATCHES: Mapping[str, tuple[int, ...]] = {recorded}", *told]
 
 
 def line(row: GpuEncoding) -> str:

@@ -39,9 +39,11 @@ class Case:
             logit, readout, scalars = self.folded.encode_text(text)
         return text, logit.contiguous(), readout.contiguous(), scalars.contiguous()
 
-    def tables(self, videos: int) -> Tensor:
-        """The tables [v, n] of the first videos, row by row."""
-        return self.table.transpose(1, 2).flatten(0, 1)[:videos]
+    def tables(self, part: slice) -> Tensor:
+        """The tables [v, n] of some videos, row by row."""
+        block = part.start // LANES
+        rows = self.table[block : -(-part.stop // LANES)].transpose(1, 2).flatten(0, 1)
+        return rows[part.start - block * LANES : part.stop - block * LANES]
 
 
 def gallery(videos: int, storage: str, device: torch.device, *, raw: int, step: int = 4096) -> Case:
@@ -73,11 +75,11 @@ def gallery(videos: int, storage: str, device: torch.device, *, raw: int, step: 
     return Case(head, folded, storage, frames, table, mean, torch.cat(kept))
 
 
-def exact(case: Case, u: Tensor, w: Tensor, tau: Tensor, videos: int) -> tuple[Tensor, Tensor]:
-    """Scores of the first videos in float64 from what is stored, and whether the K-th logit is clearly apart [Q, v]."""
-    x, tables = case.frames[:videos].double(), case.tables(videos).double()
+def exact(case: Case, u: Tensor, w: Tensor, tau: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+    """Scores of some videos in float64 from what is stored, and whether the K-th logit is clearly apart [Q, v]."""
+    x, tables = case.frames[part].double(), case.tables(part).double()
     if case.mean is not None:
-        x = x * tables[:, None, SHAPE.rows :, None] + case.mean[:videos, None, None].double()
+        x = x * tables[:, None, SHAPE.rows :, None] + case.mean[part, None, None].double()
     with torch.no_grad():
         scores, _ = factorised.score(u.double(), w.double(), tau.double(), x, tables[:, : SHAPE.rows], SHAPE)
     logits = torch.einsum("qd,vfd->qvf", u.double(), x[:, 0]).sort(dim=-1, descending=True).values

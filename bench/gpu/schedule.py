@@ -1,4 +1,4 @@
-"""Parts of a run on a device that is lent for minutes: what matters most first, nothing that can't end in time."""
+"""Parts of a run on a device that is there for minutes: what matters most first, nothing that can't end in time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ class Part:
 
     Attributes:
         seconds: that it is expected to take; it is told how many it may.
-        needed: whether what follows makes no sense without it.
     """
 
     name: str
     seconds: float
     run: Callable[[float], object]
-    needed: bool = False
 
 
 def run_parts(
@@ -30,7 +28,7 @@ def run_parts(
 ) -> list[str]:
     """Run parts in their order within ``budget_s`` seconds; those that no longer fit are left out.
 
-    An error ends its part alone, unless it is needed.
+    An error ends its part alone.
 
     Returns:
         The names of what was left out.
@@ -47,8 +45,6 @@ def run_parts(
             part.run(left)
         # Rows that follow are worth more than a clean end.
         except Exception as error:
-            if part.needed:
-                raise
             report(f"{part.name} ended: {type(error).__name__}: {error}"[:400])
             left_out.append(part.name)
     return left_out

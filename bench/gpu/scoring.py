@@ -8,7 +8,7 @@ time is scaled to the gallery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,32 +20,45 @@ from ...kernels.topk_attention import factorised
 from ..schema.gpu import Built, GpuScoring
 from .floor import FRAMES, SHAPE, TOP_K, work
 from .gallery import Case
-from .timing import copy_rate, int8_rate, matrix_rate, milliseconds, read_rate, replayed
-from .variants import Variant
+from .timed import Way, timed
+from .timing import copy_rate, int8_rate, matrix_rate, optimised, read_rate
+from .variants import Variant, code
 
-# Embeddings that are kept for the published formula, and pairs that it holds at once: a [pairs, D] tensor in float32 is
-# 2 GiB then.
-RAW, _PUBLISHED_PAIRS = 16_384, 1 << 20
+# Pairs that the published formula holds at once: a [pairs, D] tensor in float32 is 2 GiB then.
+_PUBLISHED_PAIRS = 1 << 20
 # Bytes that logits, readouts and weights of the compiled baseline may fill, and the largest scale that says something.
 _COMPILED_BYTES, MOST_SCALED = 8 << 30, 16
 BEST = 10
-COMPILED = "factorised, max-autotune"
+CASES = ("kernel", "eager", "compiled")
+SCORES, SEARCH, COMPILED = "kernel scores", f"kernel search, {BEST} best", "factorised, max-autotune"
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the device reaches a second: bytes read and written by a copy, bytes read by a sum, operations of matrix
-    products of float16 and of int8."""
+    products of float16 and of int8, None where there is none."""
 
     copy: float
     matrix: float
     read: float
-    int8: float
+    int8: float | None
 
     @staticmethod
     def measured(flush: Tensor) -> Limits:
         """By this device, now."""
-        return Limits(copy_rate(flush), matrix_rate(torch.float16, flush), read_rate(flush), int8_rate(flush))
+        try:
+            int8 = int8_rate(flush)
+        # Few figures need it, and all need the others.
+        except RuntimeError:
+            int8 = None
+        return Limits(copy_rate(flush), matrix_rate(torch.float16, flush), read_rate(flush), int8)
+
+    def __str__(self) -> str:
+        int8 = "none" if self.int8 is None else f"{self.int8 / 1e12:.0f} T operations/s"
+        return (
+            f"copies {self.copy / 1e12:.2f} TB/s, reads {self.read / 1e12:.2f} TB/s, float16 "
+            f"{self.matrix / 1e12:.0f} T operations/s, int8 {int8}"
+        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,9 @@ class Asked:
     case: Case
     text: Tensor
     inputs: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.case.storage}, {len(self.text)} queries"
 
     @staticmethod
     def of(case: Case, queries: int) -> Asked:
@@ -86,54 +102,48 @@ def built(asked: Asked, variant: Variant) -> Built:
     assert how.tile == variant.tile, "the launcher takes another tile"
     out = torch.empty(len(u), len(frames), device=frames.device)
     made = launch.launched(how, prepared(how, u, w), tau, frames, table, mean, out)
-    return Built(variant.sizes, made.n_regs, made.n_spills, made.metadata.shared)
+    return code(made, variant.sizes)
 
 
 def measure(
-    case: Case, variant: Variant, flush: Tensor, limits: Limits, error: float, baselines: tuple[str, ...] = ()
+    asked: Asked,
+    variant: Variant,
+    flush: Tensor,
+    limits: Limits,
+    error: float,
+    cases: Sequence[str],
+    failed: Callable[[str], None],
 ) -> Iterator[GpuScoring]:
-    """Time a variant that is right, within ``variants.taking``: a row for its scores, its search, and every baseline.
+    """Time a variant that is right, within ``variants.taking``: a row for each of ``cases`` that can be run.
 
     Args:
         error: of the variant, as found by ``correctness``.
-        baselines: "eager" and "compiled".
+        cases: some of ``CASES``: the kernel's scores and its search, and both baselines.
+        failed: is told why one can't be run.
     """
-    asked, videos, queries = Asked.of(case, variant.queries), len(case.frames), variant.queries
-    told = built(asked, variant)
+    case, videos, queries = asked.case, len(asked.case.frames), variant.queries
+    told = built(asked, variant) if "kernel" in cases else None
     needed = work(queries, videos, case.storage)
     # int8 is multiplied as such by one kernel, which does it twice: once for each part of the text.
-    rate = limits.int8 / 2 if variant.tile.kernel == "pingpong" and case.storage == "int8" else limits.matrix
+    parted = variant.tile.ring and case.storage == "int8" and limits.int8 is not None
+    rate = limits.int8 / 2 if parted and limits.int8 else limits.matrix
     bytes_ms, products_ms = 1e3 * needed.bytes / limits.copy, 1e3 * needed.operations / rate
-    timed: list[tuple[str, Callable[[], Any], float, Built | None]] = [
-        ("kernel scores", asked.scores, 1.0, told),
-        (f"kernel search, {BEST} best", asked.search, 1.0, told),
-    ]
-    timed += [(*_baseline(asked, name), None) for name in baselines]
-    for name, call, scale, tile in timed:
-        if scale > MOST_SCALED and name == COMPILED:
-            continue
-        with torch.no_grad():
-            p20, p50, p80 = (scale * time for time in milliseconds(call, flush))
-            # torch.compile has graphs of its own.
-            graph = scale * replayed(call, flush) if tile else None
+    ways = [] if told is None else [Way(SCORES, asked.scores, built=told), Way(SEARCH, asked.search, built=told)]
+    ways += [_baseline(asked, name) for name in ("eager", "compiled") if name in cases]
+    ways = [way for way in ways if way.name != COMPILED or way.scale <= MOST_SCALED]
+    for times in timed(ways, flush, lambda wrong: failed(f"{asked}, {wrong}")):
         yield GpuScoring(
-            case=name,
+            **times,
             storage=case.storage,
             queries=queries,
             videos=videos,
-            p20_ms=p20,
-            p50_ms=p50,
-            p80_ms=p80,
             floor_ms=max(bytes_ms, products_ms),
-            scaled_by=scale,
             error=error,
             copy_bytes_per_s=limits.copy,
             matrix_flop_per_s=limits.matrix,
-            graph_ms=graph,
             ceiling="bytes" if bytes_ms > products_ms else "products",
             read_bytes_per_s=limits.read,
             int8_op_per_s=limits.int8,
-            built=tile,
         )
 
 
@@ -152,26 +162,27 @@ def held_by(baseline: str, queries: int, videos: int, raw: int) -> int:
     return max(1, min(videos, _COMPILED_BYTES // (3 * 4 * FRAMES * queries)))
 
 
-def _baseline(asked: Asked, name: str) -> tuple[str, Callable[[], Any], float]:
+def _baseline(asked: Asked, name: str) -> Way:
     case, queries = asked.case, len(asked.text)
     held = held_by(name, queries, len(case.frames), len(case.raw))
     scale = len(case.frames) / held
     if name == "eager":
         raw = case.raw[:held]
-        return "published, eager", lambda: case.head(asked.text, raw), scale
+        return Way("published, eager", lambda: case.head(asked.text, raw), scale)
     frames, vectors = case.frames[:held], asked.inputs[:3]
     # Unpacked before the clock starts: how tables lie is the kernels' own affair.
-    tables = case.tables(held)[:, : SHAPE.rows].contiguous()
+    tables = case.tables(slice(0, held))[:, : SHAPE.rows].contiguous()
+    run, kind = _compiled(frames.device.type), frames.device.type
 
     def compiled() -> None:
         torch.compiler.cudagraph_mark_step_begin()
-        with torch.autocast("cuda", dtype=torch.float16):
-            _compiled()(*vectors, frames, tables, SHAPE)
+        with torch.autocast(kind, dtype=torch.float16):
+            run(*vectors, frames, tables, SHAPE)
 
-    return COMPILED, compiled, scale
+    return Way(COMPILED, compiled, scale)
 
 
 @cache
-def _compiled() -> Callable[..., Any]:
+def _compiled(kind: str) -> Any:
     """With CUDA graphs, and products chosen among all that its authors' compiler knows."""
-    return torch.compile(factorised.score, mode="max-autotune", fullgraph=True, dynamic=False)
+    return optimised(factorised.score, "max-autotune", torch.device(kind), whole=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -11,23 +13,27 @@ from .correctness import check_variant
 from .floor import work
 from .gallery import Case
 from .scoring import Asked, Limits, built
+from .sizes import FULL, Sizes
 from .timing import milliseconds, replayed
 from .variants import Variant, taking
 
 _BUDGET_MS = 400
 
 
-def measure(case: Case, variant: Variant, flush: Tensor, limits: Limits, failure: str = "") -> GpuTile:
+def measure(
+    case: Case, variant: Variant, flush: Tensor, limits: Limits, sizes: Sizes = FULL, failure: str = ""
+) -> GpuTile:
     """The row of a variant: its times, or why there are none.
 
     Args:
-        failure: why it could not be compiled.
+        sizes: of the comparison with float64.
+        failure: why it could not be compiled, or ended.
     """
     error = p50 = graph = made = None
     try:
         if failure:
             raise EngineError(failure)
-        error = check_variant(variant, case.frames.device)
+        error = check_variant(variant, case.frames.device, sizes)
         with taking(variant), torch.no_grad():
             asked = Asked.of(case, variant.queries)
             made = built(asked, variant)
@@ -36,19 +42,20 @@ def measure(case: Case, variant: Variant, flush: Tensor, limits: Limits, failure
     # One variant's failure must not end the run of the others.
     except Exception as wrong:
         failure = f"{type(wrong).__name__}: {wrong}"[:400]
-    videos = len(case.frames)
-    return GpuTile(
-        storage=case.storage,
-        queries=variant.queries,
-        videos=videos,
-        tile=variant.sizes,
+    least = work(variant.queries, len(case.frames), case.storage).least_s(limits.copy, limits.matrix)
+    return replace(
+        unmeasured(variant, len(case.frames), failure),
         p50_ms=p50,
-        failure=failure,
         graph_ms=graph,
         error=error,
-        floor_ms=1e3 * work(variant.queries, videos, case.storage).least_s(limits.copy, limits.matrix),
+        floor_ms=1e3 * least,
         built=made,
     )
+
+
+def unmeasured(variant: Variant, videos: int, failure: str) -> GpuTile:
+    """The row of a variant without times."""
+    return GpuTile(storage=variant.storage, queries=variant.queries, videos=videos, tile=variant.sizes, failure=failure)
 
 
 def line(row: GpuTile) -> str:

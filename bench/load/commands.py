@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...export.bundle.dependent import Dependent
 from .options import Given, clips_option, probe_option, server_options
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ _FRACTIONS = (0.25, 0.5, 0.75, 0.9, 1.0)
     help="Searches, indexing, or searches beside indexing.",
 )
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(1), help="For each level of load.")
-@clips_option
+@clips_option(needs=("--scenario index", "--scenario mixed"))
 @click.option(
     "--target-ms",
+    cls=Dependent,
+    needs=("--scenario mixed",),
     type=click.FloatRange(0, min_open=True),
     help="When mixed: p99 that searches must keep. [default: 3 times theirs without indexing]",
 )
@@ -106,7 +109,7 @@ def overload_command(given: Given, seconds: float, probe_seconds: float) -> None
     help="How long it lasts.",
 )
 @probe_option
-@clips_option
+@clips_option()
 @server_options
 def soak_command(given: Given, minutes: float, probe_seconds: float, clips: Path | None) -> None:
     """Load a server for a long time, and see whether its memory grows or anything fails.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...export.bundle.dependent import Dependent
 from ..options import FOLDER, bundle_argument, results_option, videos_option
 
 if TYPE_CHECKING:
@@ -22,11 +23,18 @@ if TYPE_CHECKING:
 
 _INDEXERS = 1
 
-clips_option = click.option(
-    "--clips",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of video files to index. [default: 48 generated ones]",
-)
+
+def clips_option(**others: Any) -> Callable[..., Any]:
+    """``--clips``: what is indexed; ``others`` go to ``Dependent``."""
+    return click.option(
+        "--clips",
+        cls=Dependent,
+        **others,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder of video files to index. [default: 48 generated ones]",
+    )
+
+
 probe_option = click.option(
     "--probe-seconds",
     default=8.0,
@@ -39,9 +47,21 @@ _OPTIONS = (
     click.option(
         "--server", "url", metavar="HOST:PORT", help="Load this running server (gRPC) instead of starting one."
     ),
-    click.option("--metrics", metavar="HOST:PORT", help="Metrics of the server at --server: where its CPU goes."),
-    videos_option(least=1),
-    click.option("--cache", type=FOLDER, help="Where made galleries are kept. [default: the user's cache]"),
+    click.option(
+        "--metrics",
+        cls=Dependent,
+        needs=("--server",),
+        metavar="HOST:PORT",
+        help="Metrics of the server at --server: where its CPU goes.",
+    ),
+    videos_option(least=1, bars=("--server",)),
+    click.option(
+        "--cache",
+        cls=Dependent,
+        bars=("--server",),
+        type=FOLDER,
+        help="Where made galleries are kept. [default: the user's cache]",
+    ),
     click.option(
         "--queries",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),

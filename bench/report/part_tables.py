@@ -13,6 +13,7 @@ from ..schema.kinds import (
     GPU_SCORING,
     INT8,
     SCANS,
+    SHARDS,
     STAGES,
     STORAGES,
     TEXT_LENGTH,
@@ -65,6 +66,23 @@ def storages(results: Results) -> Lines | None:
     return lines if len(lines) > 1 else None
 
 
+def shards(results: Results) -> Lines | None:
+    """A gallery in shards beside one server."""
+    lines = [["videos", "answers", "one server, p50", "shards, p50", "more", "one server, p95", "shards, p95"]]
+    for row in results.of(SHARDS):
+        kind = f"{row.shards} shards, {'with facts' if row.facts else 'plain'}"
+        times = [f"{value:.2f} ms" for value in (row.one.p50_ms, row.sharded.p50_ms, row.added_ms) if value is not None]
+        tails = [f"{value:.2f} ms" for value in (row.one.p95_ms, row.sharded.p95_ms) if value is not None]
+        lines.append([f"{row.videos:,}", kind, *times, *tails])
+    return lines if len(lines) > 1 else None
+
+
+def shards_note(results: Results) -> str:
+    """How busy the machine was."""
+    loads = [row.load_1min for row in results.of(SHARDS)]
+    return f"Load {min(loads):.1f} to {max(loads):.1f}. " if loads else ""
+
+
 def galleries(results: Results) -> Lines | None:
     """The largest gallery of every kind: each figure beside its promise, and whether that is kept."""
     found = results.of(GALLERY)
@@ -74,7 +92,8 @@ def galleries(results: Results) -> Lines | None:
     lines = [["videos", "storage", "figure", "measured", "promised", ""]]
     for row in found:
         if row.videos == largest[row.storage, row.films]:
-            cells = [f"{row.videos:,} ({row.films})", row.storage, row.figure, f"{row.value:,.4g}", row.promise]
+            value = f"{row.value:,.0f}" if row.value >= 1000 else f"{row.value:.4g}"
+            cells = [f"{row.videos:,} ({row.films})", row.storage, row.figure, value, row.promise]
             lines.append([*cells, "" if row.kept else "missed"])
     return lines if len(lines) > 1 else None
 
@@ -88,13 +107,19 @@ def gpu_scoring(results: Results) -> Lines | None:
     rows = {(row.queries, row.storage, row.case): row for row in found if row.videos == videos}
     lines = [["queries", "stored as", "ten best", "all scores", "of the floor", "torch.compile", "published, eager"]]
     for queries, storage in dict.fromkeys((queries, storage) for queries, storage, _ in rows):
-        scores = rows[queries, storage, "kernel scores"]
-        cells = [f"{rows[queries, storage, 'kernel search, 10 best'].p50_ms:.2f} ms", f"{scores.p50_ms:.2f} ms"]
+        scores = rows.get((queries, storage, "kernel scores"))
+        if scores is None:
+            continue
+        search = rows.get((queries, storage, "kernel search, 10 best"))
+        cells = ["not measured" if search is None else f"{search.p50_ms:.2f} ms", f"{scores.p50_ms:.2f} ms"]
         cells.append(f"{scores.floor_ms / scores.p50_ms:.0%}")
         for case, digits in ((_compiled_of(found), 1), ("published, eager", 0)):
             # The baselines read frames as they are, so they were timed once.
-            time = rows.get((queries, storage, case), rows[queries, "float16", case]).p50_ms
-            ratio = time / scores.p50_ms
+            beside = rows.get((queries, storage, case)) or rows.get((queries, "float16", case))
+            if beside is None:
+                cells.append("not measured")
+                continue
+            time, ratio = beside.p50_ms, beside.p50_ms / scores.p50_ms
             cells.append(f"{time:.{digits}f} ms ({ratio:.{digits}f}x)")
         lines.append([str(queries), storage, *cells])
     return lines

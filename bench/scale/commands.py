@@ -24,9 +24,10 @@ def scale_command(results: Path | None) -> None:
     from ..report.cells import markdown
     from ..report.results import Results
     from ..schema.files import RESULTS
-    from .tables import indexing, sizes, tail
+    from .tables import by_ray, indexing, sizes, tail
 
     found = Results(results or RESULTS)
-    for title, table in (("Machines", sizes), ("Indexing", indexing), ("Searches over many shards", tail)):
+    titled = {"Machines": sizes, "Indexing": indexing, "Indexing on Ray": by_ray, "Searches over many shards": tail}
+    for title, table in titled.items():
         lines = table(found)
         click.echo(f"{title}\n\n{'Not measured yet.' if lines is None else markdown(lines)}\n")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.topk_attention import video_record
+from ...kernels.topk_attention.coarse import coarser
 from ...kernels.topk_attention.layout import HeadShape
+from ..gallery.figures import COARSE_FASTER, FASTER
 from ..schema.gpu import GpuScoring
-from ..schema.rows import Stage
+from ..schema.rows import GalleryFigure, Stage
 
 # The paper's sizes.
 SHAPE = HeadShape(frames=12, width=512, top_k=4)
@@ -22,12 +23,37 @@ CERTIFIED = 6904
 _FOR_RECORDS = 0.7
 
 
-EXACT, CERTIFIED_SEARCH = "exact, float16", "certified"
+EXACT, CERTIFIED_SEARCH, COARSE_SEARCH = "exact, float16", "certified", "coarse, one average"
 
 
-def stored_bytes() -> Mapping[str, int]:
-    """Bytes of a video that a search reads, by how the gallery is kept in memory: scanned exactly, or certified."""
-    return {EXACT: sum(map(_bytes, video_record(SHAPE)[:2])), CERTIFIED_SEARCH: CERTIFIED}
+@dataclass(frozen=True)
+class Kept:
+    """How a gallery is kept: ``bytes`` of a video in memory, and how many times ``faster`` than exact a search is."""
+
+    name: str
+    bytes: int
+    faster: float = 1.0
+
+
+def exact_bytes() -> int:
+    """Bytes of a video that an exact search reads."""
+    return sum(map(_bytes, video_record(SHAPE)[:2]))
+
+
+def ways(rows: list[GalleryFigure]) -> list[Kept]:
+    """How a gallery can be kept; what a search gains is that of the largest gallery that was measured."""
+    beside = sum(map(_bytes, video_record(coarser(SHAPE, 1))[:2]))
+    found = [Kept(EXACT, exact_bytes())]
+    if (certified := _faster(rows, FASTER)) is not None:
+        found.append(Kept(CERTIFIED_SEARCH, CERTIFIED, certified))
+    if (coarse := _faster(rows, COARSE_FASTER)) is not None:
+        found.append(Kept(COARSE_SEARCH, exact_bytes() + beside, coarse))
+    return found
+
+
+def _faster(rows: list[GalleryFigure], figure: str) -> float | None:
+    found = [row for row in rows if row.figure == figure and row.films == "clusters"]
+    return max(found, key=lambda row: row.videos).value if found else None
 
 
 def _bytes(spec: TensorSpec) -> int:
@@ -38,25 +64,25 @@ def _bytes(spec: TensorSpec) -> int:
 class Scan:
     """How fast a machine reads a gallery for one query: ``bytes_per_s``, and ``memory`` bytes that it has.
 
-    ``certifies`` says whether it has a certified search.
+    ``exact_only`` says whether it has neither a certified search nor a coarse stage.
     """
 
     name: str
     bytes_per_s: float
     memory: int
-    certifies: bool
+    exact_only: bool = False
 
-    def seconds(self, videos: int, each: int) -> float:
+    def seconds(self, videos: int, kept: Kept) -> float:
         """Of a search in so many videos."""
-        return videos * each / self.bytes_per_s
+        return videos * exact_bytes() / self.bytes_per_s / kept.faster
 
-    def holds(self, each: int) -> int:
+    def holds(self, kept: Kept) -> int:
         """How many videos fit into its memory."""
-        return int(self.memory * _FOR_RECORDS) // each
+        return int(self.memory * _FOR_RECORDS) // kept.bytes
 
-    def machines(self, videos: int, each: int, within_s: float) -> int:
+    def machines(self, videos: int, kept: Kept, within_s: float) -> int:
         """How many it takes for a gallery to fit, and a search to take no longer."""
-        most = min(self.holds(each), int(within_s * self.bytes_per_s / each))
+        most = min(self.holds(kept), int(within_s / self.seconds(1, kept)))
         return math.ceil(videos / max(1, most))
 
 
@@ -67,7 +93,7 @@ def cpu_rate(rows: list[Stage]) -> float | None:
     if not timed:
         return None
     row = max(timed, key=lambda row: row.videos or 0)
-    return (row.videos or 0) * stored_bytes()[EXACT] / (row.p50_ms / 1e3)
+    return (row.videos or 0) * exact_bytes() / (row.p50_ms / 1e3)
 
 
 def gpu_rate(rows: list[GpuScoring]) -> float | None:
@@ -76,4 +102,4 @@ def gpu_rate(rows: list[GpuScoring]) -> float | None:
     if not timed:
         return None
     row = max(timed, key=lambda row: row.videos)
-    return row.videos * stored_bytes()[EXACT] / (row.p50_ms / 1e3)
+    return row.videos * exact_bytes() / (row.p50_ms / 1e3)

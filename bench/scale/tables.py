@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..report.cells import Lines
-from ..report.results import Results
-from ..schema.kinds import GPU_ENCODING, GPU_SCORING, LOAD, SOAK, STAGES
+from ..report.results import Results, measured_on
+from ..schema.kinds import GALLERY, GPU_ENCODING, GPU_SCORING, INDEXING, LOAD, SOAK, STAGES
 from ..schema.load import Window
-from .machines import CERTIFIED_SEARCH, Scan, cpu_rate, gpu_rate, stored_bytes
+from ..schema.row import Kind
+from .machines import EXACT, Scan, cpu_rate, gpu_rate, ways
 from .tail import drawn, simulate
 
 SIZES = (10**6, 10**8, 10**9)
@@ -20,10 +23,10 @@ _DAY_S = 86_400
 def scans(results: Results) -> list[Scan]:
     """The machines whose rates were measured."""
     rates = (
-        ("2 cores of an AMD EPYC, 64 GiB", cpu_rate(results.of(STAGES)), _CPU_MEMORY, True),
-        ("one NVIDIA H200, 139 GiB", gpu_rate(results.of(GPU_SCORING)), _GPU_MEMORY, False),
+        ("2 cores of an AMD EPYC, 64 GiB", cpu_rate(results.of(STAGES)), _CPU_MEMORY, False),
+        ("one NVIDIA H200, 139 GiB", gpu_rate(results.of(GPU_SCORING)), _GPU_MEMORY, True),
     )
-    return [Scan(name, rate, memory, certifies) for name, rate, memory, certifies in rates if rate is not None]
+    return [Scan(name, rate, memory, only) for name, rate, memory, only in rates if rate is not None]
 
 
 def sizes(results: Results) -> Lines | None:
@@ -33,16 +36,34 @@ def sizes(results: Results) -> Lines | None:
         return None
     lines = [["videos", "kept as", "bytes", *(f"{scan.name}: machines, and seconds of a search" for scan in found)]]
     for videos in SIZES:
-        for name, each in stored_bytes().items():
+        for kept in ways(results.of(GALLERY)):
             cells = []
             for scan in found:
-                if name == CERTIFIED_SEARCH and not scan.certifies:
+                if kept.name != EXACT and scan.exact_only:
                     cells.append("")
                     continue
-                count = scan.machines(videos, each, _WITHIN_S)
-                cells.append(f"{count:,}, {scan.seconds(-(-videos // count), each):.3f} s")
-            lines.append([f"{videos:,}", name, _in_bytes(videos * each), *cells])
+                count = scan.machines(videos, kept, _WITHIN_S)
+                cells.append(f"{count:,}, {scan.seconds(-(-videos // count), kept):.3f} s")
+            lines.append([f"{videos:,}", kept.name, _in_bytes(videos * kept.bytes), *cells])
     return lines
+
+
+def sizes_note(results: Results) -> str:
+    """What else than the GPU the machines were measured on."""
+    kinds: tuple[Kind[Any], ...] = (STAGES, GALLERY)
+    told = {f"{measured_on(kind, results)} " for kind in kinds if results.of(kind)}
+    return "".join(sorted(told))
+
+
+def by_ray(results: Results) -> Lines | None:
+    """What a video takes by processes and by Ray's actors."""
+    lines = [["model", "workers", "a video", "of processors", "rate, of processes'", "by processor time", "to begin"]]
+    for row in results.of(INDEXING):
+        who = f"{row.workers} {'actors of Ray' if row.way == 'ray' else 'processes'}"
+        each = [f"{row.video_s * 1e3:.1f} ms", f"{row.video_cpu_s * 1e3:.1f} ms"]
+        ratios = ["", ""] if row.way == "processes" else [f"{row.ratio:.2f}", f"{row.cpu_ratio:.2f}"]
+        lines.append([row.model, who, *each, *ratios, f"{row.start_s:.1f} s, {row.start_cpu_s:.1f} s of processors"])
+    return lines if len(lines) > 1 else None
 
 
 def indexing(results: Results) -> Lines | None:

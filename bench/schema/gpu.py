@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .row import Row
@@ -45,7 +45,7 @@ class GpuScoring(Row):
 
 @dataclass(frozen=True)
 class TileSizes:
-    """A tile of the Triton kernel: see ``kernels.topk_attention.configs.Tile``."""
+    """A tile of the Triton kernel: see ``kernels.device.tile.Tile``."""
 
     parts: int
     queries: int
@@ -85,6 +85,73 @@ class GpuTile(Row):
     error: float | None = None
     floor_ms: float | None = None
     built: Built | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuPairs(Row):
+    """Scores of a gallery by a scorer of plain vectors.
+
+    Attributes:
+        scorer: a folder of ``kernels``.
+        failure: why it was not timed: what is wrong is not.
+        scaled_by, floor_ms, ceiling, graph_ms, error: as of ``GpuScoring``; the error over the largest score.
+        built: of the kernel that reads the frames.
+    """
+
+    scorer: str
+    case: str
+    queries: int
+    videos: int
+    p20_ms: float | None = None
+    p50_ms: float | None = None
+    p80_ms: float | None = None
+    floor_ms: float | None = None
+    scaled_by: float = 1.0
+    error: float | None = None
+    copy_bytes_per_s: float | None = None
+    matrix_flop_per_s: float | None = None
+    graph_ms: float | None = None
+    ceiling: Literal["", "bytes", "products"] = ""
+    failure: str = ""
+    built: Built | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuProfile(Row):
+    """What Nsight Compute counted in one launch of a kernel, or why it did not.
+
+    Attributes:
+        metrics: by Nsight Compute's names, in its base units.
+    """
+
+    kernel: str
+    queries: int
+    videos: int
+    metrics: dict[str, float] = field(default_factory=dict)
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuServed(Row):
+    """A search as a server's ranker makes it, by the calling thread's clock, or why there is none.
+
+    Attributes:
+        storage: float16, or int8 for its answers over int8 steps.
+        floor_ms: of the float16 scores, as of ``GpuScoring``.
+        scored: the share of the videos that were scored in float16.
+        same: whether it found to the bit what it is compared with.
+    """
+
+    storage: str
+    queries: int
+    videos: int
+    p20_ms: float | None = None
+    p50_ms: float | None = None
+    p80_ms: float | None = None
+    floor_ms: float | None = None
+    scored: float | None = None
+    same: bool | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,52 @@ class GalleryFigure(Row):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Indexing(Row):
+    """Indexing a manifest without a server, by ``workers`` that are processes of this machine or actors of Ray.
+
+    Attributes:
+        video_s, video_cpu_s: seconds, and those of all processors, of one video more; medians over rounds.
+        start_s, start_cpu_s: what a run takes before its first video.
+        ratio, cpu_ratio: the rate over that of processes, the median of the rounds' own ratios.
+    """
+
+    way: Literal["processes", "ray"]
+    model: str
+    videos: int
+    workers: int
+    rounds: int
+    video_s: float
+    video_cpu_s: float
+    start_s: float
+    start_cpu_s: float
+    ratio: float
+    cpu_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharded(Row):
+    """Searches of one gallery on one server and in shards of the same machine, by turns.
+
+    Attributes:
+        searches: of each.
+        added_ms: the difference of both medians.
+        differing: answers of shards that were not those of one server.
+        load_1min: the machine's at the end.
+    """
+
+    model: str
+    videos: int
+    shards: int
+    facts: bool
+    searches: int
+    one: Percentiles
+    sharded: Percentiles
+    added_ms: float
+    differing: int
+    load_1min: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine(Row):
     """Bytes of a graph and of its engine and seconds to build that, or why there is none."""
 

@@ -1,11 +1,11 @@
-"""What an id, a source, metadata, a query and a ``top`` may be: the same rules for the client and the server."""
+"""What an id, a source, metadata, a query, a filter and ``top`` may be: the same rules for client and server."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from .limits import (
     MAX_TEXT_BYTES,
     MAX_TOP,
     MAX_VIDEO_BYTES,
+    MAX_WHERE_BYTES,
 )
 
 # Unicode's categories. A zero byte would end a text on the wire, and a line break would break every table that it is
@@ -72,9 +73,15 @@ def check_id(value: str) -> str:
         raise InvalidRequest("the id is empty: every video needs one")
     if value != value.strip():
         raise InvalidRequest(f"the id {value!r} begins or ends with white space: strip it")
-    _check_text(value, "id", MAX_ID_BYTES, _UNSEEN)
+    seen = frozenset[int]()
+    # Of what is printable there is no joiner, and a client stays light.
+    if not value.isprintable():
+        from .joiners import seen_joiners
+
+        seen = seen_joiners(value)
+    _check_text(value, "id", MAX_ID_BYTES, _UNSEEN, seen)
     for found in () if value.isascii() else _DRAWN_AS_NOTHING.finditer(value):
-        if not _of_emoji(value, found.start()):
+        if found.start() not in seen and not _of_emoji(value, found.start()):
             raise InvalidRequest(
                 f"the id {value!a} holds a character that is drawn as nothing at character {found.start()}, "
                 f"U+{ord(found[0]):04X}: remove it"
@@ -119,6 +126,21 @@ def check_top(value: object, most: int = MAX_TOP) -> int:
     if not 1 <= top <= most:
         raise InvalidRequest(f"top is {top}, it must lie in 1..{most}")
     return top
+
+
+def check_filter(value: object) -> str:
+    """The text of a filter itself; what it says is the server's to read.
+
+    Raises:
+        InvalidRequest: no text, empty or white space alone, or over ``MAX_WHERE_BYTES`` as UTF-8.
+    """
+    if not isinstance(value, str):
+        raise InvalidRequest(f"where is {type(value).__name__}, it must be a text")
+    if not value.strip():
+        raise InvalidRequest("the filter is empty: write one, such as 'duration < 30', or leave it out for all videos")
+    if len(value.encode("utf-8", "surrogatepass")) > MAX_WHERE_BYTES:
+        raise InvalidRequest(f"the filter has more than {MAX_WHERE_BYTES} bytes: name candidates instead")
+    return value
 
 
 def check_digest(value: bytes) -> bytes:
@@ -244,17 +266,17 @@ def _deeper(value: Any, most: int) -> bool:
     return True
 
 
-def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str]) -> str:
+def _check_text(value: str, what: str, limit: int, refused: Mapping[str, str], seen: Container[int] = ()) -> str:
     size = len(_utf8(value, what))
     if size > limit:
         raise InvalidRequest(f"the {what} has {size} bytes, the limit is {limit}: shorten it")
-    # None of the refused can be printed, and most texts can; of the others every character is looked at once.
-    kinds = {} if value.isprintable() else {each: refused.get(unicodedata.category(each)) for each in set(value)}
-    if places := [value.index(each) for each, kind in kinds.items() if kind is not None]:
-        place, character = min(places), value[min(places)]
-        raise InvalidRequest(
-            f"the {what} {value!a} holds {kinds[character]} at character {place}, U+{ord(character):04X}: remove it"
-        )
+    # None of the refused can be printed, and most texts can.
+    for place, character in () if value.isprintable() else enumerate(value):
+        kind = refused.get(unicodedata.category(character))
+        if kind is not None and place not in seen:
+            raise InvalidRequest(
+                f"the {what} {value!a} holds {kind} at character {place}, U+{ord(character):04X}: remove it"
+            )
     return value
 
 

@@ -57,7 +57,7 @@ class CutRequest:
             rows = told.pop("segments", [])
             if not rows and told:
                 raise ValueError(f"{next(iter(told))!r} without segments")
-            return CutRequest(cutting, _parts(rows, told) if rows else ())
+            return CutRequest(cutting, _parts(rows, cutting, told) if rows else ())
         except InvalidRequest:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
@@ -72,7 +72,7 @@ def _frames(piece: Piece | None) -> tuple[int, ...]:
     return () if piece is None else (piece.first, piece.after)
 
 
-def _parts(rows: Sequence[Any], told: dict[str, Any]) -> list[Part]:
+def _parts(rows: Sequence[Any], cutting: Cutting, told: dict[str, Any]) -> list[Part]:
     draft = told.pop("draft")
     if not isinstance(draft, str) or not 1 <= len(draft) <= _LONGEST_DRAFT:
         raise ValueError("the draft must be a word")
@@ -86,7 +86,7 @@ def _parts(rows: Sequence[Any], told: dict[str, Any]) -> list[Part]:
         number, count, start, end, *frames = row
         segment = Segment(int(number), check_parts(int(count)), float(start), float(end))
         piece = None if shared is None else Piece.of({**shared, **dict(zip(_EACH, frames, strict=True))})
-        found.append(Part(segment.number, draft, segment=segment, piece=piece))
+        found.append(Part(segment.number, draft, cutting, segment, piece))
     if len({part.number for part in found}) < len(found):
         raise ValueError("a segment comes twice")
     return found

@@ -103,7 +103,7 @@ def _features(profile: FeatureProfile) -> None:
                 _whole(f"{what}.dims", dim, MAX_WIDTH)
             elif not _PORT.fullmatch(dim):
                 raise _fault(f"{what}.dims", dim, "a number or a name")
-        for name, value in (("optional", array.optional), ("zeros", array.zeros)):
+        for name, value in (("optional", array.optional), ("zeros", array.zeros), ("unread", array.unread)):
             if not isinstance(value, bool):
                 raise _fault(f"{what}.{name}", value, "true or false")
         seconds = array.seconds

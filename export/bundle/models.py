@@ -32,6 +32,7 @@ GALLERY_EDIT = "gallery_edit"
 # Ensembles that the front door alone calls, with token ids; the second answers searches with options.
 SEARCH_IDS = "search_ids"
 SEARCH_DETAILS = "search_details"
+SEARCH_NAMED = "search_named"
 SCORE_IDS = "score_ids"
 # One segment of a film.
 INDEX_SEGMENT = "index_segment"
@@ -40,6 +41,8 @@ INDEX_SEGMENT = "index_segment"
 NICE = "framesift.nice"
 # Parameter of the scorer, for the embedded server's ONNX models and for clients: the most pairs of one request.
 MAX_ROWS = "framesift.max_rows"
+# Parameter of an encoder on a GPU, for the embedded server: sizes of batches that are recorded as CUDA graphs.
+RECORDED = "framesift.recorded"
 # Parameter that the front door tells clients: the most bytes of a video.
 MAX_VIDEO = "framesift.max_video"
 
@@ -64,3 +67,5 @@ SHORTLIST_VARIABLE = "FRAMESIFT_SHORTLIST_GALLERY"
 # The server's batches are an engine's largest shapes.
 VIDEO_BATCH = 8
 TEXT_BATCH = 64
+# Of records that are kept in one commit: one of 64 takes half as long again as one of 16.
+INDEX_BATCH = 64

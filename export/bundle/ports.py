@@ -84,8 +84,8 @@ SEGMENT = "segment"
 SEGMENTS = "segments"
 START = "start"
 END = "end"
-# How a film that comes with a request is cut, as JSON; which segment of it is to be decoded, as JSON; and which was:
-# number, count, start and end.
+# How the film is cut that comes with a request, or that a row of the gallery is of, as JSON; of a row it is empty where
+# the film is whole. Which segment is to be decoded, as JSON; and which was: number, count, start and end.
 CUTTING = "cutting"
 PART = "part"
 SPAN = "span"

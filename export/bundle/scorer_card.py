@@ -68,6 +68,7 @@ class ScorerCard:
         unit: of the video record's tensors [..., D], those whose vectors must have length one.
         standard: those [1, F, D] whose vectors must have length sqrt(D), as LayerNorm leaves them.
         like: how a video can be searched with, in the place of a text; None where it can't.
+        gpu: whether a Triton kernel scans its records on a GPU, in the place of the compiled scan.
         lanes: of the record tensors [n] whose rows lie side by side in memory, how many do.
     """
 
@@ -89,6 +90,7 @@ class ScorerCard:
     compared: tuple[int, int] = (33, 129)
     calibrated: int | None = None
     like: Like | None = None
+    gpu: bool = False
     lanes: Mapping[str, int] = field(default_factory=dict)
     unit: frozenset[str] = frozenset({MEAN_EMBEDDING})
     standard: frozenset[str] = frozenset()

@@ -41,7 +41,7 @@ import numpy.typing as npt
 
 from ...kernels.topk_attention.layout import LANES
 from .errors import BundleError
-from .limits import MAX_SHORTLIST
+from .limits import MAX_PAIRS, MAX_SHORTLIST
 from .manifest import Manifest
 from .ports import (
     FRAME_EMBEDDINGS,
@@ -57,6 +57,8 @@ from .scorer_card import ScorerCard, Sizes
 
 # What one call of a scorer may hold, in bytes.
 BLOCK_BYTES = 128 << 20
+# What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
+_SCORER_BYTES = 512 << 20
 
 _COPIES = 3
 # What a card's ``scan_limit`` takes about, and how many times that a search may take on a busy machine.
@@ -66,11 +68,11 @@ _FILM_S = 4.0
 
 _UNIT = frozenset({VIDEO_EMBEDDING, FRAME_EMBEDDINGS, MEAN_EMBEDDING})
 
-DOT = ScorerCard("dot", lambda _: 2, "2*D", like="beside", unit=_UNIT)
+DOT = ScorerCard("dot", lambda _: 2, "2*D", like="beside", gpu=True, unit=_UNIT)
 # M experts, of which a video may lack some.
 WEIGHED_EXPERTS = ScorerCard("weighed_experts", lambda _: 5, "2*D + 2*M", like="alone")
 FRAME_SOFTMAX = ScorerCard(
-    "frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, coarse=True, like="beside", unit=_UNIT
+    "frame_softmax", lambda s: 4 * s.frames, "2*F*D", attends=True, coarse=True, like="beside", gpu=True, unit=_UNIT
 )
 TOPK_ATTENTION = ScorerCard(
     "topk_attention",
@@ -90,10 +92,18 @@ MULTI_GRAINED = ScorerCard(
     "2*(W*F*D + W*D + F*D + D) + 2*(F*W**2 + W*F**2 + 2*W**2 + 2*F**2)",
     fixed_length=True,
     like="alone",
+    gpu=True,
     unit=_UNIT,
 )
 TOKEN_FRAME = ScorerCard(
-    "token_frame", lambda s: 7 * s.frames * s.words, "2*W*F*D", fixed_length=True, coarse=True, like="alone", unit=_UNIT
+    "token_frame",
+    lambda s: 7 * s.frames * s.words,
+    "2*W*F*D",
+    fixed_length=True,
+    coarse=True,
+    like="alone",
+    gpu=True,
+    unit=_UNIT,
 )
 # A transformer runs for every pair: milliseconds, and 0.7 MB at the sizes above.
 CROSS_ENCODER = ScorerCard(
@@ -186,6 +196,15 @@ def pair_floats(manifest: Manifest) -> int:
     groups, tokens = _parts(manifest)
     sizes = Sizes(manifest.frame_count or 1, _words(manifest), manifest.embed_dim, groups, tokens)
     return scorer_of(manifest).pair_floats(sizes)
+
+
+def max_pairs(manifest: Manifest) -> int:
+    """The most pairs of one scoring request.
+
+    Raises:
+        BundleError: a scorer that is not known.
+    """
+    return max(1, min(MAX_PAIRS, _SCORER_BYTES // (4 * pair_floats(manifest))))
 
 
 def shortlist_size(manifest: Manifest) -> int | None:

@@ -19,7 +19,9 @@ _SHORTEST_S = 0.1
 # What of a picture has to change for a shot to begin, where nobody says otherwise.
 SHOTS = 0.3
 # Ends of windows are told to the microsecond, so that the same window is the same text.
-_DIGITS = 6
+DIGITS = 6
+# Characters of a cutting as JSON, and more.
+_LONGEST = 256
 
 Span = tuple[float, float]
 
@@ -96,12 +98,20 @@ class Cutting:
 
     def digest(self, film: bytes) -> bytes:
         """What stands for a film cut so, from its SHA-256: another one once it is cut otherwise."""
-        return hashlib.sha256(film + self.json().encode()).digest()
+        return content_digest(film, self.json())
+
+    def to_dict(self) -> dict[str, float]:
+        """It as JSON's types."""
+        return {"seconds": self.seconds, "overlap": self.overlap, **({"shots": self.shots} if self.shots else {})}
 
     def json(self) -> str:
         """It as a JSON object, the same for equal ones."""
-        told = {"seconds": self.seconds, "overlap": self.overlap, **({"shots": self.shots} if self.shots else {})}
-        return json.dumps(told, separators=(",", ":"))
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    def words(self) -> str:
+        """It for a person, behind a number of segments."""
+        overlap = f", overlapping by {self.overlap:g} s" if self.overlap else ""
+        return f"of {self.seconds:g} s{overlap}{', begun by shots' if self.shots else ''}"
 
     @staticmethod
     def of(values: Any) -> Cutting:
@@ -114,18 +124,45 @@ class Cutting:
             raise InvalidRequest('segments are written {"seconds": 30, "overlap": 5}')
         return Cutting(**values)
 
+    @staticmethod
+    def parse(text: str) -> Cutting:
+        """What ``json`` wrote.
+
+        Raises:
+            InvalidRequest: something else; the same written otherwise, too, because the digest is of the text.
+        """
+        try:
+            found = Cutting.of(json.loads(text[:_LONGEST]))
+        except InvalidRequest:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequest(f"how a film is cut can't be read: {str(error)[:100]}") from error
+        if found.json() != text:
+            raise InvalidRequest(f"how a film is cut is written {found.json()}, not {text[:_LONGEST]}")
+        return found
+
     def _within(self, begin: float, end: float) -> list[Span]:
         step, found = self.seconds - self.overlap, list[Span]()
         while True:
             start = begin + len(found) * step
-            if start + self.seconds >= end - 10.0**-_DIGITS:
-                return [*found, (round(max(begin, end - self.seconds), _DIGITS), round(end, _DIGITS))]
-            found.append((round(start, _DIGITS), round(start + self.seconds, _DIGITS)))
+            if start + self.seconds >= end - 10.0**-DIGITS:
+                return [*found, (round(max(begin, end - self.seconds), DIGITS), round(end, DIGITS))]
+            found.append((round(start, DIGITS), round(start + self.seconds, DIGITS)))
 
 
 def cut_digest(film: bytes | None, cutting: Cutting | None) -> bytes | None:
     """What stands for a film in a gallery, from its SHA-256: that itself where it is not cut."""
-    return film if film is None or cutting is None else cutting.digest(film)
+    return None if film is None else content_digest(film, cutting_text(cutting))
+
+
+def content_digest(film: bytes, cutting: str) -> bytes:
+    """The same, from the text that says how it is cut: empty where it is not."""
+    return hashlib.sha256(film + cutting.encode()).digest() if cutting else film
+
+
+def cutting_text(cutting: Cutting | None) -> str:
+    """How a film is cut as a gallery keeps it: as JSON, empty where it is not."""
+    return "" if cutting is None else cutting.json()
 
 
 def _spread(cuts: Sequence[float], duration: float) -> list[float]:

@@ -13,6 +13,8 @@ Tensors = TypeVar("Tensors")
 # Under these keys lies the model, and under those an average of it or another model.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "student")
 _BESIDE = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "model_averaged", "teacher")
+# What begins so is of training, and may hold as many tensors as the model and more.
+_TRAINING = ("optim", "sched", "lr_", "scaler")
 _DEEPEST = 8
 # torch's own wrappers and Lightning's say nothing; the others are attributes in which training code kept the model.
 _TORCHS = ("module.", "_orig_mod.", "_forward_module.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
@@ -37,19 +39,25 @@ def state_of(value: Any, key: str | None) -> tuple[dict[str, StoredTensor], list
     notes: list[str] = []
     if key is not None:
         value, path = _follow(value, key), [key]
-    for _ in range(_DEEPEST):
+    seen: dict[tuple[int, int], bool] = {}
+    for left in range(_DEEPEST, 0, -1):
         if not isinstance(value, Mapping):
             break
-        others = [name for name in _BESIDE if isinstance(value.get(name), Mapping)]
-        inner = next((name for name in _WRAPPERS if isinstance(value.get(name), Mapping)), None)
+        # A configuration may be called model as well.
+        others = [name for name in _BESIDE if _leads_to_tensors(value.get(name), left - 1, seen)]
+        inner = next((name for name in _WRAPPERS if _leads_to_tensors(value.get(name), left - 1, seen)), None)
         state = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, StoredTensor)}
         if inner is None and state:
-            return _printable(state), notes
+            models = {k: v for k, v in value.items() if k not in _BESIDE and not str(k).startswith(_TRAINING)}
+            inner = _only(models, path, more_than=len(state))
+            if inner is None:
+                return _printable(state), notes
         taken = inner or (others[0] if others else _only(value, path))
         if taken is None:
             break
         if taken not in (*_WRAPPERS, *_BESIDE):
-            notes.append(f"weights: {'.'.join((*path, taken))} was taken, which alone holds tensors by name")
+            which = f"which has more tensors than the {len(state)} beside it" if state else "which alone holds tensors"
+            notes.append(f"weights: {'.'.join((*path, taken))} was taken, {which} by name")
         rest = [".".join((*path, name)) for name in others if name != taken]
         path.append(taken)
         if others:
@@ -103,16 +111,34 @@ def bare_names(state: Mapping[str, Tensors], prefix: str | None) -> tuple[dict[s
     return names, notes
 
 
-def _only(value: Mapping[Any, Any], path: Iterable[str]) -> str | None:
-    """The one key under which there are tensors by name.
+def _leads_to_tensors(value: Any, left: int, seen: dict[tuple[int, int], bool]) -> bool:
+    """Whether there are tensors by name in a mapping, or in those within it, ``left`` of them at most one in another.
+
+    Args:
+        seen: what was found of a mapping's identity and ``left``: a file may hold one mapping a million times.
+    """
+    if not isinstance(value, Mapping) or not left:
+        return False
+    place = id(value), left
+    if place not in seen:
+        seen[place] = any(
+            isinstance(name, str) and (isinstance(inner, StoredTensor) or _leads_to_tensors(inner, left - 1, seen))
+            for name, inner in value.items()
+        )
+    return seen[place]
+
+
+def _only(value: Mapping[Any, Any], path: Iterable[str], more_than: int = 0) -> str | None:
+    """The one key under which there are tensors by name, ``more_than`` so many.
 
     Raises:
         CheckpointError: there are several such keys.
     """
+    counted: dict[int, int] = {}
     found = [
         key
         for key, inner in value.items()
-        if isinstance(key, str) and isinstance(inner, Mapping) and _holds_tensors(inner)
+        if isinstance(key, str) and isinstance(inner, Mapping) and _count(inner, counted) > more_than
     ]
     if len(found) > 1:
         under = f" under {'.'.join(path)}" if path else ""
@@ -120,8 +146,11 @@ def _only(value: Mapping[Any, Any], path: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def _holds_tensors(value: Mapping[Any, Any]) -> bool:
-    return any(isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in value.items())
+def _count(value: Mapping[Any, Any], counted: dict[int, int]) -> int:
+    """How many tensors a mapping holds by name; ``counted`` as ``seen`` above."""
+    if id(value) not in counted:
+        counted[id(value)] = sum(isinstance(k, str) and isinstance(v, StoredTensor) for k, v in value.items())
+    return counted[id(value)]
 
 
 def _follow(value: Any, key: str) -> Any:

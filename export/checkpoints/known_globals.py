@@ -43,6 +43,9 @@ def find(module: str, name: str) -> object:
         Forbidden: nothing does.
     """
     path = f"{module}.{name}"
+    if module == "__builtin__":
+        # Python 2's names of built-in types, which protocol 2 keeps: torch's own default.
+        path = f"builtins.{_PYTHON_2.get(name, name)}"
     if module == "torch" and name in _STORAGES:
         return StorageType(_STORAGES[name])
     if path == "torch.storage.UntypedStorage":
@@ -147,22 +150,28 @@ _FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "torch.jit._pickle.restore_type_tag": _first,
     **{f"torch.jit._pickle.build_{kind}list": _first for kind in ("int", "double", "bool", "tensor")},
 }
+_PYTHON_2 = {"long": "int", "unicode": "str", "xrange": "range"}
 # Authors' files hold such objects beside the weights: training logs (STAN), configurations (Frozen in Time, MMT,
 # Lightning), numbers of numpy's. No more of them is kept than their state.
 _INERT = {
-    "__builtin__.set",
     "_codecs.encode",
     "argparse.Namespace",
+    "builtins.bool",
     "builtins.bytearray",
+    "builtins.bytes",
     "builtins.complex",
     "builtins.dict",
     "builtins.float",
     "builtins.frozenset",
     "builtins.int",
     "builtins.list",
+    "builtins.object",
+    "builtins.range",
     "builtins.set",
     "builtins.slice",
     "builtins.str",
+    "builtins.tuple",
+    "builtins.type",
     "collections.deque",
     "datetime.date",
     "datetime.datetime",
@@ -171,8 +180,10 @@ _INERT = {
     "mmengine.logging.history_buffer.HistoryBuffer",
     "numpy.core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar",
+    "numpy.core.numeric._frombuffer",
     "numpy._core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
+    "numpy._core.numeric._frombuffer",
     "numpy.dtype",
     "numpy.ndarray",
     "parse_config.ConfigParser",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,19 @@ from ..bundle.errors import CheckpointError
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin", "open_clip_pytorch_model.bin")
 _SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar", ".pdparams")
+# CLIP4Clip and those that follow it write one for each epoch.
+_OF_AN_EPOCH = re.compile(r"pytorch_model\.bin\.\d+", re.ASCII)
 # Of training, not weights.
-_BESIDE = ("optimizer", "scheduler", "training_args", "rng_state", "scaler", "zero_pp_rank", "bf16_zero_pp_rank")
+_BESIDE = (
+    "optimizer",
+    "pytorch_opt",
+    "scheduler",
+    "training_args",
+    "rng_state",
+    "scaler",
+    "zero_pp_rank",
+    "bf16_zero_pp_rank",
+)
 _LARGEST_INDEX, _MOST_FILES = 64 << 20, 1000
 
 
@@ -34,13 +46,18 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     for name in _WHOLE:
         if (path / name).is_file():
             return (path / name,)
-    found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and not file.name.startswith(_BESIDE))
+    found = sorted(file for file in path.iterdir() if _may_hold_weights(file.name))
     if len(found) == 1:
         return (found[0],)
     if not found:
         raise CheckpointError(f"the folder {path} holds no weights: no file that ends in {', '.join(_SUFFIXES)}")
     shown = ", ".join(file.name for file in found[:8])
     raise CheckpointError(f"the folder {path} holds several checkpoints: name one of them, {shown}")
+
+
+def _may_hold_weights(name: str) -> bool:
+    known = Path(name).suffix in _SUFFIXES or _OF_AN_EPOCH.fullmatch(name)
+    return bool(known) and not name.startswith(_BESIDE)
 
 
 def folder_of(path: Path) -> Path:

@@ -166,6 +166,23 @@ def _stack_global(reader: PickleReader) -> None:
     reader.push(reader.find(str(module), str(name)))
 
 
+def _call_with_names(reader: PickleReader) -> None:
+    # What is made here of a file's classes takes nothing by name.
+    reader.pop()
+    reader.call()
+
+
+def _put_long(reader: PickleReader) -> None:
+    # No number of a model's has more than the 255 bytes of the shorter instruction, and work on longer ones is slow.
+    reader.take(reader.number("<i"))
+    reader.push(Inert("builtins.int"))
+
+
+def _put_bytearray(reader: PickleReader) -> None:
+    reader.take(reader.number("<Q"))
+    reader.push(Inert("builtins.bytearray"))
+
+
 def _put_set(reader: PickleReader) -> None:
     reader.since_mark()
     reader.push(Inert("frozenset"))
@@ -185,6 +202,7 @@ _STEPS: Mapping[int, Callable[[PickleReader], object]] = {
     ord("M"): lambda r: r.push(r.number("<H")),
     ord("J"): lambda r: r.push(r.number("<i")),
     0x8A: lambda r: r.push(r.integer(r.byte())),
+    0x8B: _put_long,
     ord("G"): lambda r: r.push(r.number(">d")),
     ord("X"): lambda r: r.push(r.text(r.number("<I"))),
     0x8C: lambda r: r.push(r.text(r.byte())),
@@ -194,6 +212,7 @@ _STEPS: Mapping[int, Callable[[PickleReader], object]] = {
     ord("C"): lambda r: r.push(r.take(r.byte())),
     ord("B"): lambda r: r.push(r.take(r.number("<I"))),
     0x8E: lambda r: r.push(r.take(r.number("<Q"))),
+    0x96: _put_bytearray,
     ord(")"): lambda r: r.push(()),
     0x85: lambda r: r.push(tuple(r.last(1))),
     0x86: lambda r: r.push(tuple(r.last(2))),
@@ -218,6 +237,7 @@ _STEPS: Mapping[int, Callable[[PickleReader], object]] = {
     0x93: _stack_global,
     ord("R"): lambda r: r.call(),
     0x81: lambda r: r.call(),
+    0x92: _call_with_names,
     ord("b"): lambda r: r.build(),
     ord("Q"): lambda r: r.push(storage_of(r.pop())),
 }

@@ -15,16 +15,28 @@ if TYPE_CHECKING:
 @click.command("corpus")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--clips", default=500, show_default=True, type=click.IntRange(1), help="How many clips.")
-@click.option("--split", type=click.Choice(["train", "test"]), default="test", show_default=True)
-@click.option("--kind", type=click.Choice(["motion", "stills"]), default="motion", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "test"]),
+    default="test",
+    show_default=True,
+    help="Which combinations are shown.",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["motion", "stills"]),
+    default="motion",
+    show_default=True,
+    help="Clips, or videos of one frame.",
+)
 @click.option("--variants", default=2, show_default=True, type=click.IntRange(1), help="Hard negatives in a run.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of what is drawn.")
 def corpus_command(folder: Path, clips: int, split: Split, kind: str, variants: int, seed: int) -> None:
     """Write the shapes corpus: short H.264 clips of moving shapes, captioned, in FOLDER.
 
-    Captions name colour, shape, size, direction and order, which no single frame shows. The test
-    split shows combinations that the train split never does. The manifest is FOLDER/manifest.jsonl. Stills are videos
-    of one frame whose captions name places, to train the towers on first.
+    Captions name colour, shape, size, direction and order, which no single frame shows. The test split shows
+    combinations that the train split never does. The manifest is FOLDER/manifest.jsonl. Stills are videos of one frame
+    whose captions name places, to train the towers on first.
 
     \b
     Example:

@@ -8,29 +8,39 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..bundle.dependent import Dependent
+
 if TYPE_CHECKING:
     from .int8 import Scheme
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def calibration_options(command: Callable[..., None]) -> Callable[..., None]:
-    """``--videos`` and ``--captions``: whose ranking a lower precision is judged by."""
+def calibration_options(*bars: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """``--videos`` and ``--captions``: whose ranking a lower precision is judged by; see ``Dependent`` for ``bars``."""
     videos = click.option(
-        "--videos", type=_FOLDER, help="Your own videos, by which the gate judges  [default: generated clips]"
+        "--videos",
+        cls=Dependent,
+        needs=("--captions",),
+        bars=bars,
+        type=_FOLDER,
+        help="Your own videos, by which the gate judges.  [default: generated clips]",
     )
     captions = click.option(
         "--captions",
+        cls=Dependent,
+        needs=("--videos",),
+        bars=bars,
         type=click.Path(dir_okay=False, path_type=Path),
         help="Their captions, in a form that `framesift evaluate` reads.",
     )
-    return videos(captions(command))
+    return lambda command: videos(captions(command))
 
 
 @click.command("quantise")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--out", required=True, type=_FOLDER, help="The quantised bundle's folder, to be made.")
-@calibration_options
+@calibration_options()
 @click.option(
     "--scheme",
     default="static",

@@ -122,7 +122,7 @@ class ActBert(WordPieceSystem):
         )
         arrays = (
             FeatureArray("regions", ("regions", sizes.region_features)),
-            FeatureArray("boxes", ("regions", 4)),
+            FeatureArray("boxes", ("regions", 4), zeros=True),
             FeatureArray("actions", ("actions", sizes.action_features)),
             FeatureArray("width_height", (2,)),
         )

@@ -161,9 +161,8 @@ DGL = SystemCard(
     ),
     shown={name: getattr(PromptConfig, name) for name in ("space", "layers", "text", "local")},
     build=build,
-    # The authors' videos were shrunk beforehand, to a short side of 224 at three frames a second, and are not resized
-    # again: nor is such a video by this rule.
-    preprocessing=Preprocessing(FrameProfile(sampler="tick_middle", resize="pil_bicubic", missing="repeat")),
+    # The authors shrunk their videos beforehand, to a short side of 224 at 3 frames a second. Their code only crops.
+    preprocessing=Preprocessing(FrameProfile(sampler="tick_middle", resize="centre_crop", missing="repeat")),
     unused=lambda found: ("clip.visual.frame_embedding",),
     sizes=VIT_B_32,
     lengths=((12, 32), (64, 64)),

@@ -1,4 +1,4 @@
-"""Every system as a small model with random weights, for tests and benchmarks, and as the checkpoint of its authors."""
+"""Every system as a small model with random weights, for tests and benchmarks, and weights as authors leave them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..bundle.text.merges_file import write_merges
-from ..bundle.text.tokenizers import TOKENIZERS
-from ..bundle.text.vocab_file import write_vocab
-from .bert import SMALL_PIECES
 from .card import Example, SystemCard
 from .contract import System
-from .registry import AUTO, cards
+from .registry import cards
 
 # Frames of a video and token positions of a text.
 FRAMES, MAX_TOKENS = 5, 20
@@ -38,20 +34,6 @@ def options_of(card: SystemCard[Any], example: Example[Any]) -> dict[str, Any]:
     declared = {*card.shown, *(option.name for option in card.options)}
     lengths = {name: length for name, length in _LENGTHS.items() if name in declared}
     return {**lengths, **example.options, **example.small}
-
-
-def given_options(name: str) -> dict[str, Any]:
-    """The options that make the example of that name again of its weights: those that they may not show."""
-    card, example = examples()[name]
-    declared = {option.name for option in card.options}
-    return {option: value for option, value in options_of(card, example).items() if option in declared}
-
-
-def asked_as(name: str, state: Mapping[str, Tensor]) -> str:
-    """``AUTO``, or the system of the example of that name where its weights are another system's as well."""
-    card, _ = examples()[name]
-    shown = any(key.startswith(sign.prefix) for sign in card.signs for key in state)
-    return card.name if card.implied or not shown or any(sign.given for sign in card.signs) else AUTO
 
 
 def small_system(name: str) -> System:
@@ -78,23 +60,6 @@ def write_word_vectors(path: Path, vectors: NDArray[np.float32]) -> None:
         stream.write("{} {}\n".format(*vectors.shape).encode())
         for word, vector in zip(words, vectors, strict=True):
             stream.write(word.encode() + b" " + vector.astype("<f4").tobytes() + b"\n")
-
-
-def write_checkpoint(name: str, folder: Path) -> tuple[Path, Path]:
-    """The example of that name as a file as authors leave it, see ``write_weights``; and its vocabulary's file."""
-    card, _ = examples()[name]
-    system = small_system(name)
-    model = write_weights(card, system, folder)
-    kind = card.preprocessing.tokenizer
-    vocabulary = folder / TOKENIZERS[kind].file
-    if card.vectors:
-        vocabulary = folder / "word_vectors.bin"
-        write_word_vectors(vocabulary, system.get_parameter(card.vectors).detach()[1:].numpy())
-    elif kind == "wordpiece":
-        write_vocab(vocabulary, SMALL_PIECES)
-    else:
-        write_merges(vocabulary, [])
-    return model, vocabulary
 
 
 def write_weights(card: SystemCard[Any], system: System, folder: Path) -> Path:

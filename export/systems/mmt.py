@@ -44,6 +44,8 @@ EXPERTS: Mapping[str, tuple[int, float | None]] = {
     "ocr_c": (6, None),
     "speech_c": (10, None),
 }
+# Whose times the authors' code takes from the file. Those of others it makes itself, whatever the file says.
+_TOLD = ("s3d", "vggish")
 _HEAD_WIDTH = 128
 # The logit of an expert that a video lacks which is searched with: its share is zero.
 MISSING = -1e4
@@ -191,12 +193,12 @@ class MmtOfPresent(Mmt):
 
 
 def _arrays(name: str, width: int) -> list[FeatureArray]:
-    """An expert's features, and where its rows have times, those."""
-    seconds, rows = EXPERTS[name][1], f"rows_{name}"
-    features = FeatureArray(name, (rows, width), optional=True, seconds=seconds)
-    if seconds is None:
-        return [features]
-    return [features, FeatureArray(f"{name}{TIMES}", (rows, 2), optional=True, zeros=True)]
+    """An expert's features and their times, which the authors' files have of any expert."""
+    rows, told = f"rows_{name}", name in _TOLD
+    return [
+        FeatureArray(name, (rows, width), optional=True, seconds=EXPERTS[name][1]),
+        FeatureArray(f"{name}{TIMES}", (rows, 2), optional=True, zeros=True, unread=not told),
+    ]
 
 
 def infer(weights: Weights) -> MmtSizes:

@@ -87,7 +87,8 @@ class Preprocessing:
 
 def _describe(frames: FrameProfile) -> str:
     missing = "the last frame again" if frames.missing == "repeat" else "zeros and a mask"
-    return (
-        f"{frames.count} frames by {frames.sampler}, short side to {frames.size} by {frames.resize}, "
-        f"{frames.crop} crop, {missing} where frames are missing"
-    )
+    if frames.resize == "centre_crop":
+        pixels = f"the middle {frames.size} pixels of films that were shrunk to them beforehand (centre_crop)"
+    else:
+        pixels = f"short side to {frames.size} by {frames.resize}, {frames.crop} crop"
+    return f"{frames.count} frames by {frames.sampler}, {pixels}, {missing} where frames are missing"

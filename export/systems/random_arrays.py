@@ -19,6 +19,8 @@ def random_arrays(profile: FeatureProfile, generator: torch.Generator) -> dict[s
     sizes = {dim: _whole(_MOST_ROWS, generator) for dim in sorted(named)}
     found: dict[str, NDArray[Any]] = {}
     for array in profile.arrays:
+        if array.unread:
+            continue
         if array.optional and torch.rand((), generator=generator) > _PRESENT:
             continue
         shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in array.dims)

@@ -171,7 +171,12 @@ TABLE = SystemCard(
     options=(
         MAX_TOKENS,
         Option("tags", 30, "how many tags are read is not in the weights", "the most tags of a video", most=256),
-        Option("tag_tokens", 16, "tags are short, and what follows a tag's end can't change it", "positions of a tag"),
+        Option(
+            "tag_tokens",
+            lambda sizes, found: sizes.clip.context_length,
+            "how much is read of a tag is not in the weights: all that the text tower has positions for",
+            "positions of a tag; fewer take less time to index, and cut long ones",
+        ),
         replace(
             HEADS,
             default=lambda sizes, found: usual_heads(sizes.clip.embed_dim),

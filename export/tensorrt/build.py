@@ -14,11 +14,13 @@ from ..bundle.engines.device import Device, local_device
 from ..bundle.engines.flavours import Flavour
 from ..bundle.engines.folder import Engines, check_free, folder_of
 from ..bundle.engines.manifest import MANIFEST, EngineManifest, GraphEngine
-from ..bundle.engines.profiles import EngineLimits, default_limits, profile
+from ..bundle.engines.profiles import EngineLimits, Range, default_limits, profile, scorer_profiles
 from ..bundle.errors import EngineError
-from ..bundle.ports import GRAPHS
+from ..bundle.ports import GRAPHS, SCORER
+from ..bundle.scorers import max_pairs
 from ..bundle.store import Bundle, sha256, staged
 from .builder import Settings, build_engine, check_settings
+from .plugin import registered
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -77,11 +79,19 @@ def build_engines(
     check_free(target, overwrite=overwrite)
     with staged(target, overwrite=overwrite, marker=MANIFEST) as folder, TemporaryDirectory() as scratch:
         sources, verdict = _sources(bundle, settings.precision, Path(scratch), gate, report)
+        missing = registered(trt, flavour, bundle.manifest)
+        if not missing:
+            # The kernel has a precision of its own: text vectors in full, and float32 frames as three TF32 products.
+            sources[SCORER] = bundle.graph(SCORER)
+        elif flavour.needs_gpu:
+            report(f"the scorer's engine keeps to standard operators: {missing}")
         engines = {}
         for graph in GRAPHS:
-            ranges = profile(graph, bundle.manifest, limits)
+            ranges, *others = _profiles(graph, flavour, bundle, limits)
             ports = bundle.manifest.graphs[graph]
-            plan, seconds = build_engine(flavour, graph, sources[graph], ports, ranges, settings, progress(graph))
+            plan, seconds = build_engine(
+                flavour, graph, sources[graph], ports, ranges, settings, progress(graph), others=others
+            )
             path = folder / f"{graph}.engine"
             path.write_bytes(plan)
             engines[graph] = GraphEngine(
@@ -90,6 +100,8 @@ def build_engines(
                 bytes=len(plan),
                 seconds=round(seconds, 3),
                 profile=ranges,
+                others=tuple(others),
+                plugin=graph == SCORER and not missing,
             )
         manifest = EngineManifest(
             flavour=flavour.name,
@@ -110,6 +122,14 @@ def build_engines(
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return Engines.open(target, bundle)
+
+
+def _profiles(graph: str, flavour: Flavour, bundle: Bundle, limits: EngineLimits) -> list[dict[str, Range]]:
+    """One, as the limits ask; of a scorer that Triton server shall run, all that hold what is served."""
+    manifest = bundle.manifest
+    if graph == SCORER and flavour.needs_gpu and limits == default_limits(manifest):
+        return scorer_profiles(manifest, max_pairs(manifest))
+    return [profile(graph, manifest, limits)]
 
 
 def typed_source(bundle: Bundle, graph: str, precision: str, scratch: Path) -> Path:

@@ -48,10 +48,13 @@ def _size(_: click.Context, __: click.Parameter, given: str | None) -> int | Non
     metavar="SM",
     help="For rtx: a compute capability to build for, sm_75, sm_80, sm_86, sm_89, sm_120 or sm_121; may be repeated.",
 )
-@click.option("--max-queries", type=click.IntRange(1), help="Texts in one call of the scorer  [default: 64]")
-@click.option("--max-videos", type=click.IntRange(1), help="Videos in one call of the scorer  [default: 512]")
+@click.option("--max-queries", type=click.IntRange(1), help="Texts in one call of the scorer.  [default: 64]")
+@click.option("--max-videos", type=click.IntRange(1), help="Videos in one call of the scorer.  [default: 512]")
 @click.option(
-    "--workspace", metavar="SIZE", callback=_size, help="Scratch memory that a kernel may use, as 512M or 4G."
+    "--workspace",
+    metavar="SIZE",
+    callback=_size,
+    help="Scratch memory that a kernel may use, as 512M or 4G.  [default: the builder's own limit]",
 )
 @click.option("--version-compatible", is_flag=True, help="For tensorrt: later releases can run the engines too.")
 @click.option(
@@ -66,7 +69,7 @@ def _size(_: click.Context, __: click.Parameter, given: str | None) -> int | Non
     type=click.Path(dir_okay=False, path_type=Path),
     help="For tensorrt: a file that keeps kernel timings, so that the next build is quick.",
 )
-@calibration_options
+@calibration_options("--precision fp32")
 @click.option("--overwrite", is_flag=True, help="Replace engines that are there already.")
 def build_command(
     bundle: Path,

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..bundle.dependent import Dependent
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 # A file, or a folder with one.
 _CHECKPOINT = click.Path(path_type=Path)
@@ -23,27 +25,49 @@ _RATE = click.FloatRange(0, min_open=True)
     help="Random towers instead.",
 )
 @click.option("--eval", "held_out", type=_FILE, help="Manifest to evaluate on after every epoch.")
-@click.option("--frames", type=click.IntRange(1), help="Frames per video  [default: 12]")
-@click.option("--top-k", type=click.IntRange(1), help="Frames that the attention keeps  [default: 4]")
-@click.option("--heads", type=click.IntRange(1), help="Attention heads of the scorer  [default: 1]")
-@click.option("--temporal", type=click.Choice(["none", "positional", "transformer"]), help="[default: positional]")
-@click.option("--temporal-layers", type=click.IntRange(1), help="Blocks of the temporal transformer  [default: 4]")
-@click.option("--towers-only", is_flag=True, help="Take only the towers of --init; the head starts anew.")
+@click.option("--frames", type=click.IntRange(1), help="Frames per video.  [default: 12]")
+@click.option("--top-k", type=click.IntRange(1), help="Frames that the attention keeps.  [default: 4]")
+@click.option("--heads", type=click.IntRange(1), help="Attention heads of the scorer.  [default: 1]")
+@click.option(
+    "--temporal",
+    type=click.Choice(["none", "positional", "transformer"]),
+    help="How frames tell their order.  [default: positional]",
+)
+@click.option("--temporal-layers", type=click.IntRange(1), help="Blocks of the temporal transformer.  [default: 4]")
+@click.option(
+    "--towers-only",
+    cls=Dependent,
+    needs=("--init",),
+    is_flag=True,
+    help="Take only the towers of --init; the head starts anew.",
+)
 @click.option("--freeze-vision", is_flag=True, help="Keep the vision tower; its embeddings are computed once.")
-@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(2))
+@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="Rounds over all captions.")
+@click.option("--batch-size", default=32, show_default=True, type=click.IntRange(2), help="Pairs of a step.")
 @click.option("--lr", default=1e-5, show_default=True, type=_RATE, help="Peak rate of the head and temporal encoding.")
 @click.option("--clip-lr", default=1e-6, show_default=True, type=_RATE, help="Peak rate of the towers.")
-@click.option("--warmup", default=0.1, show_default=True, type=click.FloatRange(0, 1), help="Share of all steps.")
-@click.option("--weight-decay", default=0.2, show_default=True, type=click.FloatRange(0))
-@click.option("--dropout", default=0.0, show_default=True, type=click.FloatRange(0, 1, max_open=True))
+@click.option(
+    "--warmup",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of all steps in which the rates rise.",
+)
+@click.option("--weight-decay", default=0.2, show_default=True, type=click.FloatRange(0), help="Of AdamW.")
+@click.option(
+    "--dropout",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Share of what the head computes that is left out at random.",
+)
 @click.option("--merges", type=_FILE, help="BPE merges file, for a vocabulary other than CLIP's.")
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Decoded frames  [default: .frames beside the manifest]",
+    help="Where decoded frames are kept.  [default: .frames beside the manifest]",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and order.")
 def finetune_command(
     manifest: Path,
     out: Path,
@@ -72,8 +96,6 @@ def finetune_command(
 
     if (init is None) == (scratch is None):
         raise click.UsageError("give either --init CHECKPOINT or --scratch ARCHITECTURE")
-    if towers_only and init is None:
-        raise click.UsageError("--towers-only goes with --init")
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"{out} must end in .safetensors", param_hint="--out")
     look_at_all(() if init is None else (init,))
@@ -99,10 +121,10 @@ def finetune_command(
 @click.argument("test", type=_FILE)
 @click.option("--init", required=True, type=_CHECKPOINT, help="Checkpoint whose towers every row starts from.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the results.")
-@click.option("--epochs", default=10, show_default=True, type=click.IntRange(1))
-@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2))
-@click.option("--lr", default=1e-3, show_default=True, type=_RATE)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Of every row.")
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(2), help="Of every step.")
+@click.option("--lr", default=1e-3, show_default=True, type=_RATE, help="Peak rate.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and order.")
 def ablate_command(
     train: Path, test: Path, init: Path, out: Path, epochs: int, batch_size: int, lr: float, seed: int
 ) -> None:

@@ -24,7 +24,7 @@ INLINE void dots(const int count, const int shared, const int storage, const cha
             acc[4 + i] += (shared ? f : vector_at(y + i * row, 0, storage)) * ww;
         }
         /* As many lines as were read, but one after another: the memory likes that better than four streams. */
-        UNROLLED for (int64_t line = 0; line < VL * size * count; line += 64) _mm_prefetch(ahead + line, _MM_HINT_T0);
+        UNROLLED for (int64_t line = 0; line < VL * size * count; line += 64) FETCH(ahead + line);
     }
     float sums[8];
     _mm256_storeu_ps(sums, sums8(acc));

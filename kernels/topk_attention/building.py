@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from ..cuda.code import Source, machine_code
+from ..device.compiling import words_of
+from ..device.tile import BLOCK, GROUP
 from .plans import Plan
-
-_BOX = re.compile(r"tensordesc<\w+\[([\d, ]+)\]")
 
 
 def build(how: Plan, *, search: bool = False, live: bool = False) -> Any:
@@ -16,51 +16,27 @@ def build(how: Plan, *, search: bool = False, live: bool = False) -> Any:
     Pointers are declared divisible by 16, without which there are no 16-byte copies: ``launch`` gets the same from the
     addresses of torch's tensors, another caller has to align its own.
     """
+    return machine_code(source_of(how, search=search, live=live), how.arch)
+
+
+def source_of(how: Plan, *, search: bool = False, live: bool = False) -> Source:
+    """A plan's kernel as it is compiled."""
     kernel: Any
-    if how.tile.kernel == "pingpong":
+    if how.tile.ring:
         from .pingpong import pingpong_kernel as kernel
     elif how.tile.kernel == "bulk":
         from .bulk_kernel import bulk_kernel as kernel
     else:
         from .kernel import score_kernel as kernel
-    return _compiled(kernel, dict(how.parameters(search, live)), how.constants(), how.arch, options=how.options())
+    return Source(kernel, dict(how.parameters(search, live)), how.constants(), how.tile.options())
 
 
-def build_others(arch: int, kept: int, width: int) -> dict[str, Any]:
-    """The kernels before and behind a search's scores, by name: text is packed, and ``kept`` videos are selected."""
-    import triton  # type: ignore[import-untyped]
+def selecting(kept: int) -> Source:
+    """The kernel that selects ``kept`` videos of each query, a power of two up to ``tile.LONGEST``."""
+    from ..device.select_kernel import select_kernel
 
-    from .launch import BLOCK
-    from .plans import GROUP
-    from .select_kernel import select_kernel
-    from .text import pack_kernel
-
-    selected = {"SCORES": "*fp32", "LARGEST": "*i32", "V": "i32", "START": "i32", "BEST": "*fp32", "ROWS": "*i32"}
-    packed = {"U": "*fp32", "W": "*fp32", "PACKED_U": "*fp16", "PACKED_W": "*fp16", "Q": "i32"}
-    return {
-        "select": _compiled(select_kernel, selected, {"N": kept, "WANTED": kept, "GROUP": GROUP, "BLOCK": BLOCK}, arch),
-        "pack": _compiled(pack_kernel, packed, {"D": width, "BLOCK": triton.next_power_of_2(width)}, arch),
-    }
-
-
-def _compiled(kernel: Any, types: dict[str, str], constants: dict[str, Any], arch: int, *, options: Any = None) -> Any:
-    import triton
-    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
-    from triton.compiler import ASTSource  # type: ignore[import-untyped]
-
-    ast = ASTSource
-    if kernel.is_gluon():
-        from triton.experimental.gluon._runtime import GluonASTSource  # type: ignore[import-untyped]
-
-        ast = GluonASTSource
-    names = kernel.arg_names
-    made = ast(
-        fn=kernel,
-        signature={name: types.get(name, "constexpr") for name in names},
-        constexprs={name: constants.get(name) for name in names if name not in types},
-        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types.get(name, "").startswith("*")},
-    )
-    return triton.compile(made, target=GPUTarget("cuda", arch, 32), options=options or {})
+    types = {"SCORES": "*fp32", "LARGEST": "*i32", "V": "i32", "START": "i32", "BEST": "*fp32", "ROWS": "*i32"}
+    return Source(select_kernel, types, {"N": kept, "WANTED": kept, "GROUP": GROUP, "BLOCK": BLOCK})
 
 
 def words(how: Plan, search: bool = False) -> list[str]:
@@ -68,11 +44,4 @@ def words(how: Plan, search: bool = False) -> list[str]:
 
     A descriptor is an aligned block of bytes, its shape and its strides.
     """
-    found = []
-    for _, kind in how.parameters(search):
-        if box := _BOX.match(kind):
-            rank = box[1].count(",") + 1
-            found += ["align", *["u32"] * rank, *["u64"] * rank]
-        else:
-            found.append({"i32": "u32"}.get(kind, "u64"))
-    return [*found, "u64", "u64"]
+    return words_of(kind for _, kind in how.parameters(search))

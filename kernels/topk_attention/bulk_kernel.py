@@ -12,8 +12,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .epilogue import finish, fold, frames_apart, table_rows, topk_weights
-from .keep import keep
+from ..device.apart import fold, frames_apart
+from ..device.keep import keep
+from .epilogue import finish, table_rows, topk_weights
 from .kernel import PACKED, video_tables
 
 

@@ -7,39 +7,13 @@ faster than halves for float16 and up to 16 queries (``bench/results``), so 9.0 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
-Regime = Literal["few", "some", "many"]
+from ..device.tile import Regime, Tile, regime
+from ..device.tile import row_of as nearest
+
 Storage = Literal["float16", "bfloat16", "float32", "int8", "float8_e4m3fn"]
-# score_kernel, bulk_kernel, pingpong_kernel.
-Kernel = Literal["portable", "bulk", "pingpong"]
 Key = tuple[int, Regime]
-
-# Up to this many queries a video's frames are read once: 8 queries and what rounding cut off them, or 16 queries.
-FEW, SOME = 8, 16
-
-
-@dataclass(frozen=True)
-class Tile:
-    """The tile of one program."""
-
-    parts: int
-    """Rows of the products per query: 2 keeps float32 text vectors as two 16-bit halves."""
-    queries: int
-    videos: int
-    depth: int
-    """Columns of the vectors per step."""
-    warps: int
-    """Of one group, where a program has several."""
-    stages: int
-    """Steps whose frames are in flight, or slots of the ring."""
-    kernel: Kernel = "portable"
-
-    @property
-    def threads(self) -> int:
-        return 32 * self.warps
-
 
 # 100 KiB of shared memory a multiprocessor: fewer stages leave room for more programs.
 _FEW = Tile(2, 8, 16, 32, 2, 2)
@@ -104,20 +78,13 @@ CANDIDATES: dict[tuple[int, Regime, Storage], tuple[Tile, ...]] = {
 OWN: dict[tuple[int, Regime, Storage], Tile] = {}
 
 
-def regime(queries: int) -> Regime:
-    """How many queries are few: memory decides their time, the tensor cores that of many."""
-    return "few" if queries <= FEW else "some" if queries <= SOME else "many"
-
-
 def row_of(arch: int) -> int:
     """Whose rows a device of compute capability ``arch`` (90 for 9.0) takes: its own, or those of the nearest below.
 
     Raises:
         ValueError: a device without the needed tensor cores.
     """
-    if arch < ARCHITECTURES[0]:
-        raise ValueError(f"the Triton kernels need compute capability 8.0 or newer, this device has {arch / 10:.1f}")
-    return max(each for each in ARCHITECTURES if each <= arch)
+    return nearest(ARCHITECTURES, arch)
 
 
 def tile(arch: int, queries: int, storage: Storage) -> Tile:

@@ -1,4 +1,4 @@
-"""Parts of the Triton kernels behind the products: frames apart, top-K softmax, forms of the table. See ``kernel``.
+"""Parts of the Triton kernels behind the products: top-K softmax and forms of the table. See ``kernel``.
 
 The compiler's time grows with the number of operations times that of loads, nearly all of them rows of the table: hence
 rows that need no reshaping and sums in single ``fma``s.
@@ -166,42 +166,3 @@ def finish(a, total, readout, tau, table, N: tl.constexpr, LANES: tl.constexpr):
     r = tl.sqrt(tl.maximum(B + sigma * c2, tiny))
     e = E + sigma * c3 + r * (c4 + tau3 * sigma)
     return (readout + total * tau0 + sigma * tau1 + r * tau2) * tl.rsqrt(tl.maximum(e, tiny))
-
-
-@triton.jit
-def fold(acc, BQ: tl.constexpr, PARTS: tl.constexpr):
-    """[BQ * PARTS, C] -> [BQ, C]: the rows of the high and the low halves of the text vectors added."""
-    if PARTS == 2:
-        halves = tl.reshape(acc, [BQ // 8, 2, 8, acc.shape[1]])
-        high, low = tl.split(tl.permute(halves, (0, 2, 3, 1)))
-        acc = tl.reshape(high + low, [BQ, acc.shape[1]])
-    return acc
-
-
-@triton.jit
-def _halve(tensors):
-    """Split the last axis, of length 2, of every tensor: all first halves, then all second halves."""
-    first = ()
-    second = ()
-    for i in tl.static_range(len(tensors)):
-        x, y = tl.split(tensors[i])
-        first += (x,)
-        second += (y,)
-    return first + second
-
-
-@triton.constexpr_function
-def halved(queries, videos, n):
-    """[queries, videos, 2, 2, ...] for ``n`` values, a power of two."""
-    return [queries, videos] + [2] * (n.bit_length() - 1)
-
-
-@triton.jit
-def frames_apart(acc, BQ: tl.constexpr, BV: tl.constexpr, C: tl.constexpr):
-    """[BQ, C * BV] in (frame, video) order -> C tensors [BQ, BV]; C in 1, 2, 4, 8, 16."""
-    x = tl.permute(tl.reshape(acc, [BQ, C, BV]), (0, 2, 1))
-    tensors = (tl.reshape(x, halved(BQ, BV, C)),)
-    LEVELS: tl.constexpr = C.bit_length() - 1
-    for _ in tl.static_range(LEVELS):
-        tensors = _halve(tensors)
-    return tensors

@@ -30,8 +30,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .epilogue import finish, fold, frames_apart, row, scaled, table_rows, topk_weights
-from .keep import keep
+from ..device.apart import fold, frames_apart
+from ..device.keep import keep
+from .epilogue import finish, row, scaled, table_rows, topk_weights
 from .operand import operand
 
 PACKED = tl.constexpr(16)

@@ -5,27 +5,23 @@ Letters in shapes: Q queries, V videos, F frames, H heads, D width, S streams, R
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor  # type: ignore[import-untyped]
 
+from ..device import best
+from ..device.best import capability, grid, on
+from ..device.boxes import in_boxes
+from ..device.keep import keep_kernel
+from ..device.tile import GROUP, KEPT
 from .bulk_kernel import bulk_kernel
-from .device_memory import SCORES_AT_ONCE
-from .keep import LOWEST
 from .kernel import score_kernel
 from .layout import LANES, HeadShape
-from .plans import GROUP, Plan, box_layout, plan
-from .select_kernel import select_kernel
+from .plans import Plan, plan
 from .text import prepared
-
-# The longest list that the select kernel keeps, and the shortest: one compilation serves every short one.
-LONGEST, SHORTEST = 128, 16
-# Groups that it looks at in a step, at most.
-BLOCK = 1024
 
 
 def score(
@@ -72,62 +68,19 @@ def search(
     Returns:
         Scores float32 [Q, n] and rows int32 [Q, n]; where fewer than n videos are live, -inf and row -1.
     """
-    videos, queries = len(frames), len(u)
-    if not queries or not videos:
-        return _nothing(queries, n, frames)
     how = plan_for(u, frames, top_k, heads)
-    with _on(frames):
-        text = prepared(how, u, w)
-    step = max(GROUP, SCORES_AT_ONCE // queries // GROUP * GROUP)
-    found = []
-    for start in range(0, videos, step):
-        part = slice(start, start + step)
-        tables = table[start // LANES : -(-(start + step) // LANES)]
-        some = frames[part]
-        # Every query's largest score of a group.
-        largest = torch.full((queries, -(-len(some) // GROUP)), LOWEST.value, dtype=torch.int32, device=frames.device)
-        alive = None if live is None else live[part]
-        scores = _scored(
-            how, text, tau, some, tables, None if mean is None else mean[part], live=alive, largest=largest
-        )
-        found.append(_selected(scores, largest, start, n))
-    if len(found) == 1:
-        return found[0]
-    return best_of(torch.cat([scores for scores, _ in found], 1), torch.cat([rows for _, rows in found], 1), n)
 
+    @cache
+    def text() -> tuple[Tensor, Tensor, Tensor | None]:
+        with on(frames.device):
+            return prepared(how, u, w)
 
-def _selected(scores: Tensor, largest: Tensor, start: int, n: int) -> tuple[Tensor, Tensor]:
-    """The ``n`` best of ``scores`` [Q, V] of the rows from ``start`` on, filled up with nothing."""
-    queries, videos = scores.shape
-    if n > LONGEST:
-        rows = torch.arange(start, start + videos, dtype=torch.int32, device=scores.device).expand_as(scores)
-        rows = rows.masked_fill(scores == -torch.inf, -1)
-        nothing = _nothing(queries, max(0, n - videos), scores)
-        return best_of(torch.cat((scores, nothing[0]), 1), torch.cat((rows, nothing[1]), 1), n)
-    best = torch.empty(queries, n, dtype=torch.float32, device=scores.device)
-    rows = torch.empty(queries, n, dtype=torch.int32, device=scores.device)
-    kept = max(SHORTEST, 1 << (n - 1).bit_length())
-    with _on(scores):
-        block = min(BLOCK, max(LONGEST, 1 << (largest.shape[1] - 1).bit_length()))
-        select_kernel[(queries,)](scores, largest, videos, start, best, rows, kept, n, GROUP, block)
-    return best, rows
+    def scored(part: slice, alive: Tensor | None, largest: Tensor) -> Tensor:
+        tables = table[part.start // LANES : -(-part.stop // LANES)]
+        means = None if mean is None else mean[part]
+        return _scored(how, text(), tau, frames[part], tables, means, live=alive, largest=largest)
 
-
-def best_of(scores: Tensor, rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The ``n`` best of float32 ``scores`` [Q, M] of videos ``rows`` int32 [Q, M], of equal scores the lower row first.
-
-    One top-k of int64 keys, which rise with the score and, among equals, fall with the row: torch's own top-k promises
-    no order of ties.
-    """
-    bits = (scores + 0.0).view(torch.int32)
-    keys = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long() << 32 | (0x7FFFFFFF - rows.long())
-    at = keys.topk(n, dim=1).indices
-    return scores.gather(1, at), rows.gather(1, at)
-
-
-def _nothing(queries: int, n: int, frames: Tensor) -> tuple[Tensor, Tensor]:
-    scores = torch.full((queries, n), -torch.inf, dtype=torch.float32, device=frames.device)
-    return scores, torch.full((queries, n), -1, dtype=torch.int32, device=frames.device)
+    return best.search(scored, len(u), len(frames), n, live, frames.device)
 
 
 def plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
@@ -138,11 +91,7 @@ def plan_for(u: Tensor, frames: Tensor, top_k: int, heads: int) -> Plan:
     """
     shape = HeadShape(frames.shape[2], frames.shape[3], top_k, heads)
     storage: Any = str(frames.dtype).removeprefix("torch.")
-    arch = 80
-    if frames.is_cuda:
-        major, minor = torch.cuda.get_device_capability(frames.device)
-        arch = 10 * major + minor
-    return plan(shape, storage, len(u), arch)
+    return plan(shape, storage, len(u), capability(frames.device))
 
 
 def _scored(
@@ -174,20 +123,19 @@ def launched(
     live: Tensor | None = None,
     largest: Tensor | None = None,
 ) -> Any:
-    """Start the plan's kernel, which writes ``out`` [Q, V], and return the compiled kernel as Triton has it."""
+    """Start the plan's kernel, which writes ``out`` [Q, V], and return it as the Triton compiler made it."""
     u, w, units = text
     queries, videos = out.shape
     stored = frames.view(torch.uint8) if how.stored == "u8" else frames
-    given: dict[str, Any] = {"TAU": tau, "TABLE": table, "LIVE": live, "Q": queries, "V": videos, "OUT": out}
-    given["LARGEST"] = largest
+    given: dict[str, Any] = {"TAU": tau, "TABLE": table, "Q": queries, "V": videos, "OUT": out}
+    given |= {"LIVE": None, "LARGEST": None} if how.kept_apart else {"LIVE": live, "LARGEST": largest}
     kernel: Any = score_kernel
-    processors = 1
     if how.tile.kernel == "portable":
         given |= {"U": u, "W": w, "X": stored, "MEAN": mean}
     else:
         given |= _descriptors(how, u, w, stored)
         kernel = bulk_kernel
-    if how.tile.kernel == "pingpong":
+    if how.tile.ring:
         from .pingpong import pingpong_kernel as kernel
 
         if units is not None and mean is not None:
@@ -196,10 +144,13 @@ def launched(
             readout = (256 * upper + lower) * units[:, 1:]
             torch.mm(readout.half(), mean.T, out_dtype=torch.float32, out=out)
         given |= {"UNITS": units, "TILES": -(-videos // how.tile.videos)}
-        processors = torch.cuda.get_device_properties(frames.device).multi_processor_count
     constants = {name: value for name, value in how.constants().items() if name in kernel.arg_names}
-    with _on(frames):
-        return kernel[how.grid(queries, videos, processors)](**given, **constants, **how.options())
+    with on(frames.device):
+        made = kernel[grid(how.tile, queries, videos, frames.device)](**given, **constants, **how.tile.options())
+        if how.kept_apart and largest is not None:
+            programs = (-(-queries // KEPT) * -(-videos // GROUP),)
+            keep_kernel[programs](out, live, queries, videos, largest, KEPT, GROUP)
+        return made
 
 
 def _descriptors(how: Plan, u: Tensor, w: Tensor, frames: Tensor) -> dict[str, Any]:
@@ -213,21 +164,6 @@ def _descriptors(how: Plan, u: Tensor, w: Tensor, frames: Tensor) -> dict[str, A
         "X": (frames, shape, strides, first),
         "Y": (frames, shape, strides, other),
     }
-    if how.tile.kernel == "pingpong":
-        from triton.experimental.gluon.nvidia.hopper import TensorDescriptor as Laid  # type: ignore[import-untyped]
-
-        return {
-            name: Laid(*given, box_layout(how.text if name in "UW" else how.stored, len(given[1])))
-            for name, given in made.items()
-        }
+    if how.tile.ring:
+        return {name: in_boxes(how.text if name in "UW" else how.stored, *given) for name, given in made.items()}
     return {name: None if given[3] is None else TensorDescriptor(*given) for name, given in made.items()}
-
-
-@contextmanager
-def _on(frames: Tensor) -> Iterator[None]:
-    """Triton kernels start on the current device, wherever their tensors lie."""
-    if frames.is_cuda:
-        with torch.cuda.device(frames.device):
-            yield
-    else:
-        yield

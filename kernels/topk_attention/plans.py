@@ -7,11 +7,10 @@ from typing import Any
 
 import triton.language as tl  # type: ignore[import-untyped]
 
-from .configs import OWN, Storage, Tile, regime, row_of, tile
+from ..device.boxes import box_type
+from ..device.tile import Tile, chunks, deepest, regime
+from .configs import OWN, Storage, row_of, tile
 from .layout import HeadShape
-
-# Videos of a group of a search: see ``select_kernel``.
-GROUP = 128
 
 _DOT: dict[Storage, tuple[str, Any]] = {
     "float16": ("fp16", tl.float16),
@@ -52,7 +51,12 @@ class Plan:
     @property
     def parted(self) -> bool:
         """Whether the text is multiplied as int8 parts."""
-        return self.tile.kernel == "pingpong" and self.storage == "int8"
+        return self.tile.ring and self.storage == "int8"
+
+    @property
+    def kept_apart(self) -> bool:
+        """Whether a kernel of its own keeps the largest scores of groups: with them this one would spill registers."""
+        return self.parted
 
     @property
     def stored(self) -> str:
@@ -69,8 +73,7 @@ class Plan:
     @property
     def depth(self) -> int:
         """Columns per step: a power of two that divides a head's columns, but not below the 16 that a product needs."""
-        columns = self.shape.width // self.shape.heads
-        return max(16, min(self.tile.depth, columns & -columns))
+        return deepest(self.shape.width // self.shape.heads, self.tile.depth)
 
     def parameters(self, search: bool = False, live: bool = False) -> list[tuple[str, str]]:
         """Name and type of the kernel's parameters in the order of its PTX; pointers start with ``*``.
@@ -88,58 +91,26 @@ class Plan:
             inputs += [("X", self._descriptor(self.stored, first))]
             inputs += [("Y", self._descriptor(self.stored, other))] if other else []
             inputs += [("TABLE", "*fp32")]
-        sizes = [("Q", "i32"), ("V", "i32")] + [("TILES", "i32")] * (self.tile.kernel == "pingpong")
-        largest = [("LARGEST", "*i32")] * search
-        return [*inputs, *[("LIVE", "*u8")] * live, *sizes, ("OUT", "*fp32"), *largest]
+        sizes = [("Q", "i32"), ("V", "i32")] + [("TILES", "i32")] * self.tile.ring
+        keeps = not self.kept_apart
+        largest, alive = [("LARGEST", "*i32")] * (search and keeps), [("LIVE", "*u8")] * (live and keeps)
+        return [*inputs, *alive, *sizes, ("OUT", "*fp32"), *largest]
 
     def constants(self) -> dict[str, Any]:
         """Values of the compile-time parameters of all kernels: each takes those that it names."""
-        return {
-            "F": self.shape.frames,
-            "CHUNKS": chunks(self.shape.frames),
-            "FRAMES": chunks(self.shape.frames),
-            "K": self.shape.top_k,
-            "H": self.shape.heads,
-            "D": self.shape.width,
+        shape = self.shape
+        return self.tile.constants(shape.frames, shape.width, shape.width // shape.heads) | {
+            "K": shape.top_k,
+            "H": shape.heads,
             "QUANTISED": self.quantised,
             "DOT": _DOT[self.storage][1],
             "PRECISION": "tf32x3" if self.storage == "float32" else "ieee",
-            "PARTS": self.tile.parts,
-            "BQ": self.tile.queries,
-            "BV": self.tile.videos,
-            "BK": self.depth,
-            "STAGES": self.tile.stages,
-            "SLOTS": self.tile.stages,
-            "GROUP": GROUP,
         }
 
-    def options(self) -> dict[str, Any]:
-        """Compiler options. The epilogue counts on fused multiply-adds, which Triton doesn't promise by default."""
-        return {"num_warps": self.tile.warps, "num_stages": self.tile.stages, "enable_fp_fusion": True}
-
-    def grid(self, queries: int, videos: int, processors: int = 1) -> tuple[int, ...]:
-        """Programs of the score kernel; ``processors`` is how many multiprocessors the device has."""
-        across, along = -(-queries // self.tile.queries), -(-videos // self.tile.videos)
-        if self.tile.kernel == "pingpong":
-            return across, min(along, max(1, processors // across))
-        return (across * along,)
-
     def _descriptor(self, element: str, box: list[int]) -> str:
-        told = f"tensordesc<{element}[{', '.join(map(str, box))}]"
-        return f"{told},{box_layout(element, len(box))!r}>" if self.tile.kernel == "pingpong" else f"{told}>"
-
-
-def box_layout(element: str, rank: int) -> Any:
-    """How a box of a whole cache line's columns lies in shared memory, as Gluon's descriptors want it."""
-    from triton.experimental.gluon import language as gl  # type: ignore[import-untyped]
-
-    return gl.NVMMASharedLayout(128, 8 if element == "i8" else 16, rank=rank)
-
-
-def chunks(frames: int) -> tuple[int, ...]:
-    """Powers of two that add up to ``frames``, largest first, none above 16."""
-    whole, rest = divmod(frames, 16)
-    return (16,) * whole + tuple(1 << bit for bit in (3, 2, 1, 0) if rest >> bit & 1)
+        if self.tile.ring:
+            return box_type(element, box)
+        return f"tensordesc<{element}[{', '.join(map(str, box))}]>"
 
 
 def fits(chosen: Tile, shape: HeadShape, storage: Storage) -> bool:
@@ -147,7 +118,7 @@ def fits(chosen: Tile, shape: HeadShape, storage: Storage) -> bool:
     sizes, whole = chunks(shape.frames), shape.width % chosen.depth == 0
     if chosen.kernel == "bulk":
         return shape.heads == 1 and whole and storage in ("float16", "bfloat16") and len({*sizes}) <= 2
-    if chosen.kernel == "pingpong":
+    if chosen.ring:
         # what the shared memory and the registers of a Hopper GPU hold, and sums of int8 products within int32
         small = shape.width <= _WIDEST_INT8 and shape.frames <= 12 and len(sizes) == 2
         return shape.heads == 1 and whole and storage in ("float16", "int8") and small

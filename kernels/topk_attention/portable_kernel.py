@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from .configs import Regime, Storage, Tile, tile
+from ..device.compiling import compiled as compiled_by_triton
+from ..device.limits import check_plain
+from ..device.tile import Regime, Tile
+from .configs import Storage, tile
 from .layout import HeadShape
 from .plans import Plan
 
@@ -67,29 +70,18 @@ def compiled(how: Plan) -> Compiled:
     Raises:
         RuntimeError: the compiler wants something that its launcher would have to provide.
     """
-    import triton  # type: ignore[import-untyped]
-    from triton import knobs
-    from triton.backends.compiler import GPUTarget  # type: ignore[import-untyped]
-    from triton.compiler import ASTSource  # type: ignore[import-untyped]
+    from triton import knobs  # type: ignore[import-untyped]
 
     from .attend import attend_kernel
 
     types = dict(parameters(how))
-    names = attend_kernel.arg_names
-    source = ASTSource(
-        fn=attend_kernel,
-        signature={name: types.get(name, "constexpr") for name in names},
-        constexprs=constants(how),
-        attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if types.get(name, "").startswith("*")},
-    )
-    options = how.options() | {"ptx_version": PTX_VERSION}
+    options = how.tile.options() | {"ptx_version": PTX_VERSION}
     with knobs.compilation.scope():
         # it would put this machine's paths into the engine
         knobs.compilation.disable_line_info = True
-        kernel = triton.compile(source, target=GPUTarget("cuda", how.arch, 32), options=options)
+        kernel = compiled_by_triton(attend_kernel, types, constants(how), how.arch, options=options)
+    check_plain(kernel)
     wanted = kernel.metadata
-    if wanted.global_scratch_size or wanted.profile_scratch_size or wanted.num_ctas != 1 or wanted.tensordesc_meta:
-        raise RuntimeError(f"the kernel wants scratch memory, clusters or tensor descriptors: {wanted}")
     return Compiled(
         name=wanted.name,
         ptx=without_scratch(kernel.asm["ptx"], len(types)),

@@ -37,7 +37,9 @@ def fit(frames: npt.NDArray[Any]) -> Affine:
     """The affine map that suits the frame vectors [V, S, F, D] of a gallery, or of a fair sample of it."""
     values = frames.astype(np.float32)
     spread = np.sqrt(((values - values.mean(2, keepdims=True)) ** 2).mean((0, 2)))
-    typical = np.maximum(spread.mean(-1, keepdims=True), np.finfo(np.float32).tiny)
+    # Frames of a video may be one, or alike: means must stay within float16 then.
+    typical = np.maximum(spread, _LEAST_GAIN * values.std((0, 2))).mean(-1, keepdims=True)
+    typical = np.where(typical > 0, typical, 1)
     return Affine(np.maximum(spread, _LEAST_GAIN * typical), values[:, -1].mean((0, 1)))
 
 

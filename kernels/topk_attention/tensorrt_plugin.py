@@ -9,7 +9,8 @@ launch, and needs neither Python nor this package where it is served. Needs Tens
 import tensorrt as trt  # type: ignore[import-not-found, unused-ignore]
 import tensorrt.plugin as trtp  # type: ignore[import-not-found, unused-ignore]
 
-from .configs import Regime, Storage
+from ..device.tile import Regime
+from .configs import Storage
 from .layout import HeadShape
 from .portable_kernel import compiled, portable_plan
 

@@ -96,7 +96,7 @@ class GalleryIndex(Backend):
             ]
             if PART not in request:
                 return pairs
-            return self.drafts.add(Part.parse(unpack_row(request[PART][0], PART)).draft, pairs[0])
+            return self.drafts.add(_part(request).draft, pairs[0])
         except FramesiftError as error:
             return error
 
@@ -136,7 +136,12 @@ def entry_of(
         source=unpack_row(request[SOURCE][place], SOURCE),
         metadata=unpack_row(request[METADATA][place], METADATA),
         segment=WHOLE if SPAN not in request else _segment(request[SPAN][place]),
+        cutting=None if PART not in request else _part(request).cutting,
     )
+
+
+def _part(request: Mapping[str, np.ndarray[Any, Any]]) -> Part:
+    return Part.parse(unpack_row(request[PART][0], PART))
 
 
 def _segment(span: npt.NDArray[np.float64]) -> Segment:

@@ -27,7 +27,8 @@ Floats = npt.NDArray[np.float32]
 
 
 class GalleryLike(Backend):
-    """Reads ``options``, see ``search.options``, whose ``like`` is the id of a video of the gallery.
+    """Reads ``options``, see ``search.options``, whose ``like`` is the id of a video of the gallery, and ``segment``
+    the number of its segment where it has several.
 
     Where a request has the tensors of a video record instead, float32 [1, ...] with ``like.PREFIX`` before their names,
     they are rounded as the gallery keeps them, so a video that was kept and one that is sent give the same. Where it
@@ -67,7 +68,7 @@ class GalleryLike(Backend):
             sent = {spec.name: request[PREFIX + spec.name] for spec in self.inputs if PREFIX + spec.name in request}
             if bool(sent) == bool(options.like):
                 raise InvalidRequest("a search by a video has either the id of one of the gallery, or brings one")
-            record = self._rounded(sent) if sent else self._kept(options.like)
+            record = self._rounded(sent) if sent else self._kept(options.like, options.segment)
             found = dict(zip(self.text, self.session.run(self.text, record), strict=True))
             if PREFIX + self.text[0] in request:
                 found = self._mixed(found, request, options.weight)
@@ -75,18 +76,22 @@ class GalleryLike(Backend):
             return error
         return found
 
-    def _kept(self, id_: str) -> dict[str, Floats]:
-        """The record of a video of the gallery."""
+    def _kept(self, id_: str, segment: int | None) -> dict[str, Floats]:
+        """The record of a video of the gallery, or of a segment of one; None for a video that has one alone."""
         reader = self.readers[part_of(id_, len(self.readers))]
         reader.advance()
-        for batch in reader.named([id_], [SEGMENTS, *(spec.name for spec in self.inputs)], first=True):
+        columns = [SEGMENTS, *(spec.name for spec in self.inputs)]
+        for batch in reader.named([id_], columns, segment=segment or 0):
             if batch.num_rows:
-                if (count := batch.column(SEGMENTS)[0].as_py()) > 1:
+                if segment is None and (count := batch.column(SEGMENTS)[0].as_py()) > 1:
                     raise InvalidRequest(
-                        f"{id_[:100]!r} is kept in {count} segments, which differ: send the part of it that you mean"
+                        f"{id_[:100]!r} is kept in {count} segments, which differ: say which you mean with segment, 0 "
+                        f"to {count - 1}, as a hit tells it, or send that part of it"
                     )
                 held = {spec.name: column(batch, spec.name, spec.shape)[:1] for spec in self.inputs}
                 return {name: values.astype(np.float32) for name, values in held.items()}
+        if count := reader.most_rows([id_]):
+            raise InvalidRequest(f"{id_[:100]!r} has the segments 0 to {count - 1}, and no {segment}")
         raise InvalidRequest(f"the gallery has no video {id_[:100]!r} to search with")
 
     def _rounded(self, sent: Mapping[str, npt.NDArray[Any]]) -> dict[str, Floats]:

@@ -26,7 +26,7 @@ from ...export.bundle.ports import (
 )
 from ...export.bundle.shortlist import chooser_in
 from ...export.bundle.store import read_manifest
-from ..gallery.editing import Change, edit
+from ..gallery.editing import edit, read_changes
 from ..gallery.environment import gallery_from_env
 from ..gallery.store import Gallery
 from ..search.options import Options
@@ -80,9 +80,7 @@ class GalleryLookup(Backend):
         return _answer(digests, found.count, found.version, f"[{details}]" if options.facts else "")
 
     def _edited(self, ids: Sequence[str], changes: Sequence[str]) -> Arrays:
-        wanted = dict(zip(ids, map(Change.parse, changes), strict=True))
-        if len(wanted) < len(ids):
-            raise InvalidRequest("an id comes twice among the videos to be changed")
+        wanted = read_changes(ids, changes)
         edited = edit(self.gallery, wanted)
         if self.chooser is not None:
             # After the other: what that has can be chosen.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ...export.bundle.checks import check_top
 from ...export.bundle.errors import FramesiftError, GalleryError, InvalidQuery, InvalidRequest
@@ -36,6 +37,7 @@ from ..search.facts import Facts
 from ..search.films import rank_videos
 from ..search.filters.matching import Matcher
 from ..search.listing import page
+from ..search.onnx_scorer import Tensors
 from ..search.options import Options
 from ..search.paging import Page, mark_of
 from ..search.past import Cursor
@@ -72,7 +74,7 @@ class GallerySearch(Backend):
     and ``shortlist`` uint8 [1, W] is JSON that says where candidates came from; empty where the request named them.
     """
 
-    ranker: Ranker
+    ranker: Ranker | CoarseRanker
     snapshot: Snapshot
     facts: Facts
     selector: Selector
@@ -162,6 +164,11 @@ class GallerySearch(Backend):
         """The outputs of one request, from the ranking of each of its texts."""
         return answer(view, ranked)
 
+    def beside(self, view: View, hits: Sequence[Ranked], after: Sequence[Cursor | None], facts: Facts | None) -> Arrays:
+        """What a request with options is told beside them, from the hits of each text and the cursors behind them."""
+        ends = [None if cursor is None else cursor.text() for cursor in after]
+        return {DETAILS: text_rows([details(view, facts, *each) for each in zip(hits, ends, strict=True)])}
+
     def _asked(
         self, request: Mapping[str, np.ndarray[Any, Any]], options: Options | None, named: Sequence[str]
     ) -> Asked:
@@ -182,7 +189,9 @@ class GallerySearch(Backend):
             # A candidate is a film with all its rows, which the view tells as long as it knows films.
             chosen = self.chooser.choose(self.snapshot, view, {p: asked.request[PREFIX + p] for p in self.chooser.text})
             view, told = chosen.view, chosen.told(self.chooser.manifest)
-        return _Part(replace(view, segments=None, counts=None) if asked.apart else view, told)
+        if not asked.apart:
+            return _Part(view, told)
+        return _Part(replace(view, segments=None, counts=None), told, view.segments)
 
     def _listed(self, view: View, options: Options) -> Arrays:
         mark = mark_of("list", options.where, self._model)
@@ -196,9 +205,17 @@ class GallerySearch(Backend):
         text = {name: np.concatenate([each.request[name] for each in asked]) for name in self._text}
         counts = [len(each.request[TOP]) for each in asked]
         row_tops = [each.top for each, count in zip(asked, counts, strict=True) for _ in range(count)]
-        found = rank_videos(self.ranker, part.view, text, row_tops)
+        found = self._best(part, text, row_tops)
         self._rescored, ranked = found[-1].rescored, iter(found)
         return [self._answer(part, one, list(islice(ranked, n))) for one, n in zip(asked, counts, strict=True)]
+
+    def _best(self, part: _Part, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
+        """The best videos, or segments where each is a hit of its own, for each text."""
+        if not isinstance(self.ranker, CoarseRanker):
+            return rank_videos(self.ranker, part.view, text, tops)
+        # What was calibrated is of films.
+        rank = self.ranker.rank if part.segments is None else self.ranker.exactly
+        return rank(part.view, text, tops)
 
     def _answer(self, part: _Part, asked: Asked, ranked: Sequence[Ranked]) -> Arrays:
         view, told = part.view, dict[str, Any]()
@@ -208,10 +225,10 @@ class GallerySearch(Backend):
             return {**self.written(view, ranked, asked), **told}
         if asked.options.facts:
             self.facts.follow(view.version)
-        cut = [asked.page.cut(view, each, self.ranker) for each in ranked]
-        facts = self.facts if asked.options.facts else None
-        told[DETAILS] = text_rows([details(view, facts, hits, after) for hits, after in cut])
-        return {**self.written(view, [hits for hits, _ in cut], asked), **told}
+        cut = [asked.page.cut(view, each, self.ranker, part.segments) for each in ranked]
+        hits, after = zip(*cut, strict=True)
+        told.update(self.beside(view, hits, after, self.facts if asked.options.facts else None))
+        return {**self.written(view, hits, asked), **told}
 
     def _top(self, request: Mapping[str, np.ndarray[Any, Any]]) -> int:
         tops = {int(top) for top in request[TOP].ravel()}
@@ -224,7 +241,12 @@ class GallerySearch(Backend):
 
 
 class _Part(NamedTuple):
-    """A part of the gallery, and, where another model chose it, how."""
+    """A part of the gallery, and, where another model chose it, how.
+
+    Where each segment is to be a hit of its own, its view tells nothing of films, and ``segments`` int32 [R] their
+    numbers, if any film is cut.
+    """
 
     view: View
     chosen: Mapping[str, Any] = {}
+    segments: npt.NDArray[np.int32] | None = None

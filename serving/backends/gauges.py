@@ -14,6 +14,7 @@ COARSE_RECALL = "framesift_coarse_recall"
 COARSE_TEXTS = "framesift_coarse_texts"
 COARSE_VIDEOS = "framesift_coarse_videos"
 SHARDS_MISSING = "framesift_shards_missing"
+REPLICAS_MISSING = "framesift_replicas_missing"
 _DESCRIPTIONS = {
     GALLERY_VIDEOS: "Videos of the gallery that searches read",
     GALLERY_VERSION: "Version of the gallery that searches read",
@@ -21,6 +22,7 @@ _DESCRIPTIONS = {
     COARSE_RECALL: "Share of the best videos that the coarse stage led to when it was calibrated",
     COARSE_TEXTS: "Texts by which the coarse stage was calibrated",
     COARSE_VIDEOS: "Videos that the gallery had when its coarse stage was calibrated",
+    REPLICAS_MISSING: "Replicas of the gallery's shards that are not there",
     SHARDS_MISSING: "Shards of the gallery that did not answer the latest search",
 }
 

@@ -8,6 +8,7 @@ parameters these are honoured: ``intra_op_thread_count``, ``inter_op_thread_coun
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import os
 from collections import defaultdict
@@ -20,10 +21,11 @@ import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
-from ...export.bundle.models import MAX_ROWS
+from ...export.bundle.models import MAX_ROWS, RECORDED
 from ...export.bundle.sessions import session_options
 from ...export.bundle.spec import TensorSpec
 from .base import Backend
+from .bound import BoundSession
 from .configured import configured
 from .exchange import Arrays, shorten, without_paths
 
@@ -38,6 +40,7 @@ _LEVELS = {
 _SMALL = 16 << 20
 _LONGEST_REASON = 400
 CUDA = "CUDAExecutionProvider"
+_log = logging.getLogger(__name__)
 NO_CUDA = "this ONNX Runtime has no CUDA: pip uninstall onnxruntime, then pip install 'framesift[gpu]'"
 
 
@@ -49,6 +52,7 @@ class OnnxRuntime(Backend):
     """
 
     session: ort.InferenceSession
+    _bound: BoundSession | None = None
 
     def setup(self, config: dict[str, Any], folder: Path) -> None:
         """Open the graph and compare its inputs and outputs with the configuration.
@@ -59,8 +63,7 @@ class OnnxRuntime(Backend):
         self._batched = config.get("max_batch_size", 0) > 0
         path = folder / (config.get("default_model_filename") or "model.onnx")
         try:
-            options = self._options(config, path)
-            self.session = ort.InferenceSession(str(path), options, providers=self._providers(config))
+            self._open(config, path)
         except Exception as error:
             raise BundleError(f"{path} can't be opened by ONNX Runtime: {_reason(error)}") from error
         inputs = configured(config, "input")
@@ -70,6 +73,26 @@ class OnnxRuntime(Backend):
         self._compare(configured(config, "output"), {node.name: _spec(node) for node in self.session.get_outputs()})
         if missing := sorted(self._inputs.keys() - inputs.keys()):
             raise BundleError(f"the configuration of {self.name} lacks the graph's inputs {', '.join(missing)}")
+
+    def _open(self, config: Mapping[str, Any], path: Path) -> None:
+        """Where the configuration demands CUDA, inputs and outputs are bound, and launches recorded if it says so."""
+        options, providers = self._options(config, path), self._providers(config)
+        batches = sorted(int(size) for size in self.parameters.get(RECORDED, "").split(",") if size)
+        if batches and not isinstance(providers[0], str):
+            name, own = providers[0]
+            recording: list[str | tuple[str, dict[str, str]]] = [
+                (name, {**own, "enable_cuda_graph": "1"}),
+                *providers[1:],
+            ]
+            try:
+                self.session = ort.InferenceSession(str(path), options, providers=recording)
+                self._bound = BoundSession(self.session, ("cuda", self.gpu or 0), batches)
+                return
+            except Exception as error:
+                _log.warning("%s runs without CUDA graphs: %s", self.name, _reason(error))
+        self.session = ort.InferenceSession(str(path), options, providers=providers)
+        if _demanded(config) is not None:
+            self._bound = BoundSession(self.session, ("cuda", self.gpu or 0))
 
     def _options(self, config: Mapping[str, Any], path: Path) -> ort.SessionOptions:
         number = {key: int(value) for key, value in self.parameters.items() if value.lstrip("-").isdigit()}
@@ -93,8 +116,7 @@ class OnnxRuntime(Backend):
 
     def _providers(self, config: Mapping[str, Any]) -> list[str | tuple[str, dict[str, str]]]:
         """CUDA where the server places this instance on a GPU; the configuration may demand it, with options."""
-        asked = config.get("optimization", {}).get("execution_accelerators", {}).get("gpu_execution_accelerator", [])
-        wanted = next((each.get("parameters", {}) for each in asked if each["name"] == "cuda"), None)
+        wanted = _demanded(config)
         there = self.gpu is not None and CUDA in ort.get_available_providers()
         if wanted is not None and not there:
             raise BundleError(NO_CUDA if self.gpu is not None else "the server has no GPU for it")
@@ -169,12 +191,18 @@ class OnnxRuntime(Backend):
     def _one(self, request: Mapping[str, np.ndarray[Any, Any]]) -> Arrays | FramesiftError:
         feeds = {name: _text(array) if array.dtype.kind == "O" else array for name, array in request.items()}
         try:
-            values = self.session.run(self._names, feeds)
+            values = (self._bound or self.session).run(self._names, feeds)
         except InvalidArgument as error:
             return InvalidRequest(f"{self.name} can't run these inputs: {_reason(error)}")
         except Exception as error:
             return FramesiftError(f"{self.name} failed in ONNX Runtime: {_reason(error)}")
         return dict(zip(self._names, values, strict=True))
+
+
+def _demanded(config: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """The CUDA provider's options where the configuration demands it."""
+    asked = config.get("optimization", {}).get("execution_accelerators", {}).get("gpu_execution_accelerator", [])
+    return next((each.get("parameters", {}) for each in asked if each["name"] == "cuda"), None)
 
 
 def _spec(node: Any) -> TensorSpec:

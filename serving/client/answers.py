@@ -29,6 +29,7 @@ from ...export.bundle.ports import (
     TIMESTAMPS,
     VERSION,
 )
+from ...export.bundle.segments import Cutting
 from .results import Edited, Hit, LookupResult, SearchResult, Shortlist, VideoFacts, VideoPage, VideoRecord
 
 
@@ -134,14 +135,19 @@ def lookup_result(result: Answered, ids: Sequence[str]) -> LookupResult:
 def facts_list(result: Answered, ids: Sequence[str]) -> list[VideoFacts | None]:
     """What is known of every one of ``ids``."""
     found = json.loads(output(result, DETAILS).tobytes())
-    return [fact and VideoFacts(id_, **fact) for id_, fact in zip(ids, found, strict=True)]
+    return [fact and _facts({"id": id_, **fact}) for id_, fact in zip(ids, found, strict=True)]
 
 
 def video_page(result: Answered) -> VideoPage:
     """A page of the list of videos."""
     told = json.loads(output(result, DETAILS)[0].tobytes().rstrip(b"\0"))
-    videos = tuple(VideoFacts(**video) for video in told["videos"])
+    videos = tuple(map(_facts, told["videos"]))
     return VideoPage(videos, told["next"], told["count"], told["version"])
+
+
+def _facts(told: dict[str, Any]) -> VideoFacts:
+    cutting = told.pop("cutting", None)
+    return VideoFacts(**told, cutting=None if cutting is None else Cutting.of(cutting))
 
 
 def edited(result: Answered, ids: Sequence[str]) -> Edited:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.checks import check_alias
 from ...export.bundle.errors import (
@@ -27,40 +29,31 @@ from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.models import (
     ENCODE_FRAMES,
     ENCODE_VIDEO,
-    GALLERY_LIST,
-    GALLERY_LOOKUP,
     INDEX_VIDEO,
-    LIKE_SEARCHES,
     SCORE_TEXT,
-    SEARCH,
     SEARCH_VIDEO,
     SEARCH_VIDEO_TEXT,
 )
 from . import uploads, wire
 from .connection import (
-    AWAY_S,
     DEFAULT_TIMEOUT_S,
     MODEL_HEADER,
     VIDEO_TIMEOUT_S,
     Unset,
-    busy,
     check_seconds,
-    passing,
-    translate,
-    waits,
-    with_trace,
 )
 from .gallery_calls import GalleryCalls
 from .results import Indexed, Scores, Served, VideoRecord
 from .search_calls import POLL_S, SearchCalls
+from .sending import Sending
 from .signature import Signature, signature
-from .uploads import Brought, Cuts, Features, IndexItem, Item, Progress, Video
+from .uploads import Brought, Cuts, Features, IndexItem, Item, Progress, Reached, Video
 
 if TYPE_CHECKING:
     from ...export.bundle.segments import Cutting
     from .transport import Result, Transport
 
-_TRIED_AGAIN = {SEARCH, *LIKE_SEARCHES, GALLERY_LOOKUP, GALLERY_LIST, INDEX_VIDEO}
+_ENDS = (ServerUnavailable, AccessDenied, ClientError)
 _DECODED = {INDEX_VIDEO, ENCODE_VIDEO, SEARCH_VIDEO, SEARCH_VIDEO_TEXT}
 
 
@@ -83,10 +76,10 @@ class Calls(SearchCalls, GalleryCalls):
         self.address = address
         self.timeout_s = DEFAULT_TIMEOUT_S if isinstance(timeout_s, Unset) else timeout_s
         self._video_timeout_s = VIDEO_TIMEOUT_S if isinstance(timeout_s, Unset) else timeout_s
-        self._retry = retry
         self._transport = transport
         self.model = None if model is None else check_alias(model)
-        self._headers = headers if model is None else {**(headers or {}), MODEL_HEADER: model}
+        carried = headers if model is None else {**(headers or {}), MODEL_HEADER: model}
+        self._sending = Sending(transport, address, carried, retry=retry)
         self._signatures: dict[str, Signature] = {}
         self._configs: dict[str, Any] = {}
 
@@ -102,44 +95,64 @@ class Calls(SearchCalls, GalleryCalls):
         timeout_s: float | None = None,
     ) -> Indexed:
         """As ``Client.index``."""
-        cutting = _cutting(segments)
+        cutting = uploads.read_cutting(segments)
         async with self._transport.turn():
             return await self._index(Item(video, id, metadata, features), source, cutting, timeout_s)
 
     async def index_many(
         self,
         items: Iterable[IndexItem],
-        *,
         jobs: int = 4,
+        *,
         progress: Progress | None = None,
+        reached: Reached | None = None,
         segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> list[Indexed | FramesiftError]:
         """As ``Client.index_many``."""
-        cutting = _cutting(segments)
+        cutting = uploads.read_cutting(segments)
         if timeout_s is not None:
             check_seconds(timeout_s)
         at_once, found = uploads.check_jobs(jobs), uploads.read_items(items)
         if progress is not None and not callable(progress):
             raise InvalidRequest(f"progress is {type(progress).__name__}: give a function of a place and a result")
+        if reached is not None and not callable(reached):
+            raise InvalidRequest(f"reached is {type(reached).__name__}: give a function of a place and two numbers")
         stopped: list[FramesiftError] = []
+        cut: Mapping[str, Cutting] = {}
+        # Where it can't be told now how films were cut, because too much is asked for, videos wait longer than that.
+        with suppress(FramesiftError):
+            cut = await self._cuttings(uploads.known_ids(found), timeout_s)
 
-        async def one(item: Item | FramesiftError) -> Indexed | FramesiftError:
+        async def one(given: tuple[int, Item | FramesiftError]) -> Indexed | FramesiftError:
+            place, item = given
             if isinstance(item, FramesiftError):
                 return item
             if stopped:
                 return stopped[0]
             try:
-                return await self._index(item, None, cutting, timeout_s)
+                told = None if reached is None else partial(reached, place)
+                indexed = await self._index(item, None, cutting, timeout_s, told)
+                before = cut.get(indexed.id)
+                return indexed if before in (None, cutting) else replace(indexed, before=before)
             except FramesiftError as error:
                 # Whoever is not let in, or finds nobody, need not try with every other video.
-                if isinstance(error, (ServerUnavailable, AccessDenied, ClientError)):
+                if isinstance(error, _ENDS):
                     stopped.append(error)
                 return error
 
-        return await self._transport.run_many(one, found, at_once, progress or (lambda place, result: None))
+        return await self._transport.run_many(
+            one, [*enumerate(found)], at_once, progress or (lambda place, result: None)
+        )
 
-    async def _index(self, item: Item, source: str | None, cutting: Cutting | None, timeout_s: float | None) -> Indexed:
+    async def _index(
+        self,
+        item: Item,
+        source: str | None,
+        cutting: Cutting | None,
+        timeout_s: float | None,
+        reached: Callable[[int, int], object] | None = None,
+    ) -> Indexed:
         if cutting is None:
             brought = await self._bring(item.video, item.features, INDEX_VIDEO, timeout_s)
             takes = await self._signature(INDEX_VIDEO, timeout_s)
@@ -153,6 +166,8 @@ class Calls(SearchCalls, GalleryCalls):
             call = wire.index_call(file.brought, takes, item.id, source, item.metadata, file.cut, file.film_digest)
             if (found := await self._run(call, timeout_s)).version:
                 return found
+            if reached is not None and file.reached is not None:
+                reached(*file.reached)
         raise ServerUnavailable("segments of the film were lost: restarts, or several servers at an address; try again")
 
     async def encode_video(
@@ -200,14 +215,7 @@ class Calls(SearchCalls, GalleryCalls):
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """As ``Client.ready``."""
-        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
-        try:
-            ready = await self._transport.send(
-                lambda server: server.is_server_ready(headers=headers, client_timeout=timeout)
-            )
-        except InferenceServerException:
-            return False
-        return bool(ready)
+        return await self._sending.ready(timeout_s=self._timeout(timeout_s))
 
     async def wait_ready(self, timeout_s: float = 60.0) -> None:
         """As ``Client.wait_ready``."""
@@ -226,26 +234,8 @@ class Calls(SearchCalls, GalleryCalls):
         return await self._transport.run_all(lambda call: self._run(call, timeout_s), calls)
 
     async def _run(self, call: wire.Call[wire.Answer], timeout_s: float | None) -> wire.Answer:
-        patient = call.model == INDEX_VIDEO
         timeout = self._timeout(timeout_s, self._video_timeout_s if call.model in _DECODED else self.timeout_s)
-        headers = with_trace(self._headers)
-        again = waits(timeout, patient=patient) if self._retry and call.model in _TRIED_AGAIN else iter(())
-        away_s = 0.0
-        while True:
-            try:
-                answer = await self._transport.send(
-                    lambda server: server.infer(
-                        call.model, call.inputs, headers=headers, client_timeout=timeout, parameters=call.parameters
-                    )
-                )
-            except InferenceServerException as error:
-                wait = next(again, None) if passing(error) else None
-                away_s = 0.0 if wait is None or busy(error) else away_s + wait
-                if wait is None or away_s > AWAY_S:
-                    raise translate(error, self.address, timeout) from error
-            else:
-                return self._readable(call.read, answer)
-            await self._transport.sleep(wait)
+        return self._readable(call.read, await self._sending.infer(call, timeout_s=timeout))
 
     async def _bring(
         self, video: Video | None, features: Features | None, model: str, timeout_s: float | None
@@ -257,23 +247,15 @@ class Calls(SearchCalls, GalleryCalls):
 
     async def _signature(self, model: str, timeout_s: float | None) -> Signature:
         if model not in self._signatures:
-            found = await self._ask("get_model_metadata", model, timeout_s)
+            found = await self._sending.once("get_model_metadata", model, timeout_s=self._timeout(timeout_s))
             self._signatures[model] = self._readable(signature, found)
         return self._signatures[model]
 
     async def _config(self, model: str, timeout_s: float | None) -> Any:
         if model not in self._configs:
-            self._configs[model] = (await self._ask("get_model_config", model, timeout_s)).config
+            found = await self._sending.once("get_model_config", model, timeout_s=self._timeout(timeout_s))
+            self._configs[model] = found.config
         return self._configs[model]
-
-    async def _ask(self, method: str, model: str, timeout_s: float | None) -> Any:
-        timeout, headers = self._timeout(timeout_s), with_trace(self._headers)
-        try:
-            return await self._transport.send(
-                lambda server: getattr(server, method)(model, headers=headers, client_timeout=timeout)
-            )
-        except InferenceServerException as error:
-            raise translate(error, self.address, timeout) from error
 
     def _readable(self, read: Callable[[Any], Result], answer: Any) -> Result:
         try:
@@ -288,12 +270,3 @@ class Calls(SearchCalls, GalleryCalls):
         usual = self.timeout_s if isinstance(default, Unset) else default
         timeout = usual if timeout_s is None else timeout_s
         return None if timeout is None else check_seconds(timeout)
-
-
-def _cutting(segments: Cuts | None) -> Cutting | None:
-    if segments is None:
-        return None
-    # Most films are not cut.
-    from .films import read_cutting
-
-    return read_cutting(segments)

@@ -46,6 +46,9 @@ _OVERLOADED = ("exceeds maximum queue size", "timeout expired")
 # What the front door says where it has too much to do. A model that is started again is left out: the video that was
 # sent may have ended it.
 _BUSY = (*_OVERLOADED, "already: try again", "too much to do", "shared memory is full")
+# What gRPC says where nobody listens, nobody has that name, or what listens does not speak gRPC; and of the last alone.
+_NOBODY = ("failed to connect to all addresses", "errors resolving", "dns resolution failed")
+_OTHERS = ("failed parsing http/2", "http1.x server")
 # What it says for a few seconds between the death of a model's process and its restart.
 _RESTARTING = "is not healthy"
 
@@ -223,6 +226,10 @@ def translate(error: InferenceServerException, address: str, timeout_s: float | 
         )
     if status == "NOT_FOUND" or "request for unknown model" in lowered:
         return ServerUnavailable(f"the server at {address} does not serve framesift's models, or not yet: {message}")
+    if any(sign in lowered for sign in _OTHERS):
+        return ServerUnavailable(
+            f"what answers at {address} is no framesift server: give the address that `framesift serve` prints"
+        )
     if status == "UNAVAILABLE":
         return ServerUnavailable(f"no server answers at {address} (is `framesift serve` running?): {message}")
     if status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
@@ -239,6 +246,12 @@ def passing(error: InferenceServerException) -> bool:
     if (sent := from_wire(message)) is not None:
         return isinstance(sent, ServerUnavailable)
     return status.endswith("UNAVAILABLE") or any(sign in message.lower() for sign in (*_OVERLOADED, _RESTARTING))
+
+
+def nobody(error: InferenceServerException) -> bool:
+    """Whether there is no server at the address."""
+    message = (error.message() or "").lower()
+    return (error.status() or "").endswith("UNAVAILABLE") and any(sign in message for sign in _NOBODY)
 
 
 def busy(error: InferenceServerException) -> bool:

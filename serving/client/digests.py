@@ -9,12 +9,15 @@ another change in the same tick of the clock would not show.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from ...export.bundle.errors import InvalidVideo
 
 _SETTLED_NS = 2 * 10**9
 _WAIT_S = 2.0
@@ -97,6 +100,19 @@ class Digests:
                 self._table.commit()
             self._table.close()
             self._table = None
+
+
+def digest_of(path: Path) -> bytes:
+    """The SHA-256 of a file.
+
+    Raises:
+        InvalidVideo: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error
 
 
 def _name(path: Path) -> bytes:

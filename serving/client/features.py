@@ -20,7 +20,8 @@ from .uploads import Features, Upload, path_of, read_file
 def read_features(features: Features) -> Upload:
     """Read features: bytes as they are, arrays as a safetensors file, anything else as the path of a file.
 
-    A file's id is its name without suffix and its source its path; bytes and arrays are called by their digest.
+    A file's id is its name without suffix and its source its absolute path; bytes and arrays are called by their
+    digest.
 
     Raises:
         InvalidFeatures: neither of these, no such file, empty or too large, or arrays that are not of numbers.
@@ -34,7 +35,7 @@ def read_features(features: Features) -> Upload:
         return Upload(features, hashlib.sha256(features).hexdigest(), "")
     try:
         path = path_of(features, "features")
-        return Upload(read_file(path, _check_size), path.stem, os.fspath(path))
+        return Upload(read_file(path, _check_size), path.stem, os.path.abspath(path))
     except InvalidVideo as error:
         raise InvalidFeatures(str(error)) from error
 

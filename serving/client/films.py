@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from uuid import uuid4
 
@@ -12,11 +14,13 @@ from ...export.bundle.cut_request import CutRequest
 from ...export.bundle.errors import InvalidRequest, InvalidVideo
 from ...export.bundle.ports import FEATURES, VIDEO
 from ...export.bundle.segments import Cutting
+from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from ...export.bundle.video.part import Part
-from .uploads import Brought, Cuts, Item, Upload, digest_of, path_of, read_brought
+from .digests import digest_of
+from .uploads import Brought, Item, Upload, path_of, read_brought
 
 # A piece of a film: large enough that few are sent, small enough to be held beside others.
-_PIECE_BYTES = 64 << 20
+PIECE_BYTES = 64 << 20
 # Whoever goes on after the last piece gets all of them again: the server has forgotten some.
 _TRIES = 2
 
@@ -28,6 +32,12 @@ class FilmFile:
     brought: Brought
     cut: CutRequest
     film_digest: bytes | None = None
+
+    @property
+    def reached(self) -> tuple[int, int] | None:
+        """How many of the film's segments there are with this file's last one, and of how many, where that is known."""
+        last = self.cut.parts[-1].segment if self.cut.parts else None
+        return None if last is None else (last.number + 1, last.total)
 
 
 def files_of(item: Item, cutting: Cutting, largest: int) -> Iterator[FilmFile]:
@@ -50,26 +60,28 @@ def files_of(item: Item, cutting: Cutting, largest: int) -> Iterator[FilmFile]:
         raise InvalidRequest("a feature file is of a whole film, so the film can't be cut: leave one of them out")
     path = path_of(item.video, "video")
     digest = digest_of(path)
-    cuts = _reader().shots(path, cutting).starts if cutting.shots else ()
     for _ in range(_TRIES):
-        for piece in _reader().pieces(path, cutting, uuid4().hex, min(_PIECE_BYTES, largest), cuts):
-            upload = Upload(piece.data, path.name, os.fspath(path))
-            yield FilmFile(Brought(upload, None), CutRequest(cutting, piece.parts), digest)
+        yield from pieces_of(path, digest, cutting, largest)
 
 
-def read_cutting(segments: Cuts | None) -> Cutting | None:
-    """How films are cut, as a caller gave it.
+def pieces_of(
+    path: Path, digest: bytes, cutting: Cutting, largest: int, limits: VideoLimits | None = None
+) -> Iterator[FilmFile]:
+    """A film, whose SHA-256 is ``digest``, in files of at most ``largest`` bytes, with its segments in their order.
+
+    Its shots are found, and it is taken apart, in processes that no file can harm.
+
+    Args:
+        limits: for these processes; None for a film of one's own, whose shots are found for as long as it takes.
 
     Raises:
-        InvalidRequest: neither a number of seconds nor a ``Cutting``, or one that can't be.
+        InvalidVideo: it can't be read, or not be cut, or takes more than the limits.
     """
-    if segments is None:
-        return None
-    if isinstance(segments, Cutting):
-        return segments
-    if isinstance(segments, bool) or not isinstance(segments, int | float):
-        raise InvalidRequest(f"segments is {type(segments).__name__}: give their seconds, or a Cutting")
-    return Cutting(segments)
+    cuts = _reader().shots(path, cutting, limits).starts if cutting.shots else ()
+    within = DEFAULT_LIMITS if limits is None else limits
+    for piece in _reader().pieces(path, cutting, uuid4().hex, min(PIECE_BYTES, largest), cuts, within):
+        upload = Upload(piece.data, path.name, os.path.abspath(path))
+        yield FilmFile(Brought(upload, None), CutRequest(cutting, piece.parts), digest)
 
 
 def check_cut(takes: Collection[str], brought: Collection[str]) -> None:
@@ -94,13 +106,14 @@ def _reader() -> ModuleType:
     Raises:
         InvalidVideo: it is not installed.
     """
-    try:
-        from ...export.bundle.video import cutting
-    except ImportError as error:
+    # The processes that it starts read them, and this one doesn't.
+    if find_spec("av") is None:
         raise InvalidVideo(
             "films beyond the server's limit, and those that are cut where shots begin, are read here, and what reads "
-            f"them is not installed: pip install 'framesift[segments]' ({error})"
-        ) from error
+            "them is not installed: pip install 'framesift[segments]' (no module named 'av')"
+        )
+    from ...export.bundle.video import cutting
+
     return cutting
 
 

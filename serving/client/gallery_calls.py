@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from ...export.bundle.errors import InvalidRequest
+from ...export.bundle.segments import Cutting
 from . import gallery_wire, wire
 from .results import Edited, LookupResult, VideoFacts, VideoPage
 
@@ -29,7 +30,7 @@ class GalleryCalls(ABC):
 
     async def count(self, where: str | None = None, *, timeout_s: float | None = None) -> int:
         """As ``Client.count``."""
-        if where:
+        if where is not None:
             return (await self.list_videos(1, where=where, timeout_s=timeout_s)).count
         return (await self.lookup([], timeout_s=timeout_s)).count
 
@@ -37,6 +38,12 @@ class GalleryCalls(ABC):
         """As ``Client.describe``."""
         found = await self._run_all(gallery_wire.describe_calls(ids), timeout_s)
         return [facts for part in found for facts in part]
+
+    async def _cuttings(self, ids: Sequence[str], timeout_s: float | None) -> dict[str, Cutting]:
+        """How those videos are cut that are, by id."""
+        there = (await self.lookup(ids, timeout_s=timeout_s)).digests if ids else {}
+        found = await self.describe([*there], timeout_s=timeout_s)
+        return {each.id: each.cutting for each in found if each is not None and each.cutting is not None}
 
     async def list_videos(
         self,

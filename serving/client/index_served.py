@@ -57,10 +57,11 @@ def index_served(
                     metadata=facts,
                     digests=digests,
                     cutting=cutting,
+                    reached=report.reached,
                 )
             _wait_searchable(client, report)
     finally:
-        report.end(len(found))
+        report.end(len(found), found.images)
 
 
 def where(served: Served) -> str:

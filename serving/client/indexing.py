@@ -17,11 +17,11 @@ from ...export.bundle.errors import (
     ServerUnavailable,
 )
 from ...export.bundle.segments import Cutting, cut_digest
-from .digests import Digests, Stamp
+from .digests import Digests, Stamp, digest_of
 from .discover import NamedVideo
 from .results import Indexed
 from .sync import Client
-from .uploads import digest_of, joined_digest
+from .uploads import joined_digest
 
 # Whatever the next file is, it would fail alike.
 _ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
@@ -29,12 +29,16 @@ _ENDS = (AccessDenied, ClientError, GalleryError, ServerUnavailable)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file; ``reason`` says why it failed, ``indexed`` what the gallery holds of it now."""
+    """What became of one file; ``reason`` says why it failed, ``indexed`` what the gallery holds of it now.
+
+    ``uncut`` says that the gallery had the film in segments, and has it whole now.
+    """
 
     path: str | os.PathLike[str]
     status: Literal["indexed", "skipped", "failed"]
     reason: str = ""
     indexed: Indexed | None = None
+    uncut: bool = False
 
 
 def index_files(
@@ -47,12 +51,14 @@ def index_files(
     metadata: Mapping[str, Mapping[str, Any]] | None = None,
     digests: Digests | None = None,
     cutting: Cutting | None = None,
+    reached: Callable[[str | os.PathLike[str], int, int], object] = lambda path, done, total: None,
 ) -> None:
     """Index files, ``jobs`` at a time; ``told`` is called as each ends, and what it raises ends the run.
 
     A file whose content the gallery has under its id already is skipped, unless ``force``; so a run that was cut off
     goes on where it stopped. ``metadata`` is by id. ``digests`` spares reading what did not change. ``cutting`` says
-    how films are cut, which is part of what the gallery has.
+    how films are cut, which is part of what the gallery has. ``reached`` is called by threads, with a film's path, its
+    segments so far and how many it has, where it is sent in pieces.
 
     Raises:
         ServerUnavailable: the server stays away for all.
@@ -78,11 +84,15 @@ def index_files(
             return
         if stamp is not None and left[place].features is None and Stamp.of(path) == stamp:
             digests.put(path, stamp, result.file_digest)
-        told(Outcome(path, "indexed", indexed=result))
+        told(Outcome(path, "indexed", indexed=result, uncut=cutting is None and result.before is not None))
 
     facts = metadata or {}
     items = [(file.path, file.id, facts.get(file.id), file.features) for file in left]
-    client.index_many(items, jobs=jobs, progress=ended, segments=cutting)
+
+    def within(place: int, done: int, total: int) -> None:
+        reached(left[place].path, done, total)
+
+    client.index_many(items, jobs=jobs, progress=ended, reached=within, segments=cutting)
 
 
 def unchanged(

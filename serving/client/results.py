@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...export.bundle.ports import FEATURES, VIDEO
+from ...export.bundle.segments import Cutting
 
 Floats = npt.NDArray[np.float32]
 
@@ -135,13 +136,17 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What the gallery knows of a video beside its record, see ``Hit``, and how many segments it is kept in."""
+    """What the gallery knows of a video beside its record, see ``Hit``: also how many segments it is kept in.
+
+    ``cutting`` is how it was cut: None where it was not, and where its records were imported without saying so.
+    """
 
     id: str
     source: str
     duration: float | None
     metadata: Mapping[str, Any]
     segments: int = 1
+    cutting: Cutting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as JSON's types."""
@@ -151,6 +156,7 @@ class VideoFacts:
             "duration": self.duration,
             "metadata": dict(self.metadata),
             "segments": self.segments,
+            "cutting": None if self.cutting is None else self.cutting.to_dict(),
         }
 
 
@@ -182,7 +188,8 @@ class Indexed:
     """A video that is in the gallery now, under ``id``: the gallery's version and size with it.
 
     ``digest`` is the SHA-256 of the file as it was sent; of a film that was cut what stands for that too
-    (``Cutting.digest``), and ``file_digest`` is the file's alone.
+    (``Cutting.digest``), and ``file_digest`` is the file's alone. ``before`` is how the film was cut that it took the
+    place of, as ``index_many`` tells: None where there was none, and where it was whole or cut as now.
     """
 
     id: str
@@ -190,6 +197,7 @@ class Indexed:
     count: int
     digest: bytes = b""
     file_digest: bytes = b""
+    before: Cutting | None = None
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class SearchCalls(ABC):
         top: int = 10,
         *,
         like: Like | None = None,
+        segment: int | None = None,
         weight: float | None = None,
         include: bool = False,
         candidates: Ids = None,
@@ -85,7 +86,7 @@ class SearchCalls(ABC):
         timeout_s: float | None = None,
     ) -> SearchResult:
         """As ``Client.search``."""
-        chosen = like_options(text, like, weight, include)
+        chosen = like_options(text, like, weight, include, segment)
         rows, top = [] if text is None else wire.encode_texts([text]), check_top(top)
         options = search_options(
             facts=facts,
@@ -138,6 +139,7 @@ class SearchCalls(ABC):
         top: int = 10,
         *,
         like: Like | None = None,
+        segment: int | None = None,
         weight: float | None = None,
         include: bool = False,
         candidates: Ids = None,
@@ -155,6 +157,7 @@ class SearchCalls(ABC):
                 text,
                 top,
                 like=like,
+                segment=segment,
                 weight=weight,
                 include=include,
                 candidates=candidates,

@@ -25,6 +25,7 @@ class SearchClient:
         top: int = 10,
         *,
         like: Like | None = None,
+        segment: int | None = None,
         weight: float | None = None,
         include: bool = False,
         candidates: Ids = None,
@@ -41,14 +42,17 @@ class SearchClient:
 
         >>> client.search("a dog catches a frisbee", where="duration < 30 and tags has 'sport'", min_score=0.2)
         >>> client.search(like="dogs/frisbee.mp4")
+        >>> client.search(like=hit.id, segment=hit.segment)
         >>> client.search("in the snow", like=Path("beach.jpg"), weight=0.3)
 
         Args:
             like: search with a video of the gallery by its id, a text; or with what is sent and kept nowhere: the path
                 (``pathlib.Path``) or bytes of a film, a still image or a feature file, or a picture, RGB uint8
                 [H, W, 3] or an image of Pillow's. See docs/likes.md for what that means to each model.
+            segment: which segment of the film of that id to search with, from 0, as a hit tells it; needed where it is
+                kept in several.
             weight: the share of ``like`` beside a text, from 0 to 1; half of it where it isn't given.
-            include: the video of that id may be a hit itself.
+            include: the video of that id may be a hit itself; with ``segments`` that segment, whose film's others are.
             candidates: 1 to 4096 ids of the videos to search among; None for all.
             where: a filter of what is known of the videos, see docs/filters.md.
             min_score: leave out hits of a lower score.
@@ -70,6 +74,7 @@ class SearchClient:
                 text,
                 top,
                 like=like,
+                segment=segment,
                 weight=weight,
                 include=include,
                 candidates=candidates,
@@ -120,6 +125,7 @@ class SearchClient:
         top: int = 10,
         *,
         like: Like | None = None,
+        segment: int | None = None,
         weight: float | None = None,
         include: bool = False,
         candidates: Ids = None,
@@ -142,6 +148,7 @@ class SearchClient:
                 text,
                 top,
                 like=like,
+                segment=segment,
                 weight=weight,
                 include=include,
                 candidates=candidates,

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from ...export.bundle.dependent import Dependent
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_TOP
 from .metadata_lines import decoded
@@ -16,7 +17,7 @@ from .options import model_option, server_option, where_option
 from .printable import json_line, printable
 
 if TYPE_CHECKING:
-    from .results import SearchResult, Shortlist
+    from .results import Hit, SearchResult, Shortlist
     from .sync import Client
 
 _QUOTED = 60
@@ -32,8 +33,23 @@ _NAMED = 3
     metavar="ID|FILE",
     help="Search with this video of the gallery, or with this film, image or feature file, alone or beside one text.",
 )
-@click.option("--weight", type=click.FloatRange(0, 1), help="The share of --like beside a text.  [default: 0.5]")
-@click.option("--include", is_flag=True, help="Let the video of --like be a hit itself.")
+@click.option(
+    "--segment",
+    cls=Dependent,
+    needs=("--like",),
+    type=click.IntRange(0),
+    help="Which segment of the film of --like, from 0; --json tells it.",
+)
+@click.option(
+    "--weight",
+    cls=Dependent,
+    needs=("--like",),
+    type=click.FloatRange(0, 1),
+    help="The share of --like beside a text.  [default: 0.5]",
+)
+@click.option(
+    "--include", cls=Dependent, needs=("--like",), is_flag=True, help="Let the video of --like be a hit itself."
+)
 @click.option("--top", type=click.IntRange(1, MAX_TOP), default=10, show_default=True, help="Videos per query.")
 @click.option(
     "--candidates",
@@ -42,7 +58,15 @@ _NAMED = 3
 )
 @where_option("Search only among the videos that this filter lets through.")
 @click.option("--min-score", type=float, help="Leave out hits of a lower score.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many of the best hits.")
+@click.option(
+    "--offset",
+    cls=Dependent,
+    bars=("--after",),
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Leave out so many of the best hits.",
+)
 @click.option("--segments", is_flag=True, help="Show every segment of a film for itself, and not the film's best one.")
 @click.option("--after", help='The "next" of the page before, from --json; for one query.')
 @click.option("--partial", is_flag=True, help="Of a gallery in shards: take what some find where others don't answer.")
@@ -53,6 +77,7 @@ def search_command(
     server: str,
     model: str | None,
     like: str | None,
+    segment: int | None,
     weight: float | None,
     include: bool,
     top: int,
@@ -72,11 +97,12 @@ def search_command(
     in the gallery first and then among your files; a file is sent, decoded and kept nowhere.
 
     \b
-    Example:
+    Examples:
       framesift search "a dog catches a frisbee" --top 5
       framesift search "a dog catches a frisbee" --candidates ids.txt
       framesift search "a dog catches a frisbee" --where "duration < 30 and tags has 'sport'" --min-score 0.2
       framesift search --like dogs/frisbee.mp4
+      framesift search --like film.mp4 --segment 12
       framesift search "in the snow" --like beach.jpg --weight 0.3
       framesift search "a dog catches a frisbee" --segments --where "id = 'film.mp4'"
     """
@@ -87,8 +113,6 @@ def search_command(
         raise click.UsageError("no query on standard input" if texts else "give a text, --like, or both")
     if like is not None and len(queries) > 1:
         raise click.UsageError("--like is beside one text: ask for several one by one")
-    if like is None and (weight is not None or include):
-        raise click.UsageError("--weight and --include are for --like")
     ids = None
     if candidates is not None:
         ids = [line.strip() for line in decoded(candidates, "candidates'") if line.strip()]
@@ -99,7 +123,7 @@ def search_command(
         "where": where,
         "min_score": min_score,
         "offset": offset,
-        "facts": as_json or segments,
+        "facts": True,
         "segments": segments,
         "partial": partial,
     }
@@ -108,7 +132,7 @@ def search_command(
             results = client.search_many(queries, top, **asked)
         else:
             text, found = queries[0] if queries else None, None if like is None else _found(client, like)
-            asked |= {"like": found, "weight": weight, "include": include, "after": after or None}
+            asked |= {"like": found, "segment": segment, "weight": weight, "include": include, "after": after or None}
             results = [client.search(text, top, **asked)]
     for place, result in enumerate(results):
         if result.cut:
@@ -123,7 +147,7 @@ def search_command(
         else:
             if len(results) > 1:
                 click.echo(f"{chr(10) if place else ''}{result.query}")
-            click.echo(table(result))
+            click.echo(table(result, offset, plain=where is None and ids is None))
 
 
 def _found(client: Client, like: str) -> str | Path:
@@ -136,29 +160,34 @@ def _found(client: Client, like: str) -> str | Path:
     raise InvalidRequest(f"the gallery has no video {like[:100]!r}, and there is no file of that name")
 
 
-def table(result: SearchResult) -> str:
-    """The hits of one query as aligned text."""
+def table(result: SearchResult, offset: int = 0, *, plain: bool = True) -> str:
+    """The hits of one query as aligned text, the first of rank ``offset`` + 1.
+
+    A ``plain`` search is among all videos: where these are none, the gallery is empty.
+    """
     if not result.hits:
         if result.shortlist is not None:
             found = "none of the candidates is in the gallery" if result.shortlist.chosen else "there are no candidates"
             return f"{found}: index videos with `framesift index`"
-        # Of a plain search nothing else is told.
-        empty = result.among is None
+        empty = plain and not result.among
         return "the gallery is empty: index videos with `framesift index`" if empty else "no video was found"
     columns = [
-        ["rank", *(str(rank) for rank in range(1, len(result.hits) + 1))],
+        ["rank", *(str(rank) for rank in range(offset + 1, offset + len(result.hits) + 1))],
         ["score", *(f"{hit.score:.4f}" for hit in result.hits)],
     ]
     if all(hit.moment is not None for hit in result.hits):
         columns.append(["moment", *(f"{hit.moment:.1f} s" for hit in result.hits)])
     if any(hit.segment is not None for hit in result.hits):
-        columns.append(
-            ["segment", *("" if hit.start is None else f"{hit.start:g} to {hit.end:g} s" for hit in result.hits)]
-        )
+        columns.append(["segment", *(_segment(hit) for hit in result.hits)])
     aligned = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     # The ids come last: their width on a terminal is not their number of characters.
     aligned.append(["id", *(printable(hit.id) for hit in result.hits)])
     return "\n".join("  ".join(row) for row in zip(*aligned, strict=True))
+
+
+def _segment(hit: Hit) -> str:
+    """Which segment of its film a hit is, as --segment takes it, and where that lies."""
+    return "" if hit.segment is None else f"{hit.segment}: {hit.start:g} to {hit.end:g} s"
 
 
 def origin(shortlist: Shortlist) -> str:

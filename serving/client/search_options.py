@@ -5,8 +5,9 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
+from ...export.bundle.checks import check_filter
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.limits import MAX_PAGED, MAX_WHERE_BYTES
+from ...export.bundle.limits import MAX_PAGED, MAX_SEGMENTS
 
 
 def search_options(
@@ -40,7 +41,7 @@ def search_options(
     return {**asked, **narrowed(where, after)}
 
 
-def like_options(text: object, like: object, weight: object, include: object) -> dict[str, Any]:
+def like_options(text: object, like: object, weight: object, include: object, segment: object) -> dict[str, Any]:
     """Parameters of a search by a video.
 
     Raises:
@@ -53,6 +54,12 @@ def like_options(text: object, like: object, weight: object, include: object) ->
     if include and not isinstance(like, str):
         raise InvalidRequest("include is for the video of an id (like), which is no hit without it")
     asked: dict[str, Any] = {"include": True} if include else {}
+    if segment is not None:
+        if isinstance(segment, bool) or not isinstance(segment, Integral) or not 0 <= int(segment) < MAX_SEGMENTS:
+            raise InvalidRequest(f"segment is {segment!r}, it must be a whole number from 0 to {MAX_SEGMENTS - 1}")
+        if not isinstance(like, str):
+            raise InvalidRequest("segment is one of the film of an id (like): give that, too")
+        asked["segment"] = int(segment)
     if weight is None:
         return asked
     if text is None or like is None:
@@ -66,11 +73,9 @@ def narrowed(where: object, after: object) -> dict[str, Any]:
     """Parameters of a filter and of a cursor.
 
     Raises:
-        InvalidRequest: no texts, or a filter that is too long.
+        InvalidRequest: no texts, or a filter that is empty or too long.
     """
-    for name, text in (("where", where), ("after", after)):
-        if text is not None and not isinstance(text, str):
-            raise InvalidRequest(f"{name} is {type(text).__name__}: give a text")
-    if isinstance(where, str) and len(where) > MAX_WHERE_BYTES:
-        raise InvalidRequest(f"the filter has more than {MAX_WHERE_BYTES} bytes: name candidates instead")
-    return {name: text for name, text in (("where", where), ("after", after)) if text}
+    given: dict[str, Any] = {} if where is None else {"where": check_filter(where)}
+    if after is not None and not isinstance(after, str):
+        raise InvalidRequest(f"after is {type(after).__name__}: give a text")
+    return {**given, "after": after} if after else given

@@ -16,7 +16,7 @@ from .connection import DEFAULT_ADDRESS, Credentials, Unset, check_address
 from .gallery_client import GalleryClient
 from .results import Indexed, Scores, Served, VideoRecord
 from .search_client import SearchClient
-from .uploads import Cuts, Features, IndexItem, Progress, Video
+from .uploads import Cuts, Features, IndexItem, Progress, Reached, Video
 
 
 class Client(SearchClient, GalleryClient):
@@ -31,10 +31,10 @@ class Client(SearchClient, GalleryClient):
     for what the server could not do, ClientError when the client is closed. ``timeout_s`` of a call goes before that of
     the client, whose None waits for ever; where neither is given, a call that sends a video waits for 600 s and any
     other for 30. A search that the server refuses because it has too much to do is tried again for about three seconds,
-    and a video to be indexed as long as its call waits, or for about 12 seconds where no server answers; then they
-    raise ServerUnavailable, or at once where ``retry`` is false. A server beyond this machine asks for ``credentials``;
-    without any, those that the environment names are shown. Of a server of several models ``model`` chooses one by its
-    alias; without it the server's default answers.
+    and a video to be indexed as long as its call waits, or for about 12 seconds where the server has gone away; then
+    they raise ServerUnavailable, or at once where ``retry`` is false or no server has ever answered. A server beyond
+    this machine asks for ``credentials``; without any, those that the environment names are shown. Of a server of
+    several models ``model`` chooses one by its alias; without it the server's default answers.
     """
 
     def __init__(
@@ -101,9 +101,10 @@ class Client(SearchClient, GalleryClient):
     def index_many(
         self,
         items: Iterable[IndexItem],
-        *,
         jobs: int = 4,
+        *,
         progress: Progress | None = None,
+        reached: Reached | None = None,
         segments: Cuts | None = None,
         timeout_s: float | None = None,
     ) -> list[Indexed | FramesiftError]:
@@ -118,6 +119,8 @@ class Client(SearchClient, GalleryClient):
             jobs: 1 to 64.
             progress: called as each ends, with its place in ``items`` and what became of it. What it raises ends the
                 call; videos that are under way then are indexed none the less.
+            reached: called of a film that is sent in pieces, as each is kept, with the film's place, its segments so
+                far, and how many it has; where videos are sent by threads, by these.
             segments: how all films are cut, as of ``index``.
             timeout_s: seconds for one video, of a film in pieces for each.
 
@@ -130,7 +133,9 @@ class Client(SearchClient, GalleryClient):
             ClientError: the client is closed.
         """
         return finished(
-            self._calls.index_many(items, jobs=jobs, progress=progress, segments=segments, timeout_s=timeout_s)
+            self._calls.index_many(
+                items, jobs=jobs, progress=progress, reached=reached, segments=segments, timeout_s=timeout_s
+            )
         )
 
     def encode_video(

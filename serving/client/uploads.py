@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...export.bundle.checks import FEATURE_SUFFIXES, NO_FEATURES, check_video_bytes, listed
+from ...export.bundle.checks import FEATURE_SUFFIXES, NO_FEATURES, check_id, check_video_bytes, listed
 from ...export.bundle.errors import FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.limits import MAX_VIDEO_BYTES
 from ...export.bundle.ports import FEATURES, VIDEO
@@ -44,6 +45,9 @@ Cuts = Cutting | float
 
 Progress = Callable[[int, Indexed | FramesiftError], object]
 """Called with an item's place and what became of it."""
+
+Reached = Callable[[int, int, int], object]
+"""Called with an item's place, how many segments of its film have been kept so far, and of how many."""
 
 MAX_JOBS = 64
 
@@ -113,7 +117,7 @@ class Item:
 def read_video(video: Video, largest: int = MAX_VIDEO_BYTES) -> Upload:
     """Read a video: bytes as they are, anything else is the path of a file.
 
-    A file's id is its name and its source its path; bytes are called by their digest.
+    A file's id is its name and its source its absolute path; bytes are called by their digest.
 
     Args:
         largest: the most bytes that the server accepts.
@@ -125,7 +129,7 @@ def read_video(video: Video, largest: int = MAX_VIDEO_BYTES) -> Upload:
         _check_size(len(video), largest)
         return Upload(video, hashlib.sha256(video).hexdigest(), "")
     path = path_of(video, "video")
-    return Upload(read_file(path, lambda size: _check_size(size, largest)), path.name, os.fspath(path))
+    return Upload(read_file(path, lambda size: _check_size(size, largest)), path.name, os.path.abspath(path))
 
 
 def read_brought(video: Video | None, features: Features | None, largest: int = MAX_VIDEO_BYTES) -> Brought:
@@ -177,6 +181,21 @@ def check_jobs(value: object) -> int:
     return int(value)
 
 
+def read_cutting(segments: Cuts | None) -> Cutting | None:
+    """How films are cut, as a caller gave it.
+
+    Raises:
+        InvalidRequest: neither a number of seconds nor a ``Cutting``, or one that can't be.
+    """
+    if segments is None:
+        return None
+    if isinstance(segments, Cutting):
+        return segments
+    if isinstance(segments, bool) or not isinstance(segments, int | float):
+        raise InvalidRequest(f"segments is {type(segments).__name__}: give their seconds, or a Cutting")
+    return Cutting(segments)
+
+
 def _item(given: Any) -> Item | FramesiftError:
     if not isinstance(given, tuple):
         return _sorted(Item(given))
@@ -190,6 +209,16 @@ def _sorted(item: Item) -> Item:
     if item.features is None and (isinstance(item.video, Mapping) or is_feature_file(item.video)):
         return replace(item, video=None, features=item.video)
     return item
+
+
+def known_ids(items: Iterable[Item | FramesiftError]) -> list[str]:
+    """The ids that videos will get, where they are known before a video is read, and are none that is refused."""
+    found: list[str] = []
+    for item in items:
+        with suppress(InvalidRequest):
+            if isinstance(item, Item) and (id_ := _known_id(item)) is not None:
+                found.append(check_id(id_))
+    return [*dict.fromkeys(found)]
 
 
 def _known_id(item: Item) -> str | None:
@@ -215,19 +244,6 @@ def is_large(video: Video) -> bool:
         return path_of(video, "video").stat().st_size > MAX_VIDEO_BYTES
     except (OSError, InvalidVideo):
         return False
-
-
-def digest_of(path: Path) -> bytes:
-    """The SHA-256 of a file.
-
-    Raises:
-        InvalidVideo: it can't be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise InvalidVideo(f"{path} can't be read: {error.strerror}") from error
 
 
 def path_of(given: str | os.PathLike[str], what: str) -> Path:

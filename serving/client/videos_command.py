@@ -32,7 +32,7 @@ def videos_group() -> None:
     `framesift gallery` works on a gallery's folder; these commands ask a server, from any machine.
 
     \b
-    Example:
+    Examples:
       framesift videos list
       framesift videos delete films/old.mp4
     """
@@ -41,17 +41,17 @@ def videos_group() -> None:
 @videos_group.command("list")
 @_SERVER
 @_MODEL
-@click.option("--top", type=click.IntRange(1), help="List no more than so many.")
+@click.option("--top", type=click.IntRange(1), help="List no more than so many; all by default.")
 @where_option("List the videos that this filter lets through.")
 @_TIMEOUT
 @_JSON
 def list_command(
     server: str, model: str | None, top: int | None, where: str | None, timeout: float, as_json: bool
 ) -> None:
-    """List videos in the order in which they were indexed: duration, id and metadata.
+    """List videos as they were indexed: duration, id, how films are cut, and metadata.
 
     \b
-    Example:
+    Examples:
       framesift videos list --top 20
       framesift videos list --where "not tags exists" --json
     """
@@ -59,9 +59,14 @@ def list_command(
 
     from .sync import Client
 
+    listed = 0
     with Client(server, timeout, model=model) as client:
         for video in islice(client.videos(where), top):
             click.echo(_line(video, as_json))
+            listed += 1
+    if not listed:
+        empty = "the gallery is empty: index videos with `framesift index`"
+        click.echo("no video fits the filter" if where else empty, err=True)
 
 
 @videos_group.command("show")
@@ -96,7 +101,7 @@ def count_command(server: str, model: str | None, where: str | None, timeout: fl
     """Count the videos.
 
     \b
-    Example:
+    Examples:
       framesift videos count
       framesift videos count --where "year >= 1999"
     """
@@ -117,7 +122,7 @@ def delete_command(ids: tuple[str, ...], server: str, model: str | None, timeout
     - reads ids from standard input, one a line. It takes the role index.
 
     \b
-    Example:
+    Examples:
       framesift videos delete films/old.mp4
       framesift videos delete - < ids.txt
     """
@@ -155,13 +160,14 @@ def update_command(
     It takes the role index.
 
     \b
-    Example:
+    Examples:
       framesift videos update films/a.mp4 '{"year": 1999}' --merge
       framesift videos update --metadata-file facts.jsonl
     """
     from .sync import Client
 
-    if (metadata_file is None) == (id is None or metadata is None):
+    given = [each for each in (id, metadata) if each is not None]
+    if len(given) != (2 if metadata_file is None else 0):
         raise click.UsageError("give ID and METADATA, or --metadata-file")
     changes = {str(id): _object(str(metadata))} if metadata_file is None else read_metadata(decoded(metadata_file))
     with Client(server, timeout, model=model) as client:
@@ -174,7 +180,8 @@ def _line(video: VideoFacts, as_json: bool) -> str:
         return json_line(video.to_dict())
     duration = "" if video.duration is None else f"{video.duration:.1f} s"
     metadata = json.dumps(dict(video.metadata), ensure_ascii=False) if video.metadata else ""
-    return f"{duration:>10}  {printable(video.id)}  {printable(metadata)}".rstrip()
+    cut = f"  ({_cut(video)})" if video.segments > 1 else ""
+    return f"{duration:>10}  {printable(video.id)}{cut}  {printable(metadata)}".rstrip()
 
 
 def _block(video: VideoFacts) -> str:
@@ -182,10 +189,15 @@ def _block(video: VideoFacts) -> str:
         "id": video.id,
         "source": video.source,
         "duration": "" if video.duration is None else f"{video.duration:g} s",
-        **({"segments": video.segments} if video.segments > 1 else {}),
+        **({"cut": _cut(video)} if video.segments > 1 or video.cutting is not None else {}),
         **{f"  {name}": json.dumps(value, ensure_ascii=False) for name, value in video.metadata.items()},
     }
     return "\n".join(f"{printable(name):<10} {printable(str(value))}".rstrip() for name, value in facts.items())
+
+
+def _cut(video: VideoFacts) -> str:
+    how = "" if video.cutting is None else f" {video.cutting.words()}"
+    return f"{video.segments} segment{'' if video.segments == 1 else 's'}{how}"
 
 
 def _tell(edited: Edited, done: str) -> None:

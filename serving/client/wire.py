@@ -156,7 +156,7 @@ def index_call(
         **brought.tensors(takes),
         ID: pack_rows([id_.encode()]),
         SOURCE: pack_rows([source.encode()]),
-        DIGEST: np.frombuffer(digest, np.uint8)[None],
+        DIGEST: np.frombuffer(file_digest, np.uint8)[None],
         METADATA: pack_rows([dump_metadata({} if metadata is None else metadata).encode()]),
     }
     if cut is not None:

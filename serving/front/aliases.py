@@ -61,7 +61,7 @@ class Aliases:
         """
         if not isinstance(alias, str) or alias not in self._at:
             # Which there are is told to those who are known.
-            raise InvalidRequest(f"there is no model {str(alias)[:_SHOWN]!r} here: `framesift models` lists them")
+            raise InvalidRequest(f"there is no model {str(alias)[:_SHOWN]!r} here: see `framesift models list`")
         return self._models[self._at[alias]]
 
     def chosen(self, name: bytes | None) -> Deployed:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from .asgi import Receive, Scope, Send
 from .lean import without_grpc
-from .sending import telling
 from .settings import VARIABLE, Settings
 from .status import ClientGone
 
@@ -33,7 +32,7 @@ class Application:
             await self._live(receive, send)
         elif scope["type"] == "http" and self._door is not None:
             with contextlib.suppress(ClientGone):
-                await self._door.answer(scope, receive, telling(send))
+                await self._door.answer(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

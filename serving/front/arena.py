@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import secrets
 from collections import Counter
@@ -12,62 +11,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from ...export.bundle.errors import InvalidRequest
+from .slot import Slot, give_back
 
 ENLARGE = "enlarge /dev/shm where the server runs (docker run --shm-size=1g, or mount -o remount,size=1g /dev/shm)"
 _MIB = 1 << 20
 _SHARED_MEMORY = Path("/dev/shm")
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
-_ALIGNED = 64
 # What a door that died had sent is answered by then.
 _OLD_S = 900.0
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-
-
-class Slot:
-    """A part of the arena that holds the tensors of one request.
-
-    Attributes:
-        region: the arena's name, as Triton server knows it.
-    """
-
-    def __init__(self, region: str, file: int, start: int, size: int) -> None:
-        self.region = region
-        self._file, self._start, self._size = file, start, size
-        self._used = 0
-
-    def begin(self) -> int:
-        """The offset in the arena at which the next tensor begins."""
-        self._used = -(-self._used // _ALIGNED) * _ALIGNED
-        return self._start + self._used
-
-    def write(self, part: bytes | memoryview) -> None:
-        """Append to the present tensor.
-
-        Raises:
-            ServerUnavailable: the machine's shared memory is full.
-        """
-        assert self._used + len(part) <= self._size
-        try:
-            done = 0
-            while done < len(part):
-                done += os.pwrite(self._file, part[done:], self._start + self._used + done)
-        except OSError as error:
-            raise ServerUnavailable(
-                f"the server's shared memory is full ({error.strerror}): try again later"
-            ) from error
-        self._used += len(part)
-
-    def clear(self) -> None:
-        """Give the memory back to the machine."""
-        _give_back(self._file, self._start, self._size)
-        self._used = 0
+# How often it is looked, while a caller waits who has no slot, whether a slow upload has to give way.
+_LOOK_S = 0.5
 
 
 @dataclass(eq=False)
 class _Turn:
-    """Who waits for a slot."""
+    """Who waits for a slot, and then holds it."""
 
     caller: str
     size: int
@@ -77,17 +35,21 @@ class _Turn:
 class Arena:
     """A sparse file in shared memory, divided into slots.
 
+    Slots are many, because one that nothing is written to takes no memory: callers that send slowly keep nobody out who
+    has none. Once all are taken, or their room, the slowest uploads give way to such a caller.
+
     Every door has a file of its own: Triton server reads a video when it decodes it, so what a door that died had sent
     must stay as it is for a while.
 
     Args:
         name: begins the file's name below /dev/shm.
-        slots: requests with large tensors that are received or answered at once, two at least.
+        slots: requests with large tensors that are received or answered at once.
+        most: those of one caller.
         size: bytes of a slot.
         room: the bytes of requests that may be here at once; more would fill the machine's shared memory.
     """
 
-    def __init__(self, name: str, slots: int, size: int, room: int) -> None:
+    def __init__(self, name: str, slots: int, most: int, size: int, room: int) -> None:
         self._old = [os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) for path in _files(name)]
         self.region = f"{name}-{secrets.token_hex(8)}"
         self.key = f"/{self.region}"
@@ -97,11 +59,12 @@ class Arena:
         self._file = os.open(_SHARED_MEMORY / self.region, flags, 0o600)
         os.ftruncate(self._file, self.size)
         self._slots = [Slot(self.region, self._file, number * size, size) for number in range(slots)]
-        # One is left for others, whatever a caller sends.
-        self._most = slots - 1
+        self._most = most
         self._held: Counter[str] = Counter()
         self._room = self._left = room
         self._waiting: list[_Turn] = []
+        self._holding: list[_Turn] = []
+        self._look: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
     async def slot(self, caller: str, size: int) -> AsyncIterator[Slot]:
@@ -138,30 +101,53 @@ class Arena:
         await asyncio.sleep(_OLD_S)
         while self._old:
             file = self._old.pop()
-            _give_back(file, 0, os.fstat(file).st_size)
+            give_back(file, 0, os.fstat(file).st_size)
             os.close(file)
 
     def close(self) -> None:
         """Let go of the file; its name is removed with the run's other shared memory."""
+        if self._look is not None:
+            self._look.cancel()
         for file in (self._file, *self._old):
             os.close(file)
 
     def _grant(self) -> None:
-        while self._slots:
-            able = [turn for turn in self._waiting if self._held[turn.caller] < self._most and not turn.slot.done()]
-            if not able:
-                return
-            turn = min(able, key=lambda each: self._held[each.caller])
-            # Whose turn it is waits for its room: small ones that passed by would keep a large one out for ever.
-            if turn.size > self._left:
-                return
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        # Whose turn it is waits for its room: small ones that passed by would keep a large one out for ever.
+        while (turn := self._next()) is not None and self._slots and turn.size <= self._left:
+            slot = self._slots.pop()
+            slot.expected = turn.size
             self._waiting.remove(turn)
+            self._holding.append(turn)
             self._held[turn.caller] += 1
             self._left -= turn.size
-            turn.slot.set_result(self._slots.pop())
+            turn.slot.set_result(slot)
+        # Whoever has a slot is served already.
+        if turn is not None and not self._held[turn.caller]:
+            self._press()
+
+    def _next(self) -> _Turn | None:
+        able = [turn for turn in self._waiting if self._held[turn.caller] < self._most and not turn.slot.done()]
+        return min(able, key=lambda each: self._held[each.caller], default=None)
+
+    def _press(self) -> None:
+        """Let one slow upload give way, if there is one by now, and look again soon.
+
+        It is one of whoever holds the most, and of those the one that would take the longest.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        held = [(turn.caller, turn.slot.result()) for turn in self._holding]
+        slow = [(caller, slot) for caller, slot in held if slot.slow(now)]
+        if slow and not any(slot.giving_way for _, slot in held):
+            max(slow, key=lambda each: (self._held[each[0]], each[1].to_go(now)))[1].give_way()
+        self._look = loop.call_later(_LOOK_S, self._grant)
 
     def _release(self, turn: _Turn, slot: Slot) -> None:
         slot.clear()
+        self._holding.remove(turn)
         self._held[turn.caller] -= 1
         if not self._held[turn.caller]:
             del self._held[turn.caller]
@@ -174,7 +160,3 @@ def _files(name: str) -> list[Path]:
     """The files of doors of this run that died; who else made one keeps it."""
     found = [path for path in _SHARED_MEMORY.glob(f"{name}-*") if not path.is_symlink()]
     return [path for path in found if path.stat().st_uid == os.getuid()]
-
-
-def _give_back(file: int, start: int, size: int) -> None:
-    _LIBC.fallocate(file, _KEEP_SIZE | _PUNCH_HOLE, start, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from .asgi import Receive
 from .status import ClientGone, Code, Refusal
@@ -15,19 +16,28 @@ SLOWEST = 128 << 10
 _LONGEST_NUMBER = 20
 
 
-async def next_part(receive: Receive, patience_s: float | None) -> tuple[bytes, bool]:
+async def next_part(
+    receive: Receive, patience_s: float | None, given_up: asyncio.Future[None] | None = None
+) -> tuple[bytes, bool]:
     """The next bytes of a body, and whether more will follow.
 
+    Args:
+        given_up: done once nobody is answered any more, whatever comes.
+
     Raises:
-        ClientGone: the client has left.
+        ClientGone: the client has left, or is given up.
         Refusal: nothing came for ``patience_s``.
     """
-    if patience_s is None:
+    if patience_s is None and given_up is None:
         event = await receive()
     else:
         # Not ``wait_for``: servers do not expect that ``receive`` is cancelled.
         receiving = asyncio.ensure_future(receive())
-        if not (await asyncio.wait([receiving], timeout=patience_s))[0]:
+        awaited: list[asyncio.Future[Any]] = [receiving] if given_up is None else [receiving, given_up]
+        done, _ = await asyncio.wait(awaited, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        if given_up in done:
+            raise ClientGone
+        if not done:
             raise Refusal(Code.INVALID_ARGUMENT, f"nothing more of the message came within {patience_s:g} s")
         event = receiving.result()
     if event["type"] != "http.request":

@@ -17,6 +17,10 @@ COOKIE = "framesift"
 _COOKIE = COOKIE.encode()
 _FOREIGN = (b"cross-site", b"same-site")
 _SAFE = ("GET", "HEAD")
+# Every browser says one of these, whatever a page's script wants: of the last it can change the value alone. It is all
+# that shows in a GET by plain HTTP to the page's own name, which may have been led here. Clients of gRPC, probes and
+# Prometheus say none of them.
+_OF_BROWSERS = frozenset((b"origin", b"sec-fetch-site", b"accept-language"))
 
 
 class Browsers:
@@ -49,6 +53,15 @@ class Browsers:
         linked = page and method in _SAFE and headers.get(b"sec-fetch-mode") == b"navigate"
         if headers.get(b"sec-fetch-site") in _FOREIGN and not linked:
             raise AccessDenied("a page of somebody else may not call this server")
+
+    def check_if_one(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        """The same for what programs ask for by any name: refused to a browser alone.
+
+        Raises:
+            AccessDenied: as ``check``.
+        """
+        if not _OF_BROWSERS.isdisjoint(headers):
+            self.check(method, headers)
 
     def _has(self, host: str) -> bool:
         name = _bare(host)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+from collections.abc import Awaitable, Mapping
 from urllib.parse import quote
 
-from .asgi import Receive, Scope, Send
+from .asgi import Event, Receive, Scope, Send
 from .messages import Messages
 from .record import Record
 from .status import Code, Refusal
@@ -24,6 +25,9 @@ _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNITS_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 # A client accepts 8 KiB of metadata, of which a character may take twelve bytes.
 _LONGEST_MESSAGE = 600
+# Of an answer that is longer a server takes one part after the other, as its client reads: it would hold the end of one
+# that nobody reads back, and go on waiting.
+_AT_ONCE = 256 << 10
 
 
 class Call:
@@ -44,11 +48,11 @@ class Call:
         self.path: str = scope["path"]
         self.metadata = headers
         self.peer = peer(scope)
-        self.messages = Messages(receive, self.metadata.get(b"grpc-encoding", b""))
+        self.messages = Messages(_ahead(receive), self.metadata.get(b"grpc-encoding", b""))
         self.record = record
         self.receive = receive
         self._send = send
-        self._started = False
+        self._started = self._said = False
 
     def deadline(self) -> float | None:
         """When the client's patience ends, by the event loop's clock; None where it waits for ever.
@@ -67,20 +71,32 @@ class Call:
     async def answer(self, message: bytes) -> None:
         """Send the one message of a unary call's answer, and end it."""
         self.record.sent = len(message)
-        await self._send(_START)
-        await self._send({"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message})
-        await self._send(_OK)
+        if len(message) > _AT_ONCE:
+            await self.say(message)
+            await self.finish()
+            return
+        body = {"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message}
+        # All of it is handed over before any of it is waited for, so that a server may write it at once.
+        for taken in [self._send(event) for event in (_START, body, _OK)]:
+            await taken
 
     async def say(self, message: bytes) -> None:
         """Send one message of a stream."""
         await self._start()
-        await self._send(
-            {"type": "http.response.body", "body": _PREFIX.pack(0, len(message)) + message, "more_body": True}
-        )
+        self._said = True
+        framed = _PREFIX.pack(0, len(message)) + message
+        for place in range(0, len(framed), _AT_ONCE):
+            await self._part(framed[place : place + _AT_ONCE])
+
+    async def _part(self, part: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
 
     async def finish(self, code: Code = Code.OK, message: str = "") -> None:
         """End a stream, or a call of which nothing was answered."""
         await self._start()
+        if self._said:
+            # Once this is taken there is room for the end.
+            await self._part(b"")
         await self._send({"type": "http.response.body", "body": b""})
         if code is Code.OK:
             await self._send(_OK)
@@ -95,9 +111,19 @@ class Call:
             await self._send(_START)
 
 
-def is_grpc(scope: Scope) -> bool:
+def _ahead(receive: Receive) -> Receive:
+    """``receive`` that has been asked once: what takes a server a while is done while the call is looked at."""
+    begun = [receive()]
+
+    def next_() -> Awaitable[Event]:
+        return begun.pop() if begun else receive()
+
+    return next_
+
+
+def is_grpc(method: str, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request is a gRPC call."""
-    return any(name == b"content-type" and value.startswith(_CONTENT_TYPE) for name, value in scope["headers"])
+    return method == "POST" and headers.get(b"content-type", b"").startswith(_CONTENT_TYPE)
 
 
 def peer(scope: Scope) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LARGEST_HEAD = 64 << 10
+# Answers of the same sizes have the same head.
+_CACHED = 1 << 10
 # Connections at once: more requests than the door lets in wait for Triton server, and its descriptors are few.
 _MOST = 256
 
@@ -69,19 +72,24 @@ class _Connection(asyncio.Protocol):
             if len(self._buffer) > _LARGEST_HEAD:
                 self.close()
             return False
-        first, *lines = bytes(self._buffer[:end]).lower().split(b"\r\n")
-        headers = dict(line.split(b":", 1) for line in lines)
-        length = int(headers.get(b"content-length", b"0"))
-        head_bytes = int(headers.get(b"inference-header-content-length", length))
-        self._head = int(first.split(b" ", 2)[1]), length, head_bytes
+        self._head = _sizes(bytes(self._buffer[:end]))
         self._start = end + len(_END_OF_HEAD)
-        self._end = self._start + length
+        self._end = self._start + self._head[1]
         return True
 
     def close(self) -> None:
         self.open = False
         if self.transport is not None:
             self.transport.close()
+
+
+@lru_cache(_CACHED)
+def _sizes(head: bytes) -> tuple[int, int, int]:
+    """What an answer's head tells: its status, the bytes of its body, and how many of them are JSON."""
+    first, *lines = head.lower().split(b"\r\n")
+    headers = dict(line.split(b":", 1) for line in lines)
+    length = int(headers.get(b"content-length", b"0"))
+    return int(first.split(b" ", 2)[1]), length, int(headers.get(b"inference-header-content-length", length))
 
 
 class Connections:

@@ -29,6 +29,7 @@ from .aliases import Aliases
 from .arena import Arena
 from .behind import Behind
 from .browsers import Browsers
+from .crowd import Crowd
 from .deployment import gallery_told, public_models
 from .gate import Gate
 from .health import Health
@@ -102,6 +103,7 @@ class Common:
 
     access: Access
     gate: Gate
+    crowd: Crowd
     browsers: Browsers
     arena: Arena
     log: AccessLog | None
@@ -142,7 +144,7 @@ class Deployed:
         self.inference.answered = self.health.answered
         self.jobs = Jobs(publics, common.arena, refused(manifest))
         self.service = Service(publics, self.jobs, self.inference, self.health, self._upstream, __version__)
-        self.observing = Observing(self.records, self.inference, self.health, supervision, self._metrics)
+        self.observing = Observing(self.records, self.inference, self.health, supervision, common.crowd, self._metrics)
         self.calls = HttpCalls(common.access, common.gate, self.records)
         self.rest = Rest(publics, self.calls, self.jobs, self.inference, self._upstream, __version__, common.browsers)
         exact = found.chooser is None and shortlist_size(manifest) is None

@@ -15,8 +15,6 @@ from ...export.bundle.models import (
     ENCODE_VIDEO,
     FINGERPRINT,
     GALLERY,
-    GALLERY_EDIT,
-    GALLERY_LIST,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
     INDEX_SEGMENT,
@@ -28,6 +26,7 @@ from ...export.bundle.models import (
     SEARCH,
     SEARCH_DETAILS,
     SEARCH_IDS,
+    SEARCH_NAMED,
     SYSTEM,
 )
 from ...export.bundle.ports import (
@@ -42,27 +41,17 @@ from ...export.bundle.ports import (
     TOKEN_IDS,
     VIDEO,
 )
+from ...export.bundle.scorers import max_pairs
 from ...export.bundle.shortlist import PREFIX
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
-from ..repository.plan import max_pairs, plan
+from ..repository.plan import plan
 from ..repository.served import Ensemble, Model, Served
 from .gallery import of_gallery
 from .likes import OF_VIDEOS, of_likes
 from .public import BESIDE_VIDEO, Public, ports
-from .tokens import INDEX
-from .tokens import SEARCH as SEARCH_ROLE
+from .roles import MODELS
 
-_ROLES = {
-    INDEX_VIDEO: frozenset({INDEX}),
-    ENCODE_VIDEO: frozenset({INDEX}),
-    ENCODE_FRAMES: frozenset({INDEX}),
-    GALLERY_LOOKUP: frozenset({INDEX, SEARCH_ROLE}),
-    GALLERY_LIST: frozenset({INDEX, SEARCH_ROLE}),
-    GALLERY_EDIT: frozenset({INDEX}),
-    SEARCH: frozenset({SEARCH_ROLE}),
-    SCORE_TEXT: frozenset({SEARCH_ROLE}),
-}
 # Parameters of a search.
 SEARCH_OPTIONS = frozenset({"facts", "where", "min_score", "offset", "after", "segments", "partial"})
 # What a text is to a client; the served models read its token ids.
@@ -103,11 +92,11 @@ def public_models(
     if INDEX_SEGMENT in served:
         found = [_cut(public) if public.name == INDEX_VIDEO else public for public in found]
     found += [
-        *of_gallery(members[GALLERY_LOOKUP], members[GALLERY_SEARCH], _ROLES),
-        _of_search(_in_words(SEARCH, served[SEARCH_DETAILS])),
+        *of_gallery(members[GALLERY_LOOKUP], members[GALLERY_SEARCH]),
+        _of_search(_in_words(SEARCH, served[SEARCH_NAMED])),
         _in_words(SCORE_TEXT, served[SCORE_IDS], {MAX_ROWS: str(max_pairs(manifest))}),
     ]
-    for public in of_likes(served, _QUERY, SEARCH_OPTIONS, _ROLES[SEARCH]):
+    for public in of_likes(served, _QUERY, SEARCH_OPTIONS):
         found.append(_of_videos(replace(public, parameters=brought), limits) if public.name in OF_VIDEOS else public)
     return {public.name: public for public in found}
 
@@ -135,7 +124,7 @@ def _as_served(served: Served, parameters: Mapping[str, str]) -> Public:
         served.max_batch,
         ports(served.inputs, batched=batched),
         ports(served.outputs, batched=batched),
-        _ROLES[served.name],
+        MODELS[served.name],
         served.name,
         _steps(served),
         parameters,
@@ -169,6 +158,7 @@ def _of_search(search: Public) -> Public:
         takes=SEARCH_OPTIONS,
         upstream=SEARCH_IDS,
         detailed=SEARCH_DETAILS,
+        named=SEARCH_NAMED,
     )
 
 
@@ -184,7 +174,7 @@ def _in_words(name: str, served: Served, parameters: Mapping[str, str] | None = 
         served.max_batch,
         ports((*query, *others), batched=batched),
         ports(served.outputs, batched=batched),
-        _ROLES[name],
+        MODELS[name],
         served.name,
         _steps(served),
         parameters or {},

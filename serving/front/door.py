@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from functools import partial
 
-from ...export.bundle.models import INDEX_VIDEO, MAX_VIDEO
 from .access import Access
 from .access_log import AccessLog
 from .aliases import HEADER, Aliases
@@ -14,12 +14,13 @@ from .asgi import Receive, Scope, Send
 from .background import Background
 from .browsers import Browsers
 from .call import Call, is_grpc
+from .crowd import Crowd
 from .deployed import Common, Deployed, Described
 from .gate import Gate
-from .likes import like_kind
 from .page.page import Page, Shown
 from .plain import Plain
-from .service import OPEN, STREAM
+from .sending import telling
+from .service import STREAM
 from .settings import Settings
 from .status import ClientGone, told
 from .streams import Stream
@@ -30,6 +31,8 @@ from .v1.films import Films
 
 # A slot beyond the tensors' own bytes: they begin at round places.
 _SLACK = 1 << 20
+# Large requests that are received or answered at once, of however many callers. Their memory is limited beside.
+_SLOTS = 32
 _DRAIN_LOOK_S = 0.05
 
 
@@ -40,19 +43,21 @@ class Door:
         found = [Described.of(at) for at in settings.all]
         self._drained = settings.state / DRAINED
         self._supervision, self._access = Supervision(settings.state), Access(settings.tokens)
-        # Two more than are decoded at once, so that the next video has arrived when a decoder is free.
-        slots, largest = max(each.readers for each in found) + 2, max(each.largest for each in found)
-        self._arena = Arena(settings.arena, slots, largest + _SLACK, settings.room)
+        # One more than are decoded at once, so that a caller's next video has arrived when a decoder is free.
+        most, largest = max(each.readers for each in found) + 1, max(each.largest for each in found)
+        self._arena = Arena(settings.arena, max(_SLOTS, most), most, largest + _SLACK, settings.room)
         telemetry = settings.telemetry
         self._tracing = Tracing(otlp(telemetry.traces), telemetry.trace_ratio) if telemetry.traces else None
         path = telemetry.access_log
         self._log = None if path is None else AccessLog(path, texts=telemetry.log_texts)
-        self._gate = Gate()
+        self._gate, self._crowd = Gate(), Crowd(settings.port, settings.connections)
+        self._browsers = Browsers(settings.names, known=settings.tokens is not None)
         self._aliases = Aliases(settings.state)
         common = Common(
             self._access,
             self._gate,
-            Browsers(settings.names, known=settings.tokens is not None),
+            self._crowd,
+            self._browsers,
             self._arena,
             self._log,
             self._tracing,
@@ -63,8 +68,10 @@ class Door:
         self._aliases.begin([Deployed(each, common) for each in found])
         page = None
         if settings.page:
-            page = Page(self._aliases.now.calls, self._access, common.browsers, _shown(settings, found))
-        self._plain = Plain(self._aliases, self._access, self._gate, page)
+            names = [each.at.name for each in found] if common.several else []
+            shown = Shown(settings.videos is not None, settings.tokens is not None, names)
+            page = Page(self._aliases.now.calls, self._access, self._browsers, shown)
+        self._plain = Plain(self._aliases, self._access, self._gate, self._browsers, page)
         self._background = Background()
 
     def start(self) -> None:
@@ -74,6 +81,7 @@ class Door:
             model.start()
         self._background.start(self._drain())
         self._background.start(self._access.follow())
+        self._background.start(self._crowd.follow())
         self._background.start(self._arena.forget_old())
 
     async def stop(self) -> None:
@@ -88,26 +96,33 @@ class Door:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        if is_grpc(scope):
+        peer = self._crowd.begin(scope)
+        send = telling(send, partial(self._crowd.sent, peer), partial(self._crowd.slow, peer))
+        try:
             headers = dict(scope["headers"])
-            served = self._aliases.now
-            record = served.records.begin(served.service.method(scope["path"]), headers)
-            call = Call(scope, headers, receive, send, record)
-            with nullcontext() if call.path == STREAM else self._gate.answering():
-                await self._call(call, served)
-        else:
-            with self._gate.answering():
-                await self._plain.answer(scope, receive, send)
+            if is_grpc(scope["method"], headers):
+                served = self._aliases.now
+                record = served.records.begin(served.service.method(scope["path"]), headers)
+                call = Call(scope, headers, receive, send, record)
+                with nullcontext() if call.path == STREAM else self._gate.answering():
+                    await self._call(call, served)
+            else:
+                with self._gate.answering():
+                    await self._plain.answer(scope, receive, send)
+        finally:
+            self._crowd.finish(peer)
 
     async def _call(self, call: Call, served: Deployed) -> None:
         try:
-            caller = self._access.caller(call.peer, call.metadata.get(b"authorization"), call.path in OPEN)
+            caller = self._access.caller(call.peer, call.metadata.get(b"authorization"), call.record.method)
+            # A page's script can name gRPC's content type, too.
+            self._browsers.check_if_one("POST", call.metadata)
             if HEADER in call.metadata:
                 served = self._aliases.chosen(call.metadata[HEADER])
             served.records.known(call.record, caller.name, call.metadata)
-            with self._gate.inside(caller.name):
+            with self._gate.inside(caller, call.record.method):
                 if call.path == STREAM:
-                    await Stream(call, caller, self._aliases).run()
+                    await Stream(call, self._access, self._aliases).run()
                     await call.finish()
                 else:
                     await call.answer(await served.service.answer(call, caller))
@@ -130,15 +145,3 @@ class Door:
     @property
     def _unfinished(self) -> bool:
         return any(model.inference.unfinished for model in self._aliases.all)
-
-
-def _shown(settings: Settings, found: list[Described]) -> Shown:
-    largest = found[0].publics[INDEX_VIDEO].parameters.get(MAX_VIDEO)
-    return Shown(
-        found[0].manifest.system,
-        None if largest is None else int(largest),
-        files=settings.videos is not None,
-        tokens=settings.tokens is not None,
-        models=[each.at.name for each in found] if len(found) > 1 else [],
-        like=like_kind(found[0].manifest),
-    )

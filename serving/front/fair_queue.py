@@ -109,7 +109,7 @@ class FairQueue:
 
     def put(self, entry: Entry) -> None:
         """Append to its caller's line."""
-        line = self._lines.setdefault(entry.caller, _Line())
+        line = self._line(entry.caller)
         line.entries.append(entry)
         self._count(line, entry.rows)
         self._inside[entry.caller] += entry.rows
@@ -127,7 +127,7 @@ class FairQueue:
     def put_back(self, entries: list[Entry]) -> None:
         """Put entries that were taken back to the front, in their order."""
         for entry in reversed(entries):
-            line = self._lines.setdefault(entry.caller, _Line())
+            line = self._line(entry.caller)
             line.entries.appendleft(entry)
             self._count(line, entry.rows)
 
@@ -186,6 +186,12 @@ class FairQueue:
                 line.entries = deque(entry for entry in line.entries if not entry.answer.done())
             if not line.entries:
                 del self._lines[caller]
+
+    def _line(self, caller: str) -> _Line:
+        line = self._lines.get(caller)
+        if line is None:
+            line = self._lines[caller] = _Line()
+        return line
 
     def _count(self, line: _Line, rows: int) -> None:
         line.rows += rows

@@ -11,7 +11,7 @@ from .messages import SMALL_BYTES, Messages
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT = 10
 # What a field counts for.
-_LEAST = 64
+LEAST = 64
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,10 @@ class Fields:
 
 
 def beside(message: bytes, number: int, most: int) -> int:
-    """The bytes of a message's fields but those of this number, each at least ``_LEAST``: empty ones take memory too.
+    """The bytes of a message's fields, each at least ``LEAST``, because empty ones take memory and time too.
 
-    They are counted no further than to more than ``most``; and of a message that can't be read as far as it can.
+    Of each field of this number so many are counted, and no more. Counting ends once they are more than ``most``, as
+    they are with a kind of field that no request of ours has, and where a message can't be read any further.
     """
     counted = place = 0
     while place < len(message) and counted <= most:
@@ -114,9 +115,9 @@ def beside(message: bytes, number: int, most: int) -> int:
         elif kind in (_FIXED64, _FIXED32):
             place += 8 if kind == _FIXED64 else 4
         else:
-            break
-        if tag // 8 != number:
-            counted += max(_LEAST, place - start)
+            # A group: who reads the message passes over it, and reads on.
+            return most + 1
+        counted += LEAST if tag // 8 == number else max(LEAST, place - start)
     return counted
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,19 +13,19 @@ from ...export.bundle.spec import TensorSpec
 from ..repository.served import Model
 from .contents import DATATYPES
 from .public import Public, ports
+from .roles import MODELS
 from .upstream import Tensor
 
 # Ids of a lookup, and of videos to be changed, with their lengths.
 _BESIDE = 8 << 20
 
 
-def of_gallery(lookup: Model, search: Model, roles: Mapping[str, frozenset[str]]) -> list[Public]:
+def of_gallery(lookup: Model, search: Model) -> list[Public]:
     """The models for that.
 
     Args:
         lookup: the served model that keeps the gallery.
         search: the served model that has it in memory.
-        roles: that may call each, by name.
     """
     inputs, outputs = ports(lookup.inputs, batched=False), ports(lookup.outputs, batched=False, optional=(DETAILS,))
     ids = (IDS, ID_LENGTHS)
@@ -37,7 +36,7 @@ def of_gallery(lookup: Model, search: Model, roles: Mapping[str, frozenset[str]]
             0,
             {name: inputs[name] for name in ids},
             outputs,
-            roles[GALLERY_LOOKUP],
+            MODELS[GALLERY_LOOKUP],
             lookup.name,
             (lookup.name,),
             takes=frozenset({"facts"}),
@@ -48,7 +47,7 @@ def of_gallery(lookup: Model, search: Model, roles: Mapping[str, frozenset[str]]
             0,
             {name: inputs[name] for name in (*ids, CHANGES, CHANGE_LENGTHS)},
             {name: outputs[name] for name in (PRESENT, COUNT, VERSION)},
-            roles[GALLERY_EDIT],
+            MODELS[GALLERY_EDIT],
             lookup.name,
             (lookup.name,),
             largest=_BESIDE + MAX_CHANGE_BYTES,
@@ -58,7 +57,7 @@ def of_gallery(lookup: Model, search: Model, roles: Mapping[str, frozenset[str]]
             1,
             {},
             ports(listed, batched=True),
-            roles[GALLERY_LIST],
+            MODELS[GALLERY_LIST],
             search.name,
             (search.name,),
             takes=frozenset({"top", "after", "where"}),

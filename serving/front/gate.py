@@ -8,9 +8,16 @@ from contextlib import contextmanager
 from ...export.bundle.errors import ServerUnavailable
 from .admission import Admission
 from .status import Code, Refusal
+from .tokens import Caller
 
-# Calls that are open at once: each takes memory even while it only waits.
-MAX_CALLS = 2048
+# Calls that are open at once: each takes memory even while it only waits. Strangers, who need no token for some calls,
+# take nobody's room who has one, and whoever probes health none of those who look at the page.
+MAX_CALLS, MAX_STRANGERS = 2048, 256
+# Of those that ask Triton server beside everybody's queue: each takes the event loop and the server as long as some
+# searches do.
+MAX_ASKED = 16
+_PROBES = frozenset({"Check", "ServerLive", "ServerReady"})
+_ASKED = frozenset({"metrics", "ModelStatistics", "ModelReady"})
 
 
 class Gate:
@@ -22,13 +29,17 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self._calls = Admission(MAX_CALLS)
+        self._calls, self._probes = Admission(MAX_CALLS), Admission(MAX_CALLS)
+        self._strangers, self._asked = Admission(MAX_STRANGERS), Admission(MAX_ASKED)
         self.unanswered = 0
         self.stopping = False
 
     @contextmanager
-    def inside(self, caller: str) -> Iterator[None]:
+    def inside(self, caller: Caller, call: str) -> Iterator[None]:
         """The time in which a caller's call is open.
+
+        Args:
+            call: its name in ``roles.CALLS``.
 
         Raises:
             ServerUnavailable: there are too many.
@@ -36,12 +47,15 @@ class Gate:
         """
         if self.stopping:
             raise Refusal(Code.UNAVAILABLE, ServerUnavailable("the server is being stopped").wire())
-        if not self._calls.enter(caller):
-            raise ServerUnavailable(f"the server has {self._calls.rows} open calls already: try again")
+        calls = self._asked if call in _ASKED else self._calls
+        if not caller.roles:
+            calls = self._probes if call in _PROBES else self._strangers
+        if not calls.enter(caller.name):
+            raise ServerUnavailable(f"the server has {calls.rows} open calls already: try again")
         try:
             yield
         finally:
-            self._calls.leave(caller)
+            calls.leave(caller.name)
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -46,6 +46,8 @@ class Health:
         self._background = Background()
         self._answered = float("-inf")
         self._probing: asyncio.Task[None] | None = None
+        # By model: when Triton server was asked last whether it is ready, and what it says.
+        self._asked: dict[str, tuple[float, asyncio.Task[bool]]] = {}
         self._heartbeat = Heartbeat(thread=False)
         self.ready = False
 
@@ -54,8 +56,18 @@ class Health:
         self._answered = asyncio.get_running_loop().time()
 
     async def model_ready(self, public: Public) -> bool:
-        """Whether a model can be called: it is loaded, and its processes run."""
-        return self._whole(public.steps) and await self._says_ready(public.upstream)
+        """Whether a model can be called: it is loaded, and its processes run.
+
+        Anybody may ask, so Triton server is asked for all of them together.
+        """
+        if not self._whole(public.steps):
+            return False
+        now = asyncio.get_running_loop().time()
+        since, asked = self._asked.get(public.name, (float("-inf"), None))
+        if asked is None or now - since > _LOOK_S:
+            asked = self._background.start(self._says_ready(public.upstream))
+            self._asked[public.name] = now, asked
+        return await asyncio.shield(asked)
 
     def start(self) -> None:
         """Begin to look, and to show that the event loop turns."""

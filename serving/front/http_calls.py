@@ -31,14 +31,12 @@ class HttpCalls:
         failed: Callable[[Exception], Reply],
         *,
         authorization: bytes | None = None,
-        free: bool = False,
     ) -> Reply:
         """What ``work`` answers to a caller who may call, or what ``failed`` makes of an error.
 
         Args:
-            method: its name, as metrics have it; ``work`` may give the record another.
+            method: its name in ``roles.CALLS``; ``work`` may give the record another.
             authorization: who calls, where no header of that name says so.
-            free: it is everybody's.
 
         Raises:
             ClientGone: the client has left.
@@ -46,9 +44,9 @@ class HttpCalls:
         headers = dict(scope["headers"])
         record = self._records.begin(method, headers)
         try:
-            caller = self._access.caller(peer(scope), headers.get(_AUTHORIZATION, authorization), free)
+            caller = self._access.caller(peer(scope), headers.get(_AUTHORIZATION, authorization), method)
             self._records.known(record, caller.name, headers)
-            with self._gate.inside(caller.name):
+            with self._gate.inside(caller, method):
                 reply = await work(caller, record)
         except ClientGone as error:
             record.fail(error)

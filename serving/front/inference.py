@@ -22,12 +22,13 @@ from .admission import Admission
 from .arena import Arena
 from .background import Background
 from .batches import SLOTS, Batches
+from .cursors import queries, read_cursor, with_cursors
 from .fair_queue import Entry
 from .film_segments import cut_request, index_segments
 from .forwarding import encoded, ids_tensor
 from .jobs import Job, answer_to
 from .metrics import Histogram
-from .options import options_tensor
+from .options import NO_OPTIONS, options_tensor
 from .public import Public
 from .record import QUEUE, TOKENISE, UPSTREAM, Record, now
 from .texts import Encoder, candidate_tensors, read_texts, read_top
@@ -148,6 +149,8 @@ class Inference:
         began = now()
         raw = {tensor.name: tensor.raw for tensor in job.tensors}
         texts, top = read_texts(raw, job.asked.shape(TEXT)), read_top(raw[TOP])
+        asked = queries(texts) if job.asked.options else []
+        options = read_cursor(job.asked.options, asked) if asked else b""
         candidates = await self._encoder.candidates(raw, len(texts))
         record.texts = texts
         if not self._texts.enter(client.caller, len(texts)):
@@ -161,12 +164,13 @@ class Inference:
         loop = asyncio.get_running_loop()
         entry = Entry(client.caller, ids, top, loop.time(), loop.create_future(), record.stage(TOKENISE, began))
         entry.span, entry.candidates, entry.chooser_ids = record.span, candidates, chooser_ids
-        entry.options = job.asked.options
+        entry.options = options
         # They go upstream with every text anew.
         entry.alone = len(raw.get(CANDIDATES, b"")) * self._search.max_batch > MAX_CANDIDATE_BYTES
         self.batches.put(entry)
         try:
-            return await client.wait(entry.answer), cut
+            outputs = await client.wait(entry.answer)
+            return with_cursors(outputs, asked) if asked else outputs, cut
         finally:
             sent = record.stage(QUEUE, entry.queued, entry.sent or None)
             if entry.sent:
@@ -209,12 +213,16 @@ class Inference:
             ids_tensor(ids),
             *([] if chooser_ids is None else [ids_tensor(chooser_ids, PREFIX)]),
             Tensor(TOP, "INT32", (len(ids), 1), struct.pack("<i", top) * len(ids)),
-            *candidate_tensors(candidates, len(ids)),
         ]
+        # Whatever a search asks for goes to the model that takes no more than that.
+        detailed = bool(options)
+        model = self._search.detailed if options else self._search.upstream
+        if candidates:
+            tensors += candidate_tensors(candidates, len(ids))
+            model, options = self._search.named, options or NO_OPTIONS
         if options:
             tensors.append(options_tensor(options, len(ids)))
-        model = self._search.detailed if options else self._search.upstream
-        return await self._upstream.infer(model, tensors, self._outputs[bool(options)], headers)
+        return await self._upstream.infer(model, tensors, self._outputs[detailed], headers)
 
     async def _forwarded(self, job: Job, client: Client, record: Record) -> tuple[Sequence[Output], Sequence[int]]:
         async with AsyncExitStack() as held:
@@ -222,10 +230,11 @@ class Inference:
             if not self._requests.enter(client.caller):
                 raise ServerUnavailable(f"the server has {self._requests.rows} requests to answer already: try again")
             held.callback(self._requests.leave, client.caller)
-            tensors, cut = await encoded(job, self._encoder, record)
+            sent = await encoded(job, self._encoder, record)
             answer: asyncio.Future[list[Output]] = asyncio.get_running_loop().create_future()
-            self._background.start(self._forward(job, tensors, answer, held.pop_all(), record))
-        return await client.wait(answer), cut
+            self._background.start(self._forward(job, sent.tensors, answer, held.pop_all(), record))
+        outputs = await client.wait(answer)
+        return with_cursors(outputs, sent.queries) if sent.queries else outputs, sent.cut
 
     async def _forward(
         self,

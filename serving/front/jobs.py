@@ -12,14 +12,16 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...export.bundle.errors import InvalidRequest, ServerUnavailable
-from ...export.bundle.models import CUT
 from .admission import Admission
-from .arena import Arena, Slot
+from .arena import Arena
 from .fields import Fields, beside
+from .likes import OF_VIDEOS
 from .messages import SMALL_BYTES, Messages, Prefix
 from .public import VERSION, Public
 from .record import RECEIVE, Record
 from .requests import Asked, check_sizes, read_request, read_tensors
+from .responses import response
+from .slot import Slot
 from .status import Code, Refusal
 from .tokens import Caller
 from .uploads import LARGEST_HEAD, TENSORS, receive
@@ -63,7 +65,7 @@ class Jobs:
             InvalidRequest: it doesn't fit its model, or the machine's shared memory.
             Refusal: there is no such model, or it is too large.
             AccessDenied: the caller may not call it.
-            ServerUnavailable: others have filled the shared memory, or too much arrives already.
+            ServerUnavailable: others have filled the shared memory or wait for it, or too much arrives already.
         """
         record.received = prefix.size
         if prefix.size <= SMALL_BYTES:
@@ -73,7 +75,7 @@ class Jobs:
         if prefix.size > self._largest or prefix.compressed:
             limit = SMALL_BYTES if prefix.compressed else self._largest
             raise Refusal(Code.RESOURCE_EXHAUSTED, f"the message has {prefix.size} bytes, the limit is {limit}")
-        async with AsyncExitStack() as stack:
+        async with AsyncExitStack() as stack, AsyncExitStack() as arriving:
             found: list[Public] = []
 
             def read(request: Any) -> Asked:
@@ -82,10 +84,13 @@ class Jobs:
 
             async def slot() -> Slot:
                 taken = await stack.enter_async_context(self._arena.slot(caller.name, prefix.size))
+                await arriving.enter_async_context(taken.arriving())
                 messages.resume(prefix.size)
                 return taken
 
-            asked, tensors = await receive(Fields(messages, prefix.size), read, slot)
+            asked, tensors = await receive(
+                Fields(messages, prefix.size), read, slot, lambda: found[0].name in OF_VIDEOS
+            )
             record.stage(RECEIVE, record.began)
             return Job(found[0], asked, tensors, stack.pop_all())
 
@@ -161,7 +166,7 @@ class Jobs:
     def stored(
         self, request: Any, files: Mapping[str, Tensor], held: AsyncExitStack, caller: Caller, record: Record
     ) -> Job:
-        """The job of a request whose ``files`` lie in shared memory already, which is ``held``.
+        """The job of a request whose ``files`` lie in shared memory already; what is ``held`` of it goes to the job.
 
         Raises:
             InvalidRequest, InvalidVideo, InvalidFeatures, Refusal, AccessDenied: as ``read``.
@@ -175,7 +180,7 @@ class Jobs:
         ]
         check_sizes([tensor.size or len(tensor.raw) for tensor in tensors], asked.inputs)
         record.stage(RECEIVE, record.began)
-        return Job(public, asked, tensors, held)
+        return Job(public, asked, tensors, held.pop_all())
 
 
 def _parsed(message: bytes) -> Any:
@@ -192,12 +197,5 @@ def _parsed(message: bytes) -> Any:
 
 def answer_to(job: Job, outputs: Sequence[Output], cut: Sequence[int] = ()) -> bytes:
     """The ModelInferResponse to a job; ``cut`` are the rows whose texts are longer than what is read of them."""
-    answer = pb.ModelInferResponse(model_name=job.public.name, model_version=VERSION, id=job.asked.id)
-    if cut:
-        answer.parameters[CUT].string_param = ",".join(map(str, cut))
     found = {output.name: output for output in outputs}
-    for name in job.asked.outputs:
-        answer.outputs.add(name=name, datatype=found[name].datatype, shape=found[name].shape)
-        answer.raw_output_contents.append(bytes(found[name].raw))
-    encoded: bytes = answer.SerializeToString()
-    return encoded
+    return response(job.public.name, job.asked.id, [found[name] for name in job.asked.outputs], cut)

@@ -6,7 +6,7 @@ https://github.com/kserve/open-inference-protocol, and Triton server's "binary t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from .contents import DTYPES, field_of, raw_contents
 _SIZE, _BINARY, _ALL_BINARY = "binary_data_size", "binary_data", "binary_data_output"
 # So much JSON costs the event loop a few hundredths of a second; tensors behind it cost nothing.
 LARGEST_JSON = 256 << 10
+# No model has so many tensors or parameters: of more, each would take its time before it is refused.
+_MOST = 64
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,17 @@ def _json(text: bytes) -> Any:
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRequest(f"{what} must be a JSON object")
+    _check_few(value, what)
     return value
 
 
 def _objects(value: Any, what: str) -> Iterator[dict[str, Any]]:
     if not isinstance(value, list):
         raise InvalidRequest(f"{what} must be a JSON list")
+    _check_few(value, what)
     return (_object(each, f"each of {what}") for each in value)
+
+
+def _check_few(values: Sized, what: str) -> None:
+    if len(values) > _MOST:
+        raise InvalidRequest(f"{what} has {len(values)} values, the most is {_MOST}")

@@ -18,25 +18,24 @@ from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, OPTIONS, TOKEN
 from ...export.bundle.spec import TensorSpec
 from ..repository.served import Ensemble, Served
 from .public import Public, ports
+from .roles import MODELS
 
 OF_VIDEOS = (SEARCH_VIDEO, SEARCH_VIDEO_TEXT)
 _BESIDE = (SEARCH_LIKE_TEXT, SEARCH_VIDEO_TEXT)
 # By a video of the gallery.
-_NAMED = frozenset({"like", "include"})
+_NAMED = frozenset({"like", "segment", "include"})
 
 
 def of_likes(
     served: Mapping[str, Served],
     query: Iterable[TensorSpec],
     taken: frozenset[str],
-    roles: frozenset[str],
 ) -> list[Public]:
-    """The models for that, of those that are served.
+    """The models for that, of those that are served. A video that is sent is decoded as any other, and kept nowhere.
 
     Args:
         query: what a text is to a client.
         taken: parameters of every search.
-        roles: that may call them. A video that is sent is decoded as any other, and kept nowhere.
     """
     found = []
     for name in LIKE_SEARCHES:
@@ -51,7 +50,7 @@ def of_likes(
         steps = tuple(step.name for step in model.steps)
         outputs = ports(model.outputs, batched=True)
         # What is to be searched with is said in options, which so are always there.
-        found.append(Public(name, 1, inputs, outputs, roles, name, steps, takes=takes, given={"facts": False}))
+        found.append(Public(name, 1, inputs, outputs, MODELS[name], name, steps, takes=takes, given={"facts": False}))
     return found
 
 

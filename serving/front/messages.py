@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .asgi import Receive
 from .body import PATIENCE_S, SLOWEST, next_part
-from .status import Code, Refusal
+from .status import ClientGone, Code, Refusal
 
 # The longest search: 32 texts of 64 KiB, and what names them. What is larger is never put together in memory.
 SMALL_BYTES = (2 << 20) + (64 << 10)
@@ -47,11 +47,20 @@ class Messages:
         """Bytes of the present message that were not read: no other can be begun before."""
         return self._left
 
-    async def begin(self) -> Prefix | None:
-        """The next message's prefix; None if there is none."""
+    async def begin(
+        self, patience_s: float | None = None, given_up: asyncio.Future[None] | None = None
+    ) -> Prefix | None:
+        """The next message's prefix; None if there is none.
+
+        Args:
+            patience_s: how long its first byte may take.
+            given_up: done once nobody is answered any more, as if the client had left.
+        """
+        if given_up is not None and given_up.done():
+            raise ClientGone
         self._until = float("inf")
         while len(self._buffer) < _PREFIX.size and self._more:
-            await self._fill(PATIENCE_S if self._buffer else None)
+            await self._fill(PATIENCE_S if self._buffer else patience_s, given_up)
         return self._begun()
 
     def _begun(self) -> Prefix | None:
@@ -101,10 +110,10 @@ class Messages:
         if self._begun() is not None:
             raise Refusal(Code.INVALID_ARGUMENT, "the call takes one message, and more were sent")
 
-    async def _fill(self, patience_s: float | None) -> None:
+    async def _fill(self, patience_s: float | None, given_up: asyncio.Future[None] | None = None) -> None:
         if patience_s is not None:
             patience_s = max(0.0, min(patience_s, self._until - asyncio.get_running_loop().time()))
-        part, self._more = await next_part(self._receive, patience_s)
+        part, self._more = await next_part(self._receive, patience_s, given_up)
         self._buffer = self._buffer + part if self._buffer else part
 
     def _inflated(self, message: bytes, most: int) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .crowd import Crowd
 from .health import Health
 from .inference import Inference
 from .metrics import Counter, Gauge, Metric, exposition
 from .records import Records
+from .sockets import descriptors
 from .supervision import Supervision
 from .upstream import Upstream
 
@@ -20,9 +22,15 @@ class Observing:
     """
 
     def __init__(
-        self, records: Records, inference: Inference, health: Health, supervision: Supervision, triton: Upstream
+        self,
+        records: Records,
+        inference: Inference,
+        health: Health,
+        supervision: Supervision,
+        crowd: Crowd,
+        triton: Upstream,
     ) -> None:
-        self._records, self._supervision, self._triton = records, supervision, triton
+        self._records, self._supervision, self._crowd, self._triton = records, supervision, crowd, triton
         batches = inference.batches
         self._own: Sequence[Metric] = (
             inference.batch_rows,
@@ -33,6 +41,7 @@ class Observing:
                 "framesift_requests_open", "Requests for anything else that have not ended", lambda: inference.requests
             ),
             Gauge("framesift_ready", "Whether searches are answered", lambda: health.ready),
+            Gauge("framesift_descriptors", "Files and connections that the door has open", descriptors),
         )
 
     async def text(self) -> str:
@@ -40,4 +49,5 @@ class Observing:
         restarts = Counter("framesift_restarts_total", "How often a process was started again", ("process",))
         for process, count in self._supervision.restarts.items():
             restarts.add(process, by=count)
-        return await self._triton.text("/metrics") + exposition((*self._records.metrics, *self._own, restarts))
+        own = exposition((*self._records.metrics, *self._own, restarts, self._crowd.ended))
+        return await self._triton.text("/metrics") + own

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...export.bundle.checks import check_filter
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import OPTIONS
 from ..search.options import Options
 from .public import Public
 from .upstream import Tensor
 
+# Of a request that asks for nothing beside, to a model that wants to be told.
+NO_OPTIONS = Options().json()
 # A stream's client may ask for a last, empty answer, which only models that answer more than once send.
 _FINAL_RESPONSE = "triton_enable_empty_final_response"
 
@@ -28,6 +31,9 @@ def read_options(parameters: Any, public: Public) -> bytes:
         value = parameters[name]
         kind = value.WhichOneof("parameter_choice")
         given[name] = None if kind is None else getattr(value, kind)
+    if "where" in given:
+        # As an option an empty one is none, but whoever sends it has left something out.
+        check_filter(given["where"])
     return Options(**given).json() if given else b""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 TYPES = "type.googleapis.com/envoy.extensions"
-# More than one address has ports for, so that a single machine's silent connections keep nobody else out.
+# So that there is room for many honest ones: whose are ended long before is decided in ``crowd``.
 MAX_CONNECTIONS = 1 << 15
 # Of Envoy's own memory: a connection of 256 answers that nobody reads takes 5 MB. From a half of it on, silence is
-# borne for less and less long; near its end nobody new is let in.
+# borne for less and less long; near its end nobody new is let in. Clients that read slowly are ended long before, see
+# ``crowd``.
 HEAP_BYTES = 1 << 30
 _HASTE, _FULL, _SHRINK = 0.5, 0.9, 0.8
 _LEAST_S = 5
@@ -17,13 +18,18 @@ _HEAP = "envoy.resource_monitors.fixed_heap"
 _ACTIONS = "envoy.overload_actions"
 
 
+def most_connections(descriptors: int) -> int:
+    """How many are let in where the process may have so many descriptors: half are left for everything else."""
+    return min(MAX_CONNECTIONS, descriptors // 2)
+
+
 def overload_manager(descriptors: int) -> dict[str, Any]:
-    """Its configuration, where the process may have so many descriptors: half are left for all but connections."""
+    """Its configuration, where the process may have so many descriptors."""
     connections = {
         "name": "envoy.resource_monitors.global_downstream_max_connections",
         "typed_config": {
             "@type": f"{TYPES}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-            "max_active_downstream_connections": min(MAX_CONNECTIONS, descriptors // 2),
+            "max_active_downstream_connections": most_connections(descriptors),
         },
     }
     heap = {

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 
-from ...export.bundle.errors import InvalidRequest, ServerUnavailable
+from ...export.bundle.errors import AccessDenied, InvalidRequest, ServerUnavailable
 from .access import Access
 from .aliases import FIELD, HEADER, Aliases
 from .asgi import Receive, Scope, Send
-from .browsers import authorization
+from .browsers import Browsers, authorization
 from .call import peer
 from .deployed import Deployed
 from .gate import Gate
 from .page.page import Page
 from .record import Record
 from .replies import Reply, send_reply
-from .status import Code, Refusal
+from .roles import UNKNOWN
+from .status import HTTP, Refusal, code
 from .tokens import Caller
 from .v1.problems import problem
 
 _MODEL_READY = re.compile(r"/v2/models/([^/]+)(?:/versions/1)?/ready")
 _FIELD = re.compile(rb"(?:^|&)%s=([^&]*)" % FIELD.encode())
-_OK, _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _NOT_ALLOWED, _BUSY = 200, 400, 401, 404, 405, 503
+_OK, _BAD_REQUEST, _NOT_FOUND, _NOT_ALLOWED = 200, 400, 404, 405
 _TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -37,9 +38,11 @@ class Plain:
         aliases: Aliases,
         access: Access,
         gate: Gate,
+        browsers: Browsers,
         page: Page | None = None,
     ) -> None:
         self._aliases, self._access, self._gate, self._page = aliases, access, gate, page
+        self._browsers = browsers
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request.
@@ -66,18 +69,20 @@ class Plain:
     async def _refused(self, scope: Scope, error: InvalidRequest) -> Reply:
         """The answer to whoever chooses what there is not, and may call."""
 
+        headers = dict(scope["headers"])
+
         async def refuse(caller: Caller, record: Record) -> Reply:
+            self._browsers.check_if_one(scope["method"], headers)
             raise error
 
-        shown = authorization(dict(scope["headers"]))
-        return await self._aliases.now.calls.answer(scope, "unknown", refuse, problem, authorization=shown)
+        shown = authorization(headers)
+        return await self._aliases.now.calls.answer(scope, UNKNOWN, refuse, problem, authorization=shown)
 
     async def _text(self, scope: Scope, served: Deployed) -> Reply:
         try:
             status, text = await self._answer(scope, served)
-        except (Refusal, ServerUnavailable) as refusal:
-            known = isinstance(refusal, Refusal) and refusal.code is Code.UNAUTHENTICATED
-            status, text = _UNAUTHORIZED if known else _BUSY, f"{refusal}\n"
+        except (Refusal, AccessDenied, ServerUnavailable) as refusal:
+            status, text = HTTP[code(refusal)], f"{refusal}\n"
         return Reply(status, text.encode(), _TEXT)
 
     async def _answer(self, scope: Scope, served: Deployed) -> tuple[int, str]:
@@ -90,12 +95,14 @@ class Plain:
             return (_OK, "") if served.health.ready else (_BAD_REQUEST, "searches are not answered at present\n")
         found = _ready(path)
         if path != "/metrics" and (found is None or found[1] not in served.publics):
-            return (
-                _NOT_FOUND,
-                "there are /v1/openapi.json, /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC\n",
-            )
-        caller = self._access.caller(peer(scope), dict(scope["headers"]).get(b"authorization"))
-        with self._gate.inside(caller.name):
+            page = "; `framesift serve --page` has a page for browsers, too" if self._page is None else ""
+            known = "/v1/openapi.json, /v2, /v2/health/live, /v2/health/ready and /metrics, and gRPC"
+            return _NOT_FOUND, f"there are {known}{page}\n"
+        call = "metrics" if found is None else "ModelReady"
+        headers = dict(scope["headers"])
+        caller = self._access.caller(peer(scope), headers.get(b"authorization"), call)
+        self._browsers.check_if_one(method, headers)
+        with self._gate.inside(caller, call):
             if found is None:
                 return _OK, await self._aliases.metrics()
             ready = await served.health.model_ready(served.publics[found[1]])

@@ -48,6 +48,7 @@ class Public:
         roles: those that may call it.
         upstream: the served model that answers.
         detailed: the one that answers requests with parameters, where that is another.
+        named: the one that answers requests that name candidates, where that is another.
         steps: the models whose processes have to run for that.
         parameters: what its configuration tells clients.
         takes: parameters that a request may have, see ``search.options``.
@@ -68,6 +69,7 @@ class Public:
     given: Mapping[str, Any] = field(default_factory=dict)
     fixed: Sequence[Tensor] = ()
     detailed: str = ""
+    named: str = ""
     largest: int = LARGEST_TENSORS
 
 

@@ -69,6 +69,8 @@ async def send_reply(scope: Scope, send: Send, reply: Reply) -> None:
         if reply.stream is not None and scope["method"] != "HEAD":
             async for part in reply.stream.parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+            # Once this is taken there is room for the end, which a server would hold back otherwise, and go on waiting.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
     finally:
         if reply.stream is not None:

@@ -19,6 +19,7 @@ from .messages import SMALL_BYTES
 from .public import Public
 from .record import Record
 from .replies import Reply, json_reply
+from .roles import UNKNOWN
 from .statistics import statistics
 from .status import HTTP, Code, Refusal, told
 from .tokens import Caller
@@ -29,6 +30,7 @@ _PATH = re.compile(
     r"/v2(?:/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>config|stats|infer))?)?"
 )
 _ALL = "/v2/models/stats"
+_METHODS = {None: "ModelMetadata", "config": "ModelConfig", "stats": "ModelStatistics", "infer": "ModelInfer"}
 _HEAD_BYTES = b"inference-header-content-length"
 _BYTES = b"application/octet-stream"
 
@@ -61,37 +63,30 @@ class Rest:
             ClientGone: the client has left.
         """
         found = _PATH.fullmatch(scope["path"])
-        # Methods have the names that gRPC gives them.
-        named = "ModelInfer" if found is not None and found["what"] == "infer" else "unknown"
 
         async def work(caller: Caller, record: Record) -> Reply:
             if found is None:
                 raise Refusal(Code.NOT_FOUND, f"there is nothing at {scope['path'][:100]}")
-            headers = dict(scope["headers"])
-            if b"origin" in headers:
-                # No program but a browser says so.
-                self._browsers.check(scope["method"], headers)
+            self._browsers.check_if_one(scope["method"], dict(scope["headers"]))
             if found["what"] == "infer":
                 return await self._infer(scope, receive, (found["model"], found["version"] or ""), caller, record)
             if scope["method"] not in ("GET", "HEAD"):
                 raise Refusal(Code.UNIMPLEMENTED, f"{scope['path'][:100]} is read with GET")
-            record.method, values = await self._told(scope["path"], found, caller)
-            return json_reply(values)
+            return json_reply(await self._told(scope["path"], found, caller))
 
-        return await self._calls.answer(scope, named, work, _failed)
+        return await self._calls.answer(scope, _method(scope["path"], found), work, _failed)
 
-    async def _told(self, path: str, found: re.Match[str], caller: Caller) -> tuple[str, dict[str, Any]]:
+    async def _told(self, path: str, found: re.Match[str], caller: Caller) -> dict[str, Any]:
         if found["model"] is None:
-            return "ServerMetadata", describing.server_metadata(self._version)
+            return describing.server_metadata(self._version)
         if path == _ALL:
-            return "ModelStatistics", await statistics(None, self._publics.values(), self._upstream)
+            return await statistics(None, self._publics.values(), self._upstream)
         public = self._jobs.public(found["model"], found["version"] or "")
         if found["what"] == "config":
-            return "ModelConfig", describing.config(public, full=caller.may(public.roles))
+            return describing.config(public, full=caller.may(public.roles))
         if found["what"] == "stats":
-            found_ = await statistics(public, self._publics.values(), self._upstream)
-            return "ModelStatistics", found_
-        return "ModelMetadata", describing.metadata(public)
+            return await statistics(public, self._publics.values(), self._upstream)
+        return describing.metadata(public)
 
     async def _infer(
         self,
@@ -117,6 +112,15 @@ class Rest:
         if not tensors:
             return Reply(200, head)
         return Reply(200, b"".join((head, *tensors)), _BYTES, ((_HEAD_BYTES, b"%d" % len(head)),))
+
+
+def _method(path: str, found: re.Match[str] | None) -> str:
+    """The name that gRPC gives what is asked for."""
+    if found is None:
+        return UNKNOWN
+    if found["model"] is None:
+        return "ServerMetadata"
+    return "ModelStatistics" if path == _ALL else _METHODS[found["what"]]
 
 
 def _failed(error: Exception) -> Reply:

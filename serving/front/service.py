@@ -16,6 +16,7 @@ from .health import Health
 from .inference import Inference
 from .jobs import Jobs
 from .public import Public
+from .roles import UNKNOWN
 from .statistics import statistics
 from .status import Code, Refusal
 from .tokens import Caller
@@ -25,12 +26,10 @@ from .waiting import Client
 SERVICE = "/inference.GRPCInferenceService/"
 STREAM = f"{SERVICE}ModelStreamInfer"
 _HEALTH_CHECK = "/grpc.health.v1.Health/Check"
-# What a prober asks, who has no token.
-OPEN = frozenset({f"{SERVICE}ServerLive", f"{SERVICE}ServerReady", _HEALTH_CHECK})
 # HealthCheckResponse: its one field, ``status``, is 1 for serving and 2 for not serving.
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"
-# The longest message that names something.
-_NAME_BYTES = 4 << 10
+# The longest message that names something, and how long the health check, which is everybody's, waits for it.
+_NAME_BYTES, _STRANGERS_S = 4 << 10, 5.0
 
 
 class Service:
@@ -64,8 +63,8 @@ class Service:
         }
 
     def method(self, path: str) -> str:
-        """A method's name, as metrics have it."""
-        return path.rpartition("/")[2] if path in self._methods or path == STREAM else "unknown"
+        """A method's name in ``roles.CALLS``."""
+        return path.rpartition("/")[2] if path in self._methods or path == STREAM else UNKNOWN
 
     async def answer(self, call: Call, caller: Caller) -> bytes:
         """The message that answers a call.
@@ -121,7 +120,7 @@ class Service:
         return _told(found, pb.ModelStatisticsResponse())
 
     async def _check(self, call: Call, caller: Caller) -> bytes:
-        prefix = await call.messages.begin()
+        prefix = await call.messages.begin(_STRANGERS_S)
         # HealthCheckRequest: one field, the service's name. A model's name asks for that model alone.
         name = (await call.messages.whole(prefix, _NAME_BYTES))[2:].decode("utf-8", "replace") if prefix else ""
         if name in ("", SERVICE.strip("/")):

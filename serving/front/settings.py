@@ -28,6 +28,8 @@ class Settings:
         state: folder in which the keeper and the watchdog say what runs.
         arena: name of the shared memory for large tensors.
         room: the bytes that may lie there at once.
+        port: to which clients connect.
+        connections: the most that the server lets in; 0 where the door is not to look after that.
         tokens: the file of tokens; without one everybody may call.
         telemetry: what is told of calls.
         names: by which browsers know the door, beside its address.
@@ -43,6 +45,8 @@ class Settings:
     state: Path
     arena: str
     room: int
+    port: int = 0
+    connections: int = 0
     tokens: Path | None = None
     telemetry: Telemetry = NOTHING
     names: frozenset[str] = frozenset()
@@ -67,7 +71,7 @@ class Settings:
     def read(path: Path) -> Settings:
         """Read them."""
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        kept = {key: values.pop(key) for key in ("arena", "room", "page", "name")}
+        kept = {key: values.pop(key) for key in ("arena", "room", "port", "connections", "page", "name")}
         beside = [Behind.read(each) for each in values.pop("beside")]
         told, names = _telemetry(values.pop("telemetry")), frozenset(values.pop("names"))
         paths: dict[str, Any] = {key: _path(value) for key, value in values.items()}

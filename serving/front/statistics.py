@@ -14,7 +14,8 @@ _LAST = "last_inference"
 async def statistics(public: Public | None, publics: Iterable[Public], upstream: Upstream) -> dict[str, Any]:
     """The statistics of one model or of all, steps too, in JSON's form.
 
-    A search with facts or a filter is answered by another model than a plain one; both are one search.
+    A search with facts or a filter is answered by another model than a plain one, and so is one among candidates; all
+    of them are one search.
 
     Raises:
         Restarting: Triton server is not there at present.
@@ -55,7 +56,7 @@ def _listed(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[dict
 
 
 def _answering(public: Public) -> list[str]:
-    return [public.upstream, *([public.detailed] if public.detailed else [])]
+    return [model for model in (public.upstream, public.detailed, public.named) if model]
 
 
 def _shared(public: Public, publics: Iterable[Public]) -> bool:

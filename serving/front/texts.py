@@ -124,7 +124,9 @@ class Encoder:
         long = [(row, text) for row, text in enumerate(texts) if full or len(text) > _AT_ONCE]
         if not long:
             return []
-        cuts = self._tokenizer.cuts
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: [row for row, text in long if cuts(text)]
-        )
+        if sum(len(text) for _, text in long) <= _AT_ONCE:
+            return self._cut(long)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._cut, long)
+
+    def _cut(self, texts: Sequence[tuple[int, str]]) -> list[int]:
+        return [row for row, text in texts if self._tokenizer.cuts(text)]

@@ -6,6 +6,7 @@ every message that a protobuf library writes, so all else is known, and checked,
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,10 +16,10 @@ from tritonclient.grpc import service_pb2 as pb
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_CANDIDATE_BYTES, MAX_SEGMENT_BYTES
 from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, CUTTING, TEXT, TEXT_LENGTH
-from .arena import Slot
-from .fields import Field, Fields
+from .fields import LEAST, Field, Fields
 from .messages import SMALL_BYTES
 from .requests import Asked, Input, check_sizes
+from .slot import Slot
 from .upstream import Tensor
 
 # All of a request but its tensors: names, types and shapes.
@@ -37,19 +38,23 @@ TENSORS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
 
 
 async def receive(
-    fields: Fields, read: Callable[[Any], Asked], take_slot: Callable[[], Awaitable[Slot]]
+    fields: Fields,
+    read: Callable[[Any], Asked],
+    take_slot: Callable[[], Awaitable[Slot]],
+    digested: Callable[[], bool],
 ) -> tuple[Asked, list[Tensor]]:
     """A large request, and its tensors in the order of its inputs.
 
     Args:
         read: checks all of a request but its tensors.
         take_slot: waits for a place in shared memory; called at most once, when the first tensor needs it.
+        digested: whether digests of tensors in shared memory are wanted; called once all but the tensors was read.
 
     Raises:
         InvalidRequest: it doesn't fit its model, or is not as protobuf writes it.
         ServerUnavailable: the machine's shared memory is full.
     """
-    head = bytearray()
+    head, counted = bytearray(), 0
     asked: Asked | None = None
     slot: Slot | None = None
     tensors: list[Tensor] = []
@@ -57,7 +62,8 @@ async def receive(
         if field.number != TENSORS:
             if asked is not None:
                 raise InvalidRequest("a large request has its tensors last")
-            if len(head) + field.size > LARGEST_HEAD:
+            counted += max(LEAST, len(field.header) + field.size)
+            if counted > LARGEST_HEAD:
                 raise InvalidRequest("a large request sends its tensors as raw_input_contents")
             head += field.header + await fields.whole(field)
             continue
@@ -72,17 +78,20 @@ async def receive(
             tensors.append(Tensor(wanted.name, wanted.datatype, wanted.shape, await fields.whole(field, most)))
         else:
             slot = slot or await take_slot()
-            tensors.append(await _stored(fields, field, wanted, slot))
+            tensors.append(await _stored(fields, field, wanted, slot, digested=digested()))
     if asked is None or len(tensors) != len(asked.inputs):
         raise InvalidRequest(f"the request has the bytes of {len(tensors)} of its inputs")
     return asked, tensors
 
 
-async def _stored(fields: Fields, field: Field, wanted: Input, slot: Slot) -> Tensor:
-    offset = slot.begin()
+async def _stored(fields: Fields, field: Field, wanted: Input, slot: Slot, *, digested: bool) -> Tensor:
+    place, hashed = slot.begin(), hashlib.sha256()
     async for part in fields.parts(field):
         slot.write(part)
-    return Tensor(wanted.name, wanted.datatype, wanted.shape, region=slot.region, offset=offset, size=field.size)
+        if digested:
+            hashed.update(part)
+    stored = Tensor(wanted.name, wanted.datatype, wanted.shape, region=slot.region, offset=place, size=field.size)
+    return stored._replace(digest=hashed.digest()) if digested else stored
 
 
 def _parsed(head: bytes) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ _BUSY = 503
 # What Triton server says until the watchdog has started a model's process again, and while it loads a model.
 _RESTARTING = ("is not healthy", "is not ready", "unknown model")
 _OVERLOADED = ("exceeds maximum queue size", "timeout expired")
+# Requests, and answers, of the same shapes have the same JSON, and most have.
+_CACHED = 1 << 10
 REGION_UNKNOWN = "unable to find shared memory region"
 
 
@@ -26,7 +29,10 @@ class RegionUnknown(Exception):
 
 # Tuples, because a search makes twenty of these, and a frozen dataclass takes four times as long.
 class Tensor(NamedTuple):
-    """An input: its bytes, or where they lie in the shared memory that is registered as ``region``."""
+    """An input: its bytes, or where they lie in the shared memory that is registered as ``region``.
+
+    Of those that are searched with, ``digest`` is the SHA-256.
+    """
 
     name: str
     datatype: str
@@ -35,6 +41,7 @@ class Tensor(NamedTuple):
     region: str = ""
     offset: int = 0
     size: int = 0
+    digest: bytes = b""
 
 
 class Output(NamedTuple):
@@ -72,11 +79,11 @@ class Upstream:
             RegionUnknown: a tensor's shared memory is not registered.
             FramesiftError: the model's own refusal or failure.
         """
-        head = {"inputs": [_described(tensor) for tensor in tensors], "outputs": [_wanted(name) for name in outputs]}
         raw = [tensor.raw for tensor in tensors if not tensor.region]
-        reply = await self._request(
-            "POST", f"/v2/models/{model}/infer", json.dumps(head).encode(), raw, inference=True, headers=headers
-        )
+        usual = len(raw) == len(tensors)
+        described = tuple((each.name, each.datatype, tuple(each.shape), len(each.raw)) for each in tensors)
+        head = _usual(described, tuple(outputs)) if usual else _head(map(_described, tensors), outputs)
+        reply = await self._request("POST", f"/v2/models/{model}/infer", head, raw, inference=True, headers=headers)
         if reply.status != _OK:
             raise _failure(reply)
         return _outputs(reply)
@@ -132,36 +139,49 @@ class Upstream:
             raise Restarting("Triton server is being started again") from error
 
 
+@lru_cache(_CACHED)
+def _usual(described: Sequence[tuple[str, str, Sequence[int], int]], outputs: Sequence[str]) -> bytes:
+    """The JSON of a request whose tensors all follow it, by their names, types, shapes and bytes."""
+    inputs = (_input(name, datatype, shape, {"binary_data_size": size}) for name, datatype, shape, size in described)
+    return _head(inputs, outputs)
+
+
+def _head(inputs: Iterable[dict[str, Any]], outputs: Sequence[str]) -> bytes:
+    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    return json.dumps({"inputs": list(inputs), "outputs": wanted}).encode()
+
+
 def _described(tensor: Tensor) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"binary_data_size": len(tensor.raw)}
     if tensor.region:
-        parameters: dict[str, Any] = {
+        parameters = {
             "shared_memory_region": tensor.region,
             "shared_memory_offset": tensor.offset,
             "shared_memory_byte_size": tensor.size,
         }
-    else:
-        parameters = {"binary_data_size": len(tensor.raw)}
-    return {
-        "name": tensor.name,
-        "datatype": tensor.datatype,
-        "shape": list(tensor.shape),
-        "parameters": parameters,
-    }
+    return _input(tensor.name, tensor.datatype, tensor.shape, parameters)
 
 
-def _wanted(name: str) -> dict[str, Any]:
-    return {"name": name, "parameters": {"binary_data": True}}
+def _input(name: str, datatype: str, shape: Sequence[int], parameters: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape), "parameters": parameters}
 
 
 def _outputs(reply: Reply) -> list[Output]:
-    found = json.loads(reply.body[: reply.head_bytes])
     body, start = memoryview(reply.body), reply.head_bytes
     outputs = []
-    for output in found["outputs"]:
-        size = output["parameters"]["binary_data_size"]
-        outputs.append(Output(output["name"], output["datatype"], output["shape"], body[start : start + size]))
+    for name, datatype, shape, size in _told(reply.body[:start]):
+        outputs.append(Output(name, datatype, shape, body[start : start + size]))
         start += size
     return outputs
+
+
+@lru_cache(_CACHED)
+def _told(head: bytes) -> Sequence[tuple[str, str, Sequence[int], int]]:
+    """What the JSON of an answer tells of the tensors behind it: names, types, shapes and bytes."""
+    return [
+        (each["name"], each["datatype"], tuple(each["shape"]), each["parameters"]["binary_data_size"])
+        for each in json.loads(head)["outputs"]
+    ]
 
 
 def _message(reply: Reply) -> str:

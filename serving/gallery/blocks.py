@@ -14,6 +14,7 @@ import pyarrow as pa
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.limits import MAX_ID_BYTES, MAX_SOURCE_BYTES
 from ...export.bundle.ports import (
+    CUTTING,
     DIGEST,
     DURATION,
     END,
@@ -26,7 +27,7 @@ from ...export.bundle.ports import (
     START,
     TIMESTAMPS,
 )
-from ...export.bundle.segments import WHOLE
+from ...export.bundle.segments import WHOLE, Cutting, content_digest, cutting_text
 from .checksums import CHECKSUMS, checksums
 from .rows import LENGTH_ERROR, GalleryEntry, Row
 from .schema import INDEXED_AT, SEQUENCE, GallerySchema
@@ -36,7 +37,8 @@ from .segments import Segments, check_segment
 @dataclass(frozen=True)
 class Block:
     """B videos, fact by fact: texts and digests in lists, ``durations`` float32 [B] and ``timestamps`` float32 [B, F]
-    in seconds, ``tensors`` [B, ...] by name. Without ``segments`` none is part of a film.
+    in seconds, ``tensors`` [B, ...] by name. Without ``segments`` none is part of a film. ``cuttings`` say how films
+    are cut, as JSON; empty where one is not, and there are none where none is.
     """
 
     ids: Sequence[str]
@@ -47,6 +49,7 @@ class Block:
     timestamps: npt.NDArray[Any]
     tensors: Mapping[str, npt.NDArray[Any]]
     segments: Segments | None = None
+    cuttings: Sequence[str] = ()
 
     @staticmethod
     def of(rows: Sequence[Row]) -> Block:
@@ -62,7 +65,16 @@ class Block:
             np.stack([row.timestamps for row in rows]),
             {name: np.stack([row.tensors[name] for row in rows]) for name in rows[0].tensors},
             Segments.of([entry.segment for entry in entries], durations),
+            [cutting_text(entry.cutting) for entry in entries],
         )
+
+    def cutting(self, row: int) -> str:
+        """How the film of a row is cut, as JSON; empty where it is not."""
+        return self.cuttings[row] if self.cuttings else ""
+
+    def content(self, row: int) -> bytes:
+        """What stands for a row's video: its file, and how that is cut."""
+        return content_digest(self.digests[row], self.cutting(row))
 
     def entry(self, row: int) -> GalleryEntry:
         """One of the videos."""
@@ -75,6 +87,7 @@ class Block:
             self.sources[row],
             self.metadata[row],
             WHOLE if self.segments is None else self.segments[row],
+            Cutting.parse(text) if (text := self.cutting(row)) else None,
         )
 
     def take(self, rows: Sequence[int]) -> Block:
@@ -89,6 +102,7 @@ class Block:
             self.timestamps[places],
             {name: values[places] for name, values in self.tensors.items()},
             None if self.segments is None else self.segments.take(places),
+            [self.cuttings[row] for row in rows] if self.cuttings else (),
         )
 
     @staticmethod
@@ -104,6 +118,7 @@ class Block:
             timestamps=np.concatenate([block.timestamps for block in blocks]),
             tensors={name: np.concatenate([block.tensors[name] for block in blocks]) for name in blocks[0].tensors},
             segments=Segments.joined(told),
+            cuttings=[block.cutting(row) for block in blocks for row in range(len(block.ids))],
         )
 
 
@@ -125,6 +140,8 @@ def checked(block: Block, schema: GallerySchema) -> Block:
     if (told := block.segments) is not None:
         for row in np.flatnonzero(told.counts != 1).tolist():
             check_segment(block.ids[row], told[row])
+    for text in set(block.cuttings) - {""}:
+        Cutting.parse(text)
     doubtful = ~(np.isfinite(block.durations) & (block.durations >= 0))
     shapes = {TIMESTAMPS: (schema.frames,), **{spec.name: spec.shape for spec in schema.record}}
     given = {TIMESTAMPS: block.timestamps, **block.tensors}
@@ -159,6 +176,7 @@ def table(block: Block, schema: GallerySchema, first_sequence: int) -> pa.Table:
         SEGMENTS: told.counts,
         START: told.starts,
         END: told.ends,
+        CUTTING: block.cuttings or [""] * count,
         **block.tensors,
     }
     arrow = schema.arrow()

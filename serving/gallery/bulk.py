@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from .checksums import CHECKSUMS
 from .failures import gallery_failures
 from .merging import sealed_rows
 from .reader import Reader
-from .schema import SEQUENCE
+from .schema import SEQUENCE, GallerySchema
+from .sharded import Sharded
 from .sources import Records, block_of
 from .store import Gallery
 from .table import write_table
@@ -41,7 +43,7 @@ class Imported:
     same: int
 
 
-def bring_in(gallery: Gallery, records: Records, told: Told, *, replace: bool = False) -> Imported:
+def bring_in(gallery: Gallery | Sharded, records: Records, told: Told, *, replace: bool = False) -> Imported:
     """Import all records, checked as every record is, in commits of a sealed fragment's rows.
 
     What is there with the same digest is passed over, so an import that was stopped goes on where it is run again.
@@ -63,7 +65,7 @@ def bring_in(gallery: Gallery, records: Records, told: Told, *, replace: bool = 
         )
     done = Counter[str]()
     try:
-        for number, block in enumerate(ahead(_commits(gallery, records)), start=1):
+        for number, block in enumerate(ahead(_commits(gallery.schema, records)), start=1):
             brought = gallery.bring(block, replace=replace)
             if brought.other and not replace:
                 names = ", ".join(ascii(id_) for id_ in brought.other[:_SHOWN])
@@ -81,13 +83,14 @@ def bring_in(gallery: Gallery, records: Records, told: Told, *, replace: bool = 
     return Imported(done["added"], done["same"])
 
 
-def hand_on(reader: Reader, out: Path, told: Told) -> int:
-    """Write all videos of a version into the new file or folder ``out``, and return their number.
+def hand_on(readers: Sequence[Reader], out: Path, told: Told) -> int:
+    """Write all videos of the versions that are read into the new file or folder ``out``, and return their number.
 
-    It gets a Parquet file, or a Lance table where its name ends in ``.lance``, under its name once it is whole.
+    It gets a Parquet file, or a Lance table where its name ends in ``.lance``, under its name once it is whole. Shards
+    of one gallery follow one another.
 
     Raises:
-        GalleryError: it is there already or can't be written, or the gallery can't be read.
+        GalleryError: it is there already or can't be written, or a gallery can't be read.
     """
     out = local_folder(out)
     if out.exists() or out.is_symlink():
@@ -95,15 +98,16 @@ def hand_on(reader: Reader, out: Path, told: Told) -> int:
     if out.suffix not in (".parquet", ".lance"):
         raise GalleryError(f"{out} must end in .parquet or .lance, which says what is written")
     part = out.with_name(f".{out.name}-{os.getpid()}")
-    schema = reader.schema.arrow()
-    batches = _told(
-        reader.batches([name for name in schema.names if name not in (ID, SEQUENCE, CHECKSUMS)]), schema, told
-    )
+    schema, rows = readers[0].schema.arrow(), sealed_rows(readers[0].schema.row_bytes)
+    names = [name for name in schema.names if name not in (ID, SEQUENCE, CHECKSUMS)]
+    batches = _told((batch for reader in readers for batch in reader.batches(names)), schema, told)
     try:
-        with gallery_failures(f"writing {out}"), reader.pinned():
+        with ExitStack() as stack, gallery_failures(f"writing {out}"):
+            for reader in readers:
+                stack.enter_context(reader.pinned())
             out.parent.mkdir(parents=True, exist_ok=True)
             if out.suffix == ".lance":
-                write_table(part, schema, batches, sealed_rows(reader.schema.row_bytes))
+                write_table(part, schema, batches, rows)
             else:
                 from pyarrow.parquet import ParquetWriter
 
@@ -113,20 +117,20 @@ def hand_on(reader: Reader, out: Path, told: Told) -> int:
             part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-    return reader.count
+    return sum(reader.count for reader in readers)
 
 
-def _commits(gallery: Gallery, records: Records) -> Iterator[Block]:
+def _commits(schema: GallerySchema, records: Records) -> Iterator[Block]:
     """Checked records in blocks of a sealed fragment's rows; films are in one block each."""
-    rows = sealed_rows(gallery.schema.row_bytes)
+    rows = sealed_rows(schema.row_bytes)
     held: list[Block] = []
     count = 0
-    for batch in ahead(records.batches(gallery.schema), _BATCHES_AHEAD):
+    for batch in ahead(records.batches(schema), _BATCHES_AHEAD):
         start = 0
         while start < batch.num_rows:
             # Where a film alone has more segments than a commit has rows, it goes on.
             size = rows - count if count < rows else _PIECE
-            block = checked(block_of(batch.slice(start, size), gallery.schema), gallery.schema)
+            block = checked(block_of(batch.slice(start, size), schema), schema)
             held.append(block)
             start, count = start + len(block.ids), count + len(block.ids)
             if count >= rows:

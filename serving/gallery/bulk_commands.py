@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -27,6 +28,7 @@ def import_command(folder: Path, records: Path, bundle: Path | None, replace: bo
 
     What the gallery has with the same digest is passed over, so run it again to go on after a stop. A gallery that is
     not there is made for the model that an export notes, or for --bundle's. A server may be using the gallery.
+    Where that is in shards, each gets the records of its ids.
 
     \b
     Examples:
@@ -38,6 +40,8 @@ def import_command(folder: Path, records: Path, bundle: Path | None, replace: bo
     from .addresses import local_folder
     from .bulk import bring_in
     from .schema import GallerySchema
+    from .sharded import Sharded
+    from .shards import is_split, open_shards, shards_of
     from .sources import Records
     from .store import Gallery
     from .table import has_table
@@ -45,13 +49,19 @@ def import_command(folder: Path, records: Path, bundle: Path | None, replace: bo
     local_folder(folder)
     found = Records.open(records)
     wanted = None if bundle is None else GallerySchema.of(Bundle.open(bundle).manifest)
-    if wanted is None and not has_table(folder) and (wanted := found.made_for()) is None:
+    split = is_split(folder)
+    if wanted is None and not split and not has_table(folder) and (wanted := found.made_for()) is None:
         raise GalleryError(
             f"there is no gallery in {folder}, and {records} does not note whose records it holds: name the model with "
             "--bundle"
         )
     begun = time.monotonic()
-    with Gallery.existing(folder) if wanted is None else Gallery.made(folder, wanted) as gallery:
+    with ExitStack() as stack:
+        if split:
+            shards = shards_of(folder) if wanted is None else open_shards(folder, wanted)
+            gallery: Gallery | Sharded = Sharded([stack.enter_context(shard) for shard in shards])
+        else:
+            gallery = stack.enter_context(Gallery.existing(folder) if wanted is None else Gallery.made(folder, wanted))
         with click.progressbar(length=found.count, label="importing", file=sys.stderr, show_pos=True) as bar:
             done = bring_in(gallery, found, bar.update, replace=replace)
         count = gallery.count
@@ -65,7 +75,8 @@ def export_command(folder: Path, out: Path) -> None:
     """Write all records of the gallery in FOLDER into the new OUT, a Parquet file or, as OUT.lance, a Lance table.
 
     Everything is in it that the gallery keeps, checksums and the model's name among it, and every value is compared
-    with its checksum. `framesift gallery import` reads it. A server may be using the gallery.
+    with its checksum. `framesift gallery import` reads it. A server may be using the gallery. Where
+    that is in shards, those of one follow those of another.
 
     \b
     Examples:
@@ -73,13 +84,13 @@ def export_command(folder: Path, out: Path) -> None:
       framesift gallery export galleries/films films.lance
     """
     from .bulk import hand_on
-    from .store import Gallery
+    from .split import sources_of
 
-    gallery = Gallery.existing(folder)
-    begun = time.monotonic()
-    with click.progressbar(length=gallery.count, label="exporting", file=sys.stderr, show_pos=True) as bar:
-        count = hand_on(gallery.reader(), out, bar.update)
-    _tell(f"{count} videos written to {out}", count, begun)
+    readers = [gallery.reader() for gallery in sources_of(folder)]
+    begun, records = time.monotonic(), sum(reader.rows for reader in readers)
+    with click.progressbar(length=records, label="exporting", file=sys.stderr, show_pos=True) as bar:
+        count = hand_on(readers, out, bar.update)
+    _tell(f"{count} videos written to {out}", records, begun)
 
 
 def _tell(what: str, count: int, begun: float) -> None:

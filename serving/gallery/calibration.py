@@ -26,12 +26,12 @@ class Calibration:
 
     Attributes:
         fingerprint: of the gallery's model.
-        version: of the gallery, which had ``videos`` then.
+        version: of the gallery, which had ``videos`` then, each segment of a film counted.
         made: when, in UTC, as ISO 8601 has it.
         texts: by how many it was measured, and ``origin`` where they came from.
         top: of so many best hits; searches for more are exact.
         wished: the recall that was asked for.
-        recall: the share of the texts' ``top`` best videos that the coarse stage led to.
+        recall: the share of the texts' ``top`` best videos, films among them, that the coarse stage led to.
         frames: averages of a video that are scored first.
         candidates: of the best of them so many are scored exactly.
         speed: times as fast as the exact search, one text at a time.

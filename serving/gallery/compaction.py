@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-from .merging import Lock, all_due, due, index_further, merge, sealed_rows, unindexed
+from .merging import Lock, all_due, due, index_further, merge, sealed_rows, unindexed, written_again
 from .table import drop_versions, parts
 
 # Readers advance several times a second, and begin again where a version goes while they load it.
@@ -40,15 +40,17 @@ class Compaction:
         self,
         open_table: Callable[[], Any],
         row_bytes: int,
-        retain: timedelta = RETAIN,
+        retain: timedelta | None = None,
         lock: Lock = nullcontext,
         alone: Lock = nullcontext,
     ) -> None:
         self._open_table = open_table
         self._row_bytes, self._sealed = row_bytes, sealed_rows(row_bytes)
-        self._retain = retain
+        self._retain = RETAIN if retain is None else retain
         self._lock, self._alone = lock, alone
         self._commits = 0
+        # When how many rows of sealed fragments were written again.
+        self._written: list[tuple[float, int]] = []
         # Versions and files that an earlier process left may be old already.
         self._dropped_at = -math.inf
         self._thread: threading.Thread | None = None
@@ -77,9 +79,11 @@ class Compaction:
             OSError: Lance's, of a merge or a removal of files.
         """
         table = self._open_table()
-        found = parts(table)
-        wanted = all_due(found, self._sealed) if all_files else due(found, self._sealed)
-        old = all_files or time.monotonic() - self._dropped_at >= self._retain.total_seconds()
+        found, now, retain = parts(table), time.monotonic(), self._retain.total_seconds()
+        self._written = [(when, rows) for when, rows in self._written if now - when < retain]
+        written = sum(rows for _, rows in self._written)
+        wanted = all_due(found, self._sealed) if all_files else due(found, self._sealed, written)
+        old = all_files or now - self._dropped_at >= retain
         late = unindexed(table) > _UNINDEXED
         if wanted is None and not old and not late:
             return
@@ -90,6 +94,7 @@ class Compaction:
             if wanted is not None:
                 return_large_blocks()
                 merge(table, wanted, self._row_bytes, self._lock)
+                self._written.append((time.monotonic(), written_again(found, wanted, self._sealed)))
             if old:
                 self._drop(table)
         return_the_rest()

@@ -16,7 +16,7 @@ _MUCH = 0.5
 
 @dataclass(frozen=True)
 class Drift:
-    """Of ``count`` videos so many are ``new`` since a calibration, and so many ``gone``; a replaced one is both."""
+    """Of ``count`` records so many are ``new`` since a calibration, and so many ``gone``; a replaced one is both."""
 
     new: int
     gone: int
@@ -48,7 +48,7 @@ def told_of(calibration: Calibration, drift: Drift) -> list[str]:
         f"{calibration.wished:g} wished",
         f"{calibration.frames} averages a video, {calibration.candidates_of(drift.count):,} candidates, "
         f"{calibration.speed:g} times as fast as exact",
-        f"calibrated {calibration.made} with {calibration.videos:,} videos; {drift.new:,} are new since, "
+        f"calibrated {calibration.made} with {calibration.videos:,} records; {drift.new:,} are new since, "
         f"{drift.gone:,} are gone",
     ]
     return [*lines, "the gallery has become another one: calibrate it again"] if drift.much else lines

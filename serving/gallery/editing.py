@@ -42,7 +42,7 @@ class Change:
         """A change from its JSON: {"delete": true}, {"metadata": {...}} or {"merge": {...}}.
 
         Raises:
-            InvalidRequest: it is none of these.
+            InvalidRequest: it is none of these, or metadata that breaks the rules.
         """
         try:
             values = json.loads(text)
@@ -52,6 +52,7 @@ class Change:
             case {"delete": True} if len(values) == 1:
                 return Change(delete=True)
             case {"metadata": dict(metadata)} if len(values) == 1:
+                dump_metadata(metadata)
                 return Change(metadata=metadata)
             case {"merge": dict(metadata)} if len(values) == 1:
                 return Change(metadata=metadata, merge=True)
@@ -79,6 +80,20 @@ class Edited:
     present: frozenset[str]
 
 
+def read_changes(ids: Sequence[str], texts: Sequence[str]) -> dict[str, Change]:
+    """What is to become of each video, from ``Change.parse``'s texts.
+
+    Raises:
+        InvalidRequest: an id that breaks the rules or comes twice, or a text that can't be read.
+    """
+    for id_ in ids:
+        check_id(id_)
+    changes = dict(zip(ids, map(Change.parse, texts), strict=True))
+    if len(changes) < len(ids):
+        raise InvalidRequest("an id comes twice among the videos to be changed")
+    return changes
+
+
 def edit(gallery: Gallery, changes: Mapping[str, Change]) -> Edited:
     """Remove videos and change the metadata of others; ids that are not there are passed over.
 
@@ -86,7 +101,8 @@ def edit(gallery: Gallery, changes: Mapping[str, Change]) -> Edited:
     metadata changes is written again, as if it had been indexed again.
 
     Raises:
-        InvalidRequest: an id that breaks the rules, or metadata that would; nothing of its commit was written.
+        InvalidRequest: an id that breaks the rules, or metadata that would; nothing was written, unless others changed
+            that metadata meanwhile.
         GalleryError: it could not be written.
     """
     for id_ in changes:
@@ -95,10 +111,14 @@ def edit(gallery: Gallery, changes: Mapping[str, Change]) -> Edited:
     removed = [id_ for id_, change in changes.items() if change.delete]
     changed = [id_ for id_ in changes if not changes[id_].delete]
     commit: Commit | None = None
+    each = max(1, _AT_ONCE // gallery.schema.row_bytes)
+    if changed and (removed or len(changed) > each):
+        # Of several commits the first would stand where a later one is refused.
+        for id_, fact in gallery.describe(changed).items():
+            changes[id_].applied(fact.metadata)
     if removed:
         commit, found = _remove(gallery, removed)
         present |= found
-    each = max(1, _AT_ONCE // gallery.schema.row_bytes)
     for start in range(0, len(changed), each):
         commit, found = _rewrite(gallery, changed[start : start + each], changes)
         present |= found
@@ -107,7 +127,7 @@ def edit(gallery: Gallery, changes: Mapping[str, Change]) -> Edited:
 
 def _remove(gallery: Gallery, ids: Sequence[str]) -> tuple[Commit, set[str]]:
     with gallery.writing() as handle:
-        found = set(Reader(handle, gallery.schema).find(ids).digests)
+        found = set(Reader(handle, gallery.schema).digests(ids))
         if found:
             handle.delete(among(ids))
         return gallery.commit(handle), found

@@ -11,21 +11,23 @@ from ...export.bundle.segments import WHOLE, Segment
 
 
 class Fact(NamedTuple):
-    """What is known of one record: ``duration`` of its film in seconds, ``metadata`` as the text of a JSON object."""
+    """What is known of one record: ``duration`` of its film in seconds, ``metadata`` and how it is cut as JSON."""
 
     id: str
     source: str
     duration: float
     metadata: str
     segment: Segment = WHOLE
+    cutting: str = ""
 
     def json(self) -> str:
         """What is known of the video as a JSON object, without the id; one that came as features has no duration.
 
-        ``segments`` is there where the video has several.
+        ``segments`` is there where the video has several, and ``cutting`` where it is known how it was cut.
         """
         count = self.segment.total
-        return self._told(f',"segments":{count}' if count > 1 else "")
+        told = f',"segments":{count}' if count > 1 else ""
+        return self._told(told + (f',"cutting":{self.cutting}' if self.cutting else ""))
 
     def hit(self) -> str:
         """The same of a hit, with the number, start and end of its segment where the video has several."""

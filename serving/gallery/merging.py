@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from .table import INDEX, PIECE, Part, index_ids, parts
+from .table import INDEX, PIECE, Part, drop_files, index_ids, parts
 
 # A sealed fragment: large enough that few are left, small enough that writers can wait while one is merged.
 SEALED_BYTES = 256 << 20
@@ -18,9 +18,14 @@ _MOST_ROWS, _LEAST_ROWS = 65_536, 1024
 _STEPS = ((64, 64), (8, 8), (2, 8))
 # A fragment is written again when this share of its rows is removed.
 _DEAD_SHARE = 0.2
+# What was written again lies there twice until old versions go: in that time no more than this share of the table is,
+# but for fragments with so much removed that waiting would cost as much.
+_SHARE_AT_ONCE, _MUCH_DEAD = 1 / 8, 0.35
 # Writers wait for merges of up to so many bytes from the start, a tenth of a second.
 _BRIEF = 16 << 20
 _TRIES = 2
+# What Lance says of a commit that another one has made void. Where it says that it can't tell, the commit may stand.
+_VOID = "commit conflict for version"
 # The index' small piece is this share of the large one at most.
 _INDEX_SHARE = 8
 
@@ -40,16 +45,33 @@ class Merge:
     rows: int
 
 
-def due(held: Mapping[int, Part], sealed: int) -> Merge | None:
-    """What should be merged now; None where there is nothing to do."""
+def due(held: Mapping[int, Part], sealed: int, written: int = 0) -> Merge | None:
+    """What should be merged now; None where there is nothing to do.
+
+    Args:
+        written: rows of fragments that were written again, of which the old ones are still there.
+    """
     for divisor, many in reversed(_STEPS):
         limit = max(2, sealed // divisor)
         least = max((sealed // more for more, _ in _STEPS if more > divisor), default=0)
         if sum(least <= part.rows < limit for part in held.values()) > many:
             small = frozenset(part.number for part in held.values() if part.rows < limit)
             return Merge(small, sealed if divisor == _STEPS[-1][0] else limit)
-    dead = frozenset(part.number for part in held.values() if _dead(part))
-    return Merge(dead, sealed) if any(held[number].rows >= sealed // _STEPS[1][0] for number in dead) else None
+    dead = sorted((part for part in held.values() if _dead(part)), key=lambda part: part.live / part.rows)
+    if not any(part.rows >= sealed // _STEPS[1][0] for part in dead):
+        return None
+    room = max(sealed, int(_SHARE_AT_ONCE * sum(part.rows for part in held.values()))) - written
+    wanted = set()
+    for part in dead:
+        if part.rows <= room or part.live < (1 - _MUCH_DEAD) * part.rows:
+            wanted.add(part.number)
+            room -= part.rows
+    return Merge(frozenset(wanted), sealed) if wanted else None
+
+
+def written_again(held: Mapping[int, Part], wanted: Merge, sealed: int) -> int:
+    """Rows of sealed fragments that a merge writes again; small ones are written as often as there are sizes."""
+    return sum(held[number].rows for number in wanted.fragments if held[number].rows >= sealed // _STEPS[-1][0])
 
 
 def all_due(held: Mapping[int, Part], sealed: int) -> Merge:
@@ -104,6 +126,10 @@ def _dead(part: Part) -> bool:
     return part.live < (1 - _DEAD_SHARE) * part.rows
 
 
+def _is_void(error: OSError) -> bool:
+    return _VOID in str(error).lower()
+
+
 def _tasks(table: Any, compaction: Any, options: Any, wanted: AbstractSet[int]) -> list[Any]:
     others = sorted(parts(table).keys() - wanted)
     return list(compaction.plan(table, {**options, "excluded_fragment_ids": others}).tasks)
@@ -119,7 +145,7 @@ def _merge(table: Any, compaction: Any, options: Any, wanted: AbstractSet[int], 
             _once(table, compaction, options, wanted, lock)
             return
         except OSError as error:
-            if "conflict" not in str(error):
+            if not _is_void(error):
                 raise
 
 
@@ -128,5 +154,11 @@ def _once(table: Any, compaction: Any, options: Any, wanted: AbstractSet[int], l
     table.checkout_latest()
     for task in _tasks(table, compaction, options, wanted):
         done = task.execute(table)
-        with lock():
-            compaction.commit(table, [done])
+        try:
+            with lock():
+                compaction.commit(table, [done])
+        except OSError as error:
+            if _is_void(error):
+                # Nobody else would remove it as long as this process lives.
+                drop_files(table, done.new_fragments)
+            raise

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ...export.bundle.checks import check_digest, check_id, check_metadata, check_source
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.ports import MASKS, TIMESTAMPS
-from ...export.bundle.segments import WHOLE, Segment
+from ...export.bundle.segments import WHOLE, Cutting, Segment
 from ...export.bundle.spec import TensorSpec
 from .schema import GallerySchema
 from .segments import check_segment
@@ -29,7 +29,8 @@ class GalleryEntry:
     dimension) and its facts.
 
     ``timestamps`` float [F] and ``duration`` are seconds, of the whole film for a segment too, ``digest`` is the
-    SHA-256 of the file, or what stands for it (``Cutting.digest``), ``metadata`` is the text of a JSON object.
+    SHA-256 of the file, ``metadata`` is the text of a JSON object. ``cutting`` is how the film is cut; None where it is
+    not, and of segments of which nobody said.
     """
 
     id: str
@@ -40,6 +41,7 @@ class GalleryEntry:
     source: str = ""
     metadata: str = "{}"
     segment: Segment = WHOLE
+    cutting: Cutting | None = None
 
 
 @dataclass(frozen=True)

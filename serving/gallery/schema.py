@@ -14,6 +14,7 @@ from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.ports import (
+    CUTTING,
     DIGEST,
     DURATION,
     END,
@@ -31,14 +32,19 @@ from ...export.bundle.scorers import scorer_of
 from ...export.bundle.spec import TensorSpec
 from .checksums import CHECKSUMS
 
-FORMAT = 5
+FORMAT = 6
 SEQUENCE = "sequence"
 INDEXED_AT = "indexed_at"
 
 _KEY = b"framesift"
 # What the facts take beside the timestamps: an id, a path, a digest, some metadata and the checksums.
 _FACTS_BYTES = 256
-_FACTS = (ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT, SEGMENT, SEGMENTS, START, END)
+# A number, an id, a digest.
+_FACT_BYTES = 32
+_FACTS = (
+    *(ID, SEQUENCE, SOURCE, DIGEST, DURATION, TIMESTAMPS, METADATA, INDEXED_AT),
+    *(SEGMENT, SEGMENTS, START, END, CUTTING),
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,12 @@ class GallerySchema:
         tensors = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.record)
         return tensors + 4 * self.frames + _FACTS_BYTES
 
+    def bytes_of(self, columns: Sequence[str]) -> int:
+        """Bytes of some columns of a row, about."""
+        wide = {spec.name: math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.record}
+        wide |= {TIMESTAMPS: 4 * self.frames, CHECKSUMS: 4 * len(self.columns), METADATA: self.row_bytes}
+        return sum(wide.get(name, _FACT_BYTES) for name in columns) or 1
+
     def arrow(self) -> pa.Schema:
         """The table's columns; this schema travels in their metadata, so both are created in one commit."""
         facts = {
@@ -134,6 +146,7 @@ class GallerySchema:
             SEGMENTS: pa.int32(),
             START: pa.float32(),
             END: pa.float32(),
+            CUTTING: pa.string(),
             CHECKSUMS: pa.list_(pa.uint32(), len(_FACTS) + len(self.record)),
         }
         if clash := facts.keys() & {spec.name for spec in self.record}:

@@ -13,6 +13,8 @@ from ...export.bundle.errors import InvalidRequest
 NOTE = "shards.json"
 # A cursor names a version of each.
 MAX_SHARDS = 256
+# Of one shard: every one has all of its records in memory.
+MAX_REPLICAS = 16
 _WRITTEN = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
@@ -45,7 +47,8 @@ class Shard:
 
 def part_of(id_: str, count: int) -> int:
     """The part of ``count`` to which an id belongs: it follows from the SHA-256 of its bytes."""
-    first = hashlib.sha256(id_.encode()).digest()[:8]
+    # What is no UTF-8 can't be an id, but somebody has to say so.
+    first = hashlib.sha256(id_.encode("utf-8", "surrogatepass")).digest()[:8]
     return int.from_bytes(first, "big") % count
 
 

@@ -94,6 +94,21 @@ def check_count(count: object) -> int:
     return count
 
 
+def shards_of(path: str | os.PathLike[str]) -> list[Gallery]:
+    """All shards, in their order.
+
+    Raises:
+        GalleryError: there are none, one is missing, or one lies in another's folder.
+        GalleryMismatch: they hold records of different models.
+    """
+    found = [Gallery.existing(folder) for folder in shard_folders(path)]
+    for number, shard in enumerate(found):
+        check_shard(shard, Shard(number, len(found)))
+        if shard.schema != found[0].schema:
+            raise GalleryMismatch(f"{shard.root} holds records of another model than {found[0].root}")
+    return found
+
+
 def open_shards(path: str | os.PathLike[str], wanted: GallerySchema, count: int | None = None) -> list[Gallery]:
     """The shards of a model's gallery; empty ones where there are none yet and ``count`` says how many to make.
 
@@ -105,27 +120,36 @@ def open_shards(path: str | os.PathLike[str], wanted: GallerySchema, count: int 
     if count is not None and not is_split(root):
         if has_table(root):
             raise GalleryError(f"{root} holds a gallery that is not in shards: split it with `framesift gallery split`")
-        shards = [made_shard(root, wanted, Shard(number, check_count(count))) for number in range(count)]
-        write_note(root, shards)
-        return shards
+        check_count(count)
+        with gallery_failures(f"making {root}"):
+            root.mkdir(parents=True, exist_ok=True)
+            # Whoever wants it made at the same time waits, and finds it.
+            with exclusive(root / LOCK, LOCK_WAIT_S):
+                if not is_split(root):
+                    write_note(root, [made_shard(root, wanted, Shard(number, count)) for number in range(count)])
     note = read_note(root)
     if count not in (None, note.shards):
         raise GalleryError(
             f"the gallery in {root} has {note.shards} shards, not {count}: `framesift gallery split` makes another "
             "number of them, in a new folder"
         )
-    found = [Gallery.existing(folder) for folder in shard_folders(root)]
-    for number, shard in enumerate(found):
-        if (marked := shard_of(shard.reader().table)) != Shard(number, note.shards):
-            raise GalleryError(
-                f"{shard.root} is {marked or 'a whole gallery'}, not shard {number}/{note.shards} of one"
-            )
-        if shard.schema != wanted:
-            raise GalleryMismatch(
-                f"the gallery in {root} was written by the model {shard.schema.fingerprint} ({shard.schema.system}), "
-                f"this model is {wanted.fingerprint} ({wanted.system}), and their records don't compare"
-            )
+    found = shards_of(root)
+    if (schema := found[0].schema) != wanted:
+        raise GalleryMismatch(
+            f"the gallery in {root} was written by the model {schema.fingerprint} ({schema.system}), this model is "
+            f"{wanted.fingerprint} ({wanted.system}), and their records don't compare"
+        )
     return found
+
+
+def check_shard(gallery: Gallery, wanted: Shard) -> None:
+    """Refuse what lies in a shard's folder and is none, or another one.
+
+    Raises:
+        GalleryError: the message says which it is.
+    """
+    if (marked := shard_of(gallery.reader().table)) != wanted:
+        raise GalleryError(f"{gallery.root} is {marked or 'a whole gallery'}, not shard {wanted} of one")
 
 
 def made_shard(root: Path, schema: GallerySchema, shard: Shard) -> Gallery:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError, InvalidRequest
 from ...export.bundle.ports import (
+    CUTTING,
     DIGEST,
     DURATION,
     END,
@@ -31,7 +32,8 @@ from .failures import gallery_failures
 from .reader import damage
 from .schema import SEQUENCE, GallerySchema
 from .segments import Segments
-from .table import dataset, has_table
+from .shards import is_split, shards_of
+from .table import TABLE, dataset, has_table
 
 _BATCH_BYTES, _MOST_ROWS = 16 << 20, 4096
 _PARQUET = ".parquet"
@@ -40,7 +42,7 @@ _PARTS = (SEGMENT, SEGMENTS, START, END)
 
 @dataclass(frozen=True)
 class Records:
-    """A table of records: its columns, how many rows it has, and where it lies."""
+    """Tables of records: their columns, how many rows they have, and where they lie: Parquet files, or Lance tables."""
 
     path: Path
     files: Sequence[Path]
@@ -49,7 +51,7 @@ class Records:
 
     @staticmethod
     def open(path: Path) -> Records:
-        """A Parquet file, a folder of such, a Lance table, or a gallery's folder.
+        """A Parquet file, a folder of such, a Lance table, or the folder of a gallery or of one in shards.
 
         Raises:
             GalleryError: there is none of these.
@@ -58,11 +60,9 @@ class Records:
         if not path.exists():
             raise GalleryError(f"there is no {path} to import")
         with gallery_failures(f"opening {path}"):
-            if path.is_dir() and has_table(path):
-                path = path / "videos.lance"
-            if path.is_dir() and (path / "_versions").is_dir():
-                table = dataset(path)
-                return Records(path, (), table.schema, table.count_rows())
+            if tables := _tables(path):
+                opened = [dataset(table) for table in tables]
+                return Records(path, tables, opened[0].schema, sum(table.count_rows() for table in opened))
             files = sorted(path.glob(f"*{_PARQUET}")) if path.is_dir() else [path]
             if not files:
                 raise GalleryError(f"{path} holds no Parquet files (*{_PARQUET}) and is no Lance table")
@@ -82,23 +82,44 @@ class Records:
     def batches(self, schema: GallerySchema) -> Iterator[pa.RecordBatch]:
         """All rows with the columns that a gallery of ``schema`` has.
 
+        Other columns are not read, whatever they are called.
+
         Raises:
             GalleryError: a column is missing, or the data can't be read.
         """
+        there = self.schema.names
         needed = [ID, DIGEST, *(spec.name for spec in schema.record)]
-        if missing := [name for name in needed if name not in self.schema.names]:
-            raise GalleryError(f"{self.path} has no column {', '.join(missing)}; it has {', '.join(self.schema.names)}")
-        known = (*needed, SOURCE, METADATA, DURATION, TIMESTAMPS, *_PARTS, SEQUENCE, CHECKSUMS)
-        names = [name for name in self.schema.names if name in known or name in schema.columns]
+        if missing := [name for name in needed if name not in there]:
+            raise GalleryError(f"{self.path} has no column {', '.join(missing)}; it has {', '.join(there)}")
+        # Where a film is cut, its rows have one id: without the rest they would take one another's place.
+        if (cut := [name for name in (SEGMENT, SEGMENTS) if name in there]) and not _has(there, _PARTS):
+            raise GalleryError(
+                f"{self.path} has the column {' and '.join(cut)} and not all of {', '.join(_PARTS)}, which say how "
+                "films are cut: add the others, or leave these out or name them otherwise"
+            )
+        known = {*needed, SOURCE, METADATA, DURATION, TIMESTAMPS}
+        known.update(
+            (*_PARTS, CUTTING) if _has(there, _PARTS) else (), _all(schema) if _has(there, _all(schema)) else ()
+        )
+        names = [name for name in there if name in known]
         rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // schema.row_bytes))
         with gallery_failures(f"reading {self.path}"):
-            if not self.files:
-                yield from dataset(self.path).scanner(columns=names, batch_size=rows, batch_readahead=2).to_batches()
-                return
-            from pyarrow.parquet import ParquetFile
-
             for file in self.files:
+                if file.is_dir():
+                    yield from dataset(file).scanner(columns=names, batch_size=rows, batch_readahead=2).to_batches()
+                    continue
+                from pyarrow.parquet import ParquetFile
+
                 yield from ParquetFile(file).iter_batches(batch_size=rows, columns=names)
+
+
+def _tables(path: Path) -> list[Path]:
+    """The Lance tables that a path names."""
+    if is_split(path):
+        return [shard.root / TABLE for shard in shards_of(path)]
+    if has_table(path):
+        return [path / TABLE]
+    return [path] if (path / "_versions").is_dir() else []
 
 
 def block_of(batch: pa.RecordBatch, schema: GallerySchema) -> Block:
@@ -112,7 +133,7 @@ def block_of(batch: pa.RecordBatch, schema: GallerySchema) -> Block:
         if batch.column(name).null_count:
             row = batch.column(name).is_null().to_pylist().index(True)
             raise InvalidRequest(f"{name} of {batch.column(ID)[row].as_py()!r} is missing")
-    if set(schema.columns) | {CHECKSUMS} <= set(batch.schema.names):
+    if _has(batch.schema.names, _all(schema)):
         with gallery_failures("comparing checksums"):
             if damaged := changed(batch, schema.columns, SEQUENCE):
                 raise damage([batch.column(ID)[row].as_py() for row in damaged])
@@ -128,18 +149,26 @@ def block_of(batch: pa.RecordBatch, schema: GallerySchema) -> Block:
         else np.zeros((count, schema.frames), np.float32),
         tensors={spec.name: _numbers(batch, spec.name, spec.shape) for spec in schema.record},
         segments=_segments(batch),
+        cuttings=_texts(batch, CUTTING, ""),
     )
 
 
 def _segments(batch: pa.RecordBatch) -> Segments | None:
     """Which parts of films the rows are; None where the table doesn't tell."""
-    if there := [name for name in _PARTS if name in batch.schema.names]:
-        if len(there) < len(_PARTS):
-            raise InvalidRequest(f"the table has {', '.join(there)} and not all of {', '.join(_PARTS)}")
-        numbers, counts = (_whole_numbers(batch, name) for name in (SEGMENT, SEGMENTS))
-        starts, ends = (_numbers(batch, name, ()).astype(np.float32) for name in (START, END))
-        return Segments(numbers, counts, starts, ends)
-    return None
+    if not _has(batch.schema.names, _PARTS):
+        return None
+    numbers, counts = (_whole_numbers(batch, name) for name in (SEGMENT, SEGMENTS))
+    starts, ends = (_numbers(batch, name, ()).astype(np.float32) for name in (START, END))
+    return Segments(numbers, counts, starts, ends)
+
+
+def _all(schema: GallerySchema) -> tuple[str, ...]:
+    """What has checksums, and these."""
+    return (*schema.columns, CHECKSUMS)
+
+
+def _has(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    return set(wanted) <= set(names)
 
 
 def _whole_numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.int32]:

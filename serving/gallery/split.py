@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import ID, SEGMENTS
+from ...export.bundle.ports import ID
 from .addresses import local_folder
 from .checksums import CHECKSUMS
 from .failures import gallery_failures
@@ -24,7 +24,7 @@ from .merging import sealed_rows
 from .reader import Reader
 from .schema import SEQUENCE, GallerySchema
 from .shard import Shard, part_of
-from .shards import check_count, is_split, made_shard, read_note, shard_folders, write_note
+from .shards import check_count, is_split, made_shard, read_note, shards_of, write_note
 from .store import Gallery
 from .table import chunks
 from .verify import verify
@@ -40,7 +40,7 @@ _NUMBERS_PER_FILTER = 4096
 
 @dataclass(frozen=True)
 class Divided:
-    """What became of a split: videos of every shard, and how many were copied and removed this time."""
+    """What became of a split: videos of every shard, and how many records were copied and removed this time."""
 
     counts: Sequence[int]
     copied: int
@@ -51,16 +51,16 @@ def sources_of(folder: Path) -> list[Gallery]:
     """The gallery in a folder, or all its shards.
 
     Raises:
-        GalleryError: there is none.
+        GalleryError: there is none, or not all shards are there.
     """
-    return [Gallery.existing(each) for each in (shard_folders(folder) if is_split(folder) else [folder])]
+    return shards_of(folder) if is_split(folder) else [Gallery.existing(folder)]
 
 
 def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Divided:
     """Have ``count`` shards in ``out`` hold what ``sources`` hold together at this moment, compared value by value.
 
     Args:
-        told: called with numbers of rows that were looked through: each video once for copying and once for comparing.
+        told: called with numbers of records that were looked through: each once for copying and once for comparing.
 
     Raises:
         GalleryError: shards that were written since they were split, or are of another number; or data that have
@@ -71,8 +71,6 @@ def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Div
         place for source in sources for place in (source.root.resolve(), source.root.resolve().parent)
     }:
         raise GalleryError(f"{out} holds the gallery that is to be split: name a new folder")
-    for source in sources:
-        _check_whole(source.reader(), source.root)
     shards = _targets(out, schema, count)
     removed = copied = 0
     with ExitStack() as stack:
@@ -96,16 +94,6 @@ def divide(sources: Sequence[Gallery], out: Path, count: int, told: Told) -> Div
         shard.close()
     write_note(out, shards)
     return Divided([shard.count for shard in shards], copied, removed)
-
-
-def _check_whole(reader: Reader, folder: Path) -> None:
-    """Refuse films in segments: over shards their pages would not go on rightly."""
-    with gallery_failures("looking for films in segments"):
-        if reader.table.count_rows(f"{SEGMENTS} > 1"):
-            raise GalleryError(
-                f"{folder} keeps films in segments, which a gallery in shards can't: serve it on one machine, or index "
-                "the films whole"
-            )
 
 
 def _targets(out: Path, schema: GallerySchema, count: int) -> list[Gallery]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ...export.bundle.errors import FramesiftError
 from .shard import MAX_SHARDS
 
 _PATH = click.Path(path_type=Path)
@@ -32,10 +33,17 @@ def split_command(folder: Path, out: Path, shards: int) -> None:
     from .split import divide, sources_of
 
     sources = sources_of(folder)
-    videos = sum(source.count for source in sources)
-    with click.progressbar(length=2 * videos, label="splitting", file=sys.stderr) as bar:
+    records = sum(source.reader().rows for source in sources)
+    with click.progressbar(length=2 * records, label="splitting", file=sys.stderr) as bar:
         done = divide(sources, out, shards, bar.update)
     click.echo(
-        f"{done.copied} videos copied and {done.removed} removed; the {shards} shards have "
+        f"{done.copied} records copied and {done.removed} removed; the {shards} shards have "
         f"{', '.join(map(str, done.counts))}"
     )
+
+
+if __name__ == "__main__":
+    try:
+        split_command(prog_name="index.sh")
+    except (FramesiftError, OSError) as fault:
+        sys.exit(f"Error: {fault}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .failures import gallery_failures
 from .lock import writer
 from .merging import sealed_rows
 from .store import CACHE, LOCK, Gallery
-from .table import INDEX, open_table, parts
+from .table import INDEX, TABLE, open_table, parts
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,14 @@ class Statistics:
     writer: str
 
 
+def together(shards: Sequence[Statistics]) -> Statistics:
+    """Numbers of a gallery in shards: sums, and every shard's writer."""
+    rows = [asdict(shard) for shard in shards]
+    sums = {name: sum(row[name] for row in rows) for name, value in rows[0].items() if isinstance(value, int)}
+    writers = [f"{shard.writer} (shard {number})" for number, shard in enumerate(shards) if shard.writer]
+    return Statistics(**{**sums, "sealed_rows": shards[0].sealed_rows, "writer": ", ".join(writers)})
+
+
 def statistics(gallery: Gallery) -> Statistics:
     """How ``gallery`` lies on disk now.
 
@@ -55,7 +63,7 @@ def statistics(gallery: Gallery) -> Statistics:
         held = parts(table).values()
         index = table.stats.index_stats(INDEX) if table.describe_indices() else {}
         least = sealed_rows(gallery.schema.row_bytes) // 2
-        data = gallery.root / "videos.lance" / "data"
+        data = gallery.root / TABLE / "data"
         return Statistics(
             count=gallery.count,
             records=int(table.count_rows()),
@@ -66,7 +74,7 @@ def statistics(gallery: Gallery) -> Statistics:
             indexed=int(index.get("num_indexed_rows", 0)),
             index_pieces=int(index.get("num_segments", 0)),
             unindexed=int(index.get("num_unindexed_rows", 0)),
-            versions=len(list((gallery.root / "videos.lance" / "_versions").glob("*.manifest"))),
+            versions=len(list((gallery.root / TABLE / "_versions").glob("*.manifest"))),
             disk=_bytes(gallery.root.rglob("*")),
             newest=_bytes(data / part.file for part in held),
             cache=_bytes(gallery.root.glob(f"{CACHE}*")),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from .blocks import Block
 from .compaction import Compaction
 from .fact import Fact
 from .failures import gallery_failures
+from .known import Known
 from .lock import exclusive
 from .merging import index_further
 from .numbering import raise_to, version_of
@@ -64,16 +66,17 @@ class Gallery:
     # Of a shard: the version of others that its next commit goes beyond.
     least = 0
 
-    def __init__(self, root: Path, schema: GallerySchema) -> None:
+    def __init__(self, root: Path, schema: GallerySchema, retain: timedelta | None = None) -> None:
         self.root = root
         self.schema = schema
         with gallery_failures(f"opening the gallery in {root}"):
             self._table = open_table(root)
             self._reader, self._writer = self.reader(), Reader(self._table, schema)
-        self._reading = threading.Lock()
+        self._reading, self._known = threading.Lock(), Known()
         self._compaction = Compaction(
             partial(open_table, root),
             schema.row_bytes,
+            retain,
             lock=partial(exclusive, root / LOCK, LOCK_WAIT_S),
             alone=partial(exclusive, root / _MERGING, 0.0),
         )
@@ -122,8 +125,11 @@ class Gallery:
         return gallery
 
     @staticmethod
-    def existing(path: str | os.PathLike[str]) -> Gallery:
+    def existing(path: str | os.PathLike[str], retain: timedelta | None = None) -> Gallery:
         """Open a gallery that is there, whatever model wrote it.
+
+        Args:
+            retain: how long versions that changes leave behind are kept, if not as long as is usual.
 
         Raises:
             GalleryError: there is none, or it is damaged or of another format.
@@ -132,7 +138,7 @@ class Gallery:
         if not has_table(root):
             raise GalleryError(f"there is no gallery in {root}{told_of_shards(root)}")
         with gallery_failures(f"opening the gallery in {root}"):
-            return Gallery(root, GallerySchema.read(open_table(root).schema))
+            return Gallery(root, GallerySchema.read(open_table(root).schema), retain)
 
     def add(self, entries: Sequence[GalleryEntry]) -> Commit:
         """Check entries and keep them, see ``write``.
@@ -183,8 +189,8 @@ class Gallery:
         told = block.segments or Segments.whole(block.durations)
         places = films(block.ids, zip(told.numbers.tolist(), told.counts.tolist(), strict=True))
         with self.writing() as handle:
-            there = Reader(handle, self.schema).find(list(places)).digests
-            brought = {id_: block.digests[rows[0]] for id_, rows in places.items()}
+            there = Reader(handle, self.schema).digests(list(places))
+            brought = {id_: block.content(rows[0]) for id_, rows in places.items()}
             other = [id_ for id_, digest in brought.items() if there.get(id_) not in (None, digest)]
             wanted = [id_ for id_, digest in brought.items() if there.get(id_) != digest]
             if wanted and (replace or not other):
@@ -207,10 +213,10 @@ class Gallery:
             return self.commit(handle)
 
     def lookup(self, ids: Sequence[str]) -> Found:
-        """Which of ``ids`` are there, with the digests of their files."""
+        """Which of ``ids`` are there, with the digests of their files and of how they are cut."""
         with self._reading:
-            self._reader.advance()
-            return self._reader.find(ids)
+            version = self._reader.advance()
+            return Found(self._known.find(self._reader, ids), self._reader.count, version)
 
     def describe(self, ids: Sequence[str]) -> dict[str, Fact]:
         """What is known of those ``ids`` that are there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
 from .shard import told_of_shards
 
-_TABLE = "videos.lance"
+TABLE = "videos.lance"
 INDEX = "id_idx"
 # Rows of a piece in which they are written.
 PIECE = 512
@@ -55,12 +55,12 @@ def create_table(root: Path, schema: pa.Schema) -> None:
     """
     if told := told_of_shards(root):
         raise GalleryError(f"there is no gallery in {root}{told}, or serve all of them with --cluster")
-    _lance().write_dataset(schema.empty_table(), str(root / _TABLE), schema=schema, mode="create", session=_session())
+    _lance().write_dataset(schema.empty_table(), str(root / TABLE), schema=schema, mode="create", session=_session())
 
 
 def open_table(root: Path) -> Any:
     """The table, as Lance's dataset, at its latest version."""
-    return dataset(root / _TABLE)
+    return dataset(root / TABLE)
 
 
 def dataset(path: Path) -> Any:
@@ -101,7 +101,7 @@ def replace_rows(table: Any, added: pa.Table, where: str) -> None:
 
 def has_table(root: Path) -> bool:
     """Whether there is one; a process that died while creating it leaves empty folders behind."""
-    return any((root / _TABLE).glob("*/*.*"))
+    return any((root / TABLE).glob("*/*.*"))
 
 
 def index_ids(table: Any) -> None:
@@ -136,6 +136,13 @@ def drop_versions(table: Any, older_than: timedelta, *, unknown: bool) -> None:
         if now - told["created_at"] > _LONGEST_READING:
             table.tags.delete(name)
     table.cleanup_old_versions(older_than=older_than, delete_unverified=unknown, error_if_tagged_old_versions=False)
+
+
+def drop_files(table: Any, fragments: Sequence[Any]) -> None:
+    """Remove the data of fragments that never became part of the table."""
+    for fragment in fragments:
+        for held in fragment.files:
+            (Path(table.uri) / "data" / held.path).unlink(missing_ok=True)
 
 
 def parts(table: Any) -> dict[int, Part]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from google.protobuf import json_format
 
-from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest
+from ...export.bundle.errors import BundleError, FramesiftError, InvalidRequest, InvalidVideo
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import FEATURE_READER, VIDEO_DECODER
 from ...export.bundle.packing import pack_rows
@@ -27,12 +27,13 @@ from ..backends.feature_reader import FeatureReader
 from ..backends.gallery_index import entry_of
 from ..backends.onnxruntime import OnnxRuntime
 from ..backends.video_decoder import VideoDecoder
-from ..client.films import check_cut
+from ..client.films import FilmFile, check_cut
 from ..gallery.rows import Row
 from ..gallery.schema import GallerySchema
 from ..repository.config import render
 from ..repository.plan import plan
 from ..repository.served import Model
+from .video import Reached
 
 _READERS: Mapping[str, type[Backend]] = {VIDEO_DECODER: VideoDecoder, FEATURE_READER: FeatureReader}
 _CUDA = "CUDAExecutionProvider"
@@ -83,11 +84,13 @@ class Encoder:
         digest: bytes,
         metadata: str,
         cutting: Cutting | None = None,
+        reached: Callable[[Reached], object] = lambda _: None,
     ) -> list[Row]:
         """Encode a video, all of it or segment by segment, and check its records.
 
         Args:
             files: uint8 [1, N], the content of the film, of the feature file, or of both, by the names of the tensors.
+            reached: called behind each segment.
 
         Raises:
             FramesiftError: a file that is refused, or a record that can't be kept.
@@ -95,12 +98,36 @@ class Encoder:
         if cutting is None:
             return [self._row(files, id_, source, digest, metadata)]
         check_cut(self.takes, files)
-        draft, digest, rows = uuid4().hex, cutting.digest(digest), list[Row]()
+        draft, rows = uuid4().hex, list[Row]()
         told = self._shots(files, cutting, draft) if cutting.shots else []
         while not rows or len(rows) < rows[0].entry.segment.total:
             part = told[len(rows)] if told else Part(len(rows), draft, cutting)
             rows.append(self._row(files, id_, source, digest, metadata, part))
-        return rows
+            reached(Reached(len(rows), rows[0].entry.segment.total))
+        return _whole(rows)
+
+    def rows_of_pieces(
+        self,
+        pieces: Iterable[FilmFile],
+        id_: str,
+        source: str,
+        metadata: str,
+        reached: Callable[[Reached], object] = lambda _: None,
+    ) -> list[Row]:
+        """Encode a film that comes in pieces, segment by segment.
+
+        Raises:
+            FramesiftError: as ``rows``.
+        """
+        rows = list[Row]()
+        for piece in pieces:
+            files, digest = piece.brought.tensors(self.takes), piece.film_digest
+            assert digest is not None
+            check_cut(self.takes, files)
+            for part in piece.cut.parts:
+                rows.append(self._row(files, id_, source, digest, metadata, part))
+                reached(Reached(len(rows), rows[0].entry.segment.total))
+        return _whole(rows)
 
     def _shots(self, files: Mapping[str, npt.NDArray[Any]], cutting: Cutting, draft: str) -> list[Part]:
         """The segments of a film that begin with its shots."""
@@ -143,6 +170,17 @@ class Encoder:
         for reader in self._readers.values():
             if isinstance(reader, VideoDecoder):
                 reader.finalize()
+
+
+def _whole(rows: list[Row]) -> list[Row]:
+    """The rows of a film, which are all of its segments: what says so is a process that a film may have taken over.
+
+    Raises:
+        InvalidVideo: they are not.
+    """
+    if not rows or [row.entry.segment[:2] for row in rows] != [(place, len(rows)) for place in range(len(rows))]:
+        raise InvalidVideo("the rows of the film are not all of its segments: the film is damaged, leave it out")
+    return rows
 
 
 def _largest(port: TensorSpec, manifest: Manifest) -> tuple[tuple[int, ...], str]:

@@ -7,23 +7,31 @@ from pathlib import Path
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.video.limits import VideoLimits
+from ..client.films import PIECE_BYTES
 
 # An idle decoder's process.
 _DECODER = 160 << 20
 # The file as it is read, and as the decoder gets it.
 _FILE_TIMES = 2
+# A piece of a large film as it comes, as it is read, and as the decoder gets it.
+_PIECE_TIMES = 3
 # What allocators keep between blocks in use.
 _SPARE = 1.15
 _MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
-def worker_bytes(peak: int, limits: VideoLimits) -> int:
+def worker_bytes(peak: int, limits: VideoLimits, *, cuts: bool = False) -> int:
     """The most memory that a worker takes with its decoder, for any video within the limits.
 
     Args:
         peak: bytes that it holds once it has run the graph, whose shapes are the same for every video.
+        cuts: whether films are cut, and large ones taken apart by a process of their own, piece by piece.
     """
-    return round(_SPARE * peak) + _DECODER + _FILE_TIMES * limits.max_bytes + limits.max_memory
+    files = _FILE_TIMES * limits.max_bytes
+    if cuts:
+        pieces = _PIECE_TIMES * min(PIECE_BYTES, limits.max_bytes)
+        files = max(files, pieces + _DECODER + limits.max_memory)
+    return round(_SPARE * peak) + _DECODER + files + limits.max_memory
 
 
 def how_many(each: int, jobs: int | None, free: int) -> int:

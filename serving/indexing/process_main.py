@@ -23,7 +23,7 @@ def main() -> None:
         worker = Worker(channel.recv())
         channel.send(worker.peak())
         while True:
-            channel.send(worker.make(channel.recv()))
+            channel.send(worker.make(channel.recv(), channel.send))
     except FramesiftError as error:
         channel.send(error)
     except EOFError:

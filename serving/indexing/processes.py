@@ -7,15 +7,19 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
 
 from ...export.bundle.errors import FramesiftError, ServerStartError
-from .video import Made, Video
+from .video import Made, Reached, Video
 from .worker import Setting
+
+ToldReached = Callable[[Video, Reached], object]
 
 # A process that ends over a video is started again, and given it once more.
 _TRIES = 2
@@ -29,10 +33,13 @@ class Processes:
 
     Attributes:
         slots: how many videos to have under way, so that no worker waits for its next one.
+
+    Args:
+        told: called by threads with how far a film is that is cut.
     """
 
-    def __init__(self, first: Process, count: int) -> None:
-        self.slots = 2 * count
+    def __init__(self, first: Process, count: int, told: ToldReached = lambda video, reached: None) -> None:
+        self.slots, self._told = 2 * count, told
         self._all = [first, *(Process(first.setting) for _ in range(count - 1))]
         self._idle: SimpleQueue[Process] = SimpleQueue()
         for process in self._all:
@@ -56,7 +63,7 @@ class Processes:
     def _make(self, video: Video) -> Made:
         process = self._idle.get()
         try:
-            return process.make(video)
+            return process.make(video, partial(self._told, video))
         finally:
             self._idle.put(process)
 
@@ -91,8 +98,11 @@ class Process:
                 raise ServerStartError("the process that encodes videos ended at its start: see above") from error
         return self._peak
 
-    def make(self, video: Video) -> Made:
-        """Have it make a row of a video; one over which it ends twice has failed.
+    def make(self, video: Video, told: Callable[[Reached], object] = lambda _: None) -> Made:
+        """Have it make a row of a video, or of each segment; one over which it ends twice has failed.
+
+        Args:
+            told: called with how far a film is that is cut.
 
         Raises:
             FramesiftError: what the next video would meet as well.
@@ -102,15 +112,17 @@ class Process:
             with suppress(OSError, EOFError):
                 self.peak()
                 self._channel.send(video)
-                made: Made = self._received()
+                while isinstance(found := self._received(), Reached):
+                    told(found)
+                made: Made = found
                 return made
             status = self._process.wait()
             if self._ended:
                 break
             self._channel.close()
             self._start()
-        told = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        return Made(video, reason=f"its process ended {_TRIES} times ({told}): is there memory enough?")
+        ended = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+        return Made(video, reason=f"its process ended {_TRIES} times ({ended}): is there memory enough?")
 
     def end(self) -> None:
         """End it."""

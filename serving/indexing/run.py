@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from ...export.bundle.limits import MAX_IDS
@@ -51,15 +53,17 @@ def index_videos(gallery: Gallery, videos: Iterable[Video], workers: Workers, to
     """
     group = _Group(gallery, told)
     left = iter(videos)
-    under_way: set[Future[Made]] = set()
+    under_way, done = 0, SimpleQueue[Future[Made]]()
     try:
         while True:
-            under_way |= {workers.submit(video) for video in itertools.islice(left, workers.slots - len(under_way))}
+            for video in itertools.islice(left, workers.slots - under_way):
+                workers.submit(video).add_done_callback(done.put)
+                under_way += 1
             if not under_way:
                 break
-            done, under_way = wait(under_way, group.patience(), FIRST_COMPLETED)
-            for future in done:
-                group.take(future.result())
+            with suppress(Empty):
+                group.take(done.get(timeout=group.patience()).result())
+                under_way -= 1
             group.keep_if_due()
     finally:
         # Of a run that is stopped, what is made is kept.
@@ -68,11 +72,14 @@ def index_videos(gallery: Gallery, videos: Iterable[Video], workers: Workers, to
 
 
 def with_known(gallery: Gallery, videos: Iterable[Video]) -> Iterator[Video]:
-    """The videos, each with the digest that the gallery has under its id."""
+    """The videos, each with what the gallery has under its id."""
     for part in _parts(videos):
         known = gallery.lookup([video.id for video in part]).digests
+        # Of what stays as it is, and of what is cut, nobody asks how it was.
+        other = [video for video in part if video.cutting is None and known.get(video.id) not in (None, video.digest)]
+        before = gallery.reader().cuttings([video.id for video in other])
         for video in part:
-            yield replace(video, known=known.get(video.id))
+            yield replace(video, known=known.get(video.id), before=before.get(video.id, ""))
 
 
 class _Group:

@@ -22,6 +22,7 @@ class Video:
         digest: the SHA-256 that its file must have; None where nobody said.
         known: the digest that the gallery has under its id; a file of that content, cut so, need not be encoded.
         cutting: how the film is cut, if it is.
+        before: how the film is cut that the gallery has under its id, as JSON; empty where that is whole.
     """
 
     id: str
@@ -32,6 +33,15 @@ class Video:
     digest: bytes | None = None
     known: bytes | None = None
     cutting: Cutting | None = None
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How many of a film's segments are made, while others are to come."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,11 @@ class Made:
     rows: tuple[Row, ...] = ()
     reason: str = ""
     file_digest: bytes = b""
+
+    @property
+    def uncut(self) -> bool:
+        """Whether the gallery had the film in segments, and has it whole now."""
+        return bool(self.rows) and self.video.cutting is None and bool(self.video.before)
 
     @property
     def status(self) -> Literal["indexed", "skipped", "failed"]:

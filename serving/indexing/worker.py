@@ -21,11 +21,13 @@ from ...export.bundle.errors import (
     ServerUnavailable,
 )
 from ...export.bundle.scratch import scratch_folder
+from ...export.bundle.segments import cut_digest
 from ...export.bundle.video.limits import VARIABLE, VideoLimits
+from ..client.films import pieces_of
 from .encoder import Encoder
-from .fetch import read
+from .fetch import LargeFilm, opened
 from .files import open_files
-from .video import Made, Video
+from .video import Made, Reached, Video
 
 # Whatever the next video is, it would fail alike.
 _ENDS = (BundleError, GalleryError)
@@ -87,32 +89,35 @@ class Worker:
             gpu = 0 if setting.gpu else None
             self._encoder = _patiently(partial(Encoder, folder, manifest, threads=setting.threads, gpu=gpu))
 
-    def make(self, video: Video) -> Made:
+    def make(self, video: Video, reached: Callable[[Reached], object] = lambda _: None) -> Made:
         """Read a video, and encode it unless its content is known.
+
+        Args:
+            reached: called with how far a film is that is cut.
 
         Raises:
             FramesiftError: what the next video would meet as well.
         """
         try:
-            return _patiently(partial(self._made, video))
+            return _patiently(partial(self._made, video, reached))
         except _BUSY as error:
             return Made(video, reason=str(error))
 
-    def _made(self, video: Video) -> Made:
+    def _made(self, video: Video, reached: Callable[[Reached], object]) -> Made:
+        cutting, most = video.cutting, self._limits.max_bytes
         try:
-            brought = read(video.place, video.beside, self._limits.max_bytes, self._setting.timeout_s)
-            digest = brought.digest
-            if video.digest is not None and video.digest != digest:
-                raise InvalidVideo(
-                    f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed, or that "
-                    "is of a film which was indexed with --segment-seconds"
-                )
-            cutting = video.cutting
-            if (digest if cutting is None else cutting.digest(digest)) == video.known:
-                return Made(video)
-            files = brought.tensors(self._encoder.takes)
-            rows = self._encoder.rows(files, video.id, video.source, digest, video.metadata, cutting)
-            return Made(video, tuple(rows), file_digest=digest)
+            with opened(video, most, self._setting.timeout_s) as found:
+                digest = found.digest
+                if _is_known(video, digest):
+                    return Made(video)
+                if isinstance(found, LargeFilm):
+                    assert cutting is not None
+                    pieces = pieces_of(found.path, digest, cutting, most, self._limits)
+                    rows = self._encoder.rows_of_pieces(pieces, video.id, video.source, video.metadata, reached)
+                else:
+                    files = found.tensors(self._encoder.takes)
+                    rows = self._encoder.rows(files, video.id, video.source, digest, video.metadata, cutting, reached)
+                return Made(video, tuple(rows), file_digest=digest)
         except (*_ENDS, *_BUSY):
             raise
         except FramesiftError as error:
@@ -126,6 +131,17 @@ class Worker:
     def close(self) -> None:
         """End the process that decodes."""
         self._encoder.close()
+
+
+def _is_known(video: Video, digest: bytes) -> bool:
+    """Whether the gallery has a file of this SHA-256, cut so, already.
+
+    Raises:
+        InvalidVideo: it should be another one.
+    """
+    if video.digest is not None and video.digest != digest:
+        raise InvalidVideo(f"its SHA-256 is {digest.hex()} and should be {video.digest.hex()}: the file has changed")
+    return cut_digest(digest, video.cutting) == video.known
 
 
 def _patiently(call: Callable[[], Answer]) -> Answer:

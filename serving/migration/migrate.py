@@ -12,6 +12,7 @@ from ..client.index_served import counted
 from ..client.indexing import Outcome
 from ..gallery.lock import exclusive
 from ..gallery.schema import GallerySchema
+from ..gallery.shards import is_split
 from ..gallery.store import Gallery
 from ..indexing.failures_file import FailuresFile
 from ..indexing.files import open_files
@@ -58,7 +59,14 @@ def migrate(asked: Migration, report: Report, handover: Handover | None = None) 
         FramesiftError: the bundle or the server can't be used.
     """
     run = asked.run
-    manifest, old = open_files(run.bundle), Gallery.existing(asked.old)
+    manifest = open_files(run.bundle)
+    for folder, step in (
+        (asked.old, f"make one of all, `framesift gallery split {asked.old} OUT --shards 1`, and name OUT/shard-0"),
+        (run.gallery, "name a new folder, and split the gallery in it with `framesift gallery split`"),
+    ):
+        if is_split(folder):
+            raise GalleryError(f"{folder} is in shards, and `migrate` makes one gallery of one: {step}")
+    old = Gallery.existing(asked.old)
     if GallerySchema.of(manifest) == old.schema:
         raise GalleryError(f"{asked.old} was made by the model of {run.bundle}: copy its folder instead")
     with ExitStack() as stack:
@@ -69,13 +77,17 @@ def migrate(asked: Migration, report: Report, handover: Handover | None = None) 
         if handover is not None:
             handover.target(new.schema)
         failures = stack.enter_context(FailuresFile(run.failures))
-        started: list[Workers] = []
+        making = stack.enter_context(ExitStack())
+        started: dict[bool, Workers] = {}
 
         def workers() -> Workers:
-            if not started:
-                started.append(start_workers(run, manifest, report))
-                stack.callback(started[0].close)
-            return started[0]
+            # Where films that are cut come later, others are started, which have room for them.
+            cuts = True in started or old.reader().cuts
+            if cuts not in started:
+                making.close()
+                started[cuts] = start_workers(run, manifest, report, cuts=cuts)
+                making.callback(started[cuts].close)
+            return started[cuts]
 
         def told(made: Made) -> None:
             if made.reason:
@@ -91,7 +103,7 @@ def migrate(asked: Migration, report: Report, handover: Handover | None = None) 
 
         while left := copying.behind():
             pass_(left)
-        if handover is None:
+        if handover is None and not copying.failed:
             note.end(old, new)
         done = not copying.failed if handover is None else handover.run(old, new, copying, pass_)
         lacks = f", without {counted(len(copying.failed))} that can't be made again" if copying.failed else ""
@@ -99,6 +111,8 @@ def migrate(asked: Migration, report: Report, handover: Handover | None = None) 
         report.tell_failed()
         if not copying.failed and run.failures is not None:
             run.failures.unlink(missing_ok=True)
+        if handover is None and not done:
+            report.say("run this again once those can be read: it goes on")
         if handover is not None:
             moved = (
                 "is answered with it" if done else "was not moved: mend those and run this again, or --without-failed"

@@ -61,7 +61,7 @@ def begin(old: Gallery, new: Gallery) -> None:
 
 
 def end(old: Gallery, new: Gallery) -> None:
-    """Note that ``new`` has all of ``old`` that it can have."""
+    """Note that ``new`` has all of ``old``, or that an alias is moved to it with what it has."""
     Note(os.path.realpath(old.root), True, new.count, last_number(new)).write(new.root)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.manifest import Manifest
+from ...export.bundle.segments import Cutting
 from ..client.discover import features_beside
 from ..client.uploads import is_feature_file
 from ..indexing.fetch import check_place, is_address
@@ -39,12 +40,12 @@ class Places:
         """The video to be made again: its file must have the digest that the gallery keeps.
 
         Raises:
-            InvalidRequest: its source names nothing that may be read, or it is cut, which a gallery doesn't keep.
+            InvalidRequest: its source names nothing that may be read, or nobody knows how it was cut.
         """
-        if kept.segments > 1:
+        if kept.segments > 1 and not kept.cutting:
             raise InvalidRequest(
-                f"it is cut into {kept.segments} segments, and the gallery doesn't keep how: index it into the new "
-                "gallery, with the --segment-seconds and --overlap of the old one"
+                f"it came as {kept.segments} records of segments, and how they were cut was not told: index it from "
+                "its film, with --segment-seconds"
             )
         place = self._place(kept.source)
         film = self.beside and not is_address(place) and not is_feature_file(place)
@@ -56,6 +57,7 @@ class Places:
             None if beside is None else str(beside),
             kept.metadata,
             digest=kept.digest,
+            cutting=Cutting.parse(kept.cutting) if kept.cutting else None,
         )
 
     def _place(self, source: str) -> str:
@@ -65,12 +67,13 @@ class Places:
             if not self.addresses:
                 raise InvalidRequest("its source is an address: say --addresses to have those read")
             return check_place(source)
-        path = os.path.abspath(os.path.join(self.below or "", source))
-        if self.below is None and not os.path.isabs(source) and not os.path.lexists(path):
-            raise InvalidRequest(
-                f"its source is relative, and there is no {path}: run this where it was indexed, or give that folder "
-                "with --below"
-            )
+        folder = os.path.abspath(self.below or "")
+        path = os.path.abspath(os.path.join(folder, source))
         if self.below is not None and not Path(path).resolve().is_relative_to(self.below.resolve()):
-            raise InvalidRequest(f"its source lies outside {self.below}")
+            raise InvalidRequest(f"its source {source!a:.200} lies outside {folder}")
+        if not os.path.isabs(source) and not os.path.lexists(path):
+            raise InvalidRequest(
+                f"its source {source!a:.200} is relative, and there is no such file in {folder}: run this where it was "
+                "indexed, or give that folder with --below"
+            )
         return path

@@ -10,33 +10,35 @@ import numpy as np
 import pyarrow as pa
 
 from ...export.bundle.checks import DIGEST_BYTES
-from ...export.bundle.ports import DIGEST, ID, METADATA, SEGMENTS, SOURCE
+from ...export.bundle.ports import CUTTING, DIGEST, ID, METADATA, SEGMENTS, SOURCE
+from ...export.bundle.segments import content_digest
 from ..gallery.reader import Reader
 from ..gallery.store import Gallery
 
 _HASH_BYTES = 8
 # Of a state: what its record was made of. The rest stands for its metadata.
 _CONTENT = DIGEST_BYTES + _HASH_BYTES
-_COLUMNS = (DIGEST, SOURCE, METADATA, SEGMENTS)
+_COLUMNS = (DIGEST, SOURCE, METADATA, SEGMENTS, CUTTING)
 
-# By id: a digest, and hashes of source and metadata, together 48 bytes.
+# By id: what stands for a file and how it is cut, and hashes of source and metadata, together 48 bytes.
 States = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a gallery keeps of a video beside its record, and how many segments it has."""
+    """What a gallery keeps of a video beside its record: how many segments it has, and how it is cut, as JSON."""
 
     id: str
     source: str
     digest: bytes
     metadata: str
     segments: int = 1
+    cutting: str = ""
 
     @property
     def state(self) -> bytes:
         """Equal for two that need not be made again."""
-        return self.digest + _hash(self.source) + _hash(self.metadata)
+        return content_digest(self.digest, self.cutting) + _hash(self.source) + _hash(self.metadata)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def states(gallery: Gallery) -> dict[str, bytes]:
 
 def kept(reader: Reader, ids: Sequence[str]) -> Iterator[Kept]:
     """What a version of a gallery keeps of those ``ids`` that are there."""
-    for batch in reader.named(ids, _COLUMNS, first=True):
+    for batch in reader.named(ids, _COLUMNS, segment=0):
         yield from _kept(batch)
 
 
@@ -99,8 +101,8 @@ def last_number(gallery: Gallery) -> int:
 
 def _kept(batch: pa.RecordBatch) -> Iterator[Kept]:
     columns = (batch.column(name).to_pylist() for name in (ID, *_COLUMNS))
-    for id_, digest, source, metadata, segments in zip(*columns, strict=True):
-        yield Kept(id_, source, digest, metadata, segments)
+    for id_, digest, source, metadata, segments, cutting in zip(*columns, strict=True):
+        yield Kept(id_, source, digest, metadata, segments, cutting)
 
 
 def _hash(text: str) -> bytes:

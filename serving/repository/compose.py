@@ -32,10 +32,12 @@ _COMPOSE = """\
 #   OWNER                      user and group that own the gallery (1000:1000)
 #   PUBLISH, SHM               address and port on this machine (127.0.0.1:8001); shared memory (4g)
 #   FRAMESIFT_*, OTEL_*        see start.sh; with FRAMESIFT_VIDEOS=/videos whoever may search may see VIDEOS
+#   RAY=1                      build an image with Ray: with FRAMESIFT_CLUSTER=local and FRAMESIFT_CLUSTER_SHARDS=2 the
+#                              gallery is in two shards, for two GPUs of this machine (FRAMESIFT_SHARD_GPUS=1)
 # With `-f compose.yaml -f compose.gpu.yaml` the server has all GPUs.
 name: framesift
 x-confined: &confined
-  image: "IMAGE"
+  image: "IMAGE${RAY:+-ray}"
   user: "${OWNER:-1000:1000}"
   read_only: true
   cap_drop: [ALL]
@@ -45,7 +47,7 @@ x-confined: &confined
 services:
   server:
     <<: *confined
-    build: .
+    build: {context: ., args: {RAY: "${RAY:-}"}}
     restart: unless-stopped
     stop_grace_period: 30s
     ports: ["${PUBLISH:-127.0.0.1:8001}:8001"]
@@ -63,8 +65,14 @@ services:
       - FRAMESIFT_VIDEOS
       - FRAMESIFT_ACCESS_LOG
       - FRAMESIFT_LOG_TEXTS
+      - FRAMESIFT_LOG_FORMAT
       - OTEL_EXPORTER_OTLP_ENDPOINT
       - FRAMESIFT_TRACE_RATIO
+      - FRAMESIFT_CLUSTER
+      - FRAMESIFT_CLUSTER_SHARDS
+      - FRAMESIFT_SHARD_DEADLINE
+      - FRAMESIFT_SHARD_REPLICAS
+      - FRAMESIFT_SHARD_GPUS
   index:
     <<: *confined
     profiles: [index]
@@ -82,7 +90,7 @@ volumes:
 _GPU = """\
 services:
   server:
-    gpus: all
+    deploy: {resources: {reservations: {devices: [{driver: nvidia, count: all, capabilities: [gpu]}]}}}
 """
 
 _INDEX = """\
@@ -91,10 +99,13 @@ _INDEX = """\
 # Options and paths are those of `framesift index`. Settings are environment variables:
 #   FRAMESIFT_MIGRATE       the folder of another model's gallery: its videos are made again, with the options of
 #                           `framesift gallery migrate` and without paths
+#   FRAMESIFT_SPLIT         the folder of a gallery that is split into FRAMESIFT_SHARDS shards; without options, paths
 #   FRAMESIFT_GALLERY       the gallery's folder (/gallery); made if absent
 #   FRAMESIFT_SHORTLIST_GALLERY  that of the bundle that chooses candidates (/shortlist), which is filled first
 #   FRAMESIFT_VIDEO_LIMITS  limits of videos that are changed, such as "work=120 bytes=1G"
 #   FRAMESIFT_SHARDS        how many jobs share the work, of which this is JOB_COMPLETION_INDEX, counted from 0
+#   FRAMESIFT_SHARDED       1: the gallery is in as many shards as there are jobs, each of which fills one
+#   FRAMESIFT_CLUSTER       the address of a Ray cluster, of which this container becomes a node, and which encodes
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 export PYTHONPATH=$here/python
@@ -102,15 +113,24 @@ if [ -n "${FRAMESIFT_MIGRATE:-}" ]; then
     exec python3 -P -m framesift.serving.migrate_command "$FRAMESIFT_MIGRATE" "${FRAMESIFT_GALLERY:-/gallery}" \\
         --bundle "$here/door" "$@"
 fi
-shard=()
-if [ -n "${JOB_COMPLETION_INDEX:-}" ]; then shard=(--shard "$JOB_COMPLETION_INDEX/${FRAMESIFT_SHARDS:-1}"); fi
+if [ -n "${FRAMESIFT_SPLIT:-}" ]; then
+    exec python3 -P -m framesift.serving.gallery.split_command "$FRAMESIFT_SPLIT" "${FRAMESIFT_GALLERY:-/gallery}" \\
+        --shards "${FRAMESIFT_SHARDS:-1}"
+fi
+how=()
+if [ -n "${JOB_COMPLETION_INDEX:-}" ]; then how+=(--shard "$JOB_COMPLETION_INDEX/${FRAMESIFT_SHARDS:-1}"); fi
+if [ -n "${FRAMESIFT_SHARDED:-}" ]; then how+=(--sharded); fi
 index=(python3 -P -m framesift.serving.index_command)
+if [ -n "${FRAMESIFT_CLUSTER:-}" ]; then
+    how+=(--ray "$FRAMESIFT_CLUSTER")
+    index=(python3 -P -m framesift.serving.indexing.ray_node "$FRAMESIFT_CLUSTER" "${index[@]}")
+fi
 status=0
 if [ -d "$here/door/shortlist" ]; then
     # What is in the other gallery, too, can be chosen.
     "${index[@]}" --bundle "$here/door/shortlist" --gallery "${FRAMESIFT_SHORTLIST_GALLERY:-/shortlist}" \\
-        "${shard[@]}" "$@" || status=$?
+        "${how[@]}" "$@" || status=$?
 fi
-"${index[@]}" --bundle "$here/door" --gallery "${FRAMESIFT_GALLERY:-/gallery}" "${shard[@]}" "$@" || status=$?
+"${index[@]}" --bundle "$here/door" --gallery "${FRAMESIFT_GALLERY:-/gallery}" "${how[@]}" "$@" || status=$?
 exit "$status"
 """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from ...export.bundle.models import GALLERY_SEARCH
+from ...export.bundle.models import GALLERY_SEARCH, RECORDED
 from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
 from ...export.bundle.spec import DATA_TYPES, TensorSpec
 from .served import Batching, Ensemble, Model, Served, Warmup
@@ -25,6 +25,9 @@ CUDA_OPTIONS = {
     "arena_extend_strategy": "kSameAsRequested",
 }
 _ENCODERS = (VIDEO_ENCODER, TEXT_ENCODER)
+# Of each encoder the sizes of batches whose launches the embedded server records as CUDA graphs; none: inputs and
+# outputs are bound to the GPU's memory, and nothing is recorded. `framesift bench gpu encoding` prints this line.
+RECORDED_BATCHES: Mapping[str, tuple[int, ...]] = {}
 # What may be placed on a GPU.
 PLACED = (*_ENCODERS, GALLERY_SEARCH)
 
@@ -37,8 +40,9 @@ def render(served: Served, variant: Variant = "default", *, cuda: bool = False) 
             the backend of this package, which takes inputs of several shapes in one batch. ``cuda``: encoders on every
             GPU, and nowhere else, with ONNX Runtime's CUDA provider. ``accelerated``: so too with its TensorRT
             provider, which builds an engine for all shapes at the first load and keeps it in ``ENGINE_CACHE``.
-            ``tensorrt``: the server's TensorRT backend with an engine, ``model.plan``.
-        cuda: for ``embedded``: encoders are on every GPU as with ``cuda``, and the gallery is searched on the first.
+            ``tensorrt``: the server's TensorRT backend with an engine, ``model.plan``. With the last three the
+            gallery is searched on all GPUs.
+        cuda: for ``embedded``: encoders and the gallery are placed as with ``cuda``.
     """
     config = pb.ModelConfig(name=served.name, max_batch_size=served.max_batch)
     ragged = isinstance(served, Model) and _ragged(served, variant)
@@ -77,13 +81,17 @@ def render(served: Served, variant: Variant = "default", *, cuda: bool = False) 
             # Without numbers of GPUs it stands for all of them.
             group.kind = pb.ModelInstanceGroup.KIND_GPU
             _accelerate(config, served, tensorrt=variant == "accelerated" and bool(served.ranges))
+            # Films of any length have shapes of any number.
+            if variant == "embedded" and served.ranges and (sizes := RECORDED_BATCHES.get(served.kind)):
+                config.parameters[RECORDED].string_value = ",".join(map(str, sizes))
         elif variant == "tensorrt":
             config.backend, config.platform, config.default_model_filename = "tensorrt", "tensorrt_plan", "model.plan"
             if served.profiles > 1:
                 group.profile.extend(map(str, range(served.profiles)))
     else:
         config.backend, group.kind = "python", pb.ModelInstanceGroup.KIND_CPU
-        if cuda and served.kind == GALLERY_SEARCH:
+        if (placed or variant == "tensorrt") and served.kind == GALLERY_SEARCH:
+            # One instance, which divides its gallery among all GPUs that it sees.
             group.kind = pb.ModelInstanceGroup.KIND_GPU
             group.gpus.append(0)
     if config.backend != "tensorrt":

@@ -11,10 +11,12 @@ from pathlib import Path
 from ...export.bundle.engines.check import CHECKED
 from ...export.bundle.engines.folder import Engines
 from ...export.bundle.engines.manifest import MANIFEST as ENGINES
+from ...export.bundle.engines.profiles import scorer_profiles
 from ...export.bundle.errors import BundleError, EngineError
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import GALLERY_MODELS
-from ...export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
+from ...export.bundle.ports import SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from ...export.bundle.scorers import max_pairs
 from ...export.bundle.shortlist import FOLDER
 from ...export.bundle.store import MANIFEST, Bundle
 from .config import PLACED, render, to_text
@@ -43,8 +45,11 @@ _SERVED_PACKAGES = (
     "serving/server",
     "serving/indexing",
     "serving/migration",
+    "serving/shards",
 )
-_COMMANDS = ("serving/index_command.py", "serving/migrate_command.py")
+_COMMANDS = tuple(
+    f"serving/{name}.py" for name in ("launch", "needed", "cluster_option", "index_command", "migrate_command")
+)
 
 
 def deploy(
@@ -144,11 +149,14 @@ def link_encoders(out: Path, manifest: Manifest, chooser: Manifest | None) -> No
 
 
 def _place_engines(engines: Engines, out: Path, place: Callable[[Path, Path], object]) -> None:
-    """The encoders' engines. The scorer takes requests of any shape, of which its engine's profile holds a part."""
-    repository = out / REPOSITORY
-    for served in plan(engines.bundle.manifest):
-        if isinstance(served, Model) and served.name in (VIDEO_ENCODER, TEXT_ENCODER):
+    """The encoders' engines, and the scorer's where its profiles hold every request that is served."""
+    repository, manifest = out / REPOSITORY, engines.bundle.manifest
+    held = engines.manifest.graphs[SCORER].profiles == scorer_profiles(manifest, max_pairs(manifest))
+    names = (VIDEO_ENCODER, TEXT_ENCODER, *([SCORER] if held else []))
+    for served in plan(manifest):
+        if isinstance(served, Model) and served.name in names:
             path = repository / served.name / TENSORRT
+            path.parent.mkdir(exist_ok=True)
             path.write_text(to_text(render(served, "tensorrt")), encoding="utf-8")
             place(engines.engine(served.name).resolve(), repository / served.name / "1" / "model.plan")
     (out / CHECKED).mkdir()

@@ -1,4 +1,4 @@
-"""The Helm chart of a deployment: the one that comes with framesift, with the deployment's image as its default."""
+"""The Helm chart of a deployment: the one that comes with framesift, with its version and the deployment's image."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from ... import __version__
+
 CHART = "chart"
-_VALUES = "values.yaml"
+_ABOUT, _VALUES = "Chart.yaml", "values.yaml"
+_VERSIONS = re.compile(r"^version: \S+\nappVersion: \S+\n", re.MULTILINE)
 _IMAGE = re.compile(r"  repository: \S+\n  tag: \S+\n")
 
 
 def chart_files(repository: str, tag: str) -> dict[str, str]:
     """The chart's files by their paths below its folder, for an image of that name."""
     found = dict(_walk(files(__package__) / CHART, ""))
+    versions = f'version: {__version__}\nappVersion: "{__version__}"\n'
     image = f'  repository: {repository}\n  tag: "{tag}"\n'
-    found[_VALUES], replaced = _IMAGE.subn(image, found[_VALUES], count=1)
-    assert replaced == 1, "the chart's values begin with the image"
+    for name, place, text in ((_ABOUT, _VERSIONS, versions), (_VALUES, _IMAGE, image)):
+        found[name], replaced = place.subn(text, found[name], count=1)
+        assert replaced == 1, f"{name} of the chart has what a deployment says"
     return found
 
 

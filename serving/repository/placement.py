@@ -17,7 +17,7 @@ class Placement:
         storage: how the gallery is kept in memory.
         coarse: whether searches have a coarse stage, as the gallery's calibration allows.
         cuda: for servers of this machine: encoders run on every GPU, and the search, where there is a kernel for it, on
-            the first.
+            all together.
     """
 
     storage: Storage = "float16"

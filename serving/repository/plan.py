@@ -9,7 +9,6 @@ import numpy as np
 from ...export.bundle.checks import DIGEST_BYTES
 from ...export.bundle.engines.profiles import encoder_ranges, scorer_profiles
 from ...export.bundle.features.rules import TAGS
-from ...export.bundle.limits import MAX_PAIRS
 from ...export.bundle.manifest import Manifest
 from ...export.bundle.models import (
     ENCODE_FRAMES,
@@ -18,6 +17,7 @@ from ...export.bundle.models import (
     GALLERY_INDEX,
     GALLERY_LOOKUP,
     GALLERY_SEARCH,
+    INDEX_BATCH,
     INDEX_SEGMENT,
     INDEX_VIDEO,
     MAX_ROWS,
@@ -25,6 +25,7 @@ from ...export.bundle.models import (
     SCORE_IDS,
     SEARCH_DETAILS,
     SEARCH_IDS,
+    SEARCH_NAMED,
     TEXT_BATCH,
     VIDEO_BATCH,
     VIDEO_DECODER,
@@ -58,17 +59,26 @@ from ...export.bundle.ports import (
     VIDEO,
     VIDEO_ENCODER,
 )
-from ...export.bundle.scorers import pair_floats, scorer_of
+from ...export.bundle.scorers import max_pairs, scorer_of
 from ...export.bundle.shortlist import check_chooser
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.storages import is_coarse, storage_of
 from .choosing import choosing, joined, prefixed
 from .likes import like_models, like_searches
 from .served import Batching, Ensemble, Model, Served, Warmup, brought_to, readers_of
-from .tensors import ASKED, DESCRIPTION, DETAILS_SPEC, ID_SPEC, OPTIONS_SPEC, PART_SPEC, SPAN_SPEC, check_names
+from .tensors import (
+    ASKED,
+    DESCRIPTION,
+    DETAILS_SPEC,
+    ID_SPEC,
+    NAMED,
+    OPTIONS_SPEC,
+    PART_SPEC,
+    SPAN_SPEC,
+    TOP_SPEC,
+    check_names,
+)
 
-# What the temporaries of one scoring request may fill, where that is less than ``MAX_PAIRS``.
-SCORER_BYTES = 512 << 20
 # The first film that an encoder reads.
 _FILM = {"seconds": 1, "clips": 1, "height": 64, "width": 64}
 
@@ -99,7 +109,8 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
     brought = brought_to(readers)
     indexed = {port.name: port for port in (*brought_to((*readers, *others)), *DESCRIPTION)}
     filled = (*readers, video, *others, *videos, index)
-    asked = (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)), *ASKED)
+    words = (*text.inputs, *(port for each in texts for port in prefixed(each.inputs)))
+    searching = (text, *texts, search)
     # Features have been made by whoever sends them, and a film is read whole: there is no encoding of less.
     framed = (Ensemble(ENCODE_FRAMES, video.max_batch, video.inputs, record, (video,)),)
     cut = (Ensemble(INDEX_SEGMENT, 1, (*indexed.values(), PART_SPEC), (*index.outputs, SPAN_SPEC), filled),)
@@ -115,8 +126,10 @@ def plan(manifest: Manifest, chooser: Manifest | None = None) -> tuple[Served, .
         ),
         Ensemble(INDEX_VIDEO, 1, tuple(indexed.values()), index.outputs, filled),
         *(cut if VIDEO_DECODER in models else ()),
-        Ensemble(SEARCH_IDS, search.max_batch, asked, _without_details(search), (text, *texts, search)),
-        Ensemble(SEARCH_DETAILS, search.max_batch, (*asked, OPTIONS_SPEC), search.outputs, (text, *texts, search)),
+        # Each tensor costs every process on its way a part of what a search of a small gallery takes altogether.
+        Ensemble(SEARCH_IDS, search.max_batch, (*words, TOP_SPEC), _without_details(search), searching),
+        Ensemble(SEARCH_DETAILS, search.max_batch, (*words, TOP_SPEC, OPTIONS_SPEC), search.outputs, searching),
+        Ensemble(SEARCH_NAMED, search.max_batch, (*words, *ASKED, OPTIONS_SPEC), search.outputs, searching),
     )
     return (*models.values(), *ensembles, *like_searches(manifest, models))
 
@@ -211,11 +224,12 @@ def _models(manifest: Manifest) -> dict[str, Model]:
         ),
         Model(
             GALLERY_INDEX,
-            16,
+            INDEX_BATCH,
             (*record, *times, *DESCRIPTION, PART_SPEC, SPAN_SPEC),
             (TensorSpec(VERSION, "int64", (1,)), TensorSpec(COUNT, "int64", (1,))),
             body="GalleryIndex",
-            batching=replace(clips, ragged=True),
+            # What waits here are records: a batch gathers while another is written.
+            batching=replace(clips, ragged=True, max_queue=INDEX_BATCH),
             parameters=behind,
             optional=frozenset({PART, SPAN}),
         ),
@@ -227,7 +241,7 @@ def _models(manifest: Manifest) -> dict[str, Model]:
             body="GallerySearch",
             files=(f"{SCORER}.onnx",),
             batching=texts,
-            optional=frozenset({OPTIONS}),
+            optional=frozenset({OPTIONS, *(port.name for port in NAMED)}),
         ),
         Model(
             GALLERY_LOOKUP,
@@ -264,11 +278,6 @@ def _times(manifest: Manifest) -> tuple[TensorSpec, ...]:
     if manifest.frames is None:
         return () if manifest.film is None else (duration,)
     return (TensorSpec(TIMESTAMPS, "float32", (manifest.frame_count,)), duration)
-
-
-def max_pairs(manifest: Manifest) -> int:
-    """The most pairs of one scoring request."""
-    return max(1, min(MAX_PAIRS, SCORER_BYTES // (4 * pair_floats(manifest))))
 
 
 def _unbatched(ports: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

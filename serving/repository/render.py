@@ -12,7 +12,7 @@ from ...export.bundle.scorers import TOPK_ATTENTION
 from ...export.bundle.spec import TensorSpec
 from ...export.bundle.topk_attention import text_record, video_record
 from ...kernels.topk_attention.layout import HeadShape
-from .config import parse, render, to_text
+from .config import Variant, parse, render, to_text
 from .plan import plan
 from .served import Model, Served
 
@@ -21,6 +21,7 @@ CONFIG = "config.pbtxt"
 EMBEDDED, CUDA, ACCELERATED, TENSORRT = (
     f"configs/{name}.pbtxt" for name in ("embedded", "cuda", "accelerated", "tensorrt")
 )
+_ON_GPUS: dict[str, Variant] = {CUDA: "cuda", ACCELERATED: "accelerated", TENSORRT: "tensorrt"}
 _BACKENDS = "framesift.serving.backends"
 # The same models where their gallery is in shards.
 _SHARDS = "framesift.serving.shards"
@@ -66,6 +67,9 @@ def files(served: Served, *, sharded: bool = False) -> dict[str, str]:
                 written[EMBEDDED] = embedded
         else:
             written["1/model.py"] = shim(served, sharded=sharded)
+            if served.kind == GALLERY_SEARCH and not sharded:
+                for name, variant in _ON_GPUS.items():
+                    written[name] = to_text(render(served, variant))
     return written
 
 
@@ -83,6 +87,13 @@ def write(root: Path, manifest: Manifest, chooser: Manifest | None = None, *, sh
             path.write_text(text, encoding="utf-8")
             written.append(path)
     return written
+
+
+def ask_shards(root: Path, manifest: Manifest) -> None:
+    """Have the models of a deployed repository, which can be written, ask shards from now on."""
+    for served in plan(manifest):
+        if isinstance(served, Model) and served.name in _ASKING:
+            (root / served.name / "1/model.py").write_text(shim(served, sharded=True), encoding="utf-8")
 
 
 def differences(root: Path, manifest: Manifest) -> list[str]:

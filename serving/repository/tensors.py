@@ -15,6 +15,7 @@ from ...export.bundle.ports import (
     DURATION,
     FEATURES,
     ID,
+    LIKE_ENCODER,
     METADATA,
     OPTIONS,
     PART,
@@ -28,14 +29,16 @@ from ...export.bundle.ports import (
     VIDEO,
     VIDEO_ENCODER,
 )
+from ...export.bundle.shortlist import PREFIX as SHORTLIST
 from ...export.bundle.spec import GraphPorts, TensorSpec
 
-# What a search asks for, beside its text.
-ASKED = (
-    TensorSpec(TOP, "int32", (1,)),
+# What a search asks for, beside its text; a plain one names no videos.
+TOP_SPEC = TensorSpec(TOP, "int32", (1,))
+NAMED = (
     TensorSpec(CANDIDATES, "uint8", ("candidate bytes",)),
     TensorSpec(CANDIDATE_LENGTHS, "int32", ("candidates",)),
 )
+ASKED = (TOP_SPEC, *NAMED)
 OPTIONS_SPEC = TensorSpec(OPTIONS, "uint8", ("option bytes",))
 DETAILS_SPEC = TensorSpec(DETAILS, "uint8", ("detail bytes",))
 # Which segment of a film is wanted, and which one came.
@@ -68,7 +71,15 @@ def check_names(graphs: Mapping[str, GraphPorts]) -> None:
         *(port.name for port in (*ASKED, OPTIONS_SPEC, DETAILS_SPEC, PART_SPEC, SPAN_SPEC)),
         *(port.name for port in DESCRIPTION),
     }
+    seen = set[str]()
     for graph in (VIDEO_ENCODER, TEXT_ENCODER):
         named = {port.name for port in (*graphs[graph].inputs, *graphs[graph].outputs)}
-        if clash := sorted((taken & named) | {name for name in named if name.startswith(LIKE)}):
+        if clash := sorted((taken & named) | {name for name in named if name.startswith((LIKE, SHORTLIST))}):
             raise BundleError(f"tensors of the {graph} can't be named {', '.join(clash)}: requests have such tensors")
+        # A video that is searched with and a text beside it go through one ensemble, with one prefix.
+        if LIKE_ENCODER in graphs and (both := sorted(named & seen)):
+            raise BundleError(
+                f"tensors of both encoders are named {', '.join(both)}: a search by a video has those of both, so name "
+                "them apart and export again"
+            )
+        seen |= named

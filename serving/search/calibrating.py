@@ -14,7 +14,7 @@ from .coarse import Stage, coarse_view, row_bytes, stage_of
 from .coarse_ranking import CoarseRanker
 from .onnx_scorer import Tensors
 from .ranking import Ranker
-from .recall import exact_best, measured, needed, places_of
+from .recall import Places, exact_best, measured, needed, places_of
 from .view import View
 
 # Fewer say little.
@@ -92,7 +92,9 @@ def calibrate(
             f"than {_LEAST_VIDEOS:,} are searched as fast exactly. Serve without --coarse"
         )
     best = exact_best(ranker, view, text, wish.top, done)
+    beside = _beside(view, best)
     read = sum(values.nbytes for values in view.tensors.values()) / len(view.timestamps)
+    whole = f" with {beside:,.0f} segments of the best films" if beside else ""
     chosen, tried = None, list[str]()
     for frames in range(1, frames_of):
         stage = stage_of(manifest, ranker, frames)
@@ -102,16 +104,17 @@ def calibrate(
         averaged = coarse_view(view, stage, scorer_of(manifest).lanes)
         least = needed(places_of(stage, averaged, text, best), wish.recall)
         candidates = min(max(least, _LEAST_CANDIDATES), view.count)
-        work = scan + _AT_RANDOM * candidates / view.count
-        tried.append(f"{frames} of {frames_of} frames and {candidates:,} candidates, {work:.0%}")
+        work = scan + _AT_RANDOM * (candidates + beside) / view.count
+        tried.append(f"{frames} of {frames_of} frames and {candidates:,} candidates{whole}, {work:.0%}")
         told(f"recall@{wish.top} of {wish.recall:g} takes, of an exact search's work: {tried[-1]}")
         if work <= _MOST_WORK and (chosen is None or work < chosen.work):
             chosen = _Choice(frames, candidates, work, stage, averaged)
     if chosen is None:
+        fewer = ", or for fewer films, of which all segments are scored, with --top" if beside else ""
         raise GalleryError(
-            f"a coarse stage does not pay here: a recall@{wish.top} of {wish.recall:g} takes, of {view.count:,} videos "
-            f"and of an exact search's work, {'; '.join(tried) or 'too much with any number of frames'}, and at most "
-            f"{_MOST_WORK:.0%} is worth it. Serve without --coarse, or wish for less with --recall"
+            f"a coarse stage does not pay here: of {view.count:,} records recall@{wish.top} of {wish.recall:g} takes, "
+            f"of an exact search's work, {'; '.join(tried) or 'too much with any number of frames'}, and at most "
+            f"{_MOST_WORK:.0%} is worth it. Serve without --coarse, or wish for less with --recall{fewer}"
         )
     plan = Calibration(
         fingerprint=manifest.fingerprint,
@@ -128,5 +131,10 @@ def calibrate(
         speed=0.0,
     )
     coarse = CoarseRanker(ranker, chosen.stage, plan)
-    recall, speed = measured(coarse, ranker, chosen.view, text, best)
+    recall, speed = measured(coarse, chosen.view, text, best)
     return replace(plan, recall=round(recall, 4), speed=round(speed, 2))
+
+
+def _beside(view: View, best: Places) -> float:
+    """How many segments the films have that a text leads to, which are all scored: none where no film is cut."""
+    return 0.0 if view.segments is None else sum(len(view.beside(row)) for row in best.ravel().tolist()) / len(best)

@@ -65,7 +65,7 @@ class Chooser:
     Args:
         scorer: its scorer's graph.
         most: candidates of a text.
-        gpu: number of the GPU to search on, where the scorer can.
+        gpu: as for ``ranker_of``.
 
     Raises:
         BundleError, GalleryError: its scorer or its gallery can't be used.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Columns:
         specs: of one row.
         lanes: of the arrays whose rows, vectors [n], lie side by side: how many do, see ``kernels/lanes.py``.
         arrays: where rows are put, of ``shapes`` for as many as there is room for; by default in this process' memory.
+        write: puts rows [N, ...] of an array of those in their place from a number on, sooner than writing to it does.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Columns:
         specs: Sequence[TensorSpec],
         lanes: Mapping[str, int] | None = None,
         arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+        write: Callable[[str, int, npt.NDArray[Any]], None] | None = None,
     ) -> None:
         self.rows = 0
+        self._write = write
         self.specs, self.lanes = specs, lanes or {}
         self._arrays = dict(
             arrays or {name: np.empty(shape, dtype) for name, shape, dtype in shapes(specs, self.lanes, 0)}
@@ -78,7 +81,9 @@ class Columns:
         start = int(rows[0])
         together = bool((rows == np.arange(start, start + len(rows))).all())
         for name, array in self._arrays.items():
-            if name not in self.lanes:
+            if name not in self.lanes and together and self._write is not None:
+                self._write(name, start, values[name])
+            elif name not in self.lanes:
                 array[slice(start, start + len(rows)) if together else rows] = values[name]
             elif together:
                 write_rows(array, start, values[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ class CompiledRanker:
     library: Library
     make: MakeScan
     weigh: Weigh | None = None
+    short: ClassVar[bool] = False
 
     def reach(self, top: int) -> int:
         """As ``Ranker.reach``: all videos."""

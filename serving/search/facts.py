@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,14 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
-from ...export.bundle.ports import DURATION, END, ID, METADATA, SEGMENT, SEGMENTS, SOURCE, START
+from ...export.bundle.ports import CUTTING, DURATION, END, ID, METADATA, SEGMENT, SEGMENTS, SOURCE, START
 from ...export.bundle.segments import Segment
 from ..gallery.fact import Fact
 from ..gallery.reader import Reader
 from ..gallery.schema import SEQUENCE
 from .pieces import aside
 
-_TEXTS = (ID, SOURCE, METADATA)
+_TEXTS = (ID, SOURCE, METADATA, CUTTING)
 _NUMBERS = (DURATION, SEGMENT, SEGMENTS, START, END)
 # A piece joins its neighbour when that is no more than so many times as large: a row is copied a few times, and there
 # are a few pieces, however many rows there are and however they came.
@@ -47,7 +47,7 @@ class Piece:
 
     def fact(self, place: int) -> Fact:
         """One row."""
-        id_, source, metadata = (self.texts[name][place].as_py() for name in _TEXTS)
+        id_, source, metadata, cutting = (self.texts[name][place].as_py() for name in _TEXTS)
         values = self.values
         segment = Segment(
             int(values[SEGMENT][place]),
@@ -55,7 +55,7 @@ class Piece:
             float(values[START][place]),
             float(values[END][place]),
         )
-        return Fact(id_, source, float(values[DURATION][place]), metadata, segment)
+        return Fact(id_, source, float(values[DURATION][place]), metadata, segment, cutting)
 
     def take(self, places: npt.NDArray[np.intp]) -> Piece:
         """Some of the rows, by ascending places."""
@@ -104,7 +104,7 @@ class Facts:
             fresh = [number for number in parts if number not in self._known]
             # Fragments that merged others hold nothing new.
             last = int(self._pieces[-1].numbers[-1]) if self._pieces else -1
-            found = self._read(fresh, last) if fresh else None
+            found = _piece(self._reader.batches((*_TEXTS[1:], *_NUMBERS), last, fresh)) if fresh else None
             self._known = frozenset(parts)
             if found is not None:
                 self._pieces = _settled((*self._pieces, found))
@@ -119,6 +119,16 @@ class Facts:
         with self._lock:
             self._reader.advance()
             return self._reader.describe([id_]).get(id_)
+
+    def newest(self, ids: Sequence[str]) -> Piece | None:
+        """All rows of some videos as they are now, read from the table; None where none is there.
+
+        Raises:
+            GalleryError: the gallery can't be read.
+        """
+        with self._lock:
+            self._reader.advance()
+            return _piece(self._reader.named(ids, (*_TEXTS[1:], *_NUMBERS)))
 
     def start(self, then: Callable[[], None]) -> None:
         """Read all facts in a thread of its own, and go on with ``then``; whoever needs them waits in ``follow``."""
@@ -161,18 +171,19 @@ class Facts:
             self.follow(0)
             then()
 
-    def _read(self, of: Sequence[int], after: int) -> Piece | None:
-        batches = list(self._reader.batches((SOURCE, METADATA, *_NUMBERS), after, of))
-        if not batches:
-            return None
-        found = pa.Table.from_batches(batches)
-        if not found.num_rows:
-            return None
-        numbers = found.column(SEQUENCE).to_numpy()
-        order = np.argsort(numbers)
-        # With room for more than 2 GiB in a column.
-        texts = {name: pa.concat_arrays(found.column(name).cast(pa.large_string()).chunks) for name in _TEXTS}
-        return Piece(numbers, texts, {name: found.column(name).to_numpy() for name in _NUMBERS}).take(order)
+
+def _piece(read: Iterable[pa.RecordBatch]) -> Piece | None:
+    batches = list(read)
+    if not batches:
+        return None
+    found = pa.Table.from_batches(batches)
+    if not found.num_rows:
+        return None
+    numbers = found.column(SEQUENCE).to_numpy()
+    order = np.argsort(numbers)
+    # With room for more than 2 GiB in a column.
+    texts = {name: pa.concat_arrays(found.column(name).cast(pa.large_string()).chunks) for name in _TEXTS}
+    return Piece(numbers, texts, {name: found.column(name).to_numpy() for name in _NUMBERS}).take(order)
 
 
 def _settled(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:

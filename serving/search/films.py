@@ -21,11 +21,13 @@ def rank_videos(ranker: Ranker, view: View, text: Tensors, tops: Sequence[int]) 
     The films of the first rows of a ranking are the best films, in the order of their first rows, because every row of
     the others comes later. So the rows of those that are found are left out, and the rest is ranked again, further,
     until there are enough. Nothing else is found than by ranking all rows; mostly one pass does. Where a ranker scores
-    a short list alone, further passes take further ones.
+    a short list of rows alone, the films of that are all that there are.
     """
     if view.segments is None:
         return ranker.rank(view, text, tops)
-    found = ranker.rank(view, text, [min(ranker.spread(top), view.count) for top in tops])
+    # What a search names is all scored, also by who scores a short list of others.
+    every = ranker.short and view.named
+    found = ranker.rank(view, text, [view.count if every else min(ranker.spread(top), view.count) for top in tops])
     return [
         _films(ranker, view, {name: values[q : q + 1] for name, values in text.items()}, top, first)
         for q, (top, first) in enumerate(zip(tops, found, strict=True))
@@ -35,7 +37,7 @@ def rank_videos(ranker: Ranker, view: View, text: Tensors, tops: Sequence[int]) 
 def _films(ranker: Ranker, view: View, text: Tensors, top: int, first: Ranked) -> Ranked:
     passes = [_first_of_each(view, first)]
     left, wide = view, ranker.spread(top)
-    while len(passes[-1].rows) and (missing := top - sum(len(each.rows) for each in passes)) > 0:
+    while not ranker.short and len(passes[-1].rows) and (missing := top - sum(len(each.rows) for each in passes)) > 0:
         gone = {row for best in passes[-1].rows.tolist() for row in view.beside(best)}
         left, wide = left.without(gone), wide * _FURTHER
         if not left.count:

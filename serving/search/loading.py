@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..gallery.schema import SEQUENCE
 from ..gallery.table import Part
 from .columns import Columns
 from .derived import NOTHING, Derived
+from .held import Held, held_by
 from .mapped import Building, Contents, Layout, open_mapped
 from .pieces import Check
 
@@ -31,6 +33,8 @@ CACHED_BYTES = 64 << 20
 # A version may be dropped while it is loaded; the next is begun with then.
 _TRIES = 3
 
+_log = logging.getLogger(__name__)
+
 Numbers = npt.NDArray[np.int64]
 
 
@@ -39,14 +43,14 @@ class Rows:
     """Rows in memory, in the order of their sequence numbers, which are one of the columns.
 
     Attributes:
-        held: by fragment of the table its part, and the numbers of the rows that it had.
+        held: the fragments of the table that they are of, by number.
         check: of the cache's file, where they came from one.
     """
 
     version: int
     columns: Columns
     ids: list[str]
-    held: dict[int, tuple[Part, Numbers]]
+    held: dict[int, Held]
     check: Check | None = None
 
     @property
@@ -76,7 +80,7 @@ class Kind:
             try:
                 room = int(rows * HEADROOM_MAPPED) + 1
                 building = Building(self.folder, Layout(self.key, self.specs, self.lanes, room), rows)
-                return Columns(self.specs, self.lanes, building.filling), building
+                return Columns(self.specs, self.lanes, building.filling, building.write), building
             # No room on the disk, a folder that can't be written, or another process that is at it.
             except OSError:
                 pass
@@ -104,7 +108,7 @@ def load(reader: Reader, kind: Kind, *, anew: bool = False) -> Rows:
         numbers = columns.views()[SEQUENCE]
         order = np.argsort(contents.places, kind="stable")
         each = np.split(numbers[order], np.cumsum(np.bincount(contents.places, minlength=len(contents.parts)))[:-1])
-        held = {part.number: (part, own) for part, own in zip(contents.parts, each, strict=True)}
+        held = {part.number: Held(part, own) for part, own in zip(contents.parts, each, strict=True)}
         return Rows(contents.version, columns, contents.ids, held, check)
     for left in reversed(range(_TRIES)):
         version = reader.advance()
@@ -137,21 +141,26 @@ def read_new(reader: Reader, rows: Rows, kind: Kind, of: Sequence[int], after: i
 
 
 def _read(reader: Reader, kind: Kind, version: int) -> Rows:
-    parts = reader.parts()
-    held = {number: (parts[number], own) for number, own in reader.numbers(list(parts)).items()}
-    ids, numbers = _ids(reader, list(parts), -1)
+    held = held_by(reader)
+    ids, numbers = _ids(reader, list(held), -1)
     order = np.argsort(numbers)
     ids, numbers = [ids[place] for place in order.tolist()], numbers[order]
     columns, building = kind.columns(len(numbers))
     try:
         columns.extend(len(numbers))
         _fill(reader, columns, kind, numbers, 0, None, -1)
-    except BaseException:
+    except BaseException as error:
         if building is not None:
             building.close()
-        raise
-    rows = Rows(version, columns, ids, held)
-    return rows if building is None else settled(rows, building, kind)
+        if building is None or not isinstance(error, OSError):
+            raise
+        _log.warning("a gallery is searched without its cache, which can't be written: %s", error)
+    else:
+        rows = Rows(version, columns, ids, held)
+        return rows if building is None else settled(rows, building, kind)
+    # What is mapped of the file goes before memory is taken for the same.
+    del columns, building
+    return _read(reader, replace(kind, folder=None), version)
 
 
 def settled(rows: Rows, building: Building, kind: Kind) -> Rows:
@@ -160,9 +169,9 @@ def settled(rows: Rows, building: Building, kind: Kind) -> Rows:
     columns.rows = rows.columns.rows
     numbers, places = columns.views()[SEQUENCE], np.zeros(columns.rows, np.uint32)
     parts: list[Part] = []
-    for part, own in rows.held.values():
-        places[np.searchsorted(numbers, own)] = len(parts)
-        parts.append(part)
+    for own in rows.held.values():
+        places[np.searchsorted(numbers, own.numbers)] = len(parts)
+        parts.append(own.part)
     building.finish_later(Contents(rows.version, parts, places, list(rows.ids)))
     return Rows(rows.version, columns, rows.ids, rows.held)
 

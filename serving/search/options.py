@@ -12,7 +12,7 @@ import numpy as np
 
 from ...export.bundle.checks import check_id, check_top
 from ...export.bundle.errors import InvalidRequest
-from ...export.bundle.limits import MAX_CURSOR_BYTES, MAX_PAGED
+from ...export.bundle.limits import MAX_CURSOR_BYTES, MAX_PAGED, MAX_SEGMENTS
 from ...export.bundle.ports import OPTIONS
 from .filters.parser import parse
 
@@ -31,6 +31,7 @@ class Options:
         offset: so many of the best hits are left out.
         like: the id of the video that is searched with.
         weight: the share of the video that is searched with, beside a text.
+        segment: which segment of the film of that id is searched with; None for a video that has one alone.
         include: the video of that id may be a hit itself.
         segments: each segment of a film is a hit of its own, and not the film by its best one.
         partial: an answer of some shards will do, where others don't answer.
@@ -48,6 +49,7 @@ class Options:
     offset: int = 0
     like: str = ""
     weight: float = 0.5
+    segment: int | None = None
     include: bool = False
     segments: bool = False
     partial: bool = False
@@ -55,11 +57,11 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if type(field.default) is float and type(value) is int:
+            kind = int if field.default is None else type(field.default)
+            if kind is float and type(value) is int:
                 object.__setattr__(self, field.name, _float(field.name, value))
-            elif type(value) is not type(field.default):
-                kind = type(field.default).__name__
-                raise InvalidRequest(f"{field.name} is {type(value).__name__}, it must be {kind}")
+            elif type(value) is not kind and (value is not None or field.default is not None):
+                raise InvalidRequest(f"{field.name} is {type(value).__name__}, it must be {kind.__name__}")
         check_top(self.top)
         if math.isnan(self.min_score):
             raise InvalidRequest("min_score is not a number")
@@ -71,6 +73,10 @@ class Options:
             raise InvalidRequest(f"weight is {self.weight}, it must lie in 0..1: the share of the video beside a text")
         if self.like:
             check_id(self.like)
+        if self.segment is not None and not 0 <= self.segment < (MAX_SEGMENTS if self.like else 0):
+            raise InvalidRequest(
+                f"segment is {self.segment}: it is the number of a segment, from 0, of the film of the id in like"
+            )
         if self.where:
             parse(self.where)
         if len(self.after) > MAX_CURSOR_BYTES:

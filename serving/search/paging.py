@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_PAGED
 from .options import Options
 from .past import MARK_BYTES, Cursor
-from .ranking import Ranked, Ranker
+from .ranking import Ranked, Reach
 from .view import View
 
 
@@ -31,6 +32,7 @@ class Page:
         first: places of the ranking that the first page took.
         cursor: where the page before ended.
         without: the id of the video that is searched with, which is no hit; empty for none.
+        segment: which of its segments alone is none, where each is a hit of its own; None for all of it.
     """
 
     top: int
@@ -40,6 +42,7 @@ class Page:
     mark: bytes
     cursor: Cursor | None
     without: str = ""
+    segment: int | None = None
 
     @staticmethod
     def of(options: Options, named: Sequence[str], top: int, model: str = "") -> Page:
@@ -55,9 +58,10 @@ class Page:
         cursor = Cursor.read(options.after, mark) if options.after else None
         first = check_reach(top + options.offset if cursor is None else cursor.top)
         without = "" if options.include else options.like
-        return Page(top, first, options.offset, options.min_score, mark, cursor, without)
+        segment = options.segment if options.segments else None
+        return Page(top, first, options.offset, options.min_score, mark, cursor, without, segment)
 
-    def ranks(self, ranker: Ranker) -> int:
+    def ranks(self, ranker: Reach) -> int:
         """How many places of the ranking it takes; a later page one more, which tells whether there is another.
 
         One more, too, where a video may be among them that is none of the hits.
@@ -66,15 +70,22 @@ class Page:
             return self.first + bool(self.without)
         return min(len(self.cursor.shown) + self.top + 1, ranker.reach(self.first)) + bool(self.without)
 
-    def cut(self, view: View, ranked: Ranked, ranker: Ranker) -> tuple[Ranked, str | None]:
+    def cut(
+        self, view: View, ranked: Ranked, ranker: Reach, segments: npt.NDArray[np.int32] | None = None
+    ) -> tuple[Ranked, Cursor | None]:
         """The hits of the page, and the cursor of the next; None where there is none.
 
         Args:
             ranked: the first ``ranks`` places of the ranking of ``view``.
+            segments: which part of its film a row is, int32 [R], where each is a hit of its own.
         """
         further = len(ranked.rows) < view.videos
+        # A short list of segments may hold fewer films than are asked for: then there are no more.
+        if view.segments is not None and len(ranked.rows) < self.ranks(ranker):
+            further = False
         if self.without:
-            ranked = ranked.take([place for place, row in enumerate(ranked.rows) if view.ids[row] != self.without])
+            own = [view.ids[row] == self.without and self._is(segments, row) for row in ranked.rows.tolist()]
+            ranked = ranked.take(np.flatnonzero(~np.array(own, np.bool_)))
         if self.cursor is None and len(ranked.rows) > self.first:
             further, ranked = True, ranked.take(range(self.first))
         numbers = view.films(ranked.rows)
@@ -92,7 +103,11 @@ class Page:
         page = ranked.take(np.flatnonzero(left & good))
         if not more or not good.all() or len(shown) >= MAX_PAGED:
             return page, None
-        return page, Cursor(view.version, self.mark, self.first, shown).text()
+        return page, Cursor(view.version, self.mark, self.first, shown)
+
+    def _is(self, segments: npt.NDArray[np.int32] | None, row: int) -> bool:
+        """Whether a row of the film that is searched with is what is no hit of it."""
+        return segments is None or self.segment is None or int(segments[row]) == self.segment
 
 
 def check_reach(first: int) -> int:
@@ -108,8 +123,8 @@ def check_reach(first: int) -> int:
 
 def page_mark(options: Options, named: Sequence[str], model: str) -> bytes:
     """What all pages of a search have in common."""
-    asked = options.where, list(named), options.min_score, options.like, options.weight, options.include
-    return mark_of(*asked, options.segments, model)
+    asked = options.where, list(named), options.min_score, options.like, options.segment, options.weight
+    return mark_of(*asked, options.include, options.segments, model)
 
 
 def mark_of(*asked: object) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,8 @@ class PairRanker(ABC):
         block_bytes: what one call of the scorer may hold.
     """
 
+    short: ClassVar[bool] = False
+
     def __init__(
         self, scorer: Scorer, pair_floats: int, *, limit: int | None = None, block_bytes: int = BLOCK_BYTES
     ) -> None:
@@ -41,8 +45,8 @@ class PairRanker(ABC):
         return MAX_PAGED
 
     def spread(self, top: int) -> int:
-        """As ``ranking.Ranker.spread``: as many as are scored in any case."""
-        return self.reach(top)
+        """As ``ranking.Ranker.spread``: all rows, which are scored in any case."""
+        return sys.maxsize
 
     def rank(self, view: View, text: Tensors, tops: Sequence[int]) -> list[Ranked]:
         """As ``ranking.Ranker.rank``. Among equals the video that was indexed first goes first.

@@ -13,6 +13,7 @@ import numpy as np
 from ...export.bundle.errors import InvalidRequest
 from ...export.bundle.limits import MAX_PAGED
 from ..gallery.numbering import first_number
+from .named import Named
 from .view import Numbers, View
 
 _HEAD = struct.Struct("<BqI8s")
@@ -20,11 +21,14 @@ _FORM = 1
 MARK_BYTES = 8
 
 
-def at(view: View, version: int) -> View:
+def at(view: View, version: int, named: Named) -> View:
     """A view of the same rows as the gallery had at ``version``, but for videos that were removed since.
 
     Rows are in the order in which they were written, so what came later is at the end; what was replaced since is still
     there until the rows are swept.
+
+    Args:
+        named: knows the rows of this view by their ids.
 
     Raises:
         InvalidRequest: that version can't be told any more.
@@ -38,11 +42,13 @@ def at(view: View, version: int) -> View:
         )
     rows = int(np.searchsorted(view.numbers, first_number(version, 0)))
     later = np.arange(rows, len(view.numbers))
+    gone = np.zeros(len(view.numbers), np.bool_)
+    gone[view.dead] = True
     before = view.dead < rows
     since = before & (view.died > version)
     if since.any():
-        there = {view.ids[row] for row in np.setdiff1d(later, view.dead).tolist()}
-        since[since] = [view.ids[row] in there for row in view.dead[since].tolist()]
+        newest = [named.latest(view, view.ids[row]) for row in view.dead[since].tolist()]
+        since[since] = [row is not None and row >= rows and not gone[row] for row in newest]
     dead = view.dead[before & ~since]
     return replace(view, version=version, count=rows - len(dead), dead=np.concatenate([dead, later]).astype(np.intp))
 

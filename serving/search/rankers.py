@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from ...export.bundle.manifest import Manifest
@@ -13,7 +12,8 @@ from ...export.bundle.scorer_card import Search
 from ...export.bundle.scorers import pair_floats, scan_limit, scorer_of, shortlist_size
 from ...export.bundle.storages import is_coarse, storage_of
 from .certified_ranking import CertifiedRanker
-from .device import DeviceRanker
+from .device import on_devices
+from .on_gpu import scanned_on_gpu
 from .onnx_scorer import OnnxScorer
 from .pairs import ScanRanker
 from .ranking import GraphRanker, Ranker
@@ -31,7 +31,7 @@ def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> Found
 
     Args:
         scorer: the bundle's scorer graph, which is opened only where it is needed.
-        gpu: number of the GPU to search on, where the scorer and the installed libraries can.
+        gpu: not None to search on all visible GPUs, where the scorer and the installed libraries can.
 
     Raises:
         BundleError: a scorer that is not known, or a graph that can't be opened.
@@ -41,7 +41,12 @@ def ranker_of(manifest: Manifest, scorer: Path, gpu: int | None = None) -> Found
 
 def _graph(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
     made = cache(lambda: OnnxScorer(scorer, _THREADS))
-    ranker = compiled_ranker(manifest, scorer, made)
+    resident = None
+    if gpu is not None and scanned_on_gpu(manifest):
+        from ...kernels.device_pairs import pairs_on_gpu
+
+        resident = pairs_on_gpu(gpu)
+    ranker = compiled_ranker(manifest, scorer, made, resident)
     return ranker or GraphRanker(made(), pair_floats(manifest)), _scored(manifest)
 
 
@@ -54,15 +59,11 @@ def _shortlist(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
 
 
 def _topk(manifest: Manifest, scorer: Path, gpu: int | None) -> Found:
-    if storage_of(manifest) == "int8":
-        return CertifiedRanker(manifest), _scored(manifest)
-    resident = None
+    ranker = CertifiedRanker(manifest) if storage_of(manifest) == "int8" else TopKRanker(manifest)
     # A coarse stage reads the processor's memory, where its candidates are.
-    if gpu is not None and not is_coarse(manifest) and find_spec("torch") is not None:
-        from ...kernels.topk_attention.resident import gallery_on_gpu
-
-        resident = gallery_on_gpu(gpu)
-    return TopKRanker(manifest) if resident is None else DeviceRanker(manifest, resident), _scored(manifest)
+    if gpu is not None and not is_coarse(manifest):
+        ranker = on_devices(manifest, ranker)
+    return ranker, _scored(manifest)
 
 
 _RANKERS: Mapping[Search, Callable[[Manifest, Path, int | None], Found]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +39,22 @@ class Ranked:
         return replace(self, rows=self.rows[kept], scores=self.scores[kept], attention=weights)
 
 
-class Ranker(Protocol):
-    """Anything that finds the best videos of a view for each of Q texts."""
+class Reach(Protocol):
+    """What tells how far its rankings go."""
 
     def reach(self, top: int) -> int:
         """How many places the ranking has of which a first page takes ``top``, where there are as many videos."""
         ...
+
+
+class Ranker(Reach, Protocol):
+    """Anything that finds the best videos of a view for each of Q texts.
+
+    Attributes:
+        short: whether it scores a short list alone, so that a ranking of as many rows has no more.
+    """
+
+    short: ClassVar[bool]
 
     def spread(self, top: int) -> int:
         """How many rows to rank for the best ``top`` videos, where some have several: a few more cost little."""
@@ -66,6 +76,8 @@ class GraphRanker:
         pair_floats: what the scorer holds for every pair, see ``scorers``.
         block_bytes: what one call of it may hold.
     """
+
+    short: ClassVar[bool] = False
 
     def __init__(self, scorer: Scorer, pair_floats: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._scorer, self._pair_floats, self._block_bytes = scorer, pair_floats, block_bytes

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .coarse import Stage
+from .coarse_ranking import CoarseRanker
+from .films import rank_videos
 from .onnx_scorer import Tensors
 from .ranking import Ranked, Ranker
 from .view import View
@@ -20,13 +22,17 @@ _ERRORS = 1.645
 _TEXTS_AT_ONCE, _TIMED = 16, 24
 
 Places = npt.NDArray[np.int64]
+Rank = Callable[[View, Tensors, Sequence[int]], list[Ranked]]
 
 
 def exact_best(ranker: Ranker, view: View, text: Tensors, top: int, done: Callable[[int], object]) -> Places:
-    """The rows [T, n] of the best of each of T texts; ``done`` is called with the number of texts of each part."""
+    """The rows [T, n] of each of T texts' best videos, of a film that of its best segment.
+
+    ``done`` is called with the number of texts of each part.
+    """
     found = []
     for part, count in _parts(text):
-        found.append(np.stack([one.rows for one in ranker.rank(view, part, [top] * count)]))
+        found.append(np.stack([one.rows for one in rank_videos(ranker, view, part, [top] * count)]))
         done(count)
     return np.concatenate(found)
 
@@ -53,7 +59,7 @@ def needed(places: Places, wished: float) -> int:
     return int(tried[low])
 
 
-def measured(coarse: Ranker, exact: Ranker, view: View, text: Tensors, best: Places) -> tuple[float, float]:
+def measured(coarse: CoarseRanker, view: View, text: Tensors, best: Places) -> tuple[float, float]:
     """The share of ``best`` that searches find, one text at a time, and how many times as fast as exact ones they are.
 
     Both take turns for some texts.
@@ -61,17 +67,17 @@ def measured(coarse: Ranker, exact: Ranker, view: View, text: Tensors, best: Pla
     recalls, seconds, top = [], (list[float](), list[float]()), best.shape[1]
     for q, wanted in enumerate(best):
         one = {name: np.ascontiguousarray(values[q : q + 1]) for name, values in text.items()}
-        found, took = _timed(coarse, view, one, top)
-        recalls.append(float(np.isin(wanted, found.rows).mean()))
+        found, took = _timed(coarse.rank, view, one, top)
+        recalls.append(float(np.isin(view.films(wanted), view.films(found.rows)).mean()))
         if q < _TIMED:
             seconds[0].append(took)
-            seconds[1].append(_timed(exact, view, one, top)[1])
+            seconds[1].append(_timed(coarse.exactly, view, one, top)[1])
     return float(np.mean(recalls)), float(np.median(seconds[1]) / np.median(seconds[0]))
 
 
-def _timed(ranker: Ranker, view: View, text: Tensors, top: int) -> tuple[Ranked, float]:
+def _timed(rank: Rank, view: View, text: Tensors, top: int) -> tuple[Ranked, float]:
     begun = time.perf_counter()
-    (found,) = ranker.rank(view, text, [top])
+    (found,) = rank(view, text, [top])
     return found, time.perf_counter() - begun
 
 

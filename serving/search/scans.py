@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,11 @@ from ...kernels.pairs import available
 from ...kernels.token_frame import cpu as token_frame
 from ...kernels.weighed_experts import cpu as weighed_experts
 from .compiled import CompiledRanker, MakeScan
+from .device_scan import device_ranker
 from .onnx_scorer import Floats, Scorer, Tensors
+
+if TYPE_CHECKING:
+    from ...kernels.device_pairs import ResidentPairs
 
 _log = logging.getLogger(__name__)
 # Texts and videos by which graph and scan are compared, and how far apart scores may be, as a share of the largest.
@@ -59,12 +63,15 @@ class Tried:
         return make(self.text, self.records).score(self.library)
 
 
-def compiled_ranker(manifest: Manifest, path: Path, graph: Callable[[], Scorer]) -> CompiledRanker | None:
+def compiled_ranker(
+    manifest: Manifest, path: Path, graph: Callable[[], Scorer], resident: ResidentPairs | None = None
+) -> CompiledRanker | None:
     """The ranker with the compiled scan of a bundle's scorer, once it has given the graph's scores on random records.
 
     Args:
         path: the scorer's graph, for the weights in it.
         graph: makes it run.
+        resident: what is to search on a device, where its kernel gives those scores too.
 
     Returns:
         None where the scorer has no compiled scan, none runs here, or graph and scan differ.
@@ -85,7 +92,8 @@ def compiled_ranker(manifest: Manifest, path: Path, graph: Callable[[], Scorer])
     if make is None or not np.abs(tried.by(make) - tried.scores).max() <= _AGREED * np.abs(tried.scores).max():
         _log.warning("the bundle's scorer is not %s as framesift has it: its graph is run, slower", manifest.scorer)
         return None
-    return CompiledRanker(library, make, _weigh if manifest.scorer == FRAME_SOFTMAX.name else None)
+    ranker = CompiledRanker(library, make, _weigh if manifest.scorer == FRAME_SOFTMAX.name else None)
+    return ranker if resident is None else device_ranker(ranker, resident, text, records, tried.scores)
 
 
 def _drawn(ports: Sequence[TensorSpec], count: int, dtype: type[np.floating[Any]]) -> dict[str, Floats]:

@@ -10,6 +10,7 @@ import numpy as np
 from .facts import Facts
 from .filters.matching import Matcher
 from .filters.parser import parse
+from .lacking import Lacking
 from .past import Cursor, at
 from .snapshot import Snapshot
 from .view import View
@@ -20,6 +21,7 @@ class Selector:
 
     def __init__(self, snapshot: Snapshot, facts: Facts, matcher: Matcher | None = None) -> None:
         self._snapshot, self._facts, self.matcher = snapshot, facts, matcher or Matcher()
+        self._lacking = Lacking(facts)
 
     def prepare(self) -> None:
         """Get ready for filters; for a thread beside the one that narrows views."""
@@ -30,18 +32,23 @@ class Selector:
 
         Raises:
             InvalidRequest: a video that is not there, a filter that doesn't fit the gallery, or an expired version.
+            GalleryError, ServerUnavailable: what filters need can't be read, or not yet.
         """
+        if where:
+            # Up to the last row of all, though a cursor's version may be an earlier one.
+            self._facts.follow(view.version)
         if cursor is not None:
-            view = at(view, cursor.version)
+            view = at(view, cursor.version, self._snapshot.named)
         if named and cursor is None:
             view = self._snapshot.only(view, named)
         elif named:
             # What was named before may have gone since.
-            wanted = set(named)
-            rows = np.array([row for row in view.rows().tolist() if view.ids[row] in wanted], np.int64)
-            view = replace(view, count=len(rows), chosen=rows, named=True)
+            view, _ = self._snapshot.among(view, named)
         if where:
-            self._facts.follow(view.version)
-            rows = self.matcher.rows(parse(where), self._facts.pieces, view)
+            pieces = self._facts.pieces
+            if (beside := self._lacking.piece(view, pieces)) is None:
+                rows = self.matcher.rows(parse(where), pieces, view)
+            else:
+                rows = np.sort(self.matcher.rows(parse(where), (*pieces, beside), view))
             view = replace(view, count=len(rows), chosen=rows)
         return view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,7 @@ class ShortlistRanker(PairRanker):
         given: numbers of the rows that are each text's short list, where somebody else has chosen.
     """
 
+    short: ClassVar[bool] = True
     given: Sequence[Numbers] | None = None
 
     def __init__(
@@ -51,6 +53,10 @@ class ShortlistRanker(PairRanker):
     def reach(self, top: int) -> int:
         """As ``ranking.Ranker.reach``: the short list, which is the same for every page."""
         return max(top, self._shortlist)
+
+    def spread(self, top: int) -> int:
+        """As ``ranking.Ranker.spread``: all of the short list, which is scored in any case."""
+        return self.reach(top)
 
     def choose(self, view: View, text: Tensors, tops: Sequence[int]) -> list[npt.NDArray[np.intp]]:
         """The short list of each text, which also holds ``text_embedding`` as the view does ``mean_embedding``."""

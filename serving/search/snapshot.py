@@ -22,6 +22,7 @@ from ..gallery.schema import SEQUENCE
 from .columns import Columns
 from .derived import NOTHING, Derived
 from .facts import Facts
+from .held import change_of
 from .loading import Kind, Rows, load, read_new
 from .named import Named
 from .pieces import Check
@@ -99,7 +100,7 @@ class Snapshot:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._sweep: Sweep | None = None
-        self._named = Named()
+        self.named = Named()
         self._tried = time.monotonic()
         self._looked: tuple[Columns | None, int, bool] = None, 0, False
         self.fault: GalleryError | None = None
@@ -164,11 +165,11 @@ class Snapshot:
 
     def only(self, view: View, ids: Sequence[str]) -> View:
         """As ``Named.only``; not to be called by several threads."""
-        return self._named.only(view, ids)
+        return self.named.only(view, ids)
 
     def among(self, view: View, ids: Sequence[str]) -> tuple[View, list[str]]:
         """As ``Named.among``; not to be called by several threads."""
-        return self._named.among(view, ids)
+        return self.named.among(view, ids)
 
     def __enter__(self) -> Snapshot:
         return self
@@ -271,26 +272,17 @@ class Snapshot:
 
     def _update(self, rows: Rows, version: int) -> None:
         """Add the rows that are new in the reader's version, and note those that have gone."""
-        parts = self._reader.parts()
-        other = [number for number, part in parts.items() if rows.held.get(number, (None,))[0] != part]
-        gone = [number for number in rows.held if number not in parts]
-        if not other and not gone:
+        if (change := change_of(self._reader, rows.held)) is None:
             return
-        own = self._reader.numbers(other)
         numbers = rows.numbers
         seen = int(numbers[-1]) if len(numbers) else -1
-        fresh = [number for number in other if len(own[number]) and own[number].max() > seen]
+        fresh = [number for number in change.new if change.held[number].numbers.max(initial=-1) > seen]
         if fresh:
             read_new(self._reader, rows, self._kind, fresh, seen)
-        before = [rows.held[number][1] for number in (*other, *gone) if number in rows.held]
-        if before:
-            left = np.concatenate([np.empty(0, np.int64), *own.values()])
-            lost = np.setdiff1d(np.concatenate(before), left)
-            gone_now = np.setdiff1d(np.searchsorted(rows.numbers, lost), self._dead)
+        if len(change.gone):
+            gone_now = np.setdiff1d(np.searchsorted(rows.numbers, change.gone), self._dead)
             dead = np.concatenate([self._dead, gone_now.astype(np.intp)])
             order = np.argsort(dead)
             died = np.concatenate([self._died, np.full(len(gone_now), version, np.int64)])
             self._dead, self._died = dead[order], died[order]
-        for number in gone:
-            del rows.held[number]
-        rows.held.update({number: (parts[number], own[number]) for number in other})
+        rows.held = change.held

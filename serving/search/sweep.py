@@ -80,3 +80,6 @@ class Sweep:
             self._copied = copied
         except Exception:
             _log.exception("removed rows stay in memory for now")
+            if self._building is not None:
+                self._building.close()
+                self._building = None

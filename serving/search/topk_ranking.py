@@ -36,8 +36,9 @@ class TopKRanker:
     """
 
     text_names: ClassVar[tuple[str, ...]] = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
+    short: ClassVar[bool] = False
     # Whether it tells how many videos it scored.
-    counts: ClassVar[bool] = False
+    counts: bool = False
 
     def __init__(self, manifest: Manifest) -> None:
         self.shape = head_of(manifest)
@@ -58,7 +59,8 @@ class TopKRanker:
         while (left := view.without(forged)).count:
             vectors, gallery = self.operands(view, text)
             scores, rows, rescored = self.best(left, vectors, gallery, max(tops))
-            beyond = set(rows[scores > _LARGEST].tolist())
+            # A score that is not a number is no record's either.
+            beyond = set(rows[~(scores <= _LARGEST)].tolist())
             if not beyond:
                 weights = attention(vectors, gallery, self.shape, rows)
                 counts = [None] * len(tops) if rescored is None else rescored.tolist()

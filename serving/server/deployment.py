@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -18,6 +16,7 @@ from ...export.bundle.models import (
     GALLERY_VARIABLE,
     SEARCH_DETAILS,
     SEARCH_IDS,
+    SEARCH_NAMED,
     SHORTLIST_VARIABLE,
 )
 from ...export.bundle.ports import TEXT_ENCODER
@@ -33,9 +32,10 @@ from .embedded import EmbeddedServer
 from .files import ServerFiles
 from .loading import Report, quiet
 from .log import last
+from .passing_on import passed_on, told
 
 # What a Triton server that is started again loads first.
-_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS, SEARCH_DETAILS)
+_SEARCH_MODELS = (TEXT_ENCODER, GALLERY_SEARCH, SEARCH_IDS, SEARCH_DETAILS, SEARCH_NAMED)
 
 
 def server_of(
@@ -116,41 +116,37 @@ def attend(
     *,
     verbose: bool,
     aside: bool = False,
+    json_lines: bool = False,
 ) -> None:
     """Tell the user where a server is that was started, and return once it is to end.
 
     Args:
         verbose: show the server's log.
         aside: tell it on the standard error, because something else is on the standard output.
+        json_lines: tell everything as lines of JSON.
 
     Raises:
         ServerError: the server ended by itself.
     """
+
+    def tell(line: str, *, err: bool = aside) -> None:
+        click.echo(told(line) if json_lines else line, err=err)
+
     http = f"{'https' if reach.tls else 'http'}://{server.address}"
-    click.echo(f"ready   gRPC {server.address}", err=aside)
+    tell(f"ready   gRPC {server.address}")
     if reach.page:
-        click.echo(f"        page {http}/", err=aside)
-    click.echo(f"        health {http}/v2/health/ready", err=aside)
-    click.echo(f"        metrics {http}/metrics", err=aside)
+        tell(f"        page {http}/")
+    tell(f"        health {http}/v2/health/ready")
+    tell(f"        metrics {http}/metrics")
     if reach.insecure:
-        click.echo("        insecure: whoever reaches this address may call, and read what is sent", err=True)
+        tell("        insecure: whoever reaches this address may call, and read what is sent", err=True)
     if why := last(server.log_path, UNANSWERED):
-        click.echo(f"        not ready for searches: {why}", err=True)
-    click.echo(f"        gallery {gallery}, log {server.log_path}", err=aside)
-    click.echo("        Ctrl-C stops it", err=aside)
-    with _followed(server.log_path) if verbose else contextlib.nullcontext():
+        tell(f"        not ready for searches: {why}", err=True)
+    tell(f"        gallery {gallery}, log {server.log_path}")
+    tell("        Ctrl-C stops it")
+    with passed_on(server.log_path, json_lines=json_lines) if verbose else contextlib.nullcontext():
         while server.alive and not stopping.wait(0.2):
             pass
     if not stopping.is_set():
         server.wait()
-    click.echo("stopping: requests under way are finished first", err=True)
-
-
-@contextlib.contextmanager
-def _followed(log: Path) -> Iterator[None]:
-    tail = subprocess.Popen(["tail", "--lines=+1", "--follow", str(log)], stdout=sys.stderr)
-    try:
-        yield
-    finally:
-        tail.terminate()
-        tail.wait()
+    tell("stopping: requests under way are finished first", err=True)

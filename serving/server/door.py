@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
-from ..front import envoy
+from ..front import certificates, envoy
 from ..front.behind import Behind
+from ..front.certificates import Tls
+from ..front.overload import most_connections
 from ..front.settings import ALONE, VARIABLE, Settings
 from ..front.telemetry import NOTHING, Telemetry
 from ..front.tokens import read_tokens
@@ -41,7 +43,7 @@ class Reach:
 
     host: str = "127.0.0.1"
     port: int | None = None
-    tls: envoy.Tls | None = None
+    tls: Tls | None = None
     tokens: Path | None = None
     insecure: bool = False
     advice: str = "give tokens (--tokens) and a certificate with its key (--tls-cert, --tls-key), or say --insecure"
@@ -61,6 +63,8 @@ class Reach:
         for path in (self.tls.certificate, self.tls.key, self.tls.clients) if self.tls else ():
             if path is not None and not os.access(path, os.R_OK):
                 raise ServerStartError(f"{path} can't be read: the door needs it for TLS")
+        if self.tls is not None:
+            self.tls.check()
         if self.tokens is not None:
             read_tokens(self.tokens)
         if self.videos is not None and not os.access(self.videos, os.R_OK | os.X_OK):
@@ -101,7 +105,10 @@ def door_program(
         state=folder.root,
         arena=f"{mark}arena",
         room=room,
-        tokens=None if reach.tokens is None else reach.tokens.resolve(),
+        port=port,
+        connections=most_connections(descriptors()),
+        # Not what a link leads to now: Kubernetes puts another folder in its place.
+        tokens=None if reach.tokens is None else reach.tokens.absolute(),
         telemetry=telemetry.absolute(),
         names=reach.names | {reach.host},
         page=reach.page,
@@ -109,8 +116,15 @@ def door_program(
         name=reach.alias,
         beside=reach.beside,
     ).write(settings)
+    transport = None
+    if reach.tls is not None:
+        told = certificates.secrets(reach.tls)
+        files = {name: folder.root / f"{name}.json" for name in told}
+        for name, path in files.items():
+            path.write_text(json.dumps(told[name]), encoding="utf-8")
+        transport = certificates.transport(reach.tls, files)
     configuration.write_text(
-        json.dumps(envoy.configuration(host, port, reach.tls, descriptors=descriptors())), encoding="utf-8"
+        json.dumps(envoy.configuration(host, port, transport, descriptors=descriptors())), encoding="utf-8"
     )
     # The collector's certificate, what it asks its clients for, and what else OpenTelemetry reads.
     spoken = {"OTEL_SERVICE_NAME": "framesift"} if telemetry.traces else {}

@@ -195,12 +195,18 @@ class EmbeddedServer:
             except BaseException as error:
                 kept.end()
                 self._kept = kept
-                # A port that was free a moment ago can be taken while the models load; there are others.
-                taken = isinstance(error, ServerStartError) and said(self.log_path, "cannot bind")
-                if not taken or attempt == _STARTS or self._reach.port is not None:
+                if attempt == _STARTS or not isinstance(error, ServerStartError) or not self._passes():
                     raise
                 self.log_path.write_bytes(b"")
         return kept
+
+    def _passes(self) -> bool:
+        """Whether what kept the server from starting is likely to be gone when it is tried again."""
+        # A port that was free a moment ago can be taken while the models load; there are others.
+        if said(self.log_path, "cannot bind"):
+            return self._reach.port is None
+        # Seen now and then where much else runs as the server and its models' processes begin to share memory.
+        return said(self.log_path, "boost::interprocess::lock_exception")
 
     def _programs(self, files: ServerFiles, environment: Mapping[str, str]) -> list[Program]:
         first, again = (

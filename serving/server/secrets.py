@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...export.bundle.errors import ServerStartError
-from ..front.envoy import Tls
+from ..front.certificates import Tls
 from .door import Reach
 
 # Environment variables of a container: where the folder is, and the port that the door listens on.

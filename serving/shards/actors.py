@@ -6,61 +6,33 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ... import __version__
-from ...export.bundle.errors import BundleError, FramesiftError, GalleryError, ServerUnavailable
-from ...export.bundle.scratch import scratch_folder
-from ..indexing.ray_cluster import connect
+from ...export.bundle.errors import FramesiftError, ServerUnavailable
+from ..gallery.shard import Shard
+from ..indexing.ray_cluster import LOCAL, connect
+from ..indexing.ray_head import HeadWatch
+from .actor import Setting, ShardActor
 from .connection import SECRET_BYTES
-from .directory import Directory
-from .service import Service
-from .shard import Shard
+from .herald import Herald
+from .needs import Needs, check_gpus, places
 
 _START_S = 600.0
 _LOOK_S = 5.0
 _CLOSE_S = 10.0
 # What passes by itself, and what another try on another node may mend.
 _PAUSE_S, _ANEW_S = 0.1, 5.0
-# A process beside its gallery's records, and the object store of a cluster of this machine alone: nothing is put there
-# but a bundle's scorer.
-_BESIDE, _STORE = 400 << 20, 80 << 20
-_PREFIX = "framesift-shard-"
+# The object store of a cluster of this machine alone: nothing is put there but a bundle's scorer.
+_STORE = 80 << 20
+_HEAD_S = 10.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """How an actor is to work.
-
-    Attributes:
-        gallery: the shard's folder, the same on all nodes that may hold it.
-        secret: what its callers know.
-        gpu: whether it searches on the first GPU that it sees.
-        version: of framesift, where this was made.
-    """
-
-    gallery: str
-    secret: str
-    gpu: bool
-    version: str = field(default=__version__)
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What an actor takes of a node: processors, and a share of a GPU."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-
-
 class Actors:
-    """The actors of all shards, one each, from ``with`` on; they end with the block.
+    """The actors of all shards, one for each replica, from ``with`` on; they end with the block.
 
     Args:
         address: of the cluster, as Ray takes it; ``local`` starts one on this machine, which ends with it.
@@ -83,33 +55,40 @@ class Actors:
         report: Callable[[str], object],
         needs: Needs,
     ) -> None:
-        self._path, self._secret, self._count = directory, secrets.token_hex(SECRET_BYTES // 2), len(galleries)
-        self._changing, self._stopping = threading.Lock(), threading.Event()
-        cpus = max(os.cpu_count() or 1, int(needs.cpus * self._count + 1))
+        secret = secrets.token_hex(SECRET_BYTES // 2)
+        self._stopping = threading.Event()
+        self._herald = Herald(directory, secret, len(galleries), needs.replicas)
+        self._shards = [shard for shard in range(len(galleries)) for _ in range(needs.replicas)]
+        cpus = max(os.cpu_count() or 1, int(needs.cpus * len(self._shards) + 1))
         self._ray = ray = connect(address, num_cpus=cpus, object_store_memory=_STORE)
         try:
-            kind: Any = ray.remote(_Actor)
-            self._actors = [
-                kind.options(
-                    num_cpus=needs.cpus,
-                    num_gpus=needs.gpus,
-                    memory=_BESIDE + 2 * size,
-                    max_restarts=-1,
-                    max_concurrency=4,
-                    scheduling_strategy="SPREAD",
-                ).remote(Setting(str(folder.absolute()), self._secret, needs.gpus > 0), list(files), *files.values())
-                for folder, size in galleries.items()
+            if address == LOCAL:
+                check_gpus(ray, needs, len(self._shards))
+            kind: Any = ray.remote(ShardActor)
+            put = places(needs, [*galleries.values()])
+            settings = [
+                Setting(str(folder.absolute()), Shard(number, len(galleries)), secret, needs.gpus)
+                for number, folder in enumerate(galleries)
             ]
-            self._addresses = self._started(report)
+            self._actors = [
+                kind.options(**needs.options(size), scheduling_strategy=place).remote(
+                    setting, list(files), *files.values()
+                )
+                for setting, size, own in zip(settings, galleries.values(), put, strict=True)
+                for place in own
+            ]
+            for actor, found in enumerate(self._started(report)):
+                self._herald.is_at(self._shards[actor], actor, found)
+            self._herald.begin()
+            self._head = HeadWatch(ray, _HEAD_S, self._headless)
         except BaseException:
             ray.shutdown()
             raise
 
     def __enter__(self) -> Actors:
-        self._tell()
         self._threads = [
-            threading.Thread(target=self._watch, args=[shard], name=f"shard-{shard}", daemon=True)
-            for shard in range(self._count)
+            threading.Thread(target=self._watch, args=[actor], name=f"shard-actor-{actor}", daemon=True)
+            for actor in range(len(self._actors))
         ]
         for thread in self._threads:
             thread.start()
@@ -119,18 +98,27 @@ class Actors:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping.set()
-        self._ray.wait([actor.close.remote() for actor in self._actors], num_returns=self._count, timeout=_CLOSE_S)
+        self._head.close()
+        self._herald.end()
+        closing = [actor.close.remote() for actor in self._actors]
+        self._ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
         for actor in self._actors:
             self._ray.kill(actor)
         for thread in self._threads:
             thread.join(_CLOSE_S)
         self._ray.shutdown()
 
+    @staticmethod
+    def _headless(told: str) -> None:
+        _log.error(
+            "%s. Searches go on; a shard that ends is not started again, and in a minute Ray ends this server", told
+        )
+
     def _started(self, report: Callable[[str], object]) -> list[str]:
         asked = [actor.where.remote() for actor in self._actors]
-        waited = 0.0
+        waited, count = 0.0, len(asked)
         while True:
-            ready, late = self._ray.wait(asked, num_returns=self._count, timeout=_LOOK_S)
+            ready, late = self._ray.wait(asked, num_returns=count, timeout=_LOOK_S)
             if not late:
                 try:
                     return [self._told(answer) for answer in self._ray.get(asked)]
@@ -138,11 +126,11 @@ class Actors:
                     told = " ".join(str(error).split())
                     raise ServerUnavailable(f"a shard's actor ended while it started: {told:.300}") from error
             waited += _LOOK_S
-            report(f"{waited:6.0f} s  {len(ready)} of {self._count} shards are ready")
+            report(f"{waited:6.0f} s  {len(ready)} of {count} actors of shards are ready")
             if waited >= _START_S:
                 raise ServerUnavailable(
-                    f"{len(late)} of {self._count} shards are not ready after {_START_S:g} s: has the Ray cluster room "
-                    "for them? Each takes the processors, memory and GPUs that `ray status` shows as pending"
+                    f"{len(late)} of {count} actors of shards are not ready after {_START_S:g} s: has the Ray cluster "
+                    "room for them? Each takes the processors, memory and GPUs that `ray status` shows as pending"
                 )
 
     @staticmethod
@@ -151,24 +139,25 @@ class Actors:
             raise answer
         return answer
 
-    def _watch(self, shard: int) -> None:
-        """Tell the models where a shard is whenever it has moved; in a thread of its own."""
-        actor, lost = self._actors[shard], self._ray.exceptions.RayError
+    def _watch(self, number: int) -> None:
+        """Tell the models where a shard's actor is whenever it has moved; in a thread of its own."""
+        actor, shard, lost = self._actors[number], self._shards[number], self._ray.exceptions.RayError
         while not self._stopping.is_set():
             try:
                 self._ray.get(actor.stay.remote())
             except lost as error:
                 if self._stopping.is_set():
                     return
-                _log.warning("shard %d has ended: %.200s", shard, str(error).partition("\n")[0])
-            self._move(shard, "")
+                _log.warning("an actor of shard %d has ended: %.200s", shard, str(error).partition("\n")[0])
+            self._herald.is_gone(shard, number)
             address = ""
             while not address and not self._stopping.wait(_PAUSE_S):
                 address = self._found(actor, shard)
-            self._move(shard, address)
+            if address:
+                self._herald.is_at(shard, number, address)
 
     def _found(self, actor: Any, shard: int) -> str:
-        """Where a shard is that was started again; empty where it is not there yet."""
+        """Where an actor is that was started again; empty where it is not there yet."""
         try:
             answer = self._ray.get(actor.where.remote())
         except self._ray.exceptions.RayError:
@@ -176,61 +165,8 @@ class Actors:
         if not isinstance(answer, FramesiftError):
             return str(answer)
         _log.error("shard %d can't be searched: %s", shard, answer)
+        self._herald.cannot(shard, answer)
         # Another node may have what this one lacks.
         self._stopping.wait(_ANEW_S)
         self._ray.kill(actor, no_restart=False)
         return ""
-
-    def _move(self, shard: int, address: str) -> None:
-        with self._changing:
-            self._addresses[shard] = address
-            self._tell()
-
-    def _tell(self) -> None:
-        if not self._stopping.is_set():
-            Directory(self._secret, self._addresses).write(self._path)
-
-
-class _Actor:
-    """A shard, and the port at which it answers; in the place of one that can't be searched the reason why."""
-
-    def __init__(self, setting: Setting, names: Sequence[str], *contents: bytes) -> None:
-        self._held = ExitStack()
-        self._where: str | FramesiftError
-        try:
-            self._where = self._serve(setting, dict(zip(names, contents, strict=True)))
-        except FramesiftError as error:
-            self._where = error
-        except OSError as error:
-            self._where = GalleryError(f"{setting.gallery} can't be searched here: {error}")
-
-    def where(self) -> str | FramesiftError:
-        """Host and port."""
-        return self._where
-
-    def stay(self) -> None:
-        """Return never: whoever waits for it learns of the actor's end."""
-        threading.Event().wait()
-
-    def close(self) -> None:
-        """End what is under way."""
-        self._held.close()
-
-    def _serve(self, setting: Setting, files: Mapping[str, bytes]) -> str:
-        if setting.version != __version__:
-            raise BundleError(
-                f"this machine has framesift {__version__}, the server {setting.version}: install the same on all"
-            )
-        import ray
-
-        folder = self._held.enter_context(scratch_folder(Path(os.environ.get("TMPDIR", "/tmp")), _PREFIX))
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        shard = Shard(folder, Path(setting.gallery), 0 if setting.gpu else None)
-        self._held.callback(shard.close)
-        # Without ray's types there is nothing to ignore.
-        util: Any = ray.util
-        host: str = util.get_node_ip_address()
-        service = Service(shard, host, setting.secret)
-        self._held.callback(service.close)
-        return f"{host}:{service.port}"

@@ -33,7 +33,7 @@ class ShardCursor:
         mark: of what is asked, see ``search.past``.
         top: places of the ranking that the first page took.
         versions: of every shard, as the first page showed it; ``ABSENT`` where it did not answer.
-        shown: by shard the numbers of the rows that earlier pages had, ascending.
+        shown: by shard the numbers of the first rows of the videos that earlier pages had, ascending.
     """
 
     version: int

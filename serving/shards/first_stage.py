@@ -10,7 +10,7 @@ import numpy as np
 from ...export.bundle.errors import FramesiftError
 from ...export.bundle.ports import OPTIONS, TOP
 from .fleet import Fleet
-from .merging import Hits, merge
+from .merging import Hits, Joined
 from .messages import CHOOSE, Arrays, Message
 from .paging import ShardPage
 from .shard import SEEN
@@ -22,29 +22,22 @@ class Chosen(NamedTuple):
 
     Attributes:
         seen: versions, by shard.
-        lists: videos of each text's short list.
     """
 
     parts: Mapping[int, Arrays]
     lost: Mapping[int, FramesiftError] = {}
     seen: Mapping[int, int] = {}
-    lists: Sequence[int] | None = None
 
 
-def choose(fleet: Fleet, page: ShardPage, parts: Mapping[int, Arrays], shortlist: int) -> Chosen:
+def choose(fleet: Fleet, page: ShardPage, parts: Mapping[int, Arrays]) -> Chosen:
     """Ask all shards for their nearest videos, and give each those that are among the nearest of all.
 
     Args:
         parts: what each shard would be asked without a short list.
-        shortlist: videos for each text that the scorer reads.
     """
-    most = max(page.first, shortlist)
-    messages = {}
-    for shard, part in parts.items():
-        rows = len(part[TOP])
-        options = np.repeat(np.frombuffer(page.chosen_of(shard), np.uint8)[None], rows, axis=0)
-        messages[shard] = Message([{**part, TOP: np.full((rows, 1), most, np.int32), OPTIONS: options}])
-    answers = fleet.ask(CHOOSE, messages)
+    most = page.most or 0
+    messages = {shard: Message([_first(page, shard, part, most)]) for shard, part in parts.items()}
+    answers = fleet.ask(CHOOSE, messages, oldest=page.cursor is not None)
     found: dict[int, Any] = {}
     lost: dict[int, FramesiftError] = {}
     seen: dict[int, int] = {}
@@ -57,13 +50,20 @@ def choose(fleet: Fleet, page: ShardPage, parts: Mapping[int, Arrays], shortlist
             found[shard], seen[shard] = first, int(answer.head[SEEN])
     if not found:
         return Chosen({}, lost)
-    rows = len(next(iter(parts.values()))[TOP])
-    lists = [merge(found, row).take(slice(most)) for row in range(rows)]
+    lists = [hits.take(slice(most)) for hits in Joined([*found.items()]).merged()]
     chosen = {shard: {**parts[shard], CHOSEN: _of(lists, shard)} for shard in found}
-    return Chosen(chosen, lost, seen, [len(hits) for hits in lists])
+    return Chosen(chosen, lost, seen)
+
+
+def _first(page: ShardPage, shard: int, part: Arrays, most: int) -> Arrays:
+    """What a shard is asked for its nearest rows."""
+    rows = len(part[TOP])
+    options = np.repeat(np.frombuffer(page.chosen_of(shard), np.uint8)[None], rows, axis=0)
+    return {**part, TOP: np.full((rows, 1), most, np.int32), OPTIONS: options}
 
 
 def _of(lists: Sequence[Hits], shard: int) -> np.ndarray[Any, Any]:
+    """A shard's own of each text's short list."""
     own = [hits.numbers[hits.shards == shard] for hits in lists]
     chosen = np.full((len(lists), max(1, *map(len, own))), -1, np.int64)
     for row, numbers in enumerate(own):

@@ -26,6 +26,7 @@ from ...export.bundle.ports import (
 )
 from ..backends.base import Arrays, Backend
 from ..backends.gallery_lookup import ids_of
+from ..gallery.editing import read_changes
 from ..gallery.shard import part_of
 from ..search.options import Options
 from .keeping import Keepers, newest, part_of_answer
@@ -66,13 +67,19 @@ class GalleryLookup(Backend):
         for place, id_ in enumerate(ids):
             parts[part_of(id_, count)].append(place)
         if changes is not None:
+            # Before a shard has made its part of them.
+            read_changes(ids, changes)
             parts = {shard: places for shard, places in parts.items() if places}
-            self._keepers.hear([*parts])
+            lost = self._keepers.hear()
+            for shard in parts:
+                if shard in lost:
+                    raise lost[shard]
         messages = {
             shard: Message([_request(request, [ids[p] for p in places], changes and [changes[p] for p in places])])
             for shard, places in parts.items()
         }
-        answers = self._keepers.fleet.ask(LOOKUP, messages)
+        # A change that was sent may have been made: whoever wants it sends it again.
+        answers = self._keepers.look(messages) if changes is None else self._keepers.fleet.ask(LOOKUP, messages)
         found = {shard: part_of_answer(answers, shard) for shard in parts}
         self._keepers.note(answers)
         present, digests = np.zeros(len(ids), np.bool_), np.zeros((len(ids), DIGEST_BYTES), np.uint8)

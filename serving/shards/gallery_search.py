@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from ...export.bundle.ports import CANDIDATE_LENGTHS, CANDIDATES, DETAILS, OPTIO
 from ...export.bundle.scorers import scorer_of, shortlist_size
 from ...export.bundle.store import read_manifest
 from ..backends.base import Arrays, Backend
-from ..backends.gauges import GALLERY_VERSION, GALLERY_VIDEOS, SHARDS_MISSING
+from ..backends.gauges import GALLERY_VERSION, GALLERY_VIDEOS, REPLICAS_MISSING, SHARDS_MISSING
 from ..backends.hits import text_rows
 from ..backends.searches import candidates
 from ..gallery.shard import part_of
@@ -23,10 +24,11 @@ from ..search.listing import joined
 from ..search.options import Options
 from .first_stage import Chosen, choose
 from .fleet import Answers, Fleet
-from .merging import check_filter, details_of, facts_of, merge, outputs
+from .merging import Joined, check_filter
 from .messages import SEARCH, Message, Part
 from .paging import ShardPage
 from .shard import SEEN, VIDEOS
+from .shard_search import AMONG, MORE
 
 _READ_HERE = (TOP, CANDIDATES, CANDIDATE_LENGTHS, OPTIONS)
 _PARTIAL = "ask again in a moment, or, with `partial`, for what the others find"
@@ -65,6 +67,7 @@ class GallerySearch(Backend):
 
     def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
         """All requests in one message to each shard; one that can't be answered does not touch the others."""
+        self._fleet.turn()
         asked: list[_Asked | FramesiftError] = []
         for request in inputs:
             try:
@@ -75,7 +78,8 @@ class GallerySearch(Backend):
         for place, each in enumerate(asked):
             for shard in each.chosen.parts if isinstance(each, _Asked) else ():
                 places[shard].append(place)
-        answers = self._fleet.ask(SEARCH, self._messages(asked, places))
+        goes_on = any(isinstance(each, _Asked) and each.page.cursor is not None for each in asked)
+        answers = self._fleet.ask(SEARCH, self._messages(asked, places), oldest=goes_on)
         self._note(answers)
         return [
             self._answer(each, self._found(answers, places, place)) if isinstance(each, _Asked) else each
@@ -88,6 +92,7 @@ class GallerySearch(Backend):
             GALLERY_VIDEOS: sum(self._videos.values()),
             GALLERY_VERSION: self._seen,
             SHARDS_MISSING: self._missing,
+            REPLICAS_MISSING: self._fleet.away,
         }
 
     def finalize(self) -> None:
@@ -99,16 +104,17 @@ class GallerySearch(Backend):
         options = given or Options()
         count = self._fleet.count
         if options.list:
-            page = ShardPage.of(options, (), options.top, count, self._model)
+            page = ShardPage.of(options, (), options.top, count, self._model, None)
             same = _array(page.asked_of(0, ())) if page.cursor is None else None
             listed = {
                 shard: {OPTIONS: _array(page.asked_of(shard, ())) if same is None else same} for shard in range(count)
             }
             return _Asked(request, page, Chosen(listed), True)
-        page = ShardPage.of(options, named, check_top(int(request[TOP].max())), count, self._model)
+        wanted = check_top(int(request[TOP].max()))
+        page = ShardPage.of(options, named, wanted, count, self._model, self._shortlist)
         if page.cursor is not None and len(request[TOP]) > 1:
             raise InvalidRequest("a cursor is of one text: ask for the next pages of several one by one")
-        top = request[TOP] if page.cursor is not None else request[TOP] + options.offset
+        top = request[TOP] + (page.ranked - wanted)
         text = {name: array for name, array in request.items() if name not in _READ_HERE}
         shared = {**text, TOP: top.astype(np.int32)}
         if not named and page.cursor is None:
@@ -129,9 +135,9 @@ class GallerySearch(Backend):
 
     def _shortened(self, asked: _Asked) -> _Asked:
         """The same where the scorer reads a short list of all shards' videos, once that is chosen."""
-        if self._shortlist is None or asked.page.options.list or asked.page.named:
+        if asked.page.most is None or asked.page.named:
             return asked
-        return asked._replace(chosen=choose(self._fleet, asked.page, asked.chosen.parts, self._shortlist))
+        return asked._replace(chosen=choose(self._fleet, asked.page, asked.chosen.parts))
 
     def _messages(self, asked: Sequence[Any], places: Mapping[int, Sequence[int]]) -> dict[int, Message]:
         """What each shard gets; those that get the same get one object."""
@@ -170,40 +176,43 @@ class GallerySearch(Backend):
         if (absent or errors) and not (page.options.partial and parts):
             error = next(iter(errors.values()), None) or ServerUnavailable("the pages before lack a shard")
             return type(error)(f"{error}: {_PARTIAL}")
-        try:
-            check_filter(parts)
-        except InvalidRequest as fault:
-            return fault
         seen = min(min(found[shard][1], asked.chosen.seen.get(shard, found[shard][1])) for shard in parts)
         version = seen if page.cursor is None else page.cursor.version
-        if page.options.list:
-            return {DETAILS: text_rows([page.listed(details_of(parts, 0), version)])}
         missing = [f"{shard}/{page.shards}" for shard in sorted({*errors, *absent})]
-        return self._merged(asked, parts, version, missing)
+        try:
+            check_filter(parts)
+            if page.options.list:
+                return self._listed(page, parts, version)
+            return self._merged(asked, parts, version, missing)
+        except FramesiftError as fault:
+            return fault
+
+    def _listed(self, page: ShardPage, parts: Mapping[int, Any], version: int) -> Arrays:
+        told = {shard: json.loads(part[DETAILS][0].tobytes().rstrip(b"\0")) for shard, part in parts.items()}
+        return {DETAILS: text_rows([page.listed(told, version)])}
 
     def _merged(self, asked: _Asked, parts: Mapping[int, Any], version: int, missing: Sequence[str]) -> Arrays:
-        page, rows = asked.page, len(asked.request[TOP])
+        page, joined_ = asked.page, Joined([*parts.items()])
+        found = joined_.merged()
+        if not asked.detailed:
+            hits = [each.take(slice(page.top)) for each in found]
+            return {**joined_.outputs(hits), VERSION: np.full((len(hits), 1), version, np.int64)}
         versions = {shard: int(part[VERSION][0, 0]) for shard, part in parts.items()}
-        hits, details = [], []
-        for row in range(rows):
-            if not asked.detailed:
-                hits.append(merge(parts, row).take(slice(page.top)))
-                continue
-            told = details_of(parts, row)
-            more = any(each["next"] is not None for each in told.values())
-            reach = None if asked.chosen.lists is None else asked.chosen.lists[row]
-            own, after = page.cut(merge(parts, row), versions, version, more=more, reach=reach)
-            hits.append(own)
-            facts = facts_of(told, own) if page.options.facts else []
-            others: dict[str, Any] = {"next": after, "among": sum(each["among"] for each in told.values())}
-            if page.options.partial:
-                others["missing"] = list(missing)
-            details.append(joined(facts, "hits", **others))
-        answer = {**outputs(parts, hits), VERSION: np.full((rows, 1), version, np.int64)}
-        return {**answer, DETAILS: text_rows(details)} if asked.detailed else answer
+        among, more = joined_.column(AMONG).sum(axis=1).tolist(), joined_.column(MORE).any(axis=1).tolist()
+        beside = {"missing": list(missing)} if page.options.partial else {}
+        cut, details = [], []
+        for row, each in enumerate(found):
+            own, after = page.cut(each, versions, version, more=more[row], among=among[row])
+            facts = joined_.facts(row, own) if page.options.facts else []
+            cut.append(own)
+            details.append(joined(facts, "hits", next=after, among=among[row], **beside))
+        told = {VERSION: np.full((len(cut), 1), version, np.int64), DETAILS: text_rows(details)}
+        return {**joined_.outputs(cut), **told}
 
     def _note(self, answers: Answers) -> None:
-        told = {shard: answer.head for shard, answer in answers.items() if isinstance(answer, Message)}
+        told = {
+            s: answer.head for s, answer in answers.items() if isinstance(answer, Message) and VIDEOS in answer.head
+        }
         self._videos = {**self._videos, **{shard: int(head[VIDEOS]) for shard, head in told.items()}}
         self._seen = min((int(head[SEEN]) for head in told.values()), default=self._seen)
         self._missing = len(answers) - len(told)

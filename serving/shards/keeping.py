@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, ServerUnavailable
-from ...export.bundle.packing import pack_joined
-from ...export.bundle.ports import COUNT, ID_LENGTHS, IDS, VERSION
+from ...export.bundle.ports import COUNT, VERSION
 from .fleet import Answers, Fleet
-from .messages import LOOKUP, Arrays, Message, Part
+from .messages import LOOKUP, NOTHING, Arrays, Message, Part
 
 
 class Keepers:
@@ -21,24 +20,30 @@ class Keepers:
         self.fleet = Fleet.of_environment()
         self._counts: dict[int, int] = {}
 
-    def hear(self, shards: Sequence[int]) -> None:
+    def hear(self) -> Mapping[int, FramesiftError]:
         """Learn what all shards have, before some are written: what is written then comes after what others have.
 
-        Raises:
-            ServerUnavailable: one of ``shards`` does not answer. Others may not, and count as they did last.
+        Returns:
+            Why shards don't answer. They count as they did last, and can't be written.
         """
-        answers = self.fleet.ask(LOOKUP, dict.fromkeys(range(self.fleet.count), Message([_of_none()])))
+        answers = self.look(dict.fromkeys(range(self.fleet.count), NOTHING))
         self.note(answers)
-        for shard in shards:
-            if isinstance(error := answers[shard], FramesiftError):
-                raise error
+        return {shard: answer for shard, answer in answers.items() if isinstance(answer, FramesiftError)}
+
+    def look(self, messages: Mapping[int, Message]) -> Answers:
+        """The answers of shards that are asked for what they have, by whoever writes them now or in a moment."""
+        answers = self.fleet.ask(LOOKUP, messages)
+        lost = [shard for shard, answer in answers.items() if isinstance(answer, ServerUnavailable)]
+        if not self.fleet.succeeded(lost):
+            return answers
+        return {**answers, **self.fleet.ask(LOOKUP, {shard: messages[shard] for shard in lost})}
 
     def note(self, answers: Answers) -> None:
         """Take note of how many videos shards have."""
         for shard, answer in answers.items():
             if isinstance(answer, Message):
                 for part in answer.parts:
-                    if not isinstance(part, FramesiftError):
+                    if not isinstance(part, FramesiftError) and written(part):
                         self._counts[shard] = int(part[COUNT].flat[0])
 
     @property
@@ -67,11 +72,11 @@ def part_of_answer(answers: Answers, shard: int, place: int = 0) -> Mapping[str,
     return part
 
 
+def written(part: Arrays) -> bool:
+    """Whether an answer tells of the gallery, and not of a film whose last segment is still to come."""
+    return bool(part[VERSION].any())
+
+
 def newest(parts: Sequence[Arrays]) -> int:
     """The newest version in some answers."""
     return max(int(part[VERSION].max()) for part in parts)
-
-
-def _of_none() -> Arrays:
-    joined, lengths = pack_joined([])
-    return {IDS: joined, ID_LENGTHS: lengths}

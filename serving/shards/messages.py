@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, ServerError, from_wire
+from ...export.bundle.packing import pack_joined
+from ...export.bundle.ports import ID_LENGTHS, IDS
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 Part = Arrays | FramesiftError
@@ -31,6 +33,10 @@ class Message:
     head: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Of LOOKUP: no video is looked up, the gallery's version and size are told.
+NOTHING = Message([dict(zip((IDS, ID_LENGTHS), pack_joined([]), strict=True))])
+
+
 def pack(message: Message) -> bytes:
     """A message as bytes."""
     told: list[dict[str, Any]] = []
@@ -46,7 +52,7 @@ def pack(message: Message) -> bytes:
     return b"".join([_LENGTH.pack(len(head)), head, *raws])
 
 
-def unpack(raw: bytes) -> Message:
+def unpack(raw: bytes | memoryview) -> Message:
     """A message from its bytes; its arrays can't be written to.
 
     Raises:
@@ -54,7 +60,7 @@ def unpack(raw: bytes) -> Message:
     """
     try:
         (size,) = _LENGTH.unpack_from(raw)
-        told = json.loads(raw[_LENGTH.size : _LENGTH.size + size])
+        told = json.loads(bytes(raw[_LENGTH.size : _LENGTH.size + size]))
         place = _LENGTH.size + size
         parts: list[Part] = []
         for part in told["parts"]:
@@ -70,7 +76,9 @@ def unpack(raw: bytes) -> Message:
         raise ServerError(f"a message between the models and the shards can't be read: {error}") from error
 
 
-def _arrays(raw: bytes, told: Iterable[tuple[str, Any]], place: int) -> tuple[dict[str, np.ndarray[Any, Any]], int]:
+def _arrays(
+    raw: bytes | memoryview, told: Iterable[tuple[str, Any]], place: int
+) -> tuple[dict[str, np.ndarray[Any, Any]], int]:
     found = {}
     for name, (dtype, shape) in told:
         if dtype not in _DTYPES:

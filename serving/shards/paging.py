@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,44 +30,69 @@ class ShardPage:
         options: of the request.
         named: ids that it names.
         top: hits of the page.
-        mark: of what is asked.
-        cursor: where the page before ended.
         shards: how many there are.
+        model: whose gallery it is.
+        shortlist: of a model that scores a short list, its videos for each text.
+
+    Raises:
+        InvalidRequest: from ``cursor``, one that is none, or of another search.
     """
 
     options: Options
     named: Sequence[str]
     top: int
-    mark: bytes
-    cursor: ShardCursor | None
     shards: int
     model: str
+    shortlist: int | None = None
 
     @staticmethod
-    def of(options: Options, named: Sequence[str], top: int, shards: int, model: str) -> ShardPage:
+    def of(
+        options: Options, named: Sequence[str], top: int, shards: int, model: str, shortlist: int | None
+    ) -> ShardPage:
         """The page that a request asks for.
-
-        Args:
-            model: whose gallery it is.
 
         Raises:
             InvalidRequest: a cursor that is none, or of another search; or a page beyond what pages reach.
         """
-        mark = mark_of("shards", options.list, page_mark(options, named, model).hex())
-        cursor = ShardCursor.read(options.after, mark, shards) if options.after else None
+        page = ShardPage(options, named, top, shards, model, shortlist)
+        # A cursor that can't be read is refused by reading it.
+        first = page.first
         if not options.list:
-            check_reach(top + options.offset if cursor is None else cursor.top)
-        return ShardPage(options, named, top, mark, cursor, shards, model)
+            check_reach(first)
+        return page
+
+    @cached_property
+    def mark(self) -> bytes:
+        """Of what is asked; most searches have one page and need none."""
+        return mark_of("shards", self.options.list, page_mark(self.options, self.named, self.model).hex())
+
+    @cached_property
+    def cursor(self) -> ShardCursor | None:
+        """Where the page before ended."""
+        after = self.options.after
+        return ShardCursor.read(after, self.mark, self.shards) if after else None
 
     @property
     def places(self) -> int:
-        """How many hits each shard is asked for; one that has more says so."""
+        """Hits of the page and those that its offset leaves out; a shard that has more says so."""
         return self.top + self.options.offset if self.cursor is None else self.top
 
     @property
     def first(self) -> int:
         """Places of the ranking that the first page took."""
         return self.places if self.cursor is None else self.cursor.top
+
+    @property
+    def most(self) -> int | None:
+        """As ``search.ranking.Ranker.reach``, of a short list, which is the same for every page; None without one."""
+        return None if self.shortlist is None else max(self.first, self.shortlist)
+
+    @property
+    def ranked(self) -> int:
+        """As ``search.paging.Page.ranks``: of a short list, places of the whole ranking; else those of this page."""
+        if self.cursor is None or self.most is None:
+            return self.places
+        return min(sum(map(len, self.cursor.shown)) + self.top + 1, self.most)
 
     def lacks(self, shard: int) -> bool:
         """Whether the first page was without a shard."""
@@ -86,14 +112,17 @@ class ShardPage:
             top=top,
             where=asked.where,
             like=asked.like,
+            segment=asked.segment,
             weight=asked.weight,
             include=asked.include,
+            segments=asked.segments,
         )
-        return self._going_on(wanted, shard, named, self._before(shard))
+        # The places of a short list count those that were shown.
+        return self._going_on(wanted, shard, named, _NONE if self.shortlist is not None else self._before(shard))
 
     def chosen_of(self, shard: int) -> bytes:
-        """As ``asked_of``, of the short list: the same for every page."""
-        return self._going_on(Options(where=self.options.where), shard, (), _NONE)
+        """As ``asked_of``, of the short list, which is one of segments: the same for every page."""
+        return self._going_on(Options(where=self.options.where, segments=True), shard, (), _NONE)
 
     def _going_on(self, options: Options, shard: int, named: Sequence[str], shown: Numbers) -> bytes:
         """Options as JSON, with the cursor that a shard takes where this is no first page."""
@@ -106,7 +135,7 @@ class ShardPage:
         return options.json()
 
     def cut(
-        self, hits: Hits, versions: Mapping[int, int], version: int, *, more: bool, reach: int | None = None
+        self, hits: Hits, versions: Mapping[int, int], version: int, *, more: bool, among: int
     ) -> tuple[Hits, str | None]:
         """The hits of the page, and the cursor of the next; None where there is none.
 
@@ -115,20 +144,28 @@ class ShardPage:
             versions: theirs.
             version: that the answer tells.
             more: whether a shard has more of them.
-            reach: places that the ranking has, where that is known.
+            among: of how many videos they are the best.
         """
-        ranked = hits.take(slice(self.places))
-        more = more or len(hits) > len(ranked)
-        if reach is not None:
-            before = sum(len(self._before(shard)) for shard in range(self.shards))
-            more = len(ranked) == self.places and reach > before + len(ranked)
-        looked = ranked.scores if self.cursor is None else hits.scores[: self.places + 1]
+        before = [self._before(shard) for shard in range(self.shards)]
+        if self.most is None:
+            ranked = hits.take(slice(self.places))
+            more = more or len(hits) > len(ranked)
+            looked = ranked.scores if self.cursor is None else hits.scores[: self.places + 1]
+        elif self.cursor is None:
+            ranked = hits.take(slice(self.places))
+            # A short list may hold fewer films than are asked for: then there are no more.
+            more, looked = len(ranked) == self.places and len(ranked) < min(self.most, among), ranked.scores
+        else:
+            whole = hits.take(slice(self.ranked))
+            left = np.flatnonzero(~np.isin(whole.films, np.concatenate(before)))
+            ranked = whole.take(left[: self.top])
+            more, looked = len(left) > self.top, whole.scores
         page = ranked.take(slice(self.options.offset, None))
         page = page.take(page.scores >= self.options.min_score)
-        shown = [
-            np.union1d(self._before(shard), ranked.numbers[ranked.shards == shard]) for shard in range(self.shards)
-        ]
-        if not more or not (looked >= self.options.min_score).all() or sum(map(len, shown)) >= MAX_PAGED:
+        if not more or not (looked >= self.options.min_score).all():
+            return page, None
+        shown = [np.union1d(own, ranked.films[ranked.shards == shard]) for shard, own in enumerate(before)]
+        if sum(map(len, shown)) >= MAX_PAGED:
             return page, None
         return page, self._next(versions, version, self.places, shown)
 

@@ -10,16 +10,19 @@ from typing import Any
 
 from ...export.bundle.errors import FramesiftError, ServerUnavailable
 from ...export.bundle.models import EMBEDDED_VARIABLE, GALLERY_VARIABLE
-from ...export.bundle.ports import COUNT, VERSION
+from ...export.bundle.ports import VERSION
 from ..backends.gallery_index import GalleryIndex
 from ..backends.gallery_lookup import GalleryLookup
+from ..search.device import DeviceRanker
+from ..search.device_scan import DeviceScanRanker
 from .clock import Clock
 from .messages import CHOOSE, INDEX, LOOKUP, SEARCH, Arrays, Message, Part
 from .shard_search import ShardSearch
 
-# In a message's head: a version that some shard has; in an answer's, the newest of this one, the one up to which its
-# searches see everything, and how many videos they see.
-HEARD, LATEST, SEEN, VIDEOS = "heard", "latest", "seen", "videos"
+# In a message's head: a version that some shard has, and whether this replica writes, or others do. In an answer's: the
+# newest version of the shard, the one that was searched, the one up to which that has everything, and how many videos.
+HEARD, WRITES = "heard", "writes"
+LATEST, VIEW, SEEN, VIDEOS = "latest", "view", "seen", "videos"
 
 
 class Shard:
@@ -28,13 +31,13 @@ class Shard:
     Args:
         folder: with the bundle's manifest and its scorer's graph.
         gallery: the shard's gallery, which must be there.
-        gpu: number of the GPU to search on, where the scorer can.
+        gpu: not None to search on all visible GPUs, where the scorer can.
     """
 
     def __init__(self, folder: Path, gallery: Path, gpu: int | None = None) -> None:
         # A process has one shard.
         os.environ.update({GALLERY_VARIABLE: str(gallery), EMBEDDED_VARIABLE: "1"})
-        self._clock = Clock()
+        self._clock, self._leads = Clock(), False
         self._search, self._index, self._lookup = ShardSearch(), GalleryIndex(), GalleryLookup()
         self._search.gpu = gpu
         self._bodies = (self._index, self._lookup, self._search)
@@ -43,6 +46,11 @@ class Shard:
         self._turns = {kind: threading.Lock() for kind in (SEARCH, INDEX, LOOKUP)}
         # Both stages of a search have one body.
         self._turns[CHOOSE] = self._turns[SEARCH]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it searches on a GPU."""
+        return isinstance(self._search.ranker, DeviceRanker | DeviceScanRanker)
 
     def answer(self, kind: str, message: Message, waits: Callable[[], bool]) -> Message:
         """The answers to a message's requests, in their order.
@@ -55,12 +63,13 @@ class Shard:
         """
         requests = [part for part in message.parts if not isinstance(part, FramesiftError)]
         self._clock.hear(int(message.head.get(HEARD, 0)))
+        self._lead(bool(message.head.get(WRITES, True)))
         with self.turn(kind):
             if not waits():
                 raise ServerUnavailable("nobody waits for the answer any more")
-            answers = self._kept(kind, requests) if kind in (INDEX, LOOKUP) else self._searched(kind, requests)
-        view = self._search.snapshot.view
-        return Message(answers[0], {**answers[1], LATEST: self._clock.latest(view.version)})
+            keeps = kind in (INDEX, LOOKUP)
+            answers, told = (self._kept(kind, requests), {}) if keeps else self._searched(kind, requests)
+        return Message(answers, {**told, LATEST: self._clock.latest(self._search.snapshot.view.version)})
 
     def turn(self, kind: str) -> threading.Lock:
         """What the messages of a kind wait for, one after another."""
@@ -71,14 +80,21 @@ class Shard:
         for body in self._bodies:
             body.finalize()
 
+    def _lead(self, writes: bool) -> None:
+        """Promise nothing of later versions where others write; who begins to write learns first what they wrote."""
+        if writes and not self._leads:
+            self._clock.wrote(self._lookup.gallery.version)
+        self._leads = writes
+
     def _searched(self, kind: str, requests: Sequence[Arrays]) -> tuple[list[Part], dict[str, Any]]:
         # Before the search: it may see more, and never less.
         view = self._search.snapshot.view
-        told = {SEEN: self._clock.seen(view.version), VIDEOS: view.count}
+        seen = self._clock.seen(view.version) if self._leads else view.version
+        told = {VIEW: view.version, SEEN: seen, VIDEOS: view.videos}
         answers = self._search.choose(requests) if kind == CHOOSE else self._search.run(requests)
         return [*answers], told
 
-    def _kept(self, kind: str, requests: Sequence[Arrays]) -> tuple[list[Part], dict[str, Any]]:
+    def _kept(self, kind: str, requests: Sequence[Arrays]) -> list[Part]:
         with self._clock.writing() as least:
             body = self._index if kind == INDEX else self._lookup
             body.gallery.least = least
@@ -86,4 +102,4 @@ class Shard:
             found = [part for part in answers if not isinstance(part, FramesiftError)]
             versions = [int(part[VERSION].max()) for part in found]
             self._clock.wrote(max(versions, default=0))
-        return answers, {VIDEOS: int(found[-1][COUNT].flat[0])} if found else {}
+        return answers

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ...export.bundle.errors import FramesiftError, InvalidRequest
-from ...export.bundle.limits import MAX_PAGED
+from ...export.bundle.limits import MAX_FACT_BYTES, MAX_PAGED
+from ...export.bundle.packing import pack_rows
 from ..backends.base import Arrays
 from ..backends.gallery_search import GallerySearch
 from ..backends.hits import answer, level
 from ..backends.searches import Asked
-from ..search.facts import Piece
+from ..search.facts import Facts, Piece
 from ..search.filters.grammar import Filter, Test
 from ..search.filters.matching import ORDER, OWN, Matcher
 from ..search.onnx_scorer import Tensors
 from ..search.options import Options
+from ..search.past import Cursor
 from ..search.ranking import Ranked
 from ..search.shortlist import ShortlistRanker
 from ..search.view import View
 
-# Numbers int64 [B, n] of the hits' rows, by which equal scores are ordered; -1 where there is no hit.
+# Numbers int64 [B, n, 2] of the hits' rows, by which equal scores are ordered, and of the first rows of their videos;
+# -1 where there is no hit.
 NUMBERS = "numbers"
+# Where there are options: facts of the hits as JSON, uint8 [B, W] joined, with their bytes int32 [B, n], or less than 0
+# the characters of those that an answer has no room for; of how many videos these are the best, int64 [B, 1]; and
+# whether there are further hits, bool [B, 1].
+FACTS, FACT_LENGTHS, AMONG, MORE = "facts", "fact_lengths", "among", "more"
 # JSON: what is wrong with the request's filter if all shards say so.
 FAULTS = "faults"
 # Numbers int64 [B, n] of the rows that are the short list of each text; -1 where there are no more.
@@ -57,6 +64,8 @@ class PartMatcher(Matcher):
 
 class Nearest:
     """Ranks by the first stage of a scorer that has two, whose short list is of all shards' videos."""
+
+    short: ClassVar[bool] = False
 
     def __init__(self, ranker: ShortlistRanker) -> None:
         self._ranker = ranker
@@ -97,10 +106,27 @@ class ShardSearch(GallerySearch):
         finally:
             self.ranker = ranker
 
+    def run(self, inputs: Sequence[Mapping[str, np.ndarray[Any, Any]]]) -> list[Arrays | FramesiftError]:
+        """As ``GallerySearch.run``."""
+        self._faults.clear()
+        return super().run(inputs)
+
     def written(self, view: View, ranked: Sequence[Ranked], asked: Asked) -> Arrays:
         """As ``GallerySearch.written``."""
-        numbers = level([view.numbers[each.rows] for each in ranked], -1)
+        rows = [each.rows for each in ranked]
+        numbers = level([np.stack([view.numbers[own], view.films(own)], axis=-1) for own in rows], -1)
         return {**answer(view, ranked), NUMBERS: numbers, **self._told(asked.where)}
+
+    def beside(self, view: View, hits: Sequence[Ranked], after: Sequence[Cursor | None], facts: Facts | None) -> Arrays:
+        """As ``GallerySearch.beside``, in arrays, which are merged without being read."""
+        texts = [[] if facts is None else _sized(facts, view.numbers[each.rows].tolist()) for each in hits]
+        count = len(hits)
+        return {
+            FACTS: pack_rows([b"".join(text for text, _ in each) for each in texts]),
+            FACT_LENGTHS: level([np.array([size for _, size in each], np.int32) for each in texts]),
+            AMONG: np.full((count, 1), view.videos, np.int64),
+            MORE: np.array([[each is not None] for each in after], np.bool_),
+        }
 
     def _part(self, view: View, asked: Asked, named: Sequence[str]) -> Any:
         part = super()._part(view, asked, named)
@@ -125,7 +151,18 @@ class ShardSearch(GallerySearch):
         if where:
             matcher = self.selector.matcher
             assert isinstance(matcher, PartMatcher)
-            self._faults = {where: json.dumps(matcher.faults)}
+            self._faults[where] = json.dumps(matcher.faults)
 
     def _told(self, where: str) -> Mapping[str, np.ndarray[Any, Any]]:
         return {FAULTS: np.frombuffer(self._faults[where].encode(), np.uint8)} if where else {}
+
+
+def _sized(facts: Facts, numbers: Sequence[int]) -> list[tuple[bytes, int]]:
+    """The facts of rows as JSON, each with what ``FACT_LENGTHS`` tells of it."""
+    found, left = list[tuple[bytes, int]](), MAX_FACT_BYTES
+    for fact in facts.of(numbers):
+        text = "null" if fact is None else fact.hit()
+        left -= len(text)
+        raw = text.encode() if left >= 0 else b""
+        found.append((raw, len(raw) or -len(text)))
+    return found

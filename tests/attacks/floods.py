@@ -9,13 +9,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from framesift.errors import FramesiftError
-from framesift.serving.front.envoy import Tls
+from framesift.serving.front.certificates import Tls
 from framesift.serving.front.overload import HEAP_BYTES
 from framesift.serving.front.supervision import Supervision
 from framesift.serving.server.door import NAME, Reach
 
 from ..serving.certificates import certificates
 from ..serving.front.alone import standing
+from . import crowds, slow_readers
 from .held import HANDSHAKES, KINDS, Kind, held
 from .raw_http import exchange
 from .table import Progress, Row
@@ -34,7 +35,7 @@ def attack(target: Target, count: int, progress: Progress, patience: float) -> l
     Args:
         patience: how many times longer than promised a search may take.
     """
-    kinds = [kind for kind in KINDS if count >= _ALL or kind.within_s <= _SHORT_S]
+    kinds = [kind for kind in (*KINDS, *slow_readers.kinds(target)) if count >= _ALL or kind.within_s <= _SHORT_S]
     alive = Row("floods: no process ends")
     small = Row(f"floods: the door holds less than the {HEAP_BYTES >> 20} MiB that connections may have")
     right = Row(f"floods: a search meanwhile has its right answer within {_SEARCH_S:g} s")
@@ -45,13 +46,14 @@ def attack(target: Target, count: int, progress: Progress, patience: float) -> l
         largest = max(largest, resident(before["door"][0]))
         _searched(target, right, patience)
 
-    rows = asyncio.run(_held(kinds, target.server.address, count, meanwhile))
+    with slow_readers.film(target):
+        rows = asyncio.run(_held(kinds, target.server.address, count, meanwhile))
     gone = sorted(name for name, pids in before.items() if target.processes().get(name) != pids)
     alive.see(not gone, f"{', '.join(gone)} ended")
     small.worst = f"{largest >> 20} MiB"
     small.see(largest < HEAP_BYTES, f"it had {largest >> 20} MiB")
     progress(count)
-    return [alive, small, right, *rows, *_handshakes(target, count)]
+    return [alive, small, right, *rows, *_handshakes(target, count), *crowds.attack(target, count, patience)]
 
 
 async def _held(kinds: list[Kind], address: str, count: int, meanwhile: Callable[[], None]) -> list[Row]:

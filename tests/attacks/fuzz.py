@@ -43,7 +43,7 @@ class Fuzzer:
     def __init__(self, target: Target, seed: int) -> None:
         self._target, self._seed = target, seed
         videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
-        self._requests = Requests(public_models(target.bundle.manifest), videos)
+        self._requests = Requests(public_models(target.bundle.manifest), videos, target.bundle.manifest.fingerprint)
         self.codes: Counter[str] = Counter()
         self.typed = Row("fuzz: every answer is of a kind that the door promises, within a minute")
         self.whole = Row("fuzz: every model that the server says may be called was tried")

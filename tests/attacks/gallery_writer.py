@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from datetime import timedelta
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def _merge_often(*, beside: bool) -> None:
     """Have few files merged already, and versions dropped at once, so that it happens within a round."""
     merging._STEPS = ((2, 3), (2, 3))
     compaction._COMMITS_PER_CHECK = 4 if beside else _NEVER
-    store.Compaction = partial(compaction.Compaction, retain=timedelta(microseconds=1))
+    compaction.RETAIN = timedelta(microseconds=1)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class Impatient:
         publics = public_models(target.bundle.manifest)
         self._search = publics["search"]
         videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
-        self._requests = Requests(publics, videos)
+        self._requests = Requests(publics, videos, target.bundle.manifest.fingerprint)
         self.ends: Counter[str] = Counter()
 
     async def send(self, channel: grpc.aio.Channel, number: int) -> None:

@@ -14,8 +14,9 @@ DATATYPES = ("BYTES", "FP64", "FP32", "FP16", "BF16", "INT8", "INT32", "UINT64",
 NAMES = (
     *("tokenizer", "text_encoder", "scorer", "video_decoder", "video_encoder", "gallery_index", "gallery_search"),
     *("search_ids", "score_ids", "search", "score_text", "index_video", "gallery_lookup", "encode_frames"),
-    *("search_details", "gallery_edit", "gallery_list", "encode_video", "feature_reader", "shortlist_text_encoder"),
+    *("search_details", "search_named", "gallery_edit", "gallery_list", "encode_video", "feature_reader"),
     *("search_like_text", "search_like", "search_video_text", "search_video", "gallery_like", "index_segment"),
+    *("shortlist_text_encoder", "shortlist_video_encoder"),
     *("", "nope", "../search", "search/versions/1", "search\0", "S" * 5000, "search?x=1", "%2e%2e", "тест"),
 )
 _PARAMETERS = (

@@ -11,10 +11,14 @@ import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import triton_to_np_dtype
 
+from framesift.export.bundle.errors import InvalidRequest
+from framesift.export.bundle.models import GALLERY_LIST
 from framesift.export.bundle.packing import pack_joined, pack_rows
 from framesift.export.bundle.ports import CHANGE_LENGTHS, CHANGES, ID, ID_LENGTHS, IDS, TEXT, TEXT_LENGTH, TOP, VIDEO
+from framesift.serving.front.cursors import mark as mark_of_query
 from framesift.serving.front.public import Public
-from framesift.serving.search.paging import mark_of
+from framesift.serving.search.options import Options
+from framesift.serving.search.paging import mark_of, page_mark
 from framesift.serving.search.past import Cursor
 
 from .mutations import MUTATIONS, Chance
@@ -51,6 +55,7 @@ _OPTIONS: Mapping[str, Sequence[bool | int | float | str]] = {
     "min_score": (0.1, 0, -5, float("nan"), float("inf"), "0.5", 1 << 60),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
     "like": ("v1 0", "id 1", "absent", "", "' or id = 'v1 0", "\0", "\u3164", "x" * 5000, "\ud7ff", 5),
+    "segment": (0, 1, 4095, 4096, -1, 1 << 62, 0.5, True, "0"),
     "weight": (0.3, 0, 1, -0.1, 1.1, float("nan"), float("inf"), 1 << 60, True, "x"),
 }
 
@@ -64,9 +69,11 @@ class Requests:
     Args:
         publics: what clients may call, by name.
         videos: files by the id under which the gallery has them: ``target.SENT`` clips.
+        model: the fingerprint of what is served.
     """
 
-    def __init__(self, publics: Mapping[str, Public], videos: Mapping[str, bytes]) -> None:
+    def __init__(self, publics: Mapping[str, Public], videos: Mapping[str, bytes], model: str) -> None:
+        self._model = model
         self.tried: Counter[str] = Counter()
         self._publics = list(publics.values())
         self._videos = list(videos.items())
@@ -87,11 +94,12 @@ class Requests:
         for name, array in self._arrays(chance, public).items():
             made.inputs.add(name=name, datatype=public.inputs[name].datatype, shape=array.shape)
             made.raw_input_contents.append(array.tobytes())
-        for name in sorted(public.takes):
-            if chance.random() < 0.3:
-                forged = name == "after" and chance.random() < 0.5
-                value = forged_cursor(chance) if forged else chance.choice(_OPTIONS[name])
-                set_parameter(made.parameters[name], value)
+        given = {name: chance.choice(_OPTIONS[name]) for name in sorted(public.takes) if chance.random() < 0.3}
+        if "after" in given and chance.random() < 0.5:
+            del given["after"]
+            given["after"] = forged_cursor(chance, given, made, self._model)
+        for name, value in given.items():
+            set_parameter(made.parameters[name], value)
         return made
 
     def _arrays(self, chance: Chance, public: Public) -> dict[str, np.ndarray[Any, Any]]:
@@ -124,13 +132,26 @@ class Requests:
         return arrays
 
 
-def forged_cursor(chance: Chance) -> str:
-    """A cursor that nobody was given, with the mark of a plain search or list: whoever knows how can make one."""
-    mark = chance.choice((mark_of("", [], float("-inf"), "", 0.5, False), mark_of("list", "")))
+def forged_cursor(chance: Chance, given: Mapping[str, Any], made: Any, model: str) -> str:
+    """A cursor that nobody was given, with the marks of its request or its list: whoever knows how can make one."""
+    try:
+        options = Options(**given)
+    except (InvalidRequest, OverflowError):
+        options = Options()
+    listed = made.model_name == GALLERY_LIST
+    mark = mark_of("list", options.where, model) if listed else page_mark(options, [], model)
+    raw = dict(zip((tensor.name for tensor in made.inputs), made.raw_input_contents, strict=True))
+    text = raw[TEXT][: int.from_bytes(raw[TEXT_LENGTH][:4], "little")].decode() if TEXT in raw else None
+    return marked_cursor(chance, mark, text)
+
+
+def marked_cursor(chance: Chance, mark: bytes, text: str | None) -> str:
+    """A cursor with this mark, mostly of this text, that begins anywhere."""
+    before = "" if text is None or chance.random() < 0.1 else mark_of_query(text.encode())
     version = chance.choice((0, 1, 20, 24, 25, 26, 30, 100, -1, 1 << 40, -(1 << 63)))
     shown = chance.choice(((), (0,), (1 << 20, 2 << 20), (1 << 62,), range(4096), range(5000), ((1 << 63) - 1,)))
     top = chance.choice((0, 1, 10, 4096, 1 << 31))
-    return Cursor(version, mark, top, np.array(shown, np.int64)).text()
+    return before + Cursor(version, mark, top, np.array(shown, np.int64)).text()
 
 
 def set_parameter(parameter: Any, value: bool | float | str) -> None:

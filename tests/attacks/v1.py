@@ -91,7 +91,9 @@ def attack(target: Target, count: int, seed: int, progress: Progress) -> list[Ro
     """Send ``count`` requests, a dozen at a time."""
     described, models = _told(target, DESCRIPTION), _told(target, MODELS)
     videos = {clip.video.name: clip.video.read_bytes() for clip in target.clips[:SENT]}
-    fuzzer = V1Fuzzer(target, V1Requests(described, videos, models["default"]), seed)
+    fuzzer = V1Fuzzer(
+        target, V1Requests(described, videos, models["default"], target.bundle.manifest.fingerprint), seed
+    )
     steady = Steady(target, "/v1")
     asyncio.run(steady.run(fuzzer.send, count, _CLIENTS, seed, progress))
     return [*steady.rows(), *fuzzer.end()]

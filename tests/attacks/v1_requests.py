@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from framesift.serving.search.options import Options
+from framesift.serving.search.paging import mark_of, page_mark
+
 from .damage import ODD_VALUES, odd_json
 from .mutations import Chance
-from .requests import CURSORS, FILTERS, broken, forged_cursor
+from .requests import CURSORS, FILTERS, broken, marked_cursor
 
 _HERE = "HTTP/1.1\r\nHost: 127.0.0.1"
+_SEARCHED = "a red circle"
 _METADATA = ('{"a": 1}', "{}", '{"list": [1, "x", null], "deep": {"er": true}}', '{"a": ' + "[" * 900 + "]" * 900 + "}")
 _IDS = (
     "v1 0",
@@ -43,6 +47,7 @@ VALUES: Mapping[str, Sequence[Any]] = {
     "min_score": (0.1, -5, 1e308, 10**40, "x", True),
     "offset": (0, 1, 4095, 4096, -1, 1 << 62, 1.5),
     "like": ("v1 0", "absent", "", "\u3164", "x" * 2000, 5, ["v1 0"], {"id": "v1 0"}),
+    "segment": (0, 1, 3, -1, 1 << 40, "0", True, 0.5, None),
     "include": ("true", "false", True, 5, 1),
     "weight": (0, 0.3, 1, -1, 2, 1e308, "x", 10**40, True),
     "segment_seconds": ("1", "30", "0", "-1", "1e400", "nan", "x", "0.0001"),
@@ -107,7 +112,7 @@ class V1Requests:
         videos: files by the id under which the gallery has them.
     """
 
-    def __init__(self, description: Mapping[str, Any], videos: Mapping[str, bytes], alias: str) -> None:
+    def __init__(self, description: Mapping[str, Any], videos: Mapping[str, bytes], alias: str, model: str) -> None:
         self._right = {**_RIGHT, "alias": (alias,), "model": (alias,)}
         self._schemas = description["components"]["schemas"]
         self._operations = [
@@ -118,6 +123,7 @@ class V1Requests:
             if method != "parameters"
         ]
         self._videos = list(videos.items())
+        self._marks = (page_mark(Options(), [], model), mark_of("list", "", model))
 
     @property
     def operations(self) -> set[str]:
@@ -168,7 +174,7 @@ class V1Requests:
                 tried = ("v1 0", "v1 1")
             if not tried or not (parameter.get("required") or chance.random() < 0.5):
                 continue
-            value = self._cursor(chance) if name == "after" and chance.random() < 0.5 else chance.choice(tried)
+            value = self._cursor(chance, None) if name == "after" and chance.random() < 0.5 else chance.choice(tried)
             if parameter["in"] == "header":
                 headers.append(f"{name}: {value}")
             else:
@@ -202,7 +208,7 @@ class V1Requests:
             return json.dumps({name: chance.choice(self._right[name]) for name in some}).encode()
         values = {name: chance.choice((*VALUES[name], *ODD_VALUES)) for name in fields if chance.random() < 0.3}
         if chance.random() < 0.5:
-            values = {**values, "text": "a red circle", "after": self._cursor(chance)}
+            values = {**values, "text": _SEARCHED, "after": self._cursor(chance, _SEARCHED)}
         told = json.dumps(values)
         return (told if chance.random() < 0.7 else odd_json(told, chance)).encode()
 
@@ -221,9 +227,9 @@ class V1Requests:
             yield head + video + b"\r\n"
         yield b"--edge--\r\n" if right or chance.random() < 0.8 else b"--edge"
 
-    def _cursor(self, chance: Chance) -> str:
-        """A cursor that nobody was given, of a search with the right mark."""
-        return forged_cursor(chance)
+    def _cursor(self, chance: Chance, text: str | None) -> str:
+        """A cursor that nobody was given, of a plain search or a list."""
+        return marked_cursor(chance, chance.choice(self._marks), text)
 
 
 def _joined(

@@ -87,7 +87,7 @@ def test_the_plain_grpc_server_answers_framesifts_client(corpus: Corpus) -> None
                 assert await client.ready()
                 hits = (await client.search(queries[0], top=3)).hits
             (found,) = await ask(address, Searches(queries[:1], 3), 10.0)
-            ran, refused = await loop(address, queries, 3, 0.2), await loop(address, [BLANK], 1, 0.05)
+            ran, refused = await loop(address, queries, 3, 2.0), await loop(address, [BLANK], 1, 0.05)
             return [hit.id for hit in hits], found, ran, refused
 
     ids, found, ran, refused = asyncio.run(asked())
@@ -95,7 +95,7 @@ def test_the_plain_grpc_server_answers_framesifts_client(corpus: Corpus) -> None
     assert found[1] == sorted(found[1], reverse=True)
     assert ran.succeeded.all()
     assert len(ran.latency) > 3
-    assert ran.ended.max() >= 0.2
+    assert ran.ended.max() >= 2.0
     # Each client has one request in flight at any time.
     assert ran.latency.sum() <= 3 * ran.ended.max()
     assert not refused.succeeded.any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,24 @@ import torch
 from click.testing import CliRunner
 
 from framesift.__main__ import main
-from framesift.bench.gpu.commands import STORAGES, parts_of
-from framesift.bench.gpu.correctness import QUERIES, TOLERANCE, with_ties
-from framesift.bench.gpu.encoding import BATCHES, difference, inputs
+from framesift.bench.gpu import profiling
+from framesift.bench.gpu.commands import SCORERS, STORAGES
+from framesift.bench.gpu.contenders import BOUND, RECORDED
+from framesift.bench.gpu.correctness import TOLERANCE, with_ties
+from framesift.bench.gpu.encoding import BATCHES, advice, difference, inputs
 from framesift.bench.gpu.floor import COMPONENT, stored, work
 from framesift.bench.gpu.gallery import exact, gallery
-from framesift.bench.gpu.schedule import Part, run_parts
+from framesift.bench.gpu.pair_gallery import PairCase, pair_work
+from framesift.bench.gpu.pair_scoring import TOLERANCE as PAIR_TOLERANCE
 from framesift.bench.gpu.scoring import held_by
+from framesift.bench.gpu.sizes import DRY, FULL
 from framesift.bench.gpu.tiles import fastest, line
 from framesift.bench.gpu.variants import taking, used, waiting
 from framesift.bench.inputs.models import DEMO, system_of
 from framesift.bench.schema.codec import decoded, encoded
-from framesift.bench.schema.gpu import Built, GpuScoring, GpuTile, TileSizes
+from framesift.bench.schema.gpu import Built, GpuEncoding, GpuProfile, GpuScoring, GpuTile, TileSizes
 from framesift.export.bundle.ports import TEXT_ENCODER, VIDEO_ENCODER
+from framesift.kernels.device.tile import Tile, regime
 from framesift.kernels.topk_attention import configs
 
 CPU = torch.device("cpu")
@@ -35,7 +41,7 @@ def test_the_gallery_scores_as_the_published_formula(storage: str, tolerance: fl
     torch.manual_seed(0)
     case = gallery(21, storage, CPU, raw=10, step=16)
     text, u, w, tau = case.text(3)
-    scores, clear = exact(case, u, w, tau, 10)
+    scores, clear = exact(case, u, w, tau, slice(0, 10))
     published, _ = case.head(text, case.raw)
     assert clear.any()
     torch.testing.assert_close(scores[clear].float(), published[clear].detach(), rtol=0, atol=tolerance)
@@ -54,10 +60,31 @@ def test_the_floor_is_memory_for_one_query_and_arithmetic_for_many() -> None:
     assert work(256, 16, "float16").least_s(1e15, 1e9) == pytest.approx(1e-9 * 24576 * 256 * 16)
 
 
+def test_the_encoders_times_ask_for_a_line_of_the_configuration() -> None:
+    def row(batch: int, case: str, p50_ms: float | None, graph: str = VIDEO_ENCODER) -> GpuEncoding:
+        return GpuEncoding(model="demo", graph=graph, precision="fp32", batch=batch, case=case, p50_ms=p50_ms)
+
+    compiled = "torch.compile, graphs"
+    told = advice(
+        [
+            *(row(1, BOUND, 3.5), row(1, RECORDED, 1.7), row(1, compiled, 1.6)),
+            *(row(8, BOUND, 3.9), row(8, RECORDED, 4.0), row(8, compiled, 4.2)),
+            *(row(1, BOUND, 0.4, TEXT_ENCODER), row(1, RECORDED, None, TEXT_ENCODER)),
+            replace(row(8, RECORDED, 0.1), precision="fp16"),
+        ]
+    )
+    assert told == [
+        "for serving/repository/config.py:\nRECORDED_BATCHES: Mapping[str, tuple[int, ...]] = {'video_encoder': (1,)}",
+        "video_encoder, batch 1: torch.compile, graphs takes 1.600 ms, what can be served 1.700 ms",
+    ]
+
+
 def test_every_storage_and_regime_is_known() -> None:
     assert set(STORAGES) == set(COMPONENT) == set(TOLERANCE)
-    assert set(QUERIES) == {regime for _, regime in configs.TILES}
-    assert all(configs.regime(count) == regime for regime, counts in QUERIES.items() for count in counts)
+    for sizes in (FULL, DRY):
+        assert set(sizes.counts) == {which for _, which in configs.TILES}
+        assert all(regime(count) == which for which, counts in sizes.counts.items() for count in counts)
+    assert {regime(count) for count in FULL.queries} == set(FULL.counts)
 
 
 def test_encoders_are_given_what_they_read_and_judged_by_their_worst_tensor() -> None:
@@ -73,38 +100,6 @@ def test_encoders_are_given_what_they_read_and_judged_by_their_worst_tensor() ->
     assert difference([record[0] * float("nan"), *record[1:]], record) == float("inf")
 
 
-def test_the_parts_of_a_run_fit_into_nine_minutes_with_what_matters_first() -> None:
-    parts = parts_of(None, 12, Path("work"))
-    assert sum(part.seconds for part in parts) <= 540
-    names = [part.name for part in parts]
-    assert names.index("kernels and candidates, 200,000 videos") < names.index("a million videos")
-    assert names.index("a million videos") < names.index("max-autotune") < names.index("encoders")
-    done = CliRunner().invoke(main, ["bench", "gpu", "all", "--plan"])
-    assert done.exit_code == 0
-    assert [line.partition(" s  ")[2] for line in done.output.splitlines()] == names
-
-
-def test_what_no_longer_fits_is_left_out_and_an_error_ends_its_part_alone() -> None:
-    now, ran, told = [0.0], [], []
-
-    def part(name: str, seconds: float, takes: float, *, fails: bool = False, needed: bool = False) -> Part:
-        def run(left: float) -> None:
-            now[0] += takes
-            ran.append((name, left))
-            if fails:
-                raise RuntimeError(f"{name} fell")
-
-        return Part(name, seconds, run, needed)
-
-    parts = [part("a", 10, 30), part("b", 10, 40, fails=True), part("long", 60, 60), part("short", 20, 20)]
-    assert run_parts(parts, 100, told.append, lambda: now[0]) == ["b", "long"]
-    assert ran == [("a", 100), ("b", 70), ("short", 30)]
-    assert "b ended: RuntimeError: b fell" in told
-    now[0] = 0.0
-    with pytest.raises(RuntimeError, match="ceilings fell"):
-        run_parts([part("ceilings", 1, 1, fails=True, needed=True)], 100, told.append, lambda: now[0])
-
-
 def test_a_variant_is_taken_while_it_is_measured_and_told_as_a_line_of_the_table() -> None:
     pytest.importorskip("triton")
     before = used(90, "float16", 256)
@@ -115,10 +110,44 @@ def test_a_variant_is_taken_while_it_is_measured_and_told_as_a_line_of_the_table
         assert used(90, "int8", 64).tile != pingpong.tile
     assert used(90, "float16", 256) == before
     table: dict[object, object] = {}
-    exec(f"table.update({{{pingpong.line()}}})", {"table": table, "Tile": configs.Tile})
+    exec(f"table.update({{{pingpong.line()}}})", {"table": table, "Tile": Tile})
     assert table == {(90, "many", "float16"): pingpong.tile}
     assert waiting(80, "float16", 256) == []
     assert str(pingpong).split()[:3] == ["float16", "256", "pingpong"]
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_records_of_plain_vectors_are_those_that_the_scorer_reads(scorer: str) -> None:
+    torch.manual_seed(0)
+    case = PairCase.drawn(scorer, 37, CPU).with_ties()
+    texts = case.texts(3)
+    scores = case.formula(texts, 37, torch.float64)()
+    assert scores.shape == (3, 37)
+    torch.testing.assert_close(scores[:, 19:], scores[:, :18], rtol=1e-12, atol=0)
+    narrow = case.formula(texts, 20, torch.float32)()
+    torch.testing.assert_close(narrow.double(), scores[:, :20], rtol=1e-3, atol=1e-5)
+    read = {"dot": (case.whole,), "frame_softmax": (case.frames, case.mask), "token_frame": (case.frames,)}
+    held = sum(x.numel() * x.element_size() for x in read.get(scorer, (case.frames, case.whole)))
+    assert pair_work(scorer, 1, 37).bytes == held + 4 * 37
+    assert pair_work(scorer, 3, 37).operations == 3 * pair_work(scorer, 1, 37).operations
+    assert set(PAIR_TOLERANCE) == set(SCORERS)
+
+
+def test_without_nsight_compute_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (row,) = profiling.profile(1.0)
+    assert profiling.line(row) == "0 no ncu here: not profiled"
+
+
+def test_what_nsight_compute_prints_is_read() -> None:
+    head = "==PROF== Connected\nsome words\n"
+    table = '"ID","Kernel Name","Metric Name","Metric Unit","Metric Value"\n'
+    rows = '"0","score_kernel","gpu__time_duration.sum","nsecond","1,234.5"\n"0","score_kernel","other","","n/a"\n'
+    assert profiling.parsed(head + table + rows) == {"gpu__time_duration.sum": 1234.5}
+    assert profiling.parsed("==ERROR== no permission") == {}
+    row = GpuProfile(kernel="score_kernel", queries=1, videos=10, metrics=profiling.parsed(head + table + rows))
+    assert decoded(GpuProfile, encoded(row), "a row") == row
+    assert "gpu__time_duration 1234" in profiling.line(row)
 
 
 def test_the_baseline_has_as_many_videos_as_fit() -> None:
@@ -150,17 +179,18 @@ def test_rows_hold_what_was_built_and_old_rows_are_still_read() -> None:
 def test_ties_are_the_same_videos_to_the_bit() -> None:
     case = with_ties(gallery(37, "int8", CPU, raw=1))
     assert torch.equal(case.frames[19:], case.frames[:18])
-    assert torch.equal(case.tables(37)[19:], case.tables(37)[:18])
+    assert torch.equal(case.tables(slice(19, 37)), case.tables(slice(0, 18)))
 
 
 CHECKED = """
 import torch
 from framesift.bench.gpu.correctness import check, with_ties
 from framesift.bench.gpu.gallery import gallery
+from framesift.bench.gpu.pair_scoring import check_scorer
 from framesift.bench.gpu.scoring import Asked
 from framesift.bench.gpu.variants import Variant, taking
 from framesift.export.bundle.errors import EngineError
-from framesift.kernels.topk_attention.configs import Tile
+from framesift.kernels.device.tile import Tile
 
 torch.manual_seed(0)
 case = with_ties(gallery(37, "float16", torch.device("cpu"), raw=21))
@@ -168,6 +198,8 @@ for queries in (1, 9):
     print("error", check(Asked.of(case, queries)) < 2e-3)
 with taking(Variant(80, "float16", 1, Tile(2, 8, 16, 64, 4, 3, "bulk"))):
     print("error", check(Asked.of(case, 1)) < 2e-3)
+for scorer in ("dot", "token_frame"):
+    print("error", check_scorer(scorer, torch.device("cpu"), 21, (1, 3)) < 1e-3)
 # The kernel is given other tables than the gallery has.
 asked = Asked.of(case, 1)
 try:
@@ -185,12 +217,12 @@ def test_the_kernel_is_checked_against_float64() -> None:
     done = subprocess.run([sys.executable, "-c", CHECKED], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[:3] == ["error True"] * 3
-    assert lines[3].startswith("float16, 1 queries: scores are off by ")
+    assert lines[:5] == ["error True"] * 5
+    assert lines[5].startswith("float16, 1 queries: scores are off by ")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would measure")
-@pytest.mark.parametrize("command", ["all", "scoring", "tiles", "encoding"])
+@pytest.mark.parametrize("command", ["all", "scoring", "tiles", "pairs", "served", "profile", "encoding"])
 def test_without_a_device_it_says_so(command: str, tmp_path: Path) -> None:
     results = tmp_path / "results"
     done = CliRunner().invoke(main, ["bench", "gpu", command, "--results", str(results)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -30,11 +31,15 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+@functools.lru_cache(4)
+def _noise(width: int, height: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 60, (height, width, 3)).astype(np.uint8)
+
+
 def _picture(number: int, width: int, height: int) -> np.ndarray:
     """A picture that differs from all others: a moving bar and a moving yellow gradient over fixed noise."""
-    noise = np.random.default_rng(0).integers(0, 60, (height, width, 3))
-    ramp = (np.arange(width)[None, :, None] * 2 + number * 9) % 190
-    picture = (noise + ramp).astype(np.uint8)
+    ramp = ((np.arange(width)[None, :, None] * 2 + number * 9) % 190).astype(np.uint8)
+    picture = _noise(width, height) + ramp
     picture[..., 2] //= 4
     picture[:, (number * 3) % width] = 255
     return picture

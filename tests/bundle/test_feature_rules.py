@@ -19,6 +19,7 @@ PROFILE = FeatureProfile(
     "experts",
     (
         FeatureArray("face", ("rows_face", 3), optional=True),
+        FeatureArray("face.times", ("rows_face", 2), optional=True, unread=True),
         FeatureArray("rgb", ("rows_rgb", 2), optional=True, seconds=0.2),
         FeatureArray("rgb.times", ("rows_rgb", 2), optional=True, zeros=True),
     ),
@@ -51,6 +52,16 @@ def test_times_of_the_file_go_before_those_of_the_rows_places() -> None:
 
 def test_rows_without_time_have_one_that_says_so() -> None:
     assert made(face=[[1, 2, 3]] * 2)["features_t"].tolist() == [[1] * 4] * 2
+
+
+def test_times_that_are_not_read_may_hold_anything() -> None:
+    alone = made(face=[[1, 2, 3]] * 2)
+    for times in ([[0, 9]] * 2, [[np.nan, np.nan]], np.zeros((0, 2)), 5):
+        inputs = made(face=[[1, 2, 3]] * 2, face_times=times)
+        assert all(np.array_equal(inputs[name], alone[name]) for name in PORTS)
+    assert made(rgb=[[1, 5]], face_times=[[0, 1]])["features_ind"].tolist() == [[0] * 4, [1, 0, 0, 0]]
+    with pytest.raises(InvalidFeatures, match="holds no array"):
+        made(face_times=[[0, 1]])
 
 
 def test_of_too_many_rows_a_fixed_draw_is_kept_in_order() -> None:

@@ -16,7 +16,7 @@ from av.filter import Graph
 from framesift.export.bundle.errors import InvalidVideo
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.decode import decode
-from framesift.export.bundle.video.decoder_process import _layout
+from framesift.export.bundle.video.passed import layout
 from framesift.export.bundle.video.sampling import each_second, film_rate
 from framesift.export.bundle.video.sandbox import Sandbox
 
@@ -112,7 +112,7 @@ def test_a_sandbox_gives_the_same_whatever_the_number_and_size(write_clip: Write
 )
 def test_a_decoder_that_a_film_has_taken_over_can_not_ask_for_anything(told: list) -> None:
     with pytest.raises(InvalidVideo, match="the decoder's pictures have the shape"):
-        _layout(SECONDS, told)
-    assert _layout(SECONDS, [2, 3, 224, 300])[0].shape == (2, 3, 224, 300)
+        layout(SECONDS, told)
+    assert layout(SECONDS, [2, 3, 224, 300])[0].shape == (2, 3, 224, 300)
     with pytest.raises(InvalidVideo):
-        _layout(FrameProfile(), [11, 3, 224, 224])
+        layout(FrameProfile(), [11, 3, 224, 224])

@@ -12,10 +12,11 @@ from framesift.export.bundle.errors import InvalidRequest, InvalidVideo
 from framesift.export.bundle.limits import MAX_SEGMENTS
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.segments import Cutting, Segment
-from framesift.export.bundle.video.decode import Film, decode
+from framesift.export.bundle.video.cutting import pieces
+from framesift.export.bundle.video.decode import decode
+from framesift.export.bundle.video.film import Film
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from framesift.export.bundle.video.part import Part, Piece
-from framesift.export.bundle.video.pieces import pieces
 from framesift.export.bundle.video.profile import sample
 from framesift.export.bundle.video.sandbox import Sandbox
 from framesift.export.bundle.video.work import Work

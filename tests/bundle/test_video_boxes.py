@@ -59,6 +59,13 @@ def test_unknown_box_is_skipped(plain: bytes, kind: bytes, place: str, front: bo
     _check_same(assemble(parts, plain), plain)
 
 
+@pytest.mark.parametrize("kind", [b"frea", b"imda", b"meco", b"gps ", b"\xa9xyz", b"skip"])
+@pytest.mark.parametrize("size", [1_100_000, 3_000_000])
+def test_large_box_in_front_hides_no_format(plain: bytes, kind: bytes, size: int) -> None:
+    """FFmpeg guesses a format by the first megabyte."""
+    _check_same(assemble([box(kind, random.Random(size).randbytes(size)), *parse(plain)], plain), plain)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_boxes_stand_in_any_order(plain: bytes, seed: int) -> None:
     shuffled = random.Random(seed)

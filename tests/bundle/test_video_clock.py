@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,6 +32,20 @@ def _shifted(path: Path, seconds: float) -> bytes:
                 packet.pts += int(seconds / source.time_base)
                 packet.dts += int(seconds / source.time_base)
                 out.mux(packet)
+    return moved.read_bytes()
+
+
+def _lasting(path: Path, seconds: float, container: Mapping[str, str]) -> bytes:
+    """The file with a last packet of so many seconds."""
+    moved = path.with_name(f"lasting{path.suffix}")
+    with av.open(str(path)) as file, av.open(str(moved), "w", options=dict(container)) as out:
+        source = file.streams.video[0]
+        stream = out.add_stream_from_template(source)
+        packets = [packet for packet in file.demux(source) if packet.size]
+        packets[-1].duration = int(seconds / source.time_base)
+        for packet in packets:
+            packet.stream = stream
+            out.mux(packet)
     return moved.read_bytes()
 
 
@@ -87,6 +101,44 @@ def test_only_absurd_pauses_are_jumps_in_files(write_clip: Write, suffix: str) -
     assert decode(rare, PROFILE, VideoLimits(max_seconds=1e6)).timestamps[5] == pytest.approx(36_000)
     with pytest.raises(InvalidVideo, match=r"the video lasts \d+ s, the limit is 14400 s: cut it into parts, or raise"):
         decode(rare, PROFILE)
+
+
+LAST = {
+    "MP4": (".mp4", {}),
+    "MOV": (".mov", {}),
+    "MP4 in fragments": (".mp4", {"movflags": "frag_keyframe+empty_moov"}),
+    "Matroska": (".mkv", {}),
+}
+
+
+@pytest.mark.parametrize(("suffix", "container"), LAST.values(), ids=LAST.keys())
+def test_only_an_absurd_last_frame_is_a_jump(write_clip: Write, suffix: str, container: Mapping[str, str]) -> None:
+    path = write_clip(25, suffix=suffix, options={"bf": "0"})
+    _check_steady(_lasting(path, 20_000, container), 25)
+    assert _picked(_lasting(path, 20_000, container)) == _picked(path.read_bytes()) == 1
+    assert decode(_lasting(path, 600, container), PROFILE).duration == pytest.approx(600.96, abs=0.1)
+
+
+def _picked(raw: bytes) -> int:
+    """How many of twelve frames begin a second."""
+    return int(decode(raw, FrameProfile(count=12, size=16, sampler="second_steps", missing="mask")).mask.sum())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("seconds", [4000, 20_000, 100_000])
+def test_rate_is_that_of_the_closed_clock(write_clip: Write, suffix: str, seconds: int) -> None:
+    jumped = [40 * n + 1000 * seconds * (n >= 12) for n in range(25)]
+    raw = write_clip(25, suffix=suffix, milliseconds=jumped, options={"bf": "0"}).read_bytes()
+    assert _picked(raw) == 1
+    _check_steady(raw, 25)
+
+
+def test_ticks_of_a_clock_are_no_frames(write_clip: Write) -> None:
+    """An AVI whose clock ticks in milliseconds tells of a thousand frames a second."""
+    times = [40 * n for n in range(250)]
+    raw = write_clip(250, suffix=".avi", codec="mpeg4", rate=1000, milliseconds=times).read_bytes()
+    assert _picked(raw) == 10
+    assert decode(raw, PROFILE).duration == pytest.approx(10, abs=0.05)
 
 
 def _without_rate(path: Path) -> bytes:

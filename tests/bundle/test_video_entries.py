@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from framesift.export.bundle.manifest import FrameProfile
 from framesift.export.bundle.video.container import open_video
 from framesift.export.bundle.video.decode import decode
-from framesift.export.bundle.video.decoding import decode_chosen
+from framesift.export.bundle.video.frame_reader import FrameReader
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS
 from framesift.export.bundle.video.packet_index import FrameTable, read_index
 from framesift.export.bundle.video.work import Work
@@ -46,7 +46,7 @@ def _check_every_frame(path: Path) -> FrameTable:
         assert table is not None
         assert table.pts.tolist() == [time for time, _ in expected]
         for place, (_, picture) in enumerate(expected):
-            found = decode_chosen(video.decoder(), index, table, [place], _grey, video.work)
+            found = FrameReader(video.decoder(), index, table, video.work).pictures([place], _grey)
             assert found is not None, place
             assert np.array_equal(found[place], picture), place
     return table
@@ -74,6 +74,11 @@ def _packets(path: Path) -> list[tuple[bytes, int, int]]:
         return [(bytes(p), p.pts, p.dts) for p in container.demux(video=0) if p.size and p.pts is not None]
 
 
+def _usual(parameters: Iterable[str]) -> list[Any]:
+    """Pictures that refer to one other; those that refer to four are left to the slow tests."""
+    return [pytest.param(one, marks=[pytest.mark.slow] * ("ref=4" in one)) for one in parameters]
+
+
 X264 = [
     f"bframes={bframes}:b-pyramid={pyramid}:ref={references}:weightp={weights}:open-gop={open_groups}"
     for bframes, pyramid, references, weights, open_groups in product((0, 3), ("none", "normal"), (1, 4), (2,), (0, 1))
@@ -81,7 +86,7 @@ X264 = [
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts"])
-@pytest.mark.parametrize("parameters", X264)
+@pytest.mark.parametrize("parameters", _usual(X264))
 def test_h264_entries(write_clip: Write, parameters: str, suffix: str) -> None:
     options = {"x264-params": f"scenecut=0:keyint=12:min-keyint=12:{parameters}"}
     table = _check_every_frame(write_clip(60, suffix=suffix, options=options))
@@ -92,7 +97,7 @@ X265 = [f"bframes={b}:b-pyramid={p}:ref={r}:open-gop={o}" for b, p, r, o in prod
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts"])
-@pytest.mark.parametrize("parameters", [*X265, "radl=2:open-gop=0", "temporal-layers=3", "intra-refresh=1"])
+@pytest.mark.parametrize("parameters", _usual([*X265, "radl=2:open-gop=0", "temporal-layers=3", "intra-refresh=1"]))
 def test_hevc_entries(write_clip: Write, parameters: str, suffix: str) -> None:
     options = {"x265-params": f"log-level=none:scenecut=0:keyint=12:min-keyint=12:{parameters}"}
     table = _check_every_frame(write_clip(40, suffix=suffix, codec="libx265", options=options))

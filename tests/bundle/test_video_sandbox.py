@@ -7,11 +7,8 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -24,8 +21,9 @@ from framesift.export.bundle.video.decode import decode
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS, VideoLimits
 from framesift.export.bundle.video.sandbox import Sandbox
 
-from .mp4_files import BOMBS, Box, assemble, full_box, lying_file, lying_tables, lying_track, parse
-from .watching import MOST_BYTES, Watched
+from ..waiting import until
+from .mp4_files import BOMBS, Box, assemble, edited, parse
+from .watching import MOST_BYTES, Watched, signalled
 
 Write = Callable[..., Path]
 PROFILE = FrameProfile(count=4, size=16)
@@ -94,18 +92,10 @@ def test_announced_samples_cost_nothing(watched: Watched) -> None:
         assert watched.peak < 64 << 20, name
 
 
-def _edited(samples: int, edits: int) -> bytes:
-    """An index of few samples, all of which are shown again and again."""
-    track = Box(b"trak", children=parse(lying_track(b"".join(lying_tables(samples).values()))[8:]))
-    edit = struct.pack(">IIHH", samples, 0, 1, 0)
-    track.children.insert(1, Box(b"edts", children=parse(full_box(b"elst", struct.pack(">I", edits) + edit * edits))))
-    return lying_file(track.to_bytes())
-
-
 def test_what_no_check_foresees_ends_at_the_memory_limit(watched: Watched, write_clip: Write) -> None:
     """Each of 5,000 edits shows 900,000 samples: FFmpeg would write all of them down."""
     with watched.bounds(), pytest.raises(InvalidVideo):
-        watched.sandbox.decode(_edited(900_000, 5_000), PROFILE)
+        watched.sandbox.decode(edited(900_000, 5_000), PROFILE)
     assert watched.sandbox.decode(write_clip(20), PROFILE).frame_count == 20
 
 
@@ -152,10 +142,8 @@ def test_frames_of_cameras_are_decoded(watched: Watched, write_clip: Write, size
     assert watched.peak < MOST_BYTES
 
 
-@pytest.mark.parametrize(
-    "suffix", [".mkv", pytest.param(".avi", marks=pytest.mark.slow), pytest.param(".mov", marks=pytest.mark.slow)]
-)
-@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mov"])
 def test_slow_video_is_refused(watched: Watched, write_jpeg2000: Write, suffix: str) -> None:
     """Twelve frames that take minutes are seen for what they are within seconds."""
     path = write_jpeg2000((2048, 1152), 12, suffix=suffix)
@@ -171,18 +159,6 @@ def test_single_frame_that_takes_too_long_ends_its_process(write_jpeg2000: Write
         with pytest.raises(InvalidVideo, match="has kept the decoder at work without an end.*--video-limit work=4"):
             sandbox.decode(path, PROFILE)
         assert sandbox.decode(write_clip(20), PROFILE).frame_count == 20
-
-
-@contextmanager
-def _signalled(sandbox: Sandbox, number: signal.Signals) -> Iterator[None]:
-    """Send a signal to the process that decodes, as soon as it has something to do."""
-    sandbox.start()
-    pid = sandbox.pid
-    assert pid is not None
-    timer = threading.Timer(0.3, os.kill, (pid, number))
-    timer.start()
-    yield
-    timer.join()
 
 
 @pytest.fixture
@@ -203,7 +179,7 @@ def test_process_that_ends_over_a_video_is_replaced(
     write_clip: Write, endless: Path, number: signal.Signals, fault: str
 ) -> None:
     with Sandbox() as sandbox:
-        with _signalled(sandbox, number), pytest.raises(InvalidVideo, match=fault):
+        with signalled(endless, number), pytest.raises(InvalidVideo, match=fault):
             sandbox.decode(endless, FrameProfile(count=60, size=16))
         assert sandbox.decode(write_clip(20), PROFILE).frame_count == 20
 
@@ -216,8 +192,7 @@ def test_process_that_ends_while_it_is_idle_is_replaced(write_clip: Write) -> No
             pid = sandbox.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                time.sleep(0.01)
+            until(lambda pid=pid: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
             np.testing.assert_array_equal(sandbox.decode(path, PROFILE).frames, wanted.frames)
             assert sandbox.pid != pid
 
@@ -228,7 +203,7 @@ def test_process_that_gets_no_processor_is_no_fault_of_the_video(
     monkeypatch.setattr("framesift.export.bundle.video.decoder_process._SPARE_S", 1)
     with Sandbox(VideoLimits(max_work=2)) as sandbox:
         with (
-            _signalled(sandbox, signal.SIGSTOP),
+            signalled(endless, signal.SIGSTOP),
             pytest.raises(ServerUnavailable, match="this machine is too busy: in 3 s"),
         ):
             sandbox.decode(endless, FrameProfile(count=60, size=16))
@@ -252,10 +227,7 @@ def test_process_ends_with_the_one_that_started_it() -> None:
         pid = int(parent.stdout.readline())
         assert not _gone(pid)
         parent.kill()
-    deadline = time.monotonic() + 10
-    while not _gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert _gone(pid)
+    until(lambda: _gone(pid))
 
 
 def test_closed_sandbox_starts_again(write_clip: Write) -> None:

@@ -1,14 +1,19 @@
-"""A sandbox, and what its processes take."""
+"""A sandbox, what its processes take, and what becomes of them over a film."""
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from framesift.export.bundle.video.sandbox import Sandbox
+
+from ..waiting import until
 
 MOST_BYTES, MOST_SECONDS = 512 << 20, 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -71,3 +76,29 @@ class Watched:
         except OSError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def signalled(film: Path, number: signal.Signals) -> Iterator[None]:
+    """Send a signal to the process that has a film open, as soon as one has."""
+    sent = threading.Event()
+
+    def send() -> None:
+        os.kill(until(lambda: _holder(film), 120, pause_s=0.01), number)
+        sent.set()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    yield
+    thread.join()
+    assert sent.is_set()
+
+
+def _holder(film: Path) -> int:
+    """The child of this process that has a film open; 0 where none has."""
+    for child in psutil.Process().children():
+        files = Path(f"/proc/{child.pid}/fd")
+        with suppress(OSError):
+            if any(os.readlink(file) == str(film) for file in files.iterdir()):
+                return int(child.pid)
+    return 0

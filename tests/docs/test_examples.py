@@ -40,7 +40,7 @@ def test_commands_and_options_exist(line: str, tmp_path: Path, monkeypatch: pyte
 
 def test_other_commands_are_known() -> None:
     others = {line.split()[0] for _, line in LINES if not line.startswith("framesift ")}
-    assert others == {"curl", "make", "pip", "deployments/mine/run.sh"}
+    assert others == {"curl", "make", "mkdir", "pip", "python3", "deployments/mine/run.sh"}
 
 
 def test_make_targets_exist() -> None:

@@ -8,14 +8,22 @@ import pytest
 
 from framesift.export.bundle import errors
 from framesift.export.bundle import limits as bounds
-from framesift.export.bundle.models import FEATURE_READER, INDEX_SEGMENT, SCORE_IDS, SEARCH_DETAILS, SEARCH_IDS
+from framesift.export.bundle.models import (
+    FEATURE_READER,
+    INDEX_SEGMENT,
+    SCORE_IDS,
+    SEARCH_DETAILS,
+    SEARCH_IDS,
+    SEARCH_NAMED,
+)
 from framesift.export.bundle.scorers import CLIP_POOLING, CROSS_ENCODER, DOT, SCORERS
 from framesift.export.bundle.video.limits import DEFAULT_LIMITS as VIDEO
 from framesift.export.bundle.video.limits import VideoLimits
 from framesift.export.bundle.video.work import PACE
 from framesift.serving.client.discover import VIDEO_SUFFIXES
+from framesift.serving.front.crowd import GROWN, UNREAD
 from framesift.serving.front.deployment import public_models
-from framesift.serving.front.gate import MAX_CALLS
+from framesift.serving.front.gate import MAX_CALLS, MAX_STRANGERS
 from framesift.serving.front.inference import MAX_REQUESTS
 from framesift.serving.front.overload import HEAP_BYTES, MAX_CONNECTIONS
 from framesift.serving.front.public import LARGEST_TENSORS
@@ -26,6 +34,7 @@ from .documents import DOCUMENTS, ROOT
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+_VARIABLE = r"FRAMESIFT_[A-Z]+(?:_[A-Z]+)*"
 ALL = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
 
 
@@ -49,7 +58,8 @@ def test_the_served_models_are_those_of_the_plan() -> None:
     )
     # The reference model takes films; the model that reads feature files stands in the place of its decoder.
     planned = {FEATURE_READER, *(model.name for model in plan(manifest))}
-    assert behind == planned - public_models(manifest).keys() - {INDEX_SEGMENT, SEARCH_IDS, SEARCH_DETAILS, SCORE_IDS}
+    ensembles = {INDEX_SEGMENT, SEARCH_IDS, SEARCH_DETAILS, SEARCH_NAMED, SCORE_IDS}
+    assert behind == planned - public_models(manifest).keys() - ensembles
 
 
 @pytest.mark.parametrize(
@@ -76,8 +86,13 @@ def test_the_served_models_are_those_of_the_plan() -> None:
             f"{CLIP_POOLING.texts_in_flight} where",
         ),
         ("other requests at once", f"{MAX_REQUESTS} "),
-        ("open calls, connections", f"{MAX_CALLS:,}, {MAX_CONNECTIONS:,} "),
-        ("memory of connections and of answers that nobody reads", f"{HEAP_BYTES >> 30} GiB; "),
+        ("open calls", f"{MAX_CALLS:,}; of those who need no token {MAX_STRANGERS:,},"),
+        ("connections", f"{MAX_CONNECTIONS:,}, or half of the descriptors"),
+        (
+            "answers that their clients leave unread",
+            f"{UNREAD >> 20} MiB together once the door has grown by {GROWN >> 20} MiB",
+        ),
+        ("memory of connections and answers", f"{HEAP_BYTES >> 30} GiB"),
         ("a request's tensors", f"{LARGEST_TENSORS >> 20} MiB"),
     ],
 )
@@ -114,8 +129,13 @@ def test_named_metrics_parameters_and_variables_exist() -> None:
     parameters = set(re.findall(r"`(framesift\.[a-z]+_?[a-z]+)`", section(OPERATIONS, "Load")))
     assert parameters
     assert all(f'"{parameter}"' in rendered for parameter in parameters)
-    variables = set(re.findall(r"FRAMESIFT_[A-Z]+", ALL))
-    assert {variable for variable in variables if variable not in sources} == set()
+    assert set(re.findall(_VARIABLE, ALL)) - set(re.findall(_VARIABLE, sources)) == set()
+
+
+def test_variables_of_the_tests_exist() -> None:
+    told, read = ("\n".join(path.read_text() for path in (ROOT / "tests").rglob(kind)) for kind in ("*.md", "*.py"))
+    assert set(re.findall(_VARIABLE, told)) > set()
+    assert set(re.findall(_VARIABLE, told)) - set(re.findall(_VARIABLE, read)) == set()
 
 
 def test_named_scorers_exist() -> None:

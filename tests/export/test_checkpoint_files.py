@@ -21,10 +21,13 @@ from torch import Tensor
 
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import load, normalised
+from framesift.export.checkpoints.choosing import state_of
 from framesift.export.checkpoints.parts import folder_of, parts_of
-from framesift.export.systems.examples import examples, small_system, write_checkpoint
+from framesift.export.systems.examples import examples, small_system
 from framesift.export.systems.inspection import inspect
 from framesift.export.vocabulary import vocabulary_beside
+
+from ..small_systems import write_checkpoint
 
 STATE = {
     "clip.visual.conv1.weight": torch.arange(24.0).reshape(2, 3, 2, 2),
@@ -135,6 +138,20 @@ def test_a_folder_is_read_where_it_holds_one_checkpoint(tmp_path: Path) -> None:
     assert_same(load(tmp_path).state)
 
 
+def test_a_folder_of_clip4clips_training_is_read(tmp_path: Path) -> None:
+    """It has the weights and the optimizer of every epoch, whose number ends their names."""
+    torch.save(STATE, tmp_path / "pytorch_model.bin.3")
+    for name in ("pytorch_opt.bin.3", "pytorch_opt.bin"):
+        torch.save({"epoch": 3, "optimizer_state_dict": {"state": {}}}, tmp_path / name)
+    (tmp_path / "log.txt").write_text("Epoch 4/5 Finished")
+    (tmp_path / "pytorch_model.bin.3.tmp").write_bytes(b"x")
+    assert_same(load(tmp_path).state)
+    assert_same(load(tmp_path / "pytorch_model.bin.3").state)
+    torch.save(STATE, tmp_path / "pytorch_model.bin.4")
+    with pytest.raises(CheckpointError, match=r"name one of them, pytorch_model.bin.3, pytorch_model.bin.4$"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -175,6 +192,37 @@ def test_the_model_is_found_where_it_lies(name: str, tmp_path: Path) -> None:
     read = load(tmp_path / "m.pth")
     assert_same(read.state)
     assert len(read.notes) == (name not in ("sharded", "torch's average"))
+
+
+CONFIG = {"name": "ViT-B/32", "layers": {"text": 12, "loss": {}}}
+# Mappings in which something else has a wrapper's name, or in which other tensors lie beside the model's.
+MISLEADING: Mapping[str, Wrap] = {
+    "a configuration called model": lambda: {"model": CONFIG, "net": dict(STATE)},
+    "a configuration and a key of their own": lambda: {"model": CONFIG, "weights": dict(STATE)},
+    "a configuration beside an average": lambda: {"model": CONFIG, "ema": dict(STATE)},
+    "a configuration among the weights": lambda: {**STATE, "model": CONFIG},
+    "a wrapper in a wrapper": lambda: {"model": {"args": CONFIG, "state_dict": dict(STATE)}},
+    "a number that is a tensor": lambda: {"epoch": 3, "best": torch.tensor(0.4), "weights": dict(STATE)},
+    "such a number and an average": lambda: {"best": torch.ones(1), "weights": dict(STATE), "ema": dict(STATE)},
+    "an optimizer among the weights": lambda: {**STATE, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}},
+    "statistics among the weights": lambda: {**STATE, "pixels": {"mean": torch.ones(3), "std": torch.ones(3)}},
+    "an average among the weights": lambda: {**STATE, "ema": {**prefixed("x."), "decay": torch.ones(1)}},
+}
+
+
+@pytest.mark.parametrize("name", MISLEADING)
+def test_only_what_holds_tensors_is_taken_for_the_model(name: str, tmp_path: Path) -> None:
+    torch.save(MISLEADING[name](), tmp_path / "m.pth")
+    assert_same(load(tmp_path / "m.pth").state)
+
+
+def test_a_mapping_held_many_times_is_looked_at_once() -> None:
+    """Each of these mappings holds the next a thousand times: all ways through them would be 10^24."""
+    inner: dict[str, Any] = {"a": 1}
+    for _ in range(8):
+        inner = {f"k{number}": inner for number in range(1000)}
+    with pytest.raises(CheckpointError, match="it is no state_dict"):
+        state_of({"model": inner, "net": inner}, None)
 
 
 def test_which_of_several_is_the_model_has_to_be_said(tmp_path: Path) -> None:

@@ -21,8 +21,10 @@ from framesift.export.graphs import graphs, ports, random_video_inputs
 from framesift.export.onnx import write_graph
 from framesift.export.systems.bert import SMALL_BERT
 from framesift.export.systems.clover import CLOVER, CloverConfig, unit_or_zero
-from framesift.export.systems.examples import given_options, small_system
+from framesift.export.systems.examples import small_system
 from framesift.export.systems.inspection import inspect
+
+from ..small_systems import given_options
 
 
 def test_a_file_of_mmcvs_loads_without_what_retrieval_does_not_read(tmp_path: Path) -> None:

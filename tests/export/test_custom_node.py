@@ -66,7 +66,7 @@ class Written:
             return (*head.encode_text(torch.randn(queries, shape.width)), *head.encode_video(clips))
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one head", "two heads"])
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids=["one head", "two heads"])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("graphs")
     torch.manual_seed(0)

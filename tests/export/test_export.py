@@ -33,7 +33,6 @@ from framesift.export.systems.registry import AUTO, SYSTEMS
 from ..exporting import read_library_once
 
 pytestmark = pytest.mark.long
-read_library_once()
 
 SMALL = ClipConfig(
     embed_dim=64,
@@ -84,6 +83,7 @@ def bars() -> Bars:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, bars: Bars) -> Bundle:
+    read_library_once()
     folder = tmp_path_factory.mktemp("small")
     return build_bundle(checkpoint(folder, **KEEPS_ALL), folder / "bundle", options={}, bar=bars)
 

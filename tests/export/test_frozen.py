@@ -21,10 +21,12 @@ from framesift.export.checkpoint import Checkpoint, load, normalised
 from framesift.export.encoders.bert import Bert
 from framesift.export.encoders.space_time import DividedAttention, SpaceTimeVit, VitConfig
 from framesift.export.systems.bert import SMALL_BERT, SMALL_PIECES
-from framesift.export.systems.examples import given_options, small_system
+from framesift.export.systems.examples import small_system
 from framesift.export.systems.frozen import SMALL, Frozen
 from framesift.export.systems.inspection import inspect
 from framesift.export.vocabulary import tokenizer_files, vocabulary_beside
+
+from ..small_systems import given_options
 
 
 def authors_file(path: Path, state: dict[str, Tensor], patch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,6 @@ from .golden_cross import actbert_graph_inputs
 from .golden_features import howto100m_graph_inputs, mmt_graph_inputs
 from .test_golden_onnx import SCORES, run
 
-read_library_once()
 INPUTS: dict[str, Callable[[Case], tuple[Tensor, list[Tensor]]]] = {
     "howto100m": howto100m_graph_inputs,
     "mmt": mmt_graph_inputs,
@@ -37,6 +36,7 @@ FOUND: list[Any] = [
 def test_graphs_give_the_authors_scores_and_ranking(name: str, meta: Path, tmp_path: Path) -> None:
     case = Case(name, meta)
     ids, features = INPUTS[name](case)
+    read_library_once()
     write_graphs(case.model.float(), tmp_path)
     text = run(tmp_path, TEXT_ENCODER, [ids])
     video = run(tmp_path, VIDEO_ENCODER, [tensor.float() for tensor in features])

@@ -8,13 +8,18 @@ import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from framesift.export.build import build_bundle, resolve
 from framesift.export.bundle.errors import CheckpointError
+from framesift.export.bundle.features.checks import check_arrays
+from framesift.export.bundle.features.reading import feature_inputs
 from framesift.export.checkpoint import Checkpoint, load
-from framesift.export.systems.examples import given_options, small_system
+from framesift.export.systems.examples import small_system
+
+from ..small_systems import given_options
 
 SYSTEM = small_system("mmt")
 OPTIONS = given_options("mmt")
@@ -80,6 +85,18 @@ def test_what_is_damaged_or_another_variant_is_refused(change: dict[str, Any], s
         resolve(Checkpoint(state), OPTIONS).build()
     assert "recognised as mmt (it has MMT's video_dim_reduce)" in str(raised.value)
     assert said in str(raised.value)
+
+
+def test_a_file_may_have_times_of_every_expert_and_those_of_two_are_read() -> None:
+    ports = {port.name: port for port in SYSTEM.video_inputs}
+    experts = SYSTEM.experts  # type: ignore[attr-defined]
+    rows = {name: np.full((3, SYSTEM.sizes.dims[name]), 0.5, np.float32) for name in experts}  # type: ignore[attr-defined]
+    times = {f"{name}.times": np.full((3, 2), 20, np.float32) for name in experts}
+    assert SYSTEM.features is not None
+    made = feature_inputs(check_arrays({**rows, **times}, SYSTEM.features), SYSTEM.features, ports)
+    seen = dict(zip(experts, made["features_t"][:, :3].tolist(), strict=True))
+    assert (seen["s3d"], seen["vggish"], seen["face"]) == ([22] * 3, [22] * 3, [1] * 3)
+    np.testing.assert_allclose(seen["rgb"], [2.1, 2.3, 2.5], rtol=1e-6)
 
 
 def test_a_missing_expert_has_a_vector_and_none_sees_it() -> None:

@@ -16,13 +16,15 @@ from torch import Tensor
 
 from framesift.export.build import resolve
 from framesift.export.bundle.errors import CheckpointError, InvalidFeatures
+from framesift.export.bundle.features.checks import check_arrays
 from framesift.export.bundle.features.reading import feature_inputs
 from framesift.export.checkpoint import load, normalised
 from framesift.export.encoders.resnet import NormedConv
-from framesift.export.systems.examples import given_options, small_system, write_checkpoint
+from framesift.export.systems.examples import small_system
 from framesift.export.systems.inspection import inspect
 from framesift.kernels.rolled_encoder.reference import roll
 
+from ..small_systems import given_options, write_checkpoint
 from .golden_cases import FOLDERS
 
 
@@ -44,6 +46,20 @@ def test_a_film_of_more_frames_than_were_trained_has_frames_without_a_time() -> 
     timed = trained.place_video(frames[:, 5:].expand(-1, 2, -1, -1, -1))
     torch.testing.assert_close(timed[:, :, 1:] - times[:, :2, None], all_[:, 5:, 1:])
     assert built(state, heads=1, frames=2).video_record[0].shape[0] == 2
+
+
+def test_a_box_may_be_all_zeros() -> None:
+    """A region at the corner without a size, as detectors write it behind those that they found."""
+    model = small_system("actbert")
+    arrays = dict(model.random_arrays(torch.Generator().manual_seed(2)))
+    arrays["boxes"][0] = 0
+    assert model.features is not None
+    ports = {port.name: port for port in model.video_inputs}
+    made = feature_inputs(check_arrays(arrays, model.features), model.features, ports)
+    assert made["features_locations"][1].tolist() == [0] * 5
+    arrays["regions"][0] = 0
+    with pytest.raises(InvalidFeatures, match="regions has only zeros in row 0"):
+        check_arrays(arrays, model.features)
 
 
 def test_tokens_are_exchanged_around_the_circle_of_frames() -> None:

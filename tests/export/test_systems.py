@@ -21,9 +21,11 @@ from framesift.export.systems import dgl
 from framesift.export.systems.contract import System
 from framesift.export.systems.examples import FRAMES as F
 from framesift.export.systems.examples import MAX_TOKENS as W
-from framesift.export.systems.examples import asked_as, examples, given_options, small_system
+from framesift.export.systems.examples import examples, small_system
 from framesift.export.systems.inspection import inspect
 from framesift.export.systems.registry import AUTO
+
+from ..small_systems import asked_as, given_options
 
 V, Q = 3, 4
 EXAMPLES = examples()

@@ -12,8 +12,10 @@ from framesift.export.build import resolve
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import Checkpoint
 from framesift.export.systems.contract import unit
-from framesift.export.systems.examples import given_options, small_system
+from framesift.export.systems.examples import small_system
 from framesift.export.systems.table import Table
+
+from ..small_systems import given_options
 
 OPTIONS = given_options("table")
 V, F, K = 2, 5, 5
@@ -32,6 +34,20 @@ def inputs(model: Table, tags: int = 3) -> list[Tensor]:
     mask = torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]]).double()
     ids = model.random_token_ids(V * K, 8, generator).unflatten(0, (V, K))
     return [frames, mask, ids, (torch.arange(K) < tags).double().expand(V, K)]
+
+
+def test_a_tag_is_read_as_far_as_the_text_tower_reads(model: Table) -> None:
+    options = {name: value for name, value in OPTIONS.items() if name != "tag_tokens"}
+    made = resolve(Checkpoint(small_system("table").state_dict()), options).build().double()
+    assert made.video_inputs[2].shape == (K, model.text_positions)
+    frames, mask, ids, tag_mask = inputs(model)
+    longer = torch.nn.functional.pad(ids, (0, made.video_inputs[2].shape[1] - ids.shape[2]))
+    with torch.no_grad():
+        (short,), (long,) = (
+            model.encode_video(frames, mask, ids, tag_mask),
+            made.encode_video(frames, mask, longer, tag_mask),
+        )
+    torch.testing.assert_close(long, short, atol=1e-12, rtol=0)
 
 
 def by_hand(model: Table, frames: Tensor, mask: Tensor, ids: Tensor, tag_mask: Tensor) -> Tensor:

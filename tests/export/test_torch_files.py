@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import types
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.checkpoint import load
+from framesift.export.checkpoints.faults import Damaged, Forbidden
+from framesift.export.checkpoints.known_globals import Inert, find
+from framesift.export.checkpoints.pickle_reader import PickleReader
 
 from ..attacks.files import scripted
 
@@ -57,6 +64,76 @@ def test_whatever_torch_writes_is_read(protocol: int, zipped: bool, tmp_path: Pa
         assert torch.equal(read[key], wanted), key
 
 
+class Tagged:
+    """Its objects take an argument by name, which protocol 4 and later have an instruction for."""
+
+    def __new__(cls, *, tag: str) -> Tagged:
+        return super().__new__(cls)
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, str]]:
+        return (), {"tag": "x"}
+
+
+# Values that training code keeps beside weights, whose classes are called otherwise in old protocols.
+BESIDE: Mapping[str, Any] = {
+    "defaults": [defaultdict(kind, a=kind()) for kind in (list, dict, int, float, str, set, tuple)],
+    "classes": [bool, bytes, complex, dict, float, int, list, object, range, str, tuple, type(None)],
+    "frozen": frozenset({1, 2}),
+    "complex": 1 + 2j,
+    "raw": [bytearray(b"abc"), bytearray(), b"abc", b"", bytearray(3000)],
+    "slice": slice(1, 5, 2),
+    "range": range(1 << 60),
+    "arrays": [np.arange(9.0), np.arange(6).reshape(2, 3).T, np.zeros(0), np.float32(3), np.array(["a", "b"])],
+    "random": np.random.RandomState(3).get_state(),
+    "long": 1 << 9000,
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", BESIDE)
+def test_built_in_values_may_lie_beside_the_weights(name: str, protocol: int, tmp_path: Path) -> None:
+    torch.save({"state_dict": STATE, "beside": BESIDE[name]}, tmp_path / "m.pt", pickle_protocol=protocol)
+    assert_same(load(tmp_path / "m.pt").state)
+
+
+def test_an_argument_by_name_calls_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tagged, "__module__", "yacs.config")
+    module = types.ModuleType("yacs.config")
+    module.Tagged = Tagged  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "yacs", module)
+        patched.setitem(sys.modules, "yacs.config", module)
+        torch.save({"state_dict": STATE, "beside": Tagged(tag="x")}, tmp_path / "m.pt", pickle_protocol=4)
+    assert_same(load(tmp_path / "m.pt").state)
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "getattr", "open", "__import__", "compile", "setattr"])
+def test_no_other_built_in_is_known_by_its_old_name(name: str) -> None:
+    for module in ("__builtin__", "builtins", "__builtins__"):
+        with pytest.raises(Forbidden, match=name):
+            find(module, name)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        b"c__builtin__\nbytearray\n\x8a\x06\0\0\0\0\0\x7f\x85R.",
+        b"c__builtin__\nlist\nc__builtin__\nxrange\n\x8a\x06\0\0\0\0\0\x7f\x85R\x85R.",
+        b"cnumpy.core.numeric\n_frombuffer\nC\x01x\x8a\x06\0\0\0\0\0\x7f\x86R.",
+    ],
+)
+def test_sizes_that_a_file_asks_for_are_not_allocated(made: bytes) -> None:
+    assert isinstance(PickleReader(b"\x80\x02" + made).read(), Inert)
+
+
+@pytest.mark.parametrize(
+    "cut", [b"\x96\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x8b\xff\xff\xff\x7f", b"\x8b\xff\xff\xff\xff"]
+)
+def test_a_length_beyond_the_file_is_damage(cut: bytes) -> None:
+    with pytest.raises(Damaged, match="ends too early"):
+        PickleReader(b"\x80\x05" + cut + b"abc.").read()
+
+
 def test_a_scripted_archive_loads_as_its_state_dict(tmp_path: Path) -> None:
     path = scripted(STATE, tmp_path / "ViT.pt")
     with zipfile.ZipFile(path) as archive:
@@ -90,6 +167,7 @@ def test_a_scripted_archive_loads_as_its_state_dict(tmp_path: Path) -> None:
         lambda s: {**prefixed("student.")(s), **{f"teacher.{key}": value + 1 for key, value in s.items()}},
         lambda s: {"model": dict(s), "ema": {key: value + 1 for key, value in s.items()}},
         lambda s: {"ema": dict(s)},
+        lambda s: {**s, "optimizer": {f"{key}.exp_avg{n}": value for key, value in s.items() for n in range(2)}},
     ],
 )
 def test_wrappers_and_prefixes_are_found(wrap: Wrap, tmp_path: Path) -> None:

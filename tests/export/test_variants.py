@@ -12,10 +12,11 @@ import torch
 from framesift.export.bundle.errors import CheckpointError
 from framesift.export.bundle.ports import VIDEO_EMBEDDING, VIEWS_EMBEDDING
 from framesift.export.checkpoint import normalised
-from framesift.export.systems.examples import asked_as, examples, given_options, small_system
+from framesift.export.systems.examples import examples, small_system
 from framesift.export.systems.frozen import SMALL
 from framesift.export.systems.inspection import inspect
 
+from ..small_systems import asked_as, given_options
 from .golden_cases import CASES, Case
 from .golden_features import mmt_graph_inputs
 

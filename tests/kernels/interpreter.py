@@ -1,4 +1,4 @@
-"""Runs the Triton kernels' launchers under Triton's interpreter, in a process of its own, and watches their memory.
+"""Runs the Triton kernels' launchers under `triton`'s interpreter, in a process of its own, and watches their memory.
 
 The interpreter is chosen when triton is imported and other tests may have imported it already. It reads and writes raw
 addresses: here every active lane must lie in a tensor of the launch, and no launch may store an address twice. New
@@ -20,14 +20,24 @@ import numpy as np
 import torch
 import triton.language as tl
 from chosen_tile import score_by, search_by, search_in_parts
+from device_calls import bounded, searched
 from node_launch import attend
+from pair_launch import kept_apart, pair_scores
 from triton.runtime import interpreter as interp
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from framesift.kernels.topk_attention import launch
 
 FUNCTIONS = {"score": launch.score, "search": launch.search, "attend": attend}
-FUNCTIONS |= {"score_by": score_by, "search_by": search_by, "search_in_parts": search_in_parts}
+FUNCTIONS |= {
+    "bounded": bounded,
+    "pair_scores": pair_scores,
+    "kept_apart": kept_apart,
+    "score_by": score_by,
+    "search_by": search_by,
+    "search_in_parts": search_in_parts,
+    "searched": searched,
+}
 spans: list[tuple[int, int]] = []
 stored: set[int] = set()
 

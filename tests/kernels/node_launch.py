@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from framesift.kernels.device.tile import Regime
 from framesift.kernels.topk_attention.attend import attend_kernel
-from framesift.kernels.topk_attention.configs import Regime
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.kernels.topk_attention.portable_kernel import constants, portable_plan
 
@@ -21,7 +21,8 @@ def attend(
     queries, videos = len(logit), len(frames)
     scores = torch.empty(queries, videos, dtype=torch.float32, device=frames.device)
     attention = torch.empty(queries, videos, sizes.frames, dtype=torch.float32, device=frames.device)
-    attend_kernel[how.grid(queries, videos)](
-        logit, readout, scalars, frames, table, queries, videos, scores, attention, **constants(how), **how.options()
+    launch = constants(how) | how.tile.options()
+    attend_kernel[how.tile.grid(queries, videos)](
+        logit, readout, scalars, frames, table, queries, videos, scores, attention, **launch
     )
     return scores, attention

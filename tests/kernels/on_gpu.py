@@ -14,9 +14,16 @@ from framesift.kernels.topk_attention.portable_kernel import Compiled
 
 from .chosen_tile import score_by, search_by, search_in_parts
 from .node_launch import attend
+from .pair_launch import kept_apart, pair_scores
 
 FUNCTIONS = {"score": launch.score, "search": launch.search, "attend": attend}
-FUNCTIONS |= {"score_by": score_by, "search_by": search_by, "search_in_parts": search_in_parts}
+FUNCTIONS |= {
+    "pair_scores": pair_scores,
+    "kept_apart": kept_apart,
+    "score_by": score_by,
+    "search_by": search_by,
+    "search_in_parts": search_in_parts,
+}
 _FULL = torch.full
 
 

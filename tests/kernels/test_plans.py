@@ -56,10 +56,13 @@ def test_a_device_without_the_tensor_cores_is_refused() -> None:
 
 def test_the_grid_of_the_pingpong_kernel_is_the_multiprocessors() -> None:
     how = Plan(SHAPE, "float16", 90, PINGPONG)
-    assert how.grid(256, 1_000_000, 132) == (4, 33)
-    assert how.grid(17, 9, 132) == (1, 2)
-    assert how.grid(100_000, 1_000, 132) == (1563, 1)
+    assert how.tile.grid(256, 1_000_000, 132) == (4, 33)
+    assert how.tile.grid(17, 9, 132) == (1, 2)
+    assert how.tile.grid(100_000, 1_000, 132) == (1563, 1)
     assert len(words(how, search=True)) == len(words(how)) + 1
+    # In int8 a kernel of its own keeps the largest scores.
+    parted = Plan(SHAPE, "int8", 90, configs.CANDIDATES[90, "many", "int8"][0])
+    assert words(parted, search=True) == words(parted)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])

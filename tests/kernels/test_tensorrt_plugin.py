@@ -18,8 +18,9 @@ import triton
 
 from framesift.export import custom_node
 from framesift.export.systems.dong2026 import plugin_node
-from framesift.kernels.topk_attention import sass
-from framesift.kernels.topk_attention.configs import Regime, Storage
+from framesift.kernels.device import sass
+from framesift.kernels.device.tile import Regime
+from framesift.kernels.topk_attention.configs import Storage
 from framesift.kernels.topk_attention.factorised import score
 from framesift.kernels.topk_attention.layout import HeadShape
 from framesift.kernels.topk_attention.portable_kernel import (
@@ -186,8 +187,8 @@ def test_tensorrt_launches_what_the_launcher_launches(
     assert (plan.kernel, plan.ptx) == (made.name, made.ptx)
     for _ in range(20):
         sizes = {"q": 1 + secrets.randbelow(300), "v": 1 + secrets.randbelow(1_000_000)}
-        assert [n.at(sizes) for n in plan.grid] == [*how.grid(sizes["q"], sizes["v"]), 1, 1]
-        assert [n.at(sizes) for n in plan.block] == [32 * how.options()["num_warps"], 1, 1]
+        assert [n.at(sizes) for n in plan.grid] == [*how.tile.grid(sizes["q"], sizes["v"]), 1, 1]
+        assert [n.at(sizes) for n in plan.block] == [32 * how.tile.options()["num_warps"], 1, 1]
         assert plan.shared.at(sizes) == made.shared
         assert [(n.dtype.name, n.expr.at(sizes)) for n in plan.extra] == [("INT32", sizes["q"]), ("INT32", sizes["v"])]
 

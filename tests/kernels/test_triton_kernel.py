@@ -16,28 +16,32 @@ from framesift.kernels.topk_attention.reference import TopKAttention
 from .problems import TOLERANCE, TOLERANCE_BFLOAT16, as_read, name, problem
 
 Run = Callable[..., Any]
-SHAPES = [
+# Every storage, every regime of queries, and more heads than one.
+USUAL = [
     (1, 1, 4, 64, 1, 1, torch.float16),
-    (1, 37, 12, 512, 1, 4, torch.float16),
-    (3, 33, 7, 192, 1, 3, torch.float16),
     (8, 16, 12, 64, 1, 11, torch.float16),
-    (9, 35, 12, 192, 1, 4, torch.float16),
     (17, 9, 8, 64, 1, 8, torch.float16),
     (66, 21, 12, 64, 1, 4, torch.float16),
-    (2, 5, 16, 64, 1, 5, torch.float16),
-    (1, 3, 32, 64, 1, 9, torch.float16),
-    (2, 18, 12, 192, 1, 4, torch.bfloat16),
     (19, 5, 12, 64, 1, 4, torch.bfloat16),
-    (1, 33, 12, 512, 1, 4, torch.int8),
     (20, 9, 7, 64, 1, 2, torch.int8),
     (3, 18, 12, 64, 1, 4, torch.float8_e4m3fn),
-    (18, 7, 5, 192, 1, 4, torch.float8_e4m3fn),
     (2, 18, 12, 64, 1, 4, torch.float32),
-    (3, 17, 4, 64, 2, 3, torch.float16),
-    (17, 5, 4, 64, 4, 2, torch.float16),
     (2, 9, 4, 64, 8, 4, torch.float16),
     (2, 9, 5, 192, 2, 2, torch.int8),
 ]
+OTHERS = [
+    (1, 37, 12, 512, 1, 4, torch.float16),
+    (3, 33, 7, 192, 1, 3, torch.float16),
+    (9, 35, 12, 192, 1, 4, torch.float16),
+    (2, 5, 16, 64, 1, 5, torch.float16),
+    (1, 3, 32, 64, 1, 9, torch.float16),
+    (2, 18, 12, 192, 1, 4, torch.bfloat16),
+    (1, 33, 12, 512, 1, 4, torch.int8),
+    (18, 7, 5, 192, 1, 4, torch.float8_e4m3fn),
+    (3, 17, 4, 64, 2, 3, torch.float16),
+    (17, 5, 4, 64, 4, 2, torch.float16),
+]
+SHAPES = [*USUAL, *(pytest.param(shape, marks=pytest.mark.slow) for shape in OTHERS)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=name)
@@ -88,7 +92,7 @@ def test_copied_in_bulk_ties_fall_as_elsewhere(interpreted: Run) -> None:
     assert torch.equal(found, best.values)
 
 
-@pytest.mark.parametrize("k", range(1, 13))
+@pytest.mark.parametrize("k", [pytest.param(k, marks=[pytest.mark.slow] * (k not in (2, 7, 12))) for k in range(1, 13)])
 def test_keeps_every_number_of_frames(interpreted: Run, k: int) -> None:
     p = problem(2, 9, 12, 64, 1, k)
     expected, gap = p.reference()
@@ -97,7 +101,10 @@ def test_keeps_every_number_of_frames(interpreted: Run, k: int) -> None:
 
 
 @pytest.mark.parametrize("q", [3, 17])
-@pytest.mark.parametrize(("f", "k"), [(12, 1), (12, 4), (12, 5), (12, 11), (7, 3), (16, 6)])
+@pytest.mark.parametrize(
+    ("f", "k"),
+    [(12, 4), (7, 3), *(pytest.param(*each, marks=pytest.mark.slow) for each in [(12, 1), (12, 5), (12, 11), (16, 6)])],
+)
 def test_of_equal_logits_the_earlier_frame_is_kept(interpreted: Run, q: int, f: int, k: int) -> None:
     p = problem(q, 19, f, 64, 1, k, exact=True)
     expected, gap = p.reference()
@@ -134,14 +141,19 @@ def test_float32_text_vectors_count_in_full_with_few_queries(interpreted: Run) -
 
 
 # Groups are of 128 videos; lists of more than 128 are sorted by torch. A part is one group.
-SEARCHES = [
-    ("search", 1, 1, 1, False),
+LONG = [
     ("search", 2, 270, 1, True),
     ("search", 3, 200, 2, False),
     ("search", 9, 20, 33, True),
     ("search", 2, 150, 140, True),
     ("search_in_parts", 2, 270, 2, True),
     ("search_in_parts", 2, 150, 140, False),
+]
+SEARCHES = [
+    ("search", 1, 1, 1, False),
+    ("search", 1, 150, 140, True),
+    ("search_in_parts", 1, 150, 2, True),
+    *(pytest.param(*each, marks=pytest.mark.slow) for each in LONG),
 ]
 
 

@@ -36,7 +36,7 @@ DATA = {
     "export/bundle/text/bert_uncased_vocab.txt.gz",
     "export/demo/demo.safetensors",
     "export/evaluation/published.json",
-    "serving/repository/requirements.txt",
+    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "serving/repository").glob("requirements*.txt")),
     *(
         path.relative_to(ROOT).as_posix()
         for folder in ("serving/repository/chart", "serving/front/page/static")

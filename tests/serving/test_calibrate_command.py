@@ -51,7 +51,7 @@ def test_texts_of_a_file_lead_to_a_calibration_that_stats_show(bundle: Bundle, g
         opened.remove([f"v{n}" for n in range(7)])
     shown = run("stats", gallery).stdout
     assert f"coarse   {told}" in shown
-    assert f"with {FILMS * COPIES:,} videos; 0 are new since, 7 are gone" in shown
+    assert f"with {FILMS * COPIES:,} records; 0 are new since, 7 are gone" in shown
     assert "another one" not in shown
     with Gallery.open(gallery, bundle.manifest) as opened:
         opened.remove([f"v{n}" for n in range(2500)])

@@ -30,10 +30,11 @@ def run(*arguments: object) -> tuple[int, str, str]:
         (("absent.csv",), "there is no file of captions at absent.csv"),
         (("--scores", "absent.npy"), "there is no score matrix at absent.npy"),
         (("--scores", "s.npy", "--captions", "c.jsonl"), "4 columns and c.jsonl names 2 videos"),
-        (("--scores", "s.npy", "--save", "x.npz"), "--scores asks none"),
+        (("--scores", "s.npy", "--save", "x.npz"), "--save is of no use with --scores"),
         (("--scores", "s.npy", "--rule", "clover", "--direction", "v2t"), "text-to-video alone"),
         (("--scores", "s.npy", "--dsl", "--qb-norm", "s.npy"), "can't be combined"),
-        (("c.jsonl", "--captions", "c.jsonl"), "give CAPTIONS"),
+        (("c.jsonl", "--captions", "c.jsonl"), "--captions needs --scores"),
+        (("--scores", "s.npy", "c.jsonl", "--captions", "c.jsonl"), "give CAPTIONS"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -212,12 +212,48 @@ def test_over_http(server, client: Client, indexed: list) -> None:
         ({"like": 3}, "like is int"),
         ({"like": "a", "texts": ["b"]}, "one text beside it"),
         ({"like": "a", "text": "b", "weight": 2}, "must lie in 0..1"),
-        ({"text": "a", "weight": 0.2}, "no parameter 'weight'"),
+        ({"text": "a", "weight": 0.2}, "weight is for a search with a video"),
     ):
         answer = ask(server.address, "/v1/search", body)
         assert answer.status == 400
         assert why in check(answer, "Problem")["detail"]
     assert check(ask(server.address, "/v1/gallery"), "Gallery")["like"] == "beside"
+
+
+def lengthened(clip: Path) -> bytes:
+    """The same film with a box that is skipped, so long that it comes through shared memory."""
+    size = 3 << 20
+    return clip.read_bytes() + size.to_bytes(4, "big") + b"free" + bytes(size - 8)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+def test_a_cursor_is_of_the_film_that_was_sent(large: bool, server, client: Client, indexed: list) -> None:
+    films = [lengthened(each.video) if large else each.video.read_bytes() for each in indexed[5:7]]
+    for text in (None, TEXT):
+        ranking = [hit.id for hit in client.search(text, 1000, like=films[0]).hits]
+        pages = list(client.search_pages(text, 5, like=films[0]))
+        assert [hit.id for page in pages for hit in page.hits] == ranking
+        cursor = pages[0].next
+        others = [(text, films[1]), (f"{TEXT} or not", films[0])]
+        for other, film in others:
+            with pytest.raises(InvalidRequest, match="cursor is of another search: text, video"):
+                client.search(other, 5, like=film, after=cursor)
+        # Over HTTP it is the same cursor.
+        for film, wanted in ((films[0], ranking[5:10]), (films[1], None)):
+            search = {"top": 5, "after": cursor, **({} if text is None else {"text": text})}
+            body, kind = form("one.mp4", film, search)
+            answer = ask(server.address, "/v1/search", body, Content_Type=kind)
+            if wanted is None:
+                assert "cursor is of another search" in check(answer, "Problem")["detail"]
+            else:
+                (told,) = check(answer, "SearchResponse")["results"]
+                assert [hit["id"] for hit in told["hits"]] == wanted
+    # One of a film in the gallery is no cursor of one that is sent, nor the other way round.
+    named = client.search(like=indexed[5].video.name, top=5).next
+    with pytest.raises(InvalidRequest, match="cursor is of another search"):
+        client.search(like=films[0], top=5, after=named)
+    with pytest.raises(InvalidRequest, match="cursor"):
+        client.search(like=indexed[5].video.name, top=5, after=client.search(like=films[0], top=5).next)
 
 
 def test_the_command(server, indexed: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from framesift.__main__ import main
 from framesift.export.build import build_bundle
 from framesift.export.bundle.errors import CheckpointError, InvalidRequest
-from framesift.export.systems.examples import given_options, write_checkpoint
 from framesift.serving.client.sync import Client
 from framesift.serving.ranking_parity import compare
 from framesift.serving.serve import running
 
+from ..small_systems import given_options, write_checkpoint
 from .test_systems_served import eager_scores
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(600)]

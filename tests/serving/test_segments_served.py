@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,18 +16,20 @@ from click.testing import CliRunner
 
 from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest, InvalidVideo
-from framesift.export.bundle.segments import Cutting
+from framesift.export.bundle.segments import WHOLE, Cutting
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.limits import VideoLimits
 from framesift.export.corpus.shapes import FRAME_RATE
 from framesift.serving.client.aio import AsyncClient
 from framesift.serving.client.sync import Client
+from framesift.serving.gallery.sources import block_of
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.serve import running
 from framesift.serving.server.embedded import EmbeddedServer
 
 from .films import Picture, lasting, pictures, write_film
 from .front.asked_over_http import ask, settle
+from .front.test_v1 import check
 
 pytestmark = pytest.mark.server
 SCENES, LENGTH = 12, 30
@@ -119,7 +123,66 @@ def test_segments_are_those_of_the_film_s_own_clips(
     client.delete(["alone"])
 
 
-def test_pages_filters_and_lists_are_of_films(client: Client, clips: list, film: tuple[Path, list[float]]) -> None:
+def test_a_segment_of_a_film_is_searched_with(
+    client: Client,
+    server: EmbeddedServer,
+    clips: list,
+    film: tuple[Path, list[float]],
+    cutting: Cutting,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What it finds is what a video with the very record of that segment finds, to the bit."""
+    for clip in clips[SCENES : SCENES + 4]:
+        client.index(clip.video)
+    client.index(film[0], id="film", segments=cutting)
+    with Gallery.existing(folder) as gallery:
+        (batch,) = gallery.reader().named(["film"], gallery.schema.columns[2:], segment=3)
+        entry = block_of(batch, gallery.schema).entry(0)
+        gallery.add([replace(entry, id="alone", segment=WHOLE, cutting=None)])
+    settle(client)
+    for text, weight in ((None, None), ("a red circle", 0.4)):
+        asked = {"top": 100, "weight": weight, "include": True, "segments": True}
+        found, wanted = (
+            [(hit.id, hit.segment, hit.score, hit.attention) for hit in client.search(text, **which, **asked).hits]
+            for which in ({"like": "film", "segment": 3}, {"like": "alone"})
+        )
+        assert found == wanted
+        assert len(found) > SCENES
+    # The segment itself is no hit, where segments are hits; where films are, its film is none.
+    apart = {(hit.id, hit.segment) for hit in client.search(like="film", segment=3, top=100, segments=True).hits}
+    assert {number for id_, number in apart if id_ == "film"} == set(range(SCENES)) - {3}
+    assert "film" not in {hit.id for hit in client.search(like="film", segment=3, top=100).hits}
+    pages = [hit for page in client.search_pages(like="film", segment=3, top=5, segments=True) for hit in page.hits]
+    assert {(hit.id, hit.segment) for hit in pages} == apart
+    assert len(pages) == len(apart)
+    # A hit tells what to search with next, whatever it is of.
+    for hit in client.search("a red circle", 5).hits:
+        assert client.search(like=hit.id, segment=hit.segment, top=1).hits
+    assert client.search(like="alone", segment=0, top=3).hits == client.search(like="alone", top=3).hits
+    for options, why in (
+        ({"like": "film"}, f"kept in {SCENES} segments, which differ: .* 0 to {SCENES - 1}"),
+        ({"like": "film", "segment": SCENES}, f"has the segments 0 to {SCENES - 1}, and no {SCENES}"),
+        ({"like": "film", "segment": -1}, "from 0 to 4095"),
+        ({"like": "film", "segment": True}, "from 0 to 4095"),
+        ({"like": film[0], "segment": 1}, "segment is one of the film of an id"),
+        ({"text": "a", "segment": 1}, "segment is one of the film of an id"),
+    ):
+        with pytest.raises(InvalidRequest, match=why):
+            client.search(**options)
+    told = ask(server.address, "/v1/search", {"like": "film", "segment": 3, "top": 5}).json["results"][0]["hits"]
+    assert [hit["id"] for hit in told] == [hit.id for hit in client.search(like="film", segment=3, top=5).hits]
+    assert ask(server.address, "/v1/search", {"like": "film"}).status == 400
+    monkeypatch.setenv("FRAMESIFT_SERVER", server.address)
+    run = CliRunner().invoke(main, ["search", "--like", "film", "--segment", "3", "--top", "5", "--json"])
+    assert [hit["id"] for hit in json.loads(run.stdout)["hits"]] == [hit["id"] for hit in told]
+    assert CliRunner().invoke(main, ["search", "a", "--segment", "3"]).exit_code == 2
+    client.delete(["alone"])
+
+
+def test_pages_filters_and_lists_are_of_films(
+    client: Client, server: EmbeddedServer, clips: list, film: tuple[Path, list[float]]
+) -> None:
     for name in ("a", "b", "c"):
         last = client.index(film[0], id=f"paged/{name}", segments=Cutting(5, 1), metadata={"paged": name})
     client.wait_searchable(last)
@@ -137,6 +200,13 @@ def test_pages_filters_and_lists_are_of_films(client: Client, clips: list, film:
     (told,) = client.describe(["paged/a"])
     assert told is not None
     assert told.segments > 5
+    assert told.cutting == listed.videos[0].cutting == Cutting(5, 1)
+    shown = [
+        CliRunner().invoke(main, ["videos", *words, "--server", server.address]).stdout
+        for words in (("list", "--where", "id = 'paged/a'"), ("show", "paged/a"))
+    ]
+    assert f"paged/a  ({told.segments} segments of 5 s, overlapping by 1 s)" in shown[0]
+    assert f"{told.segments} segments of 5 s, overlapping by 1 s" in shown[1]
     assert client.update({"paged/a": {"paged": "new"}}).changed == ("paged/a",)
     assert client.delete(["paged/a", "paged/b", "paged/c"]).changed == ("paged/a", "paged/b", "paged/c")
 
@@ -158,7 +228,11 @@ def test_a_film_that_is_too_large_is_sent_in_pieces_and_gives_the_same(
         assert found["in pieces"].score >= found["in one"].score - 0.02
     with pytest.raises(InvalidRequest, match="give its path"):
         client.index(path.read_bytes(), id="x", segments=cutting)
-    client.delete(["in pieces", "in one"])
+    told: list[tuple[int, int, int]] = []
+    client.index_many([small, (path, "in pieces")], reached=lambda *reached: told.append(reached), segments=cutting)
+    assert told
+    assert all(place == 1 and 0 < done < total == SCENES for place, done, total in told)
+    client.delete(["in pieces", "in one", "small.mp4"])
 
 
 def test_a_second_run_changes_nothing_and_other_segments_are_indexed_again(
@@ -237,7 +311,8 @@ def test_asyncio_and_http_cut_films_too(server: EmbeddedServer, clips: list, fol
     assert hit["segment"].keys() == {"number", "start", "end"}
     apart = ask(server.address, "/v1/search", {**asked, "segments": True}).json["results"][0]["hits"]
     assert len([hit for hit in apart if hit["id"] == "http"]) == len(wanted)
-    assert ask(server.address, "/v1/video?id=http").json["segments"] == len(wanted)
+    told = check(ask(server.address, "/v1/video?id=http"), "Video")
+    assert (told["segments"], told["cutting"]) == (len(wanted), {"seconds": 2.0, "overlap": 0.0})
     assert ask(server.address, "/v1/video?id=http", method="DELETE").status == 200
     assert rows(folder, "http") == []
     with Client(server.address) as client:

@@ -26,6 +26,7 @@ from framesift.serving.server.embedded import EmbeddedServer
 from framesift.serving.several import Named, running_several
 
 from ..exporting import built_once
+from ..waiting import until
 from .front.asked_over_http import ask
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -59,13 +60,6 @@ def _found(result: SearchResult) -> list[tuple[str, float]]:
 def _migrate(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "framesift", "gallery", "migrate", *map(str, arguments), "--jobs", "1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def _until(true: object, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_clients_choose_one(several: EmbeddedServer, bundle: Bundle, other: Bundle, clips: list) -> None:
@@ -114,7 +108,7 @@ def test_a_gallery_is_made_again_and_an_alias_moves(
     old, new = galleries
     text = clips[0].captions[0]
     first = _migrate(old, new, "--bundle", other.root)
-    _until(lambda: Gallery.existing(new).count >= 2)
+    until(lambda: Gallery.existing(new).count >= 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     made = Gallery.existing(new).lookup([clip.video.name for clip in clips]).digests

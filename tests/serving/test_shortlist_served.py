@@ -19,12 +19,11 @@ from framesift.__main__ import main
 from framesift.errors import BundleError, InvalidFeatures
 from framesift.export.build import build_bundle, eager_system
 from framesift.export.bundle.store import Bundle
-from framesift.export.systems.examples import given_options, write_checkpoint
 from framesift.serving.client.sync import Client
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.serve import Chooser, running
 
-from ..small_systems import small_bundle
+from ..small_systems import given_options, small_bundle, write_checkpoint
 from .test_features_served import eager_scores as eager_of_features
 from .test_systems_served import eager_scores
 

@@ -31,8 +31,9 @@ from .evaluated import check_evaluation, rule_of
 
 pytestmark = [pytest.mark.server, pytest.mark.long, pytest.mark.timeout(600)]
 
-# Of every system one model for each of its scorers; the usual tests serve the oddest, the others are served alike.
-USUAL = ("clip4clip tightTransf", "xclip", "ts2net", "stan")
+# Of every system one model for each of its scorers; the usual tests serve the oddest, the others are served alike: one
+# that ranks a short list again, and one with a mask, noise, and weights of frames.
+USUAL = ("clip4clip tightTransf", "ts2net")
 # Videos that come as features are in test_features_served.
 MADE = {name: small_system(name) for name in examples()}
 MODELS = {(made.name, made.scorer.name): name for name, made in MADE.items() if made.features is None}

@@ -126,9 +126,9 @@ def test_ten_thousand_files_with_every_oddity_are_indexed_to_the_end(
         assert summary == f"{DECODED} indexed, {FILES - DECODED} skipped, {len(odd)} failed\n"
         assert code == 1
         assert len(failures) == len(odd)
-        # One line each, whatever is in a name, and the reason behind it.
+        # One line each, whatever is in a name, as seen from the working folder, and the reason behind it.
         for name in odd:
-            start = f"  {printable(folder / name)}: "
+            start = f"  {printable(Path(folder.name) / name)}: "
             assert [line for line in failures if line.startswith(start) and len(line) > len(start) + 10], name
         count = client.served().count
         assert count == FILES

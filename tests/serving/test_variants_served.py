@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from framesift.export.build import build_bundle
-from framesift.export.systems.examples import given_options, write_checkpoint
 from framesift.serving.client.sync import Client
 from framesift.serving.ranking_parity import compare
 from framesift.serving.serve import running
 
+from ..small_systems import given_options, write_checkpoint
 from .evaluated import check_evaluation
 from .test_systems_served import eager_scores
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +102,5 @@ def test_a_larger_limit_of_bytes_is_known_to_all(limited: EmbeddedServer, clips:
     size = LIMITS.max_bytes - len(small)
     with Client(limited.address, timeout_s=120) as client:
         assert client.encode_video(small + size.to_bytes(4, "big") + b"free" + bytes(size - 8)).tensors
-        started = time.monotonic()
         with pytest.raises(InvalidVideo, match=f"the limit is {LIMITS.max_bytes}: .*--video-limit bytes="):
             client.encode_video(bytes(LIMITS.max_bytes + 1))
-        assert time.monotonic() - started < 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 
@@ -32,13 +33,13 @@ def local_device() -> Device | None:
 
 
 def free_memory() -> list[int]:
-    """Bytes that are free on every GPU of this machine; empty where there is none or no driver."""
-    query = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return parse_memory(found)
+    """Bytes that are free on every GPU that ``CUDA_VISIBLE_DEVICES`` leaves; empty where there is none or no driver."""
+    return _memory("free")
+
+
+def whole_memory() -> list[int]:
+    """Bytes of every such GPU, whoever has them."""
+    return _memory("total")
 
 
 def parse_memory(lines: str) -> list[int]:
@@ -54,3 +55,17 @@ def parse_device(line: str) -> Device | None:
     if len(capability) != 2 or not all(part.isdigit() for part in capability):
         return None
     return Device(parts[0], sm(int(capability[0]), int(capability[1])), parts[2])
+
+
+def _memory(which: str) -> list[int]:
+    query = ["nvidia-smi", f"--query-gpu=memory.{which}", "--format=csv,noheader,nounits"]
+    # nvidia-smi itself shows all.
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        query.append(f"--id={visible}")
+    if visible == "":
+        return []
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return parse_memory(found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import EngineError, EngineMismatch
+from ..errors import EngineError, EngineMismatch, InvalidRequest
 from ..ports import GRAPHS
 from ..store import Bundle, sha256
 from .flavours import flavour
@@ -64,8 +65,12 @@ class Engines:
         return self.root / f"{graph}.engine"
 
     def check_shapes(self, graph: str, shapes: Mapping[str, Sequence[int]]) -> None:
-        """Refuse inputs, shapes by name, that a graph's engine was not built for: see ``profiles.check_shapes``."""
-        check_shapes(graph, self.manifest.graphs[graph].profile, shapes)
+        """Refuse inputs, shapes by name, that no profile of an engine takes: see ``profiles.check_shapes``."""
+        *others, last = self.manifest.graphs[graph].profiles
+        for ranges in others:
+            with suppress(InvalidRequest):
+                return check_shapes(graph, ranges, shapes)
+        return check_shapes(graph, last, shapes)
 
     def check_device(self, capability: str, version: str, driver: str | None = None) -> None:
         """Refuse to run where the engines can't.

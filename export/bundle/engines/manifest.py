@@ -17,13 +17,23 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class GraphEngine:
-    """One engine. ``source`` is the SHA-256 of the bundle's ONNX file, ``sha256`` that of the engine's."""
+    """One engine. ``source`` is the SHA-256 of the bundle's ONNX file, ``sha256`` that of the engine's.
+
+    ``others`` are profiles beside the first, and ``plugin`` says whether the scorer's node is our own kernel.
+    """
 
     source: str
     sha256: str
     bytes: int
     seconds: float
     profile: Mapping[str, Range]
+    others: tuple[Mapping[str, Range], ...] = ()
+    plugin: bool = False
+
+    @property
+    def profiles(self) -> list[Mapping[str, Range]]:
+        """All of them, in the engine's order."""
+        return [self.profile, *self.others]
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,9 @@ class EngineManifest:
 
 
 def _graph(row: Mapping[str, Any]) -> GraphEngine:
-    profile = {
-        name: Range(tuple(span["min"]), tuple(span["opt"]), tuple(span["max"])) for name, span in row["profile"].items()
-    }
-    return GraphEngine(**{**row, "profile": profile})
+    others = tuple(_ranges(spans) for spans in row.get("others", ()))
+    return GraphEngine(**{**row, "profile": _ranges(row["profile"]), "others": others})
+
+
+def _ranges(spans: Mapping[str, Any]) -> dict[str, Range]:
+    return {name: Range(tuple(span["min"]), tuple(span["opt"]), tuple(span["max"])) for name, span in spans.items()}

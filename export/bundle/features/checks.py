@@ -30,6 +30,7 @@ def check_arrays(arrays: Arrays, profile: FeatureProfile, largest: int = MAX_FEA
         )
     if missing := [name for name, array in known.items() if not array.optional and name not in arrays]:
         raise InvalidFeatures(f"the feature file lacks {_shown(missing)}: {_take(profile)}")
+    arrays = {name: array for name, array in arrays.items() if not known[name].unread}
     if not arrays:
         raise InvalidFeatures(f"the feature file holds no array: {_take(profile)}")
     sizes: dict[str, tuple[int, str]] = {}

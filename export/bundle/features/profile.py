@@ -14,6 +14,7 @@ class FeatureArray:
         optional: whether a video may lack it.
         zeros: whether a row of zeros says something, as a time or a place does.
         seconds: what a row stands for, where rows follow one another in time.
+        unread: whether a file may have it although the model doesn't read it; it may then hold anything.
     """
 
     name: str
@@ -21,6 +22,7 @@ class FeatureArray:
     optional: bool = False
     zeros: bool = False
     seconds: float | None = None
+    unread: bool = False
 
     def describe(self) -> str:
         """As in "2d [rows, 2048]"."""
@@ -29,11 +31,11 @@ class FeatureArray:
 
 @dataclass(frozen=True)
 class FeatureProfile:
-    """How a feature file becomes tensors: ``rule`` is one of ``rules.RULES``, ``arrays`` are all that it reads."""
+    """How a feature file becomes tensors: ``rule`` is one of ``rules.RULES``, ``arrays`` all that a file may have."""
 
     rule: str
     arrays: tuple[FeatureArray, ...]
 
     def describe(self) -> str:
         """What to bring, in words for a person."""
-        return ", ".join(array.describe() for array in self.arrays)
+        return ", ".join(array.describe() for array in self.arrays if not array.unread)

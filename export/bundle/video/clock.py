@@ -34,6 +34,21 @@ def steady(pts: Int64s, dts: Int64s, base: Fraction, container: str) -> Int64s:
     return closed
 
 
+def last_step(told: int, times: Int64s, base: Fraction, container: str) -> int:
+    """How long the last packet lasts: as it says, or as packets do typically, where its end would be a jump.
+
+    Args:
+        told: what it says.
+        times: as of ``steady``, which gave them.
+        base: the seconds of one unit.
+        container: the name of the container's format.
+    """
+    jump = int((_JUMP_S if container in _RESTARTING else _OTHER_JUMP_S) / base)
+    steps = np.diff(np.sort(times[times != NO_TIME]))
+    typical = _typical(steps, jump)
+    return typical if len(steps) and told > max(jump, _JUMP_STEPS * typical) else told
+
+
 def _segments_joined(pts: Int64s, decoded: Int64s, jump: int) -> Int64s:
     known = np.flatnonzero(decoded != NO_TIME)
     if len(known) == 0:
@@ -52,9 +67,13 @@ def _segments_joined(pts: Int64s, decoded: Int64s, jump: int) -> Int64s:
 
 def _corrections(steps: Int64s, jump: int) -> Int64s:
     """What to add to each step between one packet and the next: nothing, unless it is a jump or goes back."""
-    usual = steps[(steps > 0) & (steps <= jump)]
-    typical = int(np.median(usual)) if len(usual) else 0
-    if not len(usual) and len(steps):
-        typical = int(np.median(np.maximum(steps, 0)))
+    typical = _typical(steps, jump)
     jumps = (steps < 0) | (steps > max(jump, _JUMP_STEPS * typical))
     return np.where(jumps, typical - steps, 0)
+
+
+def _typical(steps: Int64s, jump: int) -> int:
+    usual = steps[(steps > 0) & (steps <= jump)]
+    if not len(usual):
+        usual = np.maximum(steps, 0)
+    return int(np.median(usual)) if len(usual) else 0

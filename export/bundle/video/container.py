@@ -148,11 +148,15 @@ class _Opener:
         return container.streams.video.index(_moving(container, None))
 
     def _open(self, options: Mapping[str, str] | None = None) -> InputContainer:
+        # FFmpeg guesses by the first megabyte, in which an MP4 may have nothing but a camera's box. What has no video
+        # track may be a MOV wrapped around an MPEG program stream, which FFmpeg's guess tells.
+        known = self._structure.mp4 and bool(self._structure.videos)
         formats = self._structure.still or (f"{_MP4},{_OTHERS}" if self._structure.mp4 else _OTHERS)
         try:
             container: InputContainer = av.open(
                 View(self._data, self._size, self._mask, self._work),
                 mode="r",
+                format=_MP4.partition(",")[0] if known else None,
                 container_options={
                     "format_whitelist": formats,
                     "protocol_whitelist": "none",

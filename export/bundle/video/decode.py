@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from ..errors import InvalidVideo
 from ..limits import MAX_CLIP_BYTES
 from ..manifest import FrameProfile
+from ..segments import Segment
 from .container import VideoFile, open_video
 from .decoded_video import DecodedVideo
-from .decoding import decode_all, decode_chosen
+from .decoding import decode_all
+from .frame_reader import FrameReader
 from .limits import DEFAULT_LIMITS, VideoLimits
 from .packet_index import PacketIndex, read_index
-from .part import Part
+from .part import Part, frames_within
 from .pictures import Pictures
-from .profile import BY_FFMPEG, FEWER, check_profile, resize_crop, sample
+from .profile import BY_FFMPEG, FEWER, UNCUT, check_profile, resize_crop, sample
 from .resizing import Pixels
+from .seconds import Seconds, base_of, rate_of, seconds_of, step_of
 from .source import Source
 from .work import Work
 
 # A video of which some packets can't be decoded is used if this share of its frames comes out all the same.
 _ENOUGH = 0.9
-# Frames per second where neither the file nor its times tell.
-_FALLBACK_RATE = 25.0
-
-Seconds = npt.NDArray[np.float64]
+# A film's memory of which this part is for pictures of segments that are yet to come.
+_AHEAD_SHARE = 8
 
 
 def decode(
@@ -58,74 +57,42 @@ def decode(
     check_profile(profile)
     try:
         with open_video(source, work or Work(limits)) as video:
-            return _Decoder(video, read_index(video), profile).decode()
+            return Decoder(video, read_index(video), profile).decode()
     except MemoryError:
         limits.refuse_memory()
 
 
-class Film:
-    """An open film, of which parts are decoded: its packets are read once, and each part begins at the nearest entry.
+class Decoder:
+    """Decodes what a profile chooses from an open video, or from parts of it.
 
-    Args:
-        source: the file's content, or its path.
-        work: counts the time of the present part.
-
-    Raises:
-        InvalidVideo: as ``decode``.
+    Attributes:
+        profile: how many frames, which, and their size.
+        reader: of a film, of which parts are decoded with one ``context``; None where its packets tell too little.
     """
 
-    def __init__(self, source: Source, work: Work) -> None:
-        self._stack = ExitStack()
-        try:
-            self._video = self._stack.enter_context(open_video(source, work))
-            self._index = read_index(self._video, seeks=True)
-            self._context = self._video.decoder()
-        except BaseException:
-            self._stack.close()
-            raise
-        self._seconds: Seconds | None = None
-
-    def decode(self, profile: FrameProfile, part: Part) -> DecodedVideo:
-        """Decode the frames that ``profile`` chooses of a part, exactly as they are among all of the film's.
-
-        Where packets don't tell which frames they show, the film is decoded up to its end for every part.
-
-        Raises:
-            InvalidVideo, BundleError: as ``decode``; or there is no such part.
-        """
-        check_profile(profile)
-        try:
-            decoder = _Decoder(self._video, self._index, profile, self._context)
-            found, self._seconds = decoder.decode_part(part, self._seconds)
-        except MemoryError:
-            self._video.work.limits.refuse_memory()
-        return found
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stack.close()
-
-
-class _Decoder:
     def __init__(
         self, video: VideoFile, index: PacketIndex, profile: FrameProfile, context: VideoCodecContext | None = None
     ) -> None:
-        self._video, self._index, self._profile, self._kept = video, index, profile, context
+        self._video, self._index, self.profile, self._kept = video, index, profile, context
         self._limits = video.work.limits
         self._rate = rate_of(video, index)
         self._short = profile.size if profile.resize == BY_FFMPEG else None
-        self._step = _step_of(video, index)
+        self._step = step_of(video, index)
         self._pictures = Pictures(video.matrix, self._limits, self._short)
+        self.reader: FrameReader | None = None
+        if context is not None and index.table is not None:
+            self.reader = FrameReader(context, index, index.table, video.work)
 
     def decode(self) -> DecodedVideo:
+        """All of it; see ``decode``."""
         index = self._index
         if index.shown == 0 or max(self._sample(index.announced)) >= index.shown:
             raise InvalidVideo(f"the file is truncated: {index.shown} of about {index.announced} frames are readable")
-        self._limits.check_seconds((index.span or 0) * _base_of(self._video) + self._step)
+        self._limits.check_seconds((index.span or 0) * base_of(self._video) + self._step)
         return self._short_way() or self._whole_way()
 
     def decode_part(self, part: Part, seconds: Seconds | None) -> tuple[DecodedVideo, Seconds]:
-        """A part, and when each of the film's frames is shown, which spares finding it again."""
+        """A part, and when each of the film's frames is shown, which spares finding it again; see ``Film.decode``."""
         index = self._index
         if index.shown == 0 or index.announced > index.shown:
             raise InvalidVideo(f"the file is truncated: {index.shown} of about {index.announced} frames are readable")
@@ -139,9 +106,11 @@ class _Decoder:
         segment, first, after = part.found(seconds, duration)
         chosen = [first + place for place in self._sample(after - first)]
         pictures: Mapping[int, Pixels] | None = None
-        if table is not None:
-            pictures = decode_chosen(self._decoder(), index, table, chosen, self._take, self._video.work)
+        if self.reader is not None:
+            ahead = self._ahead(part, segment, seconds, max(chosen), duration)
+            pictures = self.reader.pictures(chosen, self._take, ahead)
         if pictures is None:
+            # The reader has given up, so that the decoder is free.
             pictures = self._from_the_start(chosen, len(seconds))
         found = self._video_of(chosen, pictures, seconds)
         return replace(
@@ -151,6 +120,24 @@ class _Decoder:
             frame_count=after - first,
             segment=segment,
         ), seconds
+
+    def _ahead(self, part: Part, segment: Segment, seconds: Seconds, until: int, duration: float) -> list[int]:
+        """Frames up to ``until`` that the next segments will choose, of as many as there is memory for."""
+        offset, lasts = (0.0, duration) if part.piece is None else (part.piece.offset, part.piece.duration)
+        found: list[int] = []
+        for start, end in part.following(segment, lasts):
+            first, after = frames_within(seconds, start - offset, end - offset)
+            found += [place for one in self._sample(after - first) if (place := first + one) <= until]
+            if len(found) * self._picture_bytes() > self._limits.max_memory / _AHEAD_SHARE:
+                break
+        return found
+
+    def _picture_bytes(self) -> float:
+        """What a picture takes as the profile has it."""
+        side, context = self.profile.size, self._video.context
+        longer = max(context.width, context.height) / max(1, min(context.width, context.height))
+        wide = longer if self.profile.crop == UNCUT else 1.0
+        return 3 * side * side * wide * np.dtype(self.profile.dtype).itemsize
 
     def _all_times(self) -> list[int | None]:
         """The times of all frames, which only decoding tells."""
@@ -170,7 +157,7 @@ class _Decoder:
         if table is None:
             return None
         chosen = self._sample(self._index.shown)
-        pictures = decode_chosen(video.decoder(), self._index, table, chosen, self._take, video.work)
+        pictures = FrameReader(video.decoder(), self._index, table, video.work).pictures(chosen, self._take)
         return None if pictures is None else self._video_of(chosen, pictures, self._seconds(table.pts.tolist()))
 
     def _whole_way(self) -> DecodedVideo:
@@ -189,7 +176,7 @@ class _Decoder:
         return self._video_of(chosen, decoded.pictures, self._seconds(decoded.times))
 
     def _video_of(self, chosen: Sequence[int], pictures: Mapping[int, Pixels], seconds: Seconds) -> DecodedVideo:
-        profile, duration = self._profile, float(seconds[-1]) + self._step
+        profile, duration = self.profile, float(seconds[-1]) + self._step
         self._limits.check_seconds(duration)
         count = len(chosen) if profile.missing == FEWER else profile.count
         shape = (count, *pictures[chosen[0]].shape)
@@ -208,39 +195,10 @@ class _Decoder:
         )
 
     def _sample(self, total: int) -> list[int]:
-        return sample(total, self._rate, self._profile)
+        return sample(total, self._rate, self.profile)
 
     def _take(self, frame: VideoFrame) -> Pixels:
-        return resize_crop(self._pictures.rgb(frame), self._profile)
+        return resize_crop(self._pictures.rgb(frame), self.profile)
 
     def _seconds(self, times: Sequence[int | None]) -> Seconds:
         return seconds_of(self._video, self._index, times)[0]
-
-
-def seconds_of(video: VideoFile, index: PacketIndex, times: Sequence[int | None]) -> tuple[Seconds, float]:
-    """When each frame is shown, from the first, and how long the last one is.
-
-    Frames are evenly spaced if the file doesn't say, or its clock goes back.
-    """
-    base = _base_of(video)
-    step = _step_of(video, index)
-    known = [time for time in times if time is not None]
-    if not base or len(known) < len(times) or any(np.diff(known) < 0):
-        return np.arange(len(times)) * step, step
-    return (np.array(known) - known[0]) * base, step
-
-
-def _base_of(video: VideoFile) -> float:
-    return float(video.stream.time_base or 0)
-
-
-def _step_of(video: VideoFile, index: PacketIndex) -> float:
-    return index.last_step * _base_of(video) or 1 / rate_of(video, index)
-
-
-def rate_of(video: VideoFile, index: PacketIndex) -> float:
-    """Frames per second on average: by the file's own account, else by its times."""
-    if told := video.stream.average_rate:
-        return float(told)
-    span = (index.span or 0) * _base_of(video)
-    return (index.shown - 1) / span if span else _FALLBACK_RATE

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,18 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from ..cut_request import CutRequest
 from ..errors import InvalidVideo
 from ..manifest import FrameProfile
-from .decode import Film, decode
+from ..segments import Cutting
+from .decode import decode
 from .decoded_video import DecodedVideo
 from .decoder_process import MESSAGE_BYTES, OUT_OF_MEMORY
+from .file_piece import FilePiece
+from .film import Film
 from .limits import VideoLimits
 from .part import Part
+from .pieces import pieces
 from .shots import find_shots
 from .work import Work
 
@@ -37,6 +42,8 @@ from .work import Work
 _FILES = 64
 # What a process may still hold of the last video when it is given the next one.
 _LEFT_BYTES = 64 << 20
+# Of the memory that a video may take, what a film may hold while it waits for the next part to be asked for.
+_OPEN_SHARE = 2
 _ENDED = {"reusable": False}
 # From this share of its memory on, a video that can't be decoded is one that needs more.
 _FULL = 0.9
@@ -55,12 +62,7 @@ def main() -> None:
             if not message:
                 break
             asked = json.loads(message)
-            if "shots" in asked:
-                channel.send(json.dumps(worker.answer_shots(asked["shots"], files[0])).encode())
-                continue
-            part = None if asked["part"] is None else Part.parse(asked["part"])
-            answer = worker.answer(FrameProfile(**asked["profile"]), part, files[0] if files else None)
-            channel.send(json.dumps(answer).encode())
+            channel.send(json.dumps(worker.reply(asked, files[0] if files else None)).encode())
     except MemoryError:
         # Whatever would tidy up now might want memory too.
         os._exit(OUT_OF_MEMORY)
@@ -82,27 +84,46 @@ class _Worker:
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         self._until = 0
         self._film: tuple[str, Film, Work] | None = None
+        self._pieces: Iterator[FilePiece] = iter(())
 
-    def answer(self, profile: FrameProfile, part: Part | None, file: int | None) -> dict[str, Any]:
-        """Decode one video, or a part of one, into the shared result; returns what else there is to tell.
+    def reply(self, asked: Mapping[str, Any], file: int | None) -> dict[str, Any]:
+        """Do what is asked with a video: arrays and files go into the shared result, what else there is is returned.
 
         Args:
-            file: None where a further part is asked for of the film that is open.
+            file: None where more is asked for of the film that is open.
         """
-        return self._within(lambda: self._decoded(profile, part, file))
+        if "pieces" in asked:
+            return self._within(lambda: self._piece(asked["pieces"], file))
+        if "shots" in asked:
+            return self._within(lambda: self._shots(asked["shots"], file))
+        part = None if asked["part"] is None else Part.parse(asked["part"])
+        return self._within(lambda: self._decoded(FrameProfile(**asked["profile"]), part, file))
 
-    def answer_shots(self, share: float, file: int) -> dict[str, Any]:
-        """Find the shots of a film: their times go into the shared result."""
+    def _shots(self, share: float, file: int | None) -> dict[str, Any]:
+        self._close()
+        assert file is not None
+        with open(file, "rb", buffering=0) as source:
+            shots = find_shots(source, share, Work(self._limits, self._renew))
+        starts = np.array(shots.starts, np.float64)
+        os.pwritev(self._result, [starts.data], 0)
+        return {"count": len(starts), "duration": shots.duration, "reusable": self._tidy()}
 
-        def found() -> dict[str, Any]:
+    def _piece(self, asked: Mapping[str, Any] | None, file: int | None) -> dict[str, Any]:
+        """The next piece of a film, and at first its first one; ``asked`` says how it is cut."""
+        if asked is not None:
             self._close()
-            with open(file, "rb", buffering=0) as source:
-                shots = find_shots(source, share, Work(self._limits, self._renew))
-            starts = np.array(shots.starts, np.float64)
-            os.pwritev(self._result, [starts.data], 0)
-            return {"count": len(starts), "duration": shots.duration, "reusable": self._tidy()}
-
-        return self._within(found)
+            assert file is not None
+            cuts = np.frombuffer(os.pread(self._result, 8 * int(asked["cuts"]), 0), np.float64).tolist()
+            cutting, work = Cutting.parse(asked["cutting"]), Work(self._limits, self._renew)
+            self._pieces = pieces(FileIO(file), cutting, asked["draft"], asked["most"], cuts, work)
+        piece = next(self._pieces, None)
+        if piece is None:
+            return {"size": 0, "reusable": self._tidy()}
+        cut = piece.parts[0].cutting
+        assert cut is not None
+        told = CutRequest(cut, piece.parts).json().encode()
+        os.pwritev(self._result, [piece.data, told], 0)
+        return {"size": len(piece.data), "told": len(told), "reusable": True}
 
     def _within(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What some work returns, or how it failed."""
@@ -140,7 +161,7 @@ class _Worker:
         if video.segment.number + 1 == video.segment.total:
             self._close()
         del video, arrays
-        if self._film is not None and self._tidy():
+        if self._film is not None and self._tidy(self._limits.max_memory // _OPEN_SHARE):
             return {**told, "reusable": True, "open": self._film[0]}
         self._close()
         return {**told, "reusable": self._tidy()}
@@ -156,6 +177,7 @@ class _Worker:
 
     def _close(self) -> None:
         """Close the film that is open, if one is."""
+        self._pieces = iter(())
         if self._film is not None:
             self._film[1].close()
         self._film = None
@@ -176,13 +198,13 @@ class _Worker:
             self._until = until
             resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
 
-    def _tidy(self) -> bool:
-        """Give back what the last video took; returns whether that worked."""
+    def _tidy(self, left: int = _LEFT_BYTES) -> bool:
+        """Give back what the last video took; returns whether no more than ``left`` bytes of it are left."""
         if _status("VmData") - self._idle > _LEFT_BYTES // 4:
             gc.collect()
             with contextlib.suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)
-        return _status("VmData") - self._idle < _LEFT_BYTES
+        return _status("VmData") - self._idle < left
 
 
 def _status(name: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import resource
 import select
@@ -12,29 +11,23 @@ import socket
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import InvalidVideo, ServerStartError, ServerUnavailable
-from ..limits import MAX_CLIP_BYTES
 from ..manifest import FrameProfile
-from ..segments import Segment
+from ..segments import Cutting, Segment
 from .decoded_video import DecodedVideo
+from .file_piece import FilePiece
 from .limits import VideoLimits
 from .part import Part
-from .profile import FEWER, UNCUT
+from .passed import Content, layout, likeness, piece_of, shared
 from .shots_found import Shots
-from .source import readable
-
-Content = bytes | memoryview | npt.NDArray[np.uint8] | Path
-"""A video file's content, or its path."""
 
 MESSAGE_BYTES = 1 << 16
 OUT_OF_MEMORY = 77
@@ -42,8 +35,6 @@ OUT_OF_MEMORY = 77
 # many times as long, or so many seconds.
 _PATIENCE, _SPARE_S = 1.5, 30.0
 _START_S = 60.0
-# Bytes of both ends of a film that are compared with those of the one that is open.
-_ENDS = 1 << 16
 # From this share of its memory on, a crash is put down to the want of more.
 _NEARLY = 0.75
 _ENVIRONMENT = {
@@ -127,10 +118,10 @@ class DecoderProcess:
         """
         asked = {"profile": asdict(profile), "part": None if part is None else part.json()}
         # A film of which it decodes further parts is there already.
-        film: tuple[str | int, ...] | None = None if part is None else (part.key, *_likeness(source))
+        film: tuple[str | int, ...] | None = None if part is None else (part.key, *likeness(source))
         reply = self._asked(None if film is not None and film == self._open else source, asked)
         self._open = film if reply.get("open") else None
-        place, (frames, times, mask) = 0, _layout(profile, reply["shape"])
+        place, (frames, times, mask) = 0, layout(profile, reply["shape"])
         for array in (frames, times, mask):
             place += os.preadv(self._result, [array.data], place)
         number, total, *times_of = reply["segment"]
@@ -147,14 +138,39 @@ class DecoderProcess:
         times = os.pread(self._result, 8 * int(reply["count"]), 0)
         return Shots(np.frombuffer(times, np.float64).tolist(), float(reply["duration"]))
 
-    def _asked(self, source: Content | None, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to a request about a video, which is what is open where it is None."""
-        with nullcontext() if source is None else _shared(source) as file:
+    def pieces(
+        self, source: Path, cutting: Cutting, draft: str, most: int, cuts: Sequence[float]
+    ) -> Iterator[FilePiece]:
+        """Cut a film into files; see ``cutting.pieces``. Nothing else is asked meanwhile.
+
+        Raises:
+            InvalidVideo: what comes is no whole film, of a process that it may have taken over.
+            ProcessGone: something else had ended the process.
+        """
+        asked = {"cutting": cutting.json(), "draft": draft, "most": most, "cuts": len(cuts)}
+        reply = self._asked(source, {"pieces": asked}, np.array(cuts, np.float64).tobytes())
+        last: Segment | None = None
+        while reply.get("size"):
+            piece = piece_of(self._result, reply["size"], reply.get("told"), most, last)
+            last = piece.parts[-1].segment
+            yield piece
+            reply = self._asked(None, {"pieces": None})
+        if last is None or last.number + 1 < last.total:
+            raise InvalidVideo("not all of the film's segments come out of it: the film is damaged, leave it out")
+
+    def _asked(self, source: Content | None, asked: Mapping[str, Any], beside: bytes = b"") -> dict[str, Any]:
+        """The reply to a request about a video, which is what is open where it is None.
+
+        Args:
+            beside: what the process finds where it leaves its result.
+        """
+        with nullcontext() if source is None else shared(source) as file:
             if file is not None:
                 self._limits.check_bytes(os.fstat(file.fileno()).st_size)
             self.wait()
             # What the last video left goes back to the system.
             os.ftruncate(self._result, 0)
+            os.pwrite(self._result, beside, 0)
             try:
                 message, files = json.dumps(asked).encode(), [] if file is None else [file.fileno()]
                 socket.send_fds(self._channel, [message], files)
@@ -229,47 +245,3 @@ class DecoderProcess:
         """Seconds of processor time of the process so far."""
         fields = Path("/proc", str(self.pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _layout(
-    profile: FrameProfile, told: Sequence[int]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-    """Room for a clip's frames, times and mask, in the order in which they are passed on.
-
-    Args:
-        told: the frames' shape by the process, which a video may have taken over.
-    """
-    sizes = [size for size in told if type(size) is int and size > 0]
-    fits = len(sizes) == len(told) == 4 and math.prod(sizes) <= MAX_CLIP_BYTES
-    if fits:
-        count, *picture = sizes
-        fits = count <= profile.count if profile.missing == FEWER else count == profile.count
-        whole = profile.crop == UNCUT and picture[0] == 3 and min(picture[1:]) == profile.size
-        fits &= whole or picture == [3, profile.size, profile.size]
-    if not fits:
-        raise InvalidVideo(f"the decoder's pictures have the shape {told!s:.60}: the video is damaged, leave it out")
-    return np.empty(sizes, profile.dtype), np.empty(count, np.float64), np.empty(count, np.float32)
-
-
-@contextmanager
-def _shared(source: Content) -> Iterator[BinaryIO]:
-    """A video as a file that another process can read: the file itself, or its content in memory."""
-    if isinstance(source, Path):
-        with readable(source) as file:
-            yield file
-        return
-    with open(os.memfd_create("framesift-video"), "wb", buffering=0) as file:
-        content = np.frombuffer(source, np.uint8).data
-        while content:
-            content = content[file.write(content) :]
-        yield file
-
-
-def _likeness(source: Content) -> tuple[int, ...]:
-    """What tells a file from others under the same draft, which is whatever a stranger calls it."""
-    if isinstance(source, Path):
-        with readable(source) as file:
-            found = os.fstat(file.fileno())
-        return found.st_size, found.st_mtime_ns, found.st_ino
-    content = np.frombuffer(source, np.uint8).data
-    return len(content), zlib.crc32(content[:_ENDS]), zlib.crc32(content[-_ENDS:])

@@ -22,4 +22,5 @@ ResizeName = Literal[
     "pil_bilinear_square",
     "tensor_padded",
     "ffmpeg_bicubic",
+    "centre_crop",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidVideo
 from .access_units import AccessUnit, Reader, is_intra, reader
-from .clock import NO_TIME, Int64s, steady
+from .clock import NO_TIME, Int64s, last_step, steady
 from .container import VideoFile
 from .packets import Packets
 
@@ -39,13 +40,14 @@ class FrameTable:
     entry_pts: Int64s
     disposable: Bools
 
-    def entry(self, frame: int) -> int:
-        """The last place at which decoding can start to give a frame, by the frame's number."""
-        position, time = self.positions[frame], self.pts[frame]
-        place = int(np.searchsorted(self.entries, position, side="right")) - 1
-        while place and self.entry_pts[place] > time:
-            place -= 1
-        return int(self.entries[place])
+    def entries_of(self, frames: Sequence[int]) -> Int64s:
+        """For each frame, by its number, the last place at which decoding can start to give it."""
+        positions, times = self.positions[frames], self.pts[frames]
+        places = np.searchsorted(self.entries, positions, side="right") - 1
+        while np.any(late := (places > 0) & (self.entry_pts[places] > times)):
+            places[late] -= 1
+        entries: Int64s = self.entries[places]
+        return entries
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class PacketIndex:
         announced: how many frames the file says it has: more than ``shown`` if it is truncated.
         span: from the first time to the last, in units of the stream's time base; None where times are missing.
         last_step: how long the last packet lasts, 0 where that isn't known.
+        jumped: whether its clock jumped, so that the file's own account of how long it lasts is wrong.
         table: None where what they show is not sure.
     """
 
@@ -65,6 +68,7 @@ class PacketIndex:
     announced: int
     span: int | None
     last_step: int
+    jumped: bool
     table: FrameTable | None
 
 
@@ -79,17 +83,20 @@ def read_index(video: VideoFile, *, seeks: bool = False) -> PacketIndex:
     """
     read = _reader(video)
     packets, notes = Packets(video, seeks=seeks), _Notes()
-    damaged, last_step = False, 0
+    damaged, lasting = False, 0
     for packet in packets.read():
-        damaged, last_step = packet.is_corrupt, packet.duration or 0
+        damaged, lasting = packet.is_corrupt, packet.duration or 0
         # A palette holds for all that follows, so none may be left out on the way.
         if read is not None and (damaged or packet.has_sidedata("new_extradata") or packet.has_sidedata("palette")):
             read = None
         notes.add(packet.pts, packet.dts, packet.is_discard, None if read is None else read(packet))
     if damaged:
         packets.drop_last()
-    times = notes.times(packets.count, video.stream.time_base or Fraction(1, 1000), video.container.format.name)
+    base, container = video.stream.time_base or Fraction(1, 1000), video.container.format.name
+    told = notes.times(packets.count)
+    times = steady(told, notes.decoded(packets.count), base, container)
     packets.retime(times)
+    step = last_step(lasting, times, base, container)
     discarded = notes.flags(packets.count, _DISCARDED)
     shown = int(np.sum(~discarded))
     if shown == 0 and not packets.cut:
@@ -104,7 +111,8 @@ def read_index(video: VideoFile, *, seeks: bool = False) -> PacketIndex:
     seen = times[~discarded]
     known = len(seen) > 0 and np.min(seen) != NO_TIME
     span = int(np.max(seen) - np.min(seen)) if known else None
-    return PacketIndex(packets, shown, announced, span, last_step, table)
+    jumped = step != lasting or not np.array_equal(times, told)
+    return PacketIndex(packets, shown, announced, span, step, jumped, table)
 
 
 def _reader(video: VideoFile) -> Reader | None:
@@ -155,10 +163,14 @@ class _Notes:
         self._dts.append(NO_TIME if dts is None else dts)
         self._flags.append(flags)
 
-    def times(self, count: int, base: Fraction, container: str) -> Int64s:
-        """When the first ``count`` packets are shown, or decoded where only that is known."""
-        pts, dts = (np.array(times, np.int64)[:count] for times in (self._pts, self._dts))
-        return steady(np.where(pts == NO_TIME, dts, pts), dts, base, container)
+    def times(self, count: int) -> Int64s:
+        """When the first ``count`` packets say that they are shown, or decoded where only that is known."""
+        pts = np.array(self._pts, np.int64)[:count]
+        return np.where(pts == NO_TIME, self.decoded(count), pts)
+
+    def decoded(self, count: int) -> Int64s:
+        """When the first ``count`` packets say that they are decoded."""
+        return np.array(self._dts, np.int64)[:count]
 
     def flags(self, count: int, flag: int) -> Bools:
         flagged: Bools = np.frombuffer(self._flags, np.uint8)[:count] & flag != 0

@@ -27,6 +27,7 @@ class Packets:
 
     Attributes:
         count: how many there are, once ``read`` has come to its end.
+        sizes: their bytes, where ``seeks``; the last one's too, if that was dropped.
         cut: whether reading ended before the stream did.
 
     Args:
@@ -42,6 +43,7 @@ class Packets:
         self._sought: tuple[InputContainer, VideoStream] | None = None
         self._times: Int64s | None = None
         self.count = 0
+        self.sizes = array("q")
         self.cut = video.truncated
 
     def read(self) -> Iterator[VideoPacket]:
@@ -65,6 +67,7 @@ class Packets:
                 time = packet.dts if packet.dts is not None else packet.pts
                 self._spots[0].append(NO_TIME if time is None else time)
                 self._spots[1].append(-1 if packet.pos is None else packet.pos)
+                self.sizes.append(packet.size)
             self._video.work.spend()
             yield packet
         self._place = self.count

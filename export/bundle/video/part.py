@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from ..errors import InvalidRequest, InvalidVideo
 from ..limits import MAX_SEGMENTS
-from ..segments import Cutting, Segment
+from ..segments import DIGITS, Cutting, Segment, Span
 from .structure import Matrix
 
 
@@ -62,8 +63,8 @@ class Part:
     Attributes:
         number: its own, from 0.
         draft: a word for all segments of one film that come together.
-        cutting: how the film is cut, by its duration; or
-        segment: where it begins and ends, which the sender knows.
+        cutting: how the film is cut.
+        segment: where it begins and ends, where the sender knows that; else it follows from the film's duration.
         piece: what the file is of the film, where it is not all of it.
     """
 
@@ -131,13 +132,38 @@ class Part:
         first, after = frames_within(seconds, segment.start, segment.end)
         return segment, first, after
 
+    def following(self, segment: Segment, duration: float) -> Iterator[Span]:
+        """Where the segments lie that begin before this one's end, if the film goes on as it is cut.
+
+        Where shots begin is not known here, so other segments may come; then what was done for these is for nothing.
+
+        Args:
+            segment: this one.
+            duration: of the film.
+        """
+        if (cutting := self.cutting) is None:
+            return
+        for number in range(1, segment.total - segment.number):
+            start = segment.start + number * (cutting.seconds - cutting.overlap)
+            # The last one begins earlier instead of being shorter.
+            start = round(min(start, duration - cutting.seconds), DIGITS)
+            if start >= segment.end:
+                return
+            yield start, min(start + cutting.seconds, duration)
+
     def _planned(self, seconds: npt.NDArray[np.float64], duration: float) -> Segment:
         assert self.cutting is not None
         check_spacing(self.cutting, len(seconds), duration)
-        windows = self.cutting.windows(duration)
+        windows = _windows(self.cutting, duration)
         if not 0 <= self.number < len(windows):
             raise InvalidVideo(f"the film of {duration:.1f} s has {len(windows)} segments, and no {self.number}")
         return Segment(self.number, len(windows), *windows[self.number])
+
+
+@lru_cache(maxsize=2)
+def _windows(cutting: Cutting, duration: float) -> Sequence[Span]:
+    """Of a film, which are asked for anew for each of its segments."""
+    return cutting.windows(duration)
 
 
 def frames_within(seconds: npt.NDArray[np.float64], start: float, end: float) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 
 import av
@@ -13,10 +12,10 @@ import numpy as np
 from ..errors import InvalidVideo
 from ..segments import Cutting, Segment
 from .container import VideoFile, open_video
-from .decode import rate_of, seconds_of
-from .limits import VideoLimits
+from .file_piece import FilePiece
 from .packet_index import FrameTable, PacketIndex, read_index
 from .part import Part, Piece, check_spacing, frames_within
+from .seconds import rate_of, seconds_of
 from .source import Source
 from .work import Work
 
@@ -27,33 +26,27 @@ _SAFEST = "matroska"
 _REFUSED = (
     "the film is larger than one upload, and its packets don't tell where it can be cut: convert it to H.264 in an MP4"
 )
-# Whoever cuts a film cuts its own: nobody else pays for it.
-_ANY = VideoLimits(max_bytes=1 << 62, max_seconds=1e9, max_packets=1 << 40, max_work=1e9)
 
 
-@dataclass(frozen=True)
-class FilePiece:
-    """A file, and the segments of the film that it has."""
-
-    data: bytes
-    parts: Sequence[Part]
-
-
-def pieces(source: Source, cutting: Cutting, draft: str, most: int, cuts: Sequence[float] = ()) -> Iterator[FilePiece]:
+def pieces(
+    source: Source, cutting: Cutting, draft: str, most: int, cuts: Sequence[float], work: Work
+) -> Iterator[FilePiece]:
     """The segments of a film in files of at most ``most`` bytes.
 
     A file begins with the entry from which the first frame of its first segment can be decoded. Its frames are told by
-    their places in the order of display, as the file itself has them: it is opened again and compared.
+    their places in the order of display, as the file itself has them: it is opened again and compared. All of this is
+    in this process: ``cutting.pieces`` has another do it, which no file can harm.
 
     Args:
         source: the film's path or content.
         draft: a word for all of them.
         cuts: where shots begin, if segments begin there.
+        work: counts the time that it takes.
 
     Raises:
-        InvalidVideo: the film can't be read, or can't be cut so.
+        InvalidVideo: the film can't be read, can't be cut so, or takes too long.
     """
-    with open_video(source, Work(_ANY)) as video:
+    with open_video(source, work) as video:
         index = read_index(video, seeks=True)
         if (table := index.table) is None:
             raise InvalidVideo(_REFUSED)
@@ -72,13 +65,15 @@ class _Cutter:
         cuts: Sequence[float],
     ) -> None:
         self._video, self._index, self._table = video, index, table
-        self._draft, self._most = draft, most
+        self._cutting, self._draft, self._most = cutting, draft, most
         self._seconds, step = seconds_of(video, index, table.pts.tolist())
         self._duration, self._rate = float(self._seconds[-1]) + step, rate_of(video, index)
         check_spacing(cutting, len(self._seconds), self._duration)
         self._windows = cutting.windows(self._duration, cuts)
-        sizes = [packet.size for _, packet in index.packets.since(0)]
-        self._ends = np.cumsum([0, *sizes])
+        self._ends = np.concatenate([[0], np.cumsum(index.packets.sizes)])
+        # Of every packet, which frame it shows.
+        self._shows = np.full(index.packets.count, -1)
+        self._shows[table.positions] = np.arange(len(table.positions))
 
     def pieces(self) -> Iterator[FilePiece]:
         spans = [self._span(number) for number in range(len(self._windows))]
@@ -106,7 +101,7 @@ class _Cutter:
     def _span(self, number: int) -> tuple[int, int]:
         """The first and the last packet that a segment needs."""
         frames = self._frames(number)
-        return min(self._table.entry(frame) for frame in frames), int(self._table.positions[frames].max())
+        return int(self._table.entries_of(frames).min()), int(self._table.positions[frames].max())
 
     def _bytes(self, begin: int, last: int) -> int:
         return math.ceil((int(self._ends[last + 1]) - int(self._ends[begin])) * _HEAD_SHARE) + _HEAD_BYTES
@@ -138,7 +133,7 @@ class _Cutter:
     def _parts(self, data: bytes, numbers: range, begin: int) -> list[Part] | None:
         """What the file has, as whoever decodes it will see it; None where that is not what the film has."""
         try:
-            with open_video(data, Work(_ANY)) as video:
+            with open_video(data, self._video.work) as video:
                 table = read_index(video).table
         except InvalidVideo:
             return None
@@ -146,9 +141,8 @@ class _Cutter:
             return None
         # Of the film's packets, by their places, which of the file's frames they show.
         shown = {int(position) + begin: place for place, position in enumerate(table.positions)}
-        of_film = {int(position): frame for frame, position in enumerate(self._table.positions)}
-        earliest = of_film.get(int(table.positions[0]) + begin)
-        if earliest is None:
+        earliest = int(self._shows[int(table.positions[0]) + begin])
+        if earliest < 0:
             return None
         offset, found = float(self._seconds[earliest]), []
         for number in numbers:
@@ -160,5 +154,5 @@ class _Cutter:
                 offset, self._duration, self._rate, len(shown), first, first + len(places), self._video.matrix
             )
             segment = Segment(number, len(self._windows), *self._windows[number])
-            found.append(Part(number, self._draft, segment=segment, piece=piece))
+            found.append(Part(number, self._draft, self._cutting, segment, piece))
         return found

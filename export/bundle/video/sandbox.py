@@ -14,9 +14,10 @@ from typing import TypeVar
 from ..errors import ServerUnavailable
 from ..manifest import FrameProfile
 from .decoded_video import DecodedVideo
-from .decoder_process import Content, DecoderProcess, ProcessGone
+from .decoder_process import DecoderProcess, ProcessGone
 from .limits import DEFAULT_LIMITS, VideoLimits
 from .part import Part
+from .passed import Content
 from .profile import check_profile
 from .shots_found import Shots
 

@@ -16,8 +16,8 @@ from av.video.frame import VideoFrame
 
 from ..errors import InvalidVideo
 from .container import open_video
-from .decode import seconds_of
 from .packet_index import read_index
+from .seconds import seconds_of
 from .shots_found import Shots
 from .source import Source
 from .work import Work

@@ -23,5 +23,5 @@ def parts_of(cutting: Cutting, shots: Shots, draft: str) -> list[Part]:
     """
     windows = cutting.windows(shots.duration, shots.starts)
     return [
-        Part(number, draft, segment=Segment(number, len(windows), *window)) for number, window in enumerate(windows)
+        Part(number, draft, cutting, Segment(number, len(windows), *window)) for number, window in enumerate(windows)
     ]

@@ -10,7 +10,8 @@ from .limits import VideoLimits
 # Pixels a second below which a video counts as slow. One core decodes H.264, HEVC, VP9 and AV1 at 100 million or more,
 # JPEG 2000 at about 10.
 PACE = 40e6
-_SLOW_SHARE = 4
+# What a slow one has of the limit, as a divisor.
+SLOW_SHARE = 4
 # Before that a start-up, or the first large frame, would be taken for the pace of the whole.
 _JUDGED_AFTER_S = 3.0
 # Seconds between two looks, or this share of the limit: to ask for a thread's time is a system call, which on some
@@ -38,7 +39,7 @@ class Work:
     def restart(self) -> None:
         """Count anew: for the next part of a film."""
         limits = self.limits
-        self._slow = limits.max_work / _SLOW_SHARE
+        self._slow = limits.max_work / SLOW_SHARE
         self._every = min(_LOOK_S, _LOOK_SHARE * limits.max_work)
         self._started = self._last = self._planned_at = time.thread_time()
         self._behind = 0.0
@@ -79,7 +80,7 @@ class Work:
             )
         if self._behind > self._slow:
             told = f"the video has taken {spent:.0f} s of work, {self._allowed(slow=True)}"
-            self.limits.refuse_work(told, 2 * _SLOW_SHARE * spent)
+            self.limits.refuse_work(told, 2 * SLOW_SHARE * spent)
         self._judge(now)
         if self._renew is not None:
             self._renew(min(self.limits.max_work - spent, self._slow - self._behind))
@@ -92,7 +93,7 @@ class Work:
         slow = self._pixels < PACE * seconds
         if expected > (self._slow if slow else self.limits.max_work):
             told = f"the video would take about {expected:.0f} s of work, {self._allowed(slow)}"
-            self.limits.refuse_work(told, 1.5 * expected * (_SLOW_SHARE if slow else 1))
+            self.limits.refuse_work(told, 1.5 * expected * (SLOW_SHARE if slow else 1))
 
     def _allowed(self, slow: bool) -> str:
         if slow:

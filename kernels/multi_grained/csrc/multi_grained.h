@@ -94,42 +94,94 @@ INLINE void over_frames(const pairs *j, const vf *similarity, const float *matri
     }
 }
 
-INLINE void block_multi_grained(const pairs *j, const some *b, const int storage, const matrices *m, const float *panels,
-                                const float *panels_whole, float *frames, float *wholes, float *beside) {
+/* The products of a block's videos, [LANES, width] as they are staged, with the words of a text, [word vectors][LANES]. */
+INLINE void words_of_videos(const pairs *j, int count, const int matrix, const float *wholes, const float *panels,
+                            vf *found) {
+    const int64_t D = j->width, half = LANES / 2;
+    if (matrix) {
+        const uint16_t *x = (const uint16_t *)wholes;
+        tile_rows(half);
+        products_of_two(x, x + half * D, LANES * D, D, (const uint16_t *)panels, word_vectors(j), found, found + half, LANES);
+        tiles_of_frames(j, matrix);
+        return;
+    }
+    for (int64_t p = 0; p < panels_of(j->words); p++, found += 2 * LANES)
+        tiles_shared(count, wholes, D + PAD, D, panels + p * D * 2 * VL, found, found + LANES);
+}
+
+/* The score of one pair: from its similarities, the video with the words, and what stands `beside` a text: the video's
+ * frames with the sentence, and the video with the mixed one. */
+INLINE float score_multi_grained(const pairs *j, const matrices *m, const vf *similarity, const vf *video_words,
+                                 const float *with_frames, float with_video) {
+    const int64_t F = j->frames, W = j->words, N = word_vectors(j);
+    float words[N * VL], by_word[N * VL], by_frame[MOST_FRAMES + 2 * VL] = {0}, with_sentence[MOST_FRAMES + 2 * VL] = {0};
+    over_words(j, similarity, m->word_mat, by_frame);
+    over_frames(j, similarity, m->frame_mat, by_word);
+    for (int64_t n = 0; n < N; n++) STORE(words + n * VL, video_words[n * LANES]);
+    memcpy(with_sentence, with_frames, F * 4);
+    const float fine = (attend_over(by_frame, F, m->frame_mat2, j->sharpness) +
+                        attend_over(by_word, W, m->word_mat2, j->sharpness)) / 2;
+    const float rest = attend_over(words, W, m->word_logit, j->sharpness) +
+                       attend_over(with_sentence, F, m->frame_logit, j->sharpness);
+    return number(j->scale * (with_video + rest + fine) / 4);
+}
+
+/* A block's frames and videos, staged, and their products with the sentences of all texts: of each text [stride], the
+ * frames of every video, and then the videos. */
+INLINE void stage_block(const pairs *j, const some *b, const int storage, const int matrix, const float *sentences,
+                        const float *sentences_whole, float *frames, float *wholes, float *beside, int64_t stride) {
+    const int64_t F = j->frames, D = j->width, Q = j->queries, per_video = F * (D + PAD), half = LANES / 2;
+    for (int k = 0; k < b->count; k++) {
+        const char *whole = stored(j->whole, row_of(b, k), D, storage);
+        float *x = frames + k * per_video;
+        stage_frames(j, stored(j->frame_vectors, row_of(b, k), F * D, storage), storage, matrix, x);
+        if (matrix) split_frames((const uint16_t *)whole, D, (uint16_t *)wholes + k * D, LANES * D);
+        else widen(whole, 1, D, storage, wholes + k * (D + PAD));
+        if (!matrix) rows_by_queries(x, (int)F, D, j->sentence, Q, beside + k * F, stride);
+    }
+    if (!matrix) {
+        rows_by_queries(wholes, b->count, D, j->sentence_whole, Q, beside + LANES * F, stride);
+        return;
+    }
+    const int64_t rows = F / row_groups(F);
+    for (int k = 0; k < b->count; k += 2) {
+        const int next = k + 1 < b->count ? k + 1 : k;
+        for (int64_t at = 0; at < F; at += rows)
+            rows_by_sentences(j, rows, (const uint16_t *)(frames + k * per_video) + at * D,
+                              (const uint16_t *)(frames + next * per_video) + at * D, F * D, sentences,
+                              beside + k * F + at, beside + next * F + at, stride);
+    }
+    const uint16_t *x = (const uint16_t *)wholes;
+    tile_rows(half);
+    rows_by_sentences(j, half, x, x + half * D, LANES * D, sentences_whole, beside + LANES * F, beside + LANES * F + half,
+                      stride);
+    tiles_of_frames(j, matrix);
+}
+
+INLINE void block_multi_grained(const pairs *j, const some *b, const int storage, const int matrix, const matrices *m,
+                                float *const *at) {
+    const float *panels = at[5], *panels_whole = at[6];
+    float *frames = at[7], *wholes = at[8], *beside = at[9];
     const int64_t F = j->frames, D = j->width, W = j->words, Q = j->queries, N = word_vectors(j);
     const int64_t panel = panels_of(W) * D * 2 * VL, per_video = F * (D + PAD);
     /* [Q][F + 1 of every video]: its frames with the sentence, and the video with the mixed one. */
     const int64_t stride = LANES * (F + 1);
-    for (int k = 0; k < b->count; k++) {
-        const int64_t v = row_of(b, k);
-        widen(stored(j->frame_vectors, v, F * D, storage), F, D, storage, frames + k * per_video);
-        widen(stored(j->whole, v, D, storage), 1, D, storage, wholes + k * (D + PAD));
-        rows_by_queries(frames + k * per_video, (int)F, D, j->sentence, Q, beside + k * F, stride);
-    }
-    rows_by_queries(wholes, b->count, D, j->sentence_whole, Q, beside + LANES * F, stride);
-    for (int64_t q = 0; q < Q; q++) {
+    stage_block(j, b, storage, matrix, at[10], at[11], frames, wholes, beside, stride);
+    for (int64_t q = 0; q < Q; q++, beside += stride) {
         vf video_words[N * LANES];
-        for (int64_t p = 0; p < N / 2; p++)
-            tiles_shared(b->count, wholes, D + PAD, D, panels_whole + q * panel + p * D * 2 * VL,
-                  video_words + 2 * p * LANES, video_words + (2 * p + 1) * LANES);
+        words_of_videos(j, b->count, matrix, wholes, panels_whole + q * panel, video_words);
         float scores[LANES];
-        for (int k = 0; k < b->count; k++) {
-            vf similarity[N * F];
-            if (q + 1 < Q) {
-                ask_for_words(j, panels + (q + 1) * panel, k);
-                ask_for_words(j, panels_whole + (q + 1) * panel, k);
+        for (int k = 0; k < b->count; k += 2) {
+            vf of_x[N * F], of_y[N * F];
+            const float *x = frames + k * per_video, *y = k + 1 < b->count ? x + per_video : x;
+            for (int part = k; q + 1 < Q && part < k + 2; part++) {
+                ask_for_words(j, panels + (q + 1) * panel, part);
+                ask_for_words(j, panels_whole + (q + 1) * panel, part);
             }
-            float words[N * VL], by_word[N * VL], by_frame[MOST_FRAMES + 2 * VL] = {0}, with_sentence[MOST_FRAMES + 2 * VL] = {0};
-            similarities(j, frames + k * per_video, panels + q * panel, similarity);
-            over_words(j, similarity, m->word_mat, by_frame);
-            over_frames(j, similarity, m->frame_mat, by_word);
-            for (int64_t n = 0; n < N; n++) STORE(words + n * VL, video_words[n * LANES + k]);
-            memcpy(with_sentence, beside + q * stride + k * F, F * 4);
-            const float fine = (attend_over(by_frame, F, m->frame_mat2, j->sharpness) +
-                                attend_over(by_word, W, m->word_mat2, j->sharpness)) / 2;
-            const float rest = attend_over(words, W, m->word_logit, j->sharpness) +
-                               attend_over(with_sentence, F, m->frame_logit, j->sharpness);
-            scores[b->lane[k]] = number(j->scale * (beside[q * stride + LANES * F + k] + rest + fine) / 4);
+            similarities(j, matrix, x, y, panels + q * panel, of_x, of_y);
+            for (int i = k; i < k + 2 && i < b->count; i++)
+                scores[b->lane[i]] = score_multi_grained(j, m, i == k ? of_x : of_y, video_words + i, beside + i * F,
+                                                         beside[LANES * F + i]);
         }
         take(&j->walk, q, b, scores);
     }
@@ -137,8 +189,10 @@ INLINE void block_multi_grained(const pairs *j, const some *b, const int storage
 
 INLINE int multi_grained_scan(const pairs *j, const int storage) {
     const int64_t F = j->frames, D = j->width, W = j->words, Q = j->queries, panel = panels_of(W) * D * 2 * VL;
+    const int matrix = by_matrix(j, storage);
     const int64_t floats[] = {paneled(W), paneled(F), paneled(W), paneled(F), paneled(W), Q * panel, Q * panel,
-                              LANES * F * (D + PAD), LANES * (D + PAD), Q * LANES * (F + 1)};
+                              LANES * F * (D + PAD), LANES * (D + PAD), Q * LANES * (F + 1),
+                              matrix * panels_of(Q) * D * 2 * VL, matrix * panels_of(Q) * D * 2 * VL};
     enum { PARTS = sizeof floats / sizeof *floats };
     float *at[PARTS + 1] = {0};
     int64_t all = 0;
@@ -152,12 +206,18 @@ INLINE int multi_grained_scan(const pairs *j, const int storage) {
                         .frame_mat = given + 2 * W * W + F * F,
                         .frame_mat2 = panel_of(given + 2 * W * W + 2 * F * F, F, at[3]),
                         .word_mat2 = panel_of(given + 2 * W * W + 3 * F * F, W, at[4])};
-    pack_words(j, j->text, at[5]);
-    pack_words(j, j->words_whole, at[6]);
+    pack_words(j, j->text, matrix, at[5]);
+    pack_words(j, j->words_whole, matrix, at[6]);
+    if (matrix) {
+        pack_sentences(j, j->sentence, at[10]);
+        pack_sentences(j, j->sentence_whole, at[11]);
+    }
+    tiles_of_frames(j, matrix);
     some found[CHUNK];
     for (int64_t count; (count = take_blocks(&j->walk, found)) >= 0;)
         for (int64_t b = 0; b < count; b++)
-            block_multi_grained(j, found + b, storage, &m, at[5], at[6], at[7], at[8], at[9]);
+            block_multi_grained(j, found + b, storage, matrix, &m, at);
+    if (matrix) release_tiles();
     free(at[0]);
     return 0;
 }

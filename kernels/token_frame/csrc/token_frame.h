@@ -63,23 +63,29 @@ INLINE int token_frame_scan(const pairs *j, const int storage) {
     float *panels = workspace(Q * panel + LANES * F * (D + PAD));
     if (!panels) return 1;
     float *staged = panels + Q * panel;
-    pack_words(j, j->text, panels);
+    const int matrix = by_matrix(j, storage);
+    pack_words(j, j->text, matrix, panels);
+    tiles_of_frames(j, matrix);
     some found[CHUNK];
     for (int64_t count; (count = take_blocks(&j->walk, found)) >= 0;)
         for (const some *b = found; b < found + count; b++) {
             for (int k = 0; k < b->count; k++)
-                widen(stored(j->frame_vectors, row_of(b, k), F * D, storage), F, D, storage, staged + k * F * (D + PAD));
+                stage_frames(j, stored(j->frame_vectors, row_of(b, k), F * D, storage), storage, matrix,
+                             staged + k * F * (D + PAD));
             for (int64_t q = 0; q < Q; q++) {
                 float scores[LANES];
-                for (int k = 0; k < b->count; k++) {
-                    vf similarity[word_vectors(j) * F];
-                    if (q + 1 < Q) ask_for_words(j, panels + (q + 1) * panel, k);
-                    similarities(j, staged + k * F * (D + PAD), panels + q * panel, similarity);
-                    scores[b->lane[k]] = token_frame(j, similarity);
+                for (int k = 0; k < b->count; k += 2) {
+                    vf of_x[word_vectors(j) * F], of_y[word_vectors(j) * F];
+                    const float *x = staged + k * F * (D + PAD), *y = k + 1 < b->count ? x + F * (D + PAD) : x;
+                    for (int part = k; q + 1 < Q && part < k + 2; part++) ask_for_words(j, panels + (q + 1) * panel, part);
+                    similarities(j, matrix, x, y, panels + q * panel, of_x, of_y);
+                    scores[b->lane[k]] = token_frame(j, of_x);
+                    if (y != x) scores[b->lane[k + 1]] = token_frame(j, of_y);
                 }
                 take(&j->walk, q, b, scores);
             }
         }
+    if (matrix) release_tiles();
     free(panels);
     return 0;
 }

@@ -14,6 +14,7 @@ from ..biases import Biases
 from ..layout import SCALARS, HeadShape
 from ..native import Job, TopKScan
 from ..operands import Floats, GalleryVectors, TextVectors
+from .integers import planes
 from .records import LONGEST, MOST_STEPS, StepVectors
 from .turn import turned
 
@@ -31,8 +32,6 @@ ASKED = np.dtype(
         ("spare", np.float32, 2),
     ]
 )
-# The largest integer of two signed bytes, and the most that integers may add up to with 127 steps each.
-_MOST, _MOST_SUM = 127 * 256 + 127, (2**31 - 1) // MOST_STEPS
 _GAVE_UP = 2
 
 
@@ -67,11 +66,11 @@ class CertifiedScan(TopKScan):
         super().__init__(text, gallery, shape)
         self.gave_up = False
         self._counts: list[Rows] = []
-        planes, floats, asked = _asked(text, shape, biases, many=self.many, integers=integers)
+        halves, floats, asked = _asked(text, shape, biases, many=self.many, integers=integers)
         self._shared: dict[str, npt.NDArray[Any] | None] = {
             "steps": steps.steps,
             "side": steps.side,
-            "planes": planes,
+            "planes": halves,
             "floats": floats,
             "asked": asked,
             "threshold": np.full(self.queries, -np.inf, np.float32),
@@ -108,10 +107,11 @@ def _asked(
     vectors = np.stack([text.logit, text.readout], axis=1)
     wide = turned(vectors.astype(np.float64))
     asked = np.zeros(len(vectors), ASKED)
-    planes: npt.NDArray[np.int8] | None = None
+    bytes_of: npt.NDArray[np.int8] | None = None
     floats: Floats | None = np.ascontiguousarray(wide, np.float32)
     if integers:
-        planes, scale, whole = _planes(wide)
+        halves, scale, whole = planes(wide)
+        bytes_of = halves.reshape(len(wide), 4, -1)
         asked["scale"], asked["offset"] = scale, (128 * whole.sum(-1)) & 0xFFFFFFFF
         slack = MOST_STEPS * np.abs(wide - whole * scale[..., None].astype(np.float64)).sum(-1)
         asked["slack"], floats = _above(slack), None
@@ -129,18 +129,7 @@ def _asked(
     asked["rounding"] = _above(terms * 2.0**-24 * LONGEST * shape.width**0.5)
     asked["tau"] = text.scalars
     asked["biases"] = biases.offset**2, biases.bias**2
-    return planes, floats, asked
-
-
-def _planes(wide: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int8], Floats, npt.NDArray[np.int64]]:
-    """The two bytes of integers that stand for vectors [Q, 2, D], what one of them is, and the integers."""
-    sizes = np.abs(wide)
-    scale = np.maximum(sizes.max(-1) / _MOST, sizes.sum(-1) / (_MOST_SUM - wide.shape[-1]))
-    scale = np.maximum(scale * (1 + 1e-6), 1e-30).astype(np.float32)
-    whole = np.rint(wide / scale[..., None]).astype(np.int64)
-    high = (whole + 128) >> 8
-    planes = np.stack([high, whole - (high << 8)], axis=2).astype(np.int8)
-    return np.ascontiguousarray(planes.reshape(len(wide), 4, -1)), scale, whole
+    return bytes_of, floats, asked
 
 
 def _above(values: npt.NDArray[np.float64] | float) -> npt.NDArray[np.float32]:

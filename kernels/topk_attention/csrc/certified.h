@@ -80,7 +80,7 @@ INLINE unsigned block_left(const certified *c, const some *b, int64_t query, con
     const void *vectors = integers ? (const void *)(c->planes + query * 4 * j->width) : c->floats + query * 2 * j->width;
     for (int k = 0; k < b->count; k++) {
         for (int row = 4 * k; row < 4 * k + 4 && row < 5 * F + 4; row++)
-            _mm_prefetch((const char *)(side + row * LANES), _MM_HINT_T0);
+            FETCH(side + row * LANES);
         step_products(integers, c->steps + row_of(b, k) * (F + 1) * j->width, F + 1, j->width, vectors, a, b->lane[k], l, s);
     }
     unsigned left = lanes & free_test(F, (int)j->top_k, l, s, side, a, theta, upper);

@@ -8,9 +8,6 @@
 #include "epilogue.h"
 #include "job.h"
 
-/* Blocks whose products are made before their tables are read. */
-#define GROUP 4
-
 /* All products of one video with one query, into lane `lane` of l and s, [entries][16] each. `next` is the video that is
  * read after it: where rows are left out, frames beyond this video's end are not what is needed next. */
 INLINE void video_dots(const job *j, const int storage, int64_t video, int64_t next, int64_t query, int lane, float *l,
@@ -47,68 +44,47 @@ INLINE void block_dots(const job *j, const int storage, int64_t first, int64_t q
     }
 }
 
-INLINE void ask_for(const char *lines, int64_t bytes) {
-    for (int64_t at = 0; at < bytes; at += 64) _mm_prefetch(lines + at, _MM_HINT_T0);
-}
-
-/* Products first, for several blocks, then their epilogues: frames and tables are then read in long runs each. Of a block
- * the products of some lanes alone are made where it has no more; the epilogue works on all, and the others are ignored. */
-INLINE void blocks_few(const job *j, const some *group, int64_t count, int64_t next, const int storage, const int F,
-                       const int H, float *work) {
+/* Products first, then the epilogue of all 16 lanes; those that are not scored are ignored. The tables are asked for in equal
+ * parts with the videos: all at once they would hold up the frames. `next` is the video that is read after these. */
+INLINE void block_few(const job *j, const some *b, int64_t next, const int storage, const int F, const int H, float *work) {
     const int64_t entries = (int64_t)F * H, products = (2 * entries + 1) * LANES;
     const int64_t table_bytes = j->table_rows * LANES * 4;
-    const char *tables = (const char *)j->tables;
-    for (int64_t b = 0; b < count; b++) {
-        if (F == 1 && H == 1 && group[b].count == LANES) {
-            if (b == count - 1) ask_for(tables + group->block * table_bytes, table_bytes);
-            for (int64_t q = 0; q < j->queries; q++) {
-                float *l = work + (b * j->queries + q) * products;
-                block_dots(j, storage, group[b].block * LANES, q, l, l + entries * LANES);
-            }
-            continue;
-        }
-        for (int k = 0; k < group[b].count; k++) {
-            const int64_t v = row_of(group + b, k);
-            const int64_t after = k + 1 < group[b].count ? row_of(group + b, k + 1) : b + 1 < count ? row_of(group + b + 1, 0) : next;
-            if (b == count - 1 && k == 0) ask_for(tables + group->block * table_bytes, table_bytes);
-            for (int64_t q = 0; q < j->queries; q++) {
-                float *l = work + (b * j->queries + q) * products;
-                video_dots(j, storage, v, after, q, group[b].lane[k], l, l + entries * LANES);
+    const float *table = j->tables + b->block * j->table_rows * LANES, *scale = table + j->rows * LANES;
+    const int together = F == 1 && H == 1 && b->count == LANES;
+    for (int k = 0; k < b->count; k++) {
+        for (int64_t at = table_bytes * k / b->count & -64; at < table_bytes * (k + 1) / b->count; at += 64)
+            FETCH((const char *)table + at);
+        const int64_t video = row_of(b, k), after = k + 1 < b->count ? row_of(b, k + 1) : next;
+        for (int64_t q = 0; q < j->queries; q++) {
+            float *l = work + q * products;
+            if (!together) video_dots(j, storage, video, after, q, b->lane[k], l, l + entries * LANES);
+            /* In int8 the product of the mean frame with w: weights sum to one, so it adds to the score once, and its logit
+             * cancels in the softmax. */
+            if (storage == INT8) {
+                float unused[1];
+                const float *w = j->readout + q * j->width;
+                const char *mean = (const char *)(j->mean + video * j->width);
+                dots_1_FLOAT16(mean, 0, mean + AHEAD, j->width, j->width, w, w, l + 2 * entries * LANES + b->lane[k], unused);
             }
         }
     }
-    /* In int8 the product of the mean frame with w: weights sum to one, so it adds to the score once, and its logit cancels
-     * in the softmax. */
-    if (storage == INT8)
-        for (int64_t b = 0; b < count; b++)
-            for (int k = 0; k < group[b].count; k++)
-                for (int64_t q = 0; q < j->queries; q++) {
-                    float *m = work + (b * j->queries + q) * products + 2 * entries * LANES, unused[1];
-                    const float *w = j->readout + q * j->width;
-                    const char *mean = (const char *)(j->mean + row_of(group + b, k) * j->width);
-                    dots_1_FLOAT16(mean, 0, mean + AHEAD, j->width, j->width, w, w, m + group[b].lane[k], unused);
+    for (int64_t q = 0; q < j->queries; q++) {
+        float scores[LANES], *l = work + q * products, *s = l + entries * LANES, *m = s + entries * LANES;
+        if (together) block_dots(j, storage, b->block * LANES, q, l, s);
+        vf tau[4];
+        for (int i = 0; i < 4; i++) tau[i] = SET1(j->scalars[4 * q + i]);
+        for (int64_t half = 0; half < LANES; half += VL) {
+            vf lv[entries], sv[entries];
+            for (int64_t n = 0; n < entries; n++) lv[n] = LOAD(l + n * LANES + half), sv[n] = LOAD(s + n * LANES + half);
+            if (storage == INT8)
+                for (int64_t n = 0; n < entries; n++) {
+                    lv[n] *= LOAD(scale + n * LANES + half);
+                    sv[n] *= LOAD(scale + ((j->streams - 1) * entries + n) * LANES + half);
                 }
-    for (int64_t b = 0; b < count; b++, work += j->queries * products) {
-        const float *table = j->tables + group[b].block * j->table_rows * LANES, *scale = table + j->rows * LANES;
-        if (b + 1 < count) ask_for(tables + group[b + 1].block * table_bytes, table_bytes);
-        for (int64_t q = 0; q < j->queries; q++) {
-            float scores[LANES];
-            const float *l = work + q * products, *s = l + entries * LANES, *m = s + entries * LANES;
-            vf tau[4];
-            for (int i = 0; i < 4; i++) tau[i] = SET1(j->scalars[4 * q + i]);
-            for (int64_t half = 0; half < LANES; half += VL) {
-                vf lv[entries], sv[entries];
-                for (int64_t n = 0; n < entries; n++) lv[n] = LOAD(l + n * LANES + half), sv[n] = LOAD(s + n * LANES + half);
-                if (storage == INT8)
-                    for (int64_t n = 0; n < entries; n++) {
-                        lv[n] *= LOAD(scale + n * LANES + half);
-                        sv[n] *= LOAD(scale + ((j->streams - 1) * entries + n) * LANES + half);
-                    }
-                tau[0] = SET1(j->scalars[4 * q]) + (storage == INT8 ? LOAD(m + half) : SET1(0.0f));
-                STORE(scores + half, pair_scores(lv, sv, table + half, 1, F, H, (int)j->top_k, tau));
-            }
-            take(&j->walk, q, group + b, scores);
+            tau[0] = SET1(j->scalars[4 * q]) + (storage == INT8 ? LOAD(m + half) : SET1(0.0f));
+            STORE(scores + half, pair_scores(lv, sv, table + half, 1, F, H, (int)j->top_k, tau));
         }
+        take(&j->walk, q, b, scores);
     }
 }
 

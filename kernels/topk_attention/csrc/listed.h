@@ -52,7 +52,7 @@ INLINE void visit_kept(const enum visit what, const float *weights, const int en
     const int64_t linear = 3 * ((int64_t)entries * (entries + 1) / 2);
 #define ROWS(row) \
     for (int64_t r = (row); r < (row) + 3; r++) { \
-        if (what == ASK) _mm_prefetch((const char *)(table + r * LANES), _MM_HINT_T0); \
+        if (what == ASK) FETCH(table + r * LANES); \
         else to[r * LANES + lane] = what == GATHER ? table[r * LANES] : 0.0f; \
     }
     for (int a = 0; a < count; a++) {

@@ -39,7 +39,7 @@ INLINE float rescore(const job *j, const int many, const int F, int64_t video, i
 /* Ask for the table that a video will be scored from. */
 INLINE void ask_for_table(const job *j, int64_t video) {
     const char *table = (const char *)(j->tables + video / LANES * j->table_rows * LANES);
-    for (int64_t row = 0; row < j->rows; row++) _mm_prefetch(table + row * LANES * 4, _MM_HINT_T0);
+    for (int64_t row = 0; row < j->rows; row++) FETCH(table + row * LANES * 4);
 }
 
 #endif

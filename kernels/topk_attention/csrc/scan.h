@@ -17,7 +17,7 @@ INLINE int run(job *j, const int many, const int shared, const int storage, cons
     const int listed = !many && storage != INT8 && is_sparse(j);
     size_t floats = many     ? (size_t)panels * D * 2 * VL + LANES * (j->streams * F * (D + PAD) + j->rows)
                     : listed ? (size_t)listed_floats(j, entries)
-                             : j->queries * (2 * entries + 1) * LANES * GROUP;
+                             : j->queries * (2 * entries + 1) * LANES;
     float *work = aligned_alloc(64, (floats * 4 + 63) / 64 * 64);
     if (!work) return 1;
     float *staged = work + panels * D * 2 * VL;
@@ -30,16 +30,10 @@ INLINE int run(job *j, const int many, const int shared, const int storage, cons
     }
     some found[CHUNK];
     for (int64_t count; (count = take_blocks(&j->walk, found)) >= 0;)
-        if (many)
-            for (int64_t b = 0; b < count; b++)
-                block_many(j, found + b, shared, storage, F, H, work, staged, staged + LANES * j->streams * F * (D + PAD));
-        else
-            for (int64_t b = 0; b < count; b += GROUP) {
-                const int64_t of_group = count - b < GROUP ? count - b : GROUP;
-                const some *last = found + b + of_group - 1;
-                blocks_few(j, found + b, of_group, b + GROUP < count ? row_of(last + 1, 0) : row_of(last, last->count - 1) + 1,
-                           storage, F, H, work);
-            }
+        for (const some *b = found; b < found + count; b++)
+            if (many) block_many(j, b, shared, storage, F, H, work, staged, staged + LANES * j->streams * F * (D + PAD));
+            else
+                block_few(j, b, b + 1 < found + count ? row_of(b + 1, 0) : row_of(b, b->count - 1) + 1, storage, F, H, work);
     free(work);
     return 0;
 }

@@ -7,14 +7,11 @@
 #include "asked.h"
 #include "../../csrc/storage.h"
 
-/* How far ahead of the rows that are being read the next are asked for, in bytes. */
-#define STEPS_AHEAD 5120
-
 /* Of `count` rows of steps, into every 16th place of l and s. */
 typedef void rows_of(const uint8_t *x, int64_t width, const void *query, const asked *a, float *l, float *s);
 
 INLINE void float_rows(const int count, const uint8_t *x, int64_t width, const float *u, const float *w, float *l, float *s) {
-    const char *ahead = (const char *)x + STEPS_AHEAD;
+    const char *ahead = (const char *)x + AHEAD;
     vf acc[8];
     UNROLLED for (int i = 0; i < 8; i++) acc[i] = SET1(0.0f);
     for (int64_t d = 0; d < width; d += VL) {
@@ -24,7 +21,7 @@ INLINE void float_rows(const int count, const uint8_t *x, int64_t width, const f
             acc[i] += f * uu;
             acc[4 + i] += f * ww;
         }
-        if (d % 64 == 0) UNROLLED for (int i = 0; i < count; i++) _mm_prefetch(ahead + d * count + 64 * i, _MM_HINT_T0);
+        if (d % 64 == 0) UNROLLED for (int i = 0; i < count; i++) FETCH(ahead + d * count + 64 * i);
     }
     float sums[8];
     _mm256_storeu_ps(sums, sums8(acc));
@@ -51,7 +48,7 @@ INLINE __m256i fold_integers(__m512i x) {
 /* Sums wrap as they like: what is left in the end fits, because the integers of a query were chosen so. */
 INLINE void integer_rows(const int count, const uint8_t *x, int64_t width, const int8_t *planes, const asked *a, float *l,
                          float *s) {
-    const char *ahead = (const char *)x + STEPS_AHEAD;
+    const char *ahead = (const char *)x + AHEAD;
     __m512i acc[4][4];
     UNROLLED for (int i = 0; i < count; i++)
         UNROLLED for (int k = 0; k < 4; k++) acc[i][k] = _mm512_setzero_si512();
@@ -64,7 +61,7 @@ INLINE void integer_rows(const int count, const uint8_t *x, int64_t width, const
             ADD_PRODUCTS(acc[i][1], f, u0);
             ADD_PRODUCTS(acc[i][2], f, w1);
             ADD_PRODUCTS(acc[i][3], f, w0);
-            _mm_prefetch(ahead + d * count + 64 * i, _MM_HINT_T0);
+            FETCH(ahead + d * count + 64 * i);
         }
     }
     __m256i sums[8];

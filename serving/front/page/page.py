@@ -52,22 +52,17 @@ _LARGEST_BODY = 4096
 
 @dataclass(frozen=True)
 class Shown:
-    """What the page says of its server.
+    """What the page says of its server; what depends on the model that answers it asks for.
 
     Attributes:
-        max_bytes: the most bytes of a video; None where the model takes no films.
         files: the server may read files of videos.
         tokens: callers need tokens.
         models: names of the models to choose from, where there are several, the default first.
-        like: "beside" a text or "alone", as a video can be searched with; empty where it can't.
     """
 
-    system: str
-    max_bytes: int | None
     files: bool
     tokens: bool
     models: Sequence[str] = ()
-    like: str = ""
 
 
 class Page:
@@ -98,7 +93,7 @@ class Page:
             return _unless_known(self._files[path], headers)
 
         name = "session" if path == _SESSION else "page"
-        return (await self._calls.answer(scope, name, work, problem, free=True)).with_headers(*_HEADERS)
+        return (await self._calls.answer(scope, name, work, problem)).with_headers(*_HEADERS)
 
     async def _session(self, scope: Scope, receive: Receive) -> Reply:
         """Put a token into a cookie that no script can read, or take it away."""
@@ -121,13 +116,10 @@ def _assets(shown: Shown) -> dict[str, Reply]:
     found = {file.name: file.read_bytes() for file in (files(__package__) / "static").iterdir()}
     modules = sorted(name for name in found if name.endswith(".js"))
     values = {
-        "system": shown.system,
-        "max_bytes": "" if shown.max_bytes is None else str(shown.max_bytes),
         "files": "yes" if shown.files else "",
         "tokens": "yes" if shown.tokens else "",
         "models": ",".join(shown.models),
         "accept": ",".join(("video/*", *KINDS)),
-        "like": shown.like,
         "example": ",".join(("video/*", *KINDS, "image/png", "image/jpeg", "image/webp")),
     }
     values = {name: html.escape(value) for name, value in values.items()}

@@ -30,6 +30,15 @@ def read_json(body: bytes, known: Collection[str] | None = None) -> dict[str, An
     return values
 
 
+def read_fields(body: bytes, known: Collection[str]) -> dict[str, Any]:
+    """The fields of the JSON object in a body; one that is null is as if it was left out.
+
+    Raises:
+        InvalidRequest: as ``read_json``.
+    """
+    return {name: value for name, value in read_json(body, known).items() if value is not None}
+
+
 def read_query(scope: Mapping[str, Any], known: Collection[str]) -> dict[str, str]:
     """The fields of a request's query string.
 

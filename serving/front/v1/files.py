@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from ....export.bundle.checks import NO_FEATURES, check_feature_bytes, check_video_bytes
 from ....export.bundle.errors import InvalidRequest, InvalidVideo
-from ....export.bundle.limits import MAX_METADATA_BYTES
 from ....export.bundle.models import MAX_VIDEO
 from ....export.bundle.ports import FEATURES, VIDEO
 from .. import body
-from ..arena import Slot
 from ..asgi import Receive, Scope
 from ..jobs import Jobs
+from ..json_requests import LARGEST_JSON
 from ..public import Public
 from ..record import Record
+from ..slot import Slot
 from ..tokens import Caller
 from ..upstream import Tensor
 from .multipart import Multipart
@@ -67,7 +67,7 @@ async def received(
 
     Raises:
         InvalidRequest, InvalidVideo, InvalidFeatures: there is none, or one that the model can't take.
-        ServerUnavailable: the shared memory is full.
+        ServerUnavailable: the shared memory is full, or others wait for it.
     """
     headers = dict(scope["headers"])
     size = record.received = _length(headers)
@@ -77,10 +77,11 @@ async def received(
     elif size > public.largest:
         raise InvalidRequest(f"the form has {size} bytes, the limit is {public.largest}")
     slot = await stack.enter_async_context(jobs.room(caller, size))
-    parts = body.parts(receive, size)
-    if form:
-        return await _from_form(Multipart(parts, headers[b"content-type"]), slot, public, fields, facts)
-    return {_main(public): await _stored(parts, slot, public)}
+    async with slot.arriving():
+        parts = body.parts(receive, size)
+        if form:
+            return await _from_form(Multipart(parts, headers[b"content-type"]), slot, public, fields, facts)
+        return {_main(public): await _stored(parts, slot, public)}
 
 
 def with_files(
@@ -97,8 +98,15 @@ def with_files(
     request, tensors = asked(model, found, parameters), {}
     for name, file in files.items():
         request.inputs.add(name=name, datatype="UINT8", shape=[1, file.size])
-        region = file.slot.region
-        tensors[name] = Tensor(name, "UINT8", (1, file.size), region=region, offset=file.offset, size=file.size)
+        tensors[name] = Tensor(
+            name,
+            "UINT8",
+            (1, file.size),
+            region=file.slot.region,
+            offset=file.offset,
+            size=file.size,
+            digest=file.digest.digest(),
+        )
     return request, tensors
 
 
@@ -111,7 +119,7 @@ async def _from_form(
             files[part.name] = await _stored(form.data(), slot, public)
             files[part.name].name = _file_name(part.filename or "")
         elif part.name in fields and part.name not in facts:
-            facts[part.name] = await form.text(MAX_METADATA_BYTES)
+            facts[part.name] = await form.text(LARGEST_JSON)
         else:
             known = ", ".join((VIDEO, FEATURES, *fields))
             raise InvalidRequest(f"the form has a part {part.name[:60]!r} too many; it may have {known}, each once")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from ....export.bundle.errors import InvalidRequest
 
 _BOUNDARY = re.compile(rb'multipart/form-data\s*;.*?\bboundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.I | re.S)
-_PARAMETER = re.compile(rb';\s*(name|filename)="((?:[^"\\]|\\.)*)"', re.I)
+# A value is quoted or, as .NET writes it, a token. Others than ours are read as well: a quoted one may hold anything.
+_PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++))', re.S)
+_ESCAPED = re.compile(rb'\\(["\\])')
 _LARGEST_HEAD = 16 << 10
 _MOST_PARTS = 16
 
@@ -60,7 +62,9 @@ class Multipart:
         if self._parts > _MOST_PARTS:
             raise InvalidRequest(f"the form has more than {_MOST_PARTS} parts")
         head = await self._head()
-        found = {name.lower(): value for name, value in _PARAMETER.findall(head)}
+        found = {
+            name.lower(): _ESCAPED.sub(rb"\1", quoted) or token for name, quoted, token in _PARAMETER.findall(head)
+        }
         if b"name" not in found:
             raise InvalidRequest("a part of the form has no name")
         return Part(_name(found[b"name"]), _name(found[b"filename"]) if b"filename" in found else None)

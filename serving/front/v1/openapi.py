@@ -6,6 +6,8 @@ from typing import Any
 
 from ....export.bundle.limits import MAX_TOP
 from ..aliases import FIELD
+from ..roles import CALLS
+from ..tokens import ROLES
 from .schemas import ID, METADATA, OVERLAP, SCHEMAS, SEGMENT_SECONDS, SOURCE, Schema, number, ref, text
 
 _JSON = "application/json"
@@ -58,7 +60,7 @@ def description(version: str) -> dict[str, Any]:
         "paths": {
             "/v1/search": {
                 "post": {
-                    **_operation("search", "search", "The best videos for a text, or for a video", "search"),
+                    **_operation("search", "search", "The best videos for a text, or for a video"),
                     "requestBody": {
                         "required": True,
                         "content": {
@@ -71,60 +73,60 @@ def description(version: str) -> dict[str, Any]:
             },
             "/v1/models": {
                 "get": {
-                    **_operation("listModels", "models", "The server's models and their aliases", "search or index"),
+                    **_operation("listModels", "models", "The server's models and their aliases"),
                     "responses": _answers("200", "The models.", "Models"),
                 },
                 "put": {
-                    **_operation("moveAlias", "models", "Have an alias answered by another model", "admin"),
+                    **_operation("moveAlias", "models", "Have an alias answered by another model"),
                     "requestBody": {"required": True, "content": {_JSON: {"schema": ref("Switch")}}},
                     "responses": _answers("200", "The models, as of now.", "Models"),
                 },
             },
             "/v1/gallery": {
                 "get": {
-                    **_operation("getGallery", "videos", "What the gallery is", "search or index"),
+                    **_operation("getGallery", "videos", "What the gallery is"),
                     "parameters": [_MODEL],
                     "responses": _answers("200", "The gallery.", "Gallery"),
                 },
             },
             "/v1/video/file": {
                 "get": {
-                    **_operation("getVideoFile", "videos", "A video's file, where the server may read it", "search"),
+                    **_operation("getVideoFile", "videos", "A video's file, where the server may read it"),
                     "parameters": [_query("id", ID, required=True), _MODEL, _RANGE],
                     "responses": _FILES | _problems(),
                 },
             },
             "/v1/video": {
                 "get": {
-                    **_operation("getVideo", "videos", "What is known of a video", "search or index"),
+                    **_operation("getVideo", "videos", "What is known of a video"),
                     "parameters": [_query("id", ID, required=True), _MODEL],
                     "responses": _answers("200", "The video.", "Video"),
                 },
                 "patch": {
-                    **_operation("updateVideo", "videos", "Change a video's metadata", "index"),
+                    **_operation("updateVideo", "videos", "Change a video's metadata"),
                     "parameters": [_query("id", ID, required=True), _query("merge", _MERGE), _MODEL],
                     "requestBody": {"required": True, "content": {_JSON: {"schema": METADATA}}},
                     "responses": _answers("200", "The metadata is changed.", "Changed"),
                 },
                 "delete": {
-                    **_operation("deleteVideo", "videos", "Remove a video", "index"),
+                    **_operation("deleteVideo", "videos", "Remove a video"),
                     "parameters": [_query("id", ID, required=True), _MODEL],
                     "responses": _answers("200", "The video is gone.", "Changed"),
                 },
             },
             "/v1/videos": {
                 "get": {
-                    **_operation("listVideos", "videos", "The videos in the order of indexing", "search or index"),
+                    **_operation("listVideos", "videos", "The videos in the order of indexing"),
                     "parameters": [
                         _query("top", number("Videos of a page.", "integer", minimum=1, maximum=MAX_TOP, default=100)),
                         _query("after", text("The `next` of the page before.")),
-                        _query("where", text("List the videos that this filter lets through.")),
+                        _query("where", text("List the videos that this filter lets through.", minLength=1)),
                         _MODEL,
                     ],
                     "responses": _answers("200", "A page of them.", "VideoPage"),
                 },
                 "post": {
-                    **_operation("indexVideo", "videos", "Put a video into the gallery, or replace it", "index"),
+                    **_operation("indexVideo", "videos", "Put a video into the gallery, or replace it"),
                     "parameters": [
                         _query("id", {**ID, "description": "Its id; without one the file's name or its SHA-256."}),
                         _query("source", SOURCE),
@@ -159,8 +161,9 @@ def description(version: str) -> dict[str, Any]:
     }
 
 
-def _operation(name: str, tag: str, summary: str, role: str) -> dict[str, Any]:
-    told = f"{summary}. Where the server has tokens, it takes the role {role}."
+def _operation(name: str, tag: str, summary: str) -> dict[str, Any]:
+    roles = " or ".join(role for role in ROLES if role in CALLS[name])
+    told = f"{summary}. Where the server has tokens, it takes the role {roles}."
     return {"operationId": name, "tags": [tag], "summary": summary, "description": told}
 
 

@@ -12,7 +12,12 @@ KIND = b"application/problem+json"
 # The client's own word for having left is no status of the standard library.
 _TITLES = {499: "Client Closed Request"}
 # Refusals of the protocol itself have no class among framesift's errors.
-_CODES = {Code.NOT_FOUND: "not-found", Code.UNIMPLEMENTED: "not-allowed", Code.RESOURCE_EXHAUSTED: "too-large"}
+_CODES = {
+    Code.INVALID_ARGUMENT: "invalid-request",
+    Code.NOT_FOUND: "not-found",
+    Code.UNIMPLEMENTED: "not-allowed",
+    Code.RESOURCE_EXHAUSTED: "too-large",
+}
 
 
 def problem(error: Exception) -> Reply:

@@ -10,6 +10,7 @@ from ..browsers import Browsers, authorization
 from ..http_calls import HttpCalls
 from ..record import Record
 from ..replies import Reply, json_reply
+from ..roles import UNKNOWN
 from ..status import HTTP, Code, Refusal
 from ..tokens import Caller
 from .gallery import GalleryCalls
@@ -33,7 +34,7 @@ Handler = Callable[[Scope, Receive, Caller, Record], Awaitable[Reply]]
 
 
 class _Operation(NamedTuple):
-    """One operation: its name, as metrics and the description have it, and who answers."""
+    """One operation: its name, as ``roles.CALLS`` and the description have it, and who answers."""
 
     name: str
     answer: Handler
@@ -100,10 +101,8 @@ class V1:
                 raise Refusal(Code.UNIMPLEMENTED, f"{path} takes {', '.join(there)}, not {method[:20]}")
             return await operation.answer(scope, receive, caller, record)
 
-        name = "unknown" if operation is None else operation.name
-        reply = await self._calls.answer(
-            scope, name, work, problem, authorization=authorization(headers), free=path == OPENAPI
-        )
+        name = UNKNOWN if operation is None else operation.name
+        reply = await self._calls.answer(scope, name, work, problem, authorization=authorization(headers))
         if reply.status == HTTP[Code.UNIMPLEMENTED]:
             reply = reply.with_headers((b"allow", ", ".join(there).encode()))
         return reply.with_headers(*_HEADERS)

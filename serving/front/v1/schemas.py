@@ -56,6 +56,8 @@ METADATA = {
 }
 SEGMENT_SECONDS = text("Cut the film into segments of so many seconds, each found by itself.")
 OVERLAP = text("Seconds that a segment shares with the one before it; less than a segment has.")
+_SECONDS, _SHARE = number("Seconds."), number("What changes of a picture where a shot begins.")
+_CUTTING = obj("How it was cut.", {"seconds": _SECONDS, "overlap": _SECONDS}, {"shots": _SHARE})
 _VERSION = number("The gallery's version: it grows with every change.", "integer")
 _TEXT = text(f"What the video shows, in words; at most {MAX_TEXT_BYTES} bytes of UTF-8.", minLength=1)
 _VIDEO = {
@@ -68,7 +70,8 @@ _VIDEO = {
 SCHEMAS: dict[str, Schema] = {
     "SearchRequest": {
         **obj(
-            "A search by one text, by several with an answer each, by a video of the gallery, or by a text and that.",
+            "A search by one text, by several with an answer each, by a video of the gallery, or by a text and that. "
+            "A field that is null is as if it was left out.",
             {},
             {
                 "text": _TEXT,
@@ -76,11 +79,9 @@ SCHEMAS: dict[str, Schema] = {
                     **ID,
                     "description": "Search with the video of this id, alone or beside a text.",
                 },
+                "segment": number("Which segment of that video, from 0, where it has several.", "integer", minimum=0),
                 "weight": number("The share of the video beside a text; half of it by default.", minimum=0, maximum=1),
-                "include": {
-                    "type": "boolean",
-                    "description": "Whether the video of the id may be a hit itself; not by default.",
-                },
+                "include": {"type": "boolean", "description": "Whether it may be a hit itself; not by default."},
                 "texts": array(_TEXT, "Several texts instead of one.", minItems=1, maxItems=32),
                 "top": number(
                     # A default told as such makes the field needed in the types that are generated for TypeScript.
@@ -89,7 +90,7 @@ SCHEMAS: dict[str, Schema] = {
                     minimum=1,
                     maximum=MAX_TOP,
                 ),
-                "where": text("Search among the videos that this filter lets through."),
+                "where": text("Search among the videos that this filter lets through.", minLength=1),
                 "min_score": number("Leave hits of a lower score out."),
                 "after": text("The `next` of the page before, of the same search."),
                 "offset": number("Leave so many of the best hits out.", "integer", minimum=0),
@@ -234,14 +235,18 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Video": obj(
         "What is known of a video.",
-        {**_VIDEO, "segments": number("How many segments it is kept in; 1 where it is not cut.", "integer")},
+        {
+            **_VIDEO,
+            "segments": number("How many segments it is kept in; 1 where it is not cut.", "integer"),
+            "cutting": or_null(_CUTTING),
+        },
     ),
     "VideoPage": obj(
         "Videos of one version of the gallery, in the order in which they were indexed.",
         {
             "videos": array(ref("Video")),
             "next": or_null(text("What to ask for as `after`; null on the last page.")),
-            "count": number("Videos in the gallery.", "integer"),
+            "count": number("Videos in the gallery, or those that the filter lets through.", "integer"),
             "version": _VERSION,
         },
     ),
@@ -255,7 +260,7 @@ SCHEMAS: dict[str, Schema] = {
             "id": ID,
             "version": _VERSION,
             "count": number("Videos in the gallery.", "integer"),
-            "digest": text("The SHA-256 of the file, in hexadecimal digits."),
+            "digest": text("The SHA-256 of the file, cut or not, in hexadecimal digits; of two files, of both."),
         },
     ),
     "SearchForm": obj(
@@ -264,7 +269,7 @@ SCHEMAS: dict[str, Schema] = {
         {
             "video": text("The file of a film or a still image.", format="binary"),
             "features": text("A feature file, for a model that reads features.", format="binary"),
-            "search": text("The other fields of a SearchRequest as JSON, but texts, like, include and model."),
+            "search": text("The other fields of a SearchRequest as JSON, but texts, like, segment, include and model."),
             "id": {**ID, "description": "What the answer calls it; without one the file's name or its SHA-256."},
         },
     ),

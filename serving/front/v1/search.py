@@ -26,14 +26,15 @@ from ..record import Record, now
 from ..replies import Reply, json_reply
 from ..tokens import Caller
 from ..waiting import Client
-from .fields import read_json
+from .fields import read_fields
 from .files import is_form, received, with_files
 from .tensors import Answer, asked
 
 # A video that is sent comes in a form, beside the other fields.
 SENT = ("text", "top", "candidates", "where", "min_score", "after", "offset", "weight", "segments", "partial")
-FIELDS = (*SENT, "texts", "like", "include", FIELD)
-_PARAMETERS = ("where", "min_score", "after", "offset", "weight", "like", "include", "segments", "partial")
+FIELDS = (*SENT, "texts", "like", "segment", "include", FIELD)
+_PARAMETERS = ("where", "min_score", "after", "offset", "weight", "like", "segment", "include", "segments", "partial")
+_OF_LIKES = ("weight", "include", "segment")
 _FORM_FIELDS = ("search", ID)
 DEFAULT_TOP = 10
 
@@ -61,7 +62,7 @@ class Searches:
         with self._jobs.arriving(caller, body.announced(dict(scope["headers"]), LARGEST_JSON)):
             raw = await body.whole(receive, LARGEST_JSON)
         record.received = len(raw)
-        values = read_json(raw, FIELDS)
+        values = read_fields(raw, FIELDS)
         if FIELD not in values:
             return await self.found(values, receive, caller, record)
         chosen = self._aliases.find(values[FIELD])
@@ -71,6 +72,9 @@ class Searches:
     async def found(self, values: Mapping[str, Any], receive: Receive, caller: Caller, record: Record) -> Reply:
         """The answer to a search with these fields; see ``answer``."""
         like, most = values.get("like"), self._jobs.allowed(SEARCH, "", caller).max_batch
+        for name in _OF_LIKES:
+            if like is None and name in values:
+                raise InvalidRequest(f"{name} is for a search with a video: give its id as like, too")
         texts, arrays = read_search(values, most, like=like is not None)
         model = SEARCH if like is None else SEARCH_LIKE_TEXT if texts else SEARCH_LIKE
         job = self._jobs.read(asked(model, arrays, read_parameters(values)), caller, record)
@@ -81,7 +85,7 @@ class Searches:
         facts: dict[str, str] = {}
         async with AsyncExitStack() as stack:
             files = await received(self._jobs, public, scope, receive, caller, record, stack, _FORM_FIELDS, facts)
-            values = read_json(facts.get("search", "{}").encode(), SENT)
+            values = read_fields(facts.get("search", "{}").encode(), SENT)
             texts, arrays = read_search(values, 1, like=True)
             first = files.get(VIDEO) or files[FEATURES]
             id_ = check_id(facts.get(ID) or first.name or first.digest.hexdigest())
@@ -90,7 +94,7 @@ class Searches:
                 arrays[ID] = pack_rows([id_.encode()])
             model = SEARCH_VIDEO_TEXT if texts else SEARCH_VIDEO
             request, tensors = with_files(model, arrays, files, public, read_parameters(values))
-            job = self._jobs.stored(request, tensors, stack.pop_all(), caller, record)
+            job = self._jobs.stored(request, tensors, stack, caller, record)
         return await self._answered(job, texts, id_, receive, caller, record)
 
     async def _answered(
@@ -126,9 +130,10 @@ def read_search(
         arrays[TEXT] = pack_rows(rows)
         arrays[TEXT_LENGTH] = np.array([[len(row)] for row in rows], np.int32)
     if "candidates" in values:
-        ids = [check_id(id_) for id_ in _listed(values["candidates"], "candidates")]
-        if not 1 <= len(ids) <= MAX_CANDIDATES:
-            raise InvalidRequest(f"a search takes 1 to {MAX_CANDIDATES} candidates, it was given {len(ids)}")
+        given = _listed(values["candidates"], "candidates")
+        if not 1 <= len(given) <= MAX_CANDIDATES:
+            raise InvalidRequest(f"a search takes 1 to {MAX_CANDIDATES} candidates, it was given {len(given)}")
+        ids = [check_id(id_) for id_ in given]
         joined, lengths = pack_joined([id_.encode() for id_ in ids])
         arrays[CANDIDATES] = np.repeat(joined[None], count, 0)
         arrays[CANDIDATE_LENGTHS] = np.repeat(lengths[None], count, 0)

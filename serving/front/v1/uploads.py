@@ -58,7 +58,7 @@ class Uploads:
         async with AsyncExitStack() as stack:
             files = await received(self._jobs, public, scope, receive, caller, record, stack, FIELDS, facts)
             request, tensors, id_, digest = _request(files, public, facts)
-            job = self._jobs.stored(request, tensors, stack.pop_all(), caller, record)
+            job = self._jobs.stored(request, tensors, stack, caller, record)
         answer = Answer(await self._inference.run(job, Client(caller.name, receive=receive), record))
         version, count = (int(output(answer, name)[0, 0]) for name in (VERSION, COUNT))
         return json_reply({"id": id_, "version": version, "count": count, "digest": digest.hex()}, _CREATED)
@@ -67,7 +67,7 @@ class Uploads:
 def _request(
     files: Mapping[str, File], public: Public, facts: Mapping[str, str]
 ) -> tuple[Any, dict[str, Tensor], str, bytes]:
-    """The request for inference, its files as tensors, the video's id, and its digest."""
+    """The request for inference, its files as tensors, the video's id, and its files' digest, cut or not."""
     first = files.get(VIDEO) or files[FEATURES]
     digest: bytes = first.digest.digest()
     if len(files) > 1:
@@ -75,7 +75,6 @@ def _request(
     cutting = _cutting(facts)
     if cutting is not None:
         check_cut(public.inputs, files)
-        digest = cutting.digest(digest)
     id_ = check_id(facts.get(ID) or first.name or digest.hex())
     arrays = {
         ID: pack_rows([id_.encode()]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ....export.bundle.limits import MAX_FIELDS, MAX_WORD
 from .grammar import Path
+from .tokens import EXACT
 
 # Objects within objects are fields of their own, so deep.
 _DEEPEST = 4
@@ -28,9 +29,13 @@ Rows = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Values:
-    """Values of one field in some rows: of numbers float64, of truths bool, of texts their places in ``words``."""
+    """Values of one field in some rows: of numbers float64, of truths bool, of texts their places in ``words``.
+
+    ``integers`` are the whole numbers that no float64 is, as int64, or as Python's where one is larger.
+    """
 
     numbers: tuple[Rows, npt.NDArray[np.float64]]
+    integers: tuple[Rows, npt.NDArray[Any]]
     truths: tuple[Rows, npt.NDArray[np.bool_]]
     texts: tuple[Rows, npt.NDArray[np.int32]]
 
@@ -49,6 +54,14 @@ class Column:
     listed: Values
     kinds: frozenset[str]
     words: pa.Array
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of some rows by field; ``partial`` where there was no room for all of them."""
+
+    fields: dict[Path, Column]
+    partial: bool
 
 
 class Known:
@@ -71,14 +84,21 @@ class Known:
             self.kinds[path] = set()
         return path in self.kinds
 
+    def take(self, columns: Columns) -> None:
+        """Note all fields of some columns and their kinds."""
+        for path, column in columns.fields.items():
+            if self.add(path):
+                self.kinds[path] |= column.kinds
 
-def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda: None) -> dict[Path, Column]:
+
+def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda: None) -> Columns:
     """The columns of metadata, one JSON object a row, of the fields that are ``known`` or for which there is room.
 
     Args:
         pause: called every millisecond or so.
     """
     making: dict[Path, _Making] = {}
+    partial = False
     for start in range(0, len(texts), _PIECE):
         for row, text in enumerate(texts.slice(start, _PIECE).to_pylist(), start):
             if text == "{}":
@@ -86,13 +106,13 @@ def columns_of(texts: pa.Array, known: Known, pause: Callable[[], None] = lambda
             for path, value in _fields(_object(text)):
                 if (made := making.get(path)) is None:
                     if not known.add(path):
+                        partial = True
                         continue
                     made = making[path] = _Making()
                 made.add(row, value)
         pause()
-    found = {path: made.column() for path, made in making.items()}
-    for path, column in found.items():
-        known.kinds[path] |= column.kinds
+    found = Columns({path: made.column() for path, made in making.items()}, partial)
+    known.take(found)
     return found
 
 
@@ -148,8 +168,9 @@ class _Making:
             pairs.truths[1].append(value)
             return TRUTH
         if isinstance(value, int | float):
-            pairs.numbers[0].append(row)
-            pairs.numbers[1].append(_float(value))
+            rows, values = pairs.numbers if _is_float(value) else pairs.integers
+            rows.append(row)
+            values.append(value)
             return NUMBER
         if isinstance(value, str):
             if len(value) <= MAX_WORD:
@@ -163,7 +184,8 @@ class _Pairs:
     """Rows and their values, by kind."""
 
     def __init__(self) -> None:
-        self.numbers = array("i"), array("d")
+        self.numbers: tuple[array[int], MutableSequence[Any]] = array("i"), array("d")
+        self.integers: tuple[array[int], MutableSequence[Any]] = array("i"), []
         self.truths = array("i"), array("b")
         self.texts = array("i"), array("i")
 
@@ -171,13 +193,23 @@ class _Pairs:
         """The same as arrays."""
         return Values(
             (np.array(self.numbers[0], np.int32), np.array(self.numbers[1], np.float64)),
+            (np.array(self.integers[0], np.int32), _integers(self.integers[1])),
             (np.array(self.truths[0], np.int32), np.array(self.truths[1], np.bool_)),
             (np.array(self.texts[0], np.int32), np.array(self.texts[1], np.int32)),
         )
 
 
-def _float(value: float) -> float:
+def _is_float(value: Any) -> bool:
+    if isinstance(value, float) or -EXACT <= value <= EXACT:
+        return True
     try:
-        return float(value)
+        return bool(int(float(value)) == value)
     except OverflowError:
-        return float("inf") if value > 0 else float("-inf")
+        return False
+
+
+def _integers(values: Sequence[float]) -> npt.NDArray[Any]:
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        return np.array(values, object)

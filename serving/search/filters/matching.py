@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import operator
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ....export.bundle.errors import ServerUnavailable
-from ....export.bundle.ports import DURATION, END, ID, METADATA, SEGMENT, SOURCE, START
+from ....export.bundle.ports import DURATION, END, ID, METADATA, SEGMENT, SEGMENTS, SOURCE, START
 from ..facts import Piece
 from ..view import View
-from .columns import LISTS, NUMBER, TEXT, TRUTH, Column, Known, Values, columns_of
+from .columns import LISTS, NUMBER, TEXT, TRUTH, Column, Columns, Known, Values, columns_of
 from .grammar import Every, Filter, Not, Path, Some, Test, name_of, tests
+from .numbers import of_floats, of_integers
 from .tokens import Value, fault
 
 Mask = npt.NDArray[np.bool_]
@@ -27,14 +27,6 @@ _SHOWN_FIELDS, _LONGEST_NAME = 12, 64
 # How long a filter waits for columns, while searches wait behind it.
 _PATIENCE_S = 1.0
 ORDER = frozenset({"<", "<=", ">", ">="})
-_NUMBERS: Mapping[str, Callable[..., Mask]] = {
-    "=": operator.eq,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "in": np.isin,
-}
 _TEXTS: Mapping[str, Callable[..., pa.Array]] = {
     "=": pc.equal,
     "<": pc.less,
@@ -43,7 +35,7 @@ _TEXTS: Mapping[str, Callable[..., pa.Array]] = {
     ">=": pc.greater_equal,
     "in": pc.is_in,
 }
-# What every video has beside its metadata, and of which kind it is.
+# What a video may have beside its metadata, and of which kind it is.
 _VALUES: Mapping[Path, str] = {
     (DURATION,): DURATION,
     (SEGMENT, "number"): SEGMENT,
@@ -59,19 +51,19 @@ class Matcher:
     def __init__(self) -> None:
         self._making = threading.Lock()
         self._known = Known()
-        self._columns: WeakKeyDictionary[Piece, dict[Path, Column]] = WeakKeyDictionary()
+        self._columns: WeakKeyDictionary[Piece, Columns] = WeakKeyDictionary()
+        self._count = 0
 
     def prepare(self, pieces: tuple[Piece, ...]) -> None:
         """Make columns before the first filter comes, beside searches: some ten seconds for a million videos."""
         with self._making:
-            for piece in pieces:
-                self._of(piece, _give_way)
+            self._of(pieces, _give_way)
 
     def rows(self, filter_: Filter, pieces: tuple[Piece, ...], view: View) -> npt.NDArray[np.int64]:
-        """The rows of a view that a filter lets through, ascending.
+        """The rows of a view that a filter lets through, in the order of the pieces.
 
         Args:
-            pieces: the facts of all the view's rows.
+            pieces: the facts of all the view's rows, each row's in one piece.
 
         Raises:
             InvalidRequest: a field that no video has, or a value of a kind that it never has; the message names the
@@ -81,7 +73,7 @@ class Matcher:
         if not self._making.acquire(timeout=_PATIENCE_S):
             raise ServerUnavailable("metadata is still being read for filters: try again in a moment")
         try:
-            columns = [self._of(piece) for piece in pieces]
+            columns = self._of(pieces)
         finally:
             self._making.release()
         if pieces:
@@ -100,10 +92,26 @@ class Matcher:
         kept: npt.NDArray[np.int64] = (rows if live is None else rows[live[rows]]).astype(np.int64)
         return kept
 
-    def _of(self, piece: Piece, pause: Callable[[], None] = lambda: None) -> dict[Path, Column]:
-        if (found := self._columns.get(piece)) is None:
-            found = self._columns[piece] = columns_of(piece.texts[METADATA], self._known, pause)
-        return found
+    def _of(self, pieces: tuple[Piece, ...], pause: Callable[[], None] = lambda: None) -> list[Mapping[Path, Column]]:
+        """The columns of pieces, whose fields alone are known from then on."""
+        if self._count != len(pieces) or any(piece not in self._columns for piece in pieces):
+            self._make(pieces, pause)
+        return [self._columns[piece].fields for piece in pieces]
+
+    def _make(self, pieces: tuple[Piece, ...], pause: Callable[[], None]) -> None:
+        known = Known()
+        kept = [self._columns.get(piece) for piece in pieces]
+        for columns in kept:
+            if columns is not None:
+                known.take(columns)
+        # A field that becomes known now has to be so in every piece, in those that once had no room for it, too.
+        room = not known.full
+        columns_by_piece: WeakKeyDictionary[Piece, Columns] = WeakKeyDictionary()
+        for piece, columns in zip(pieces, kept, strict=True):
+            if columns is None or (columns.partial and room):
+                columns = columns_of(piece.texts[METADATA], known, pause)
+            columns_by_piece[piece] = columns
+        self._known, self._columns, self._count = known, columns_by_piece, len(pieces)
 
     def _check(self, test: Test) -> None:
         path = _of_metadata(test.field)
@@ -165,12 +173,14 @@ def _matching(sign: str, wanted: tuple[Value, ...], values: Values, words: pa.Ar
     """The rows whose value compares so, of each kind."""
     if sign == "exists":
         return []
-    numbers = [value for value in wanted if _kind(value) is NUMBER]
+    numbers = [value for value in wanted if not isinstance(value, str | bool)]
     texts = [value for value in wanted if _kind(value) is TEXT]
     truths = [value for value in wanted if _kind(value) is TRUTH]
     found = []
     if numbers:
-        found.append(values.numbers[0][_NUMBERS[sign](values.numbers[1], numbers if sign == "in" else numbers[0])])
+        found.append(values.numbers[0][of_floats(sign, values.numbers[1], numbers)])
+        if len(values.integers[0]):
+            found.append(values.integers[0][of_integers(sign, values.integers[1], numbers)])
     if texts and len(words):
         found.append(values.texts[0][_of_texts(sign, words, texts)[values.texts[1]]])
     if truths:
@@ -179,16 +189,16 @@ def _matching(sign: str, wanted: tuple[Value, ...], values: Values, words: pa.Ar
 
 
 def _own(test: Test, piece: Piece) -> Mask:
-    """As ``_holds``, for what every video has."""
+    """As ``_holds``, for what is no metadata."""
     if test.field in _VALUES:
         values = piece.values[_VALUES[test.field]]
-        # What came as features has neither duration nor end.
-        there = values > 0 if _VALUES[test.field] in (DURATION, END) else np.ones(len(values), np.bool_)
+        # What came as features has no duration, and what is not cut no segment.
+        there = values > 0 if _VALUES[test.field] == DURATION else piece.values[SEGMENTS] > 1
         if test.sign == "exists":
             return there
         sign = "=" if test.sign in ("!=", "has") else test.sign
         numbers = np.array([value for value in test.values if _kind(value) is NUMBER], np.float32)
-        same = _NUMBERS[sign](values, numbers if sign == "in" else numbers[0])
+        same = of_floats(sign, values, numbers.tolist())
         return there & (~same if test.sign == "!=" else same)
     texts = piece.texts[test.field[0]]
     there = _bools(pc.greater(pc.binary_length(texts), 0))

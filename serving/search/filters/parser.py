@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ....export.bundle.limits import MAX_FILTER_DEPTH, MAX_FILTER_TESTS
+from ....export.bundle.ports import DURATION, ID, METADATA, SEGMENT, SOURCE
 from .grammar import Every, Filter, Not, Path, Some, Test
 from .tokens import Token, Value, fault, tokens
 
 _COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+_OPERATORS = ("keyword", "sign")
+# Names that mean something else without ``metadata`` in front of them.
+_OWN = frozenset({ID, DURATION, SOURCE, SEGMENT, METADATA})
 
 
 @lru_cache(256)
@@ -72,7 +76,8 @@ class _Parser:
             return Not(self._among(field, at))
         if self._took("in"):
             return self._among(field, at)
-        sign = self._next.text
+        # A text or a name in backquotes may be written as a comparison is.
+        sign = self._next.text if self._next.kind in _OPERATORS else ""
         if sign != "has" and sign not in _COMPARISONS:
             raise self._wanted(f"a comparison ({' '.join(_COMPARISONS)}), in, not in, has or exists")
         self._step()
@@ -92,7 +97,7 @@ class _Parser:
         while self._took("."):
             names.append(self._name())
         # Metadata has no name of its own, but for fields that are called like a video's own facts.
-        return tuple(names[1:]) if names[0] == "metadata" and len(names) > 1 and names[1] not in _OWN else tuple(names)
+        return tuple(names[1:]) if names[0] == METADATA and len(names) > 1 and names[1] not in _OWN else tuple(names)
 
     def _name(self) -> str:
         if self._next.kind != "name":
@@ -108,7 +113,7 @@ class _Parser:
 
     def _took(self, word: str) -> bool:
         """Whether the next word is this one, which is passed then."""
-        there = self._next.kind in ("keyword", "sign") and self._next.text == word
+        there = self._next.kind in _OPERATORS and self._next.text == word
         if there:
             self._step()
         return there
@@ -124,6 +129,3 @@ class _Parser:
     def _wanted(self, what: str, hint: str = "") -> Exception:
         there = repr(self._next.text[:40]) if self._next.kind != "end" else "the end"
         return fault(f"there is {there} where {what} should be{hint}", self._next.at)
-
-
-_OWN = frozenset({"id", "duration", "source"})

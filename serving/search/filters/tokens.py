@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ....export.bundle.checks import check_filter
 from ....export.bundle.errors import InvalidRequest
-from ....export.bundle.limits import MAX_WHERE_BYTES
 
 Value = str | float | bool
 
@@ -25,6 +25,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SHOWN = 20
+# Up to here every whole number is a float.
+EXACT = 1 << 53
 
 
 class Token(NamedTuple):
@@ -40,10 +42,9 @@ def tokens(text: str) -> Iterator[Token]:
     """The words of a filter; the last is the end.
 
     Raises:
-        InvalidRequest: it is too long, or holds what is no word.
+        InvalidRequest: it is empty or too long, or holds what is no word.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_WHERE_BYTES:
-        raise InvalidRequest(f"the filter has more than {MAX_WHERE_BYTES} bytes: name candidates instead")
+    check_filter(text)
     place = 0
     while found := _TOKEN.match(text, place):
         place = found.end()
@@ -55,7 +56,7 @@ def tokens(text: str) -> Iterator[Token]:
         elif kind == "number":
             if not math.isfinite(value := float(word)):
                 raise fault(f"{word[:_SHOWN]} is larger than any number", at)
-            yield Token("value", word, at, value)
+            yield Token("value", word, at, _exact(word, value))
         elif kind == "name" and word.lower() in KEYWORDS:
             yield _keyword(word, at)
         else:
@@ -69,6 +70,13 @@ def tokens(text: str) -> Iterator[Token]:
 def fault(what: str, at: int) -> InvalidRequest:
     """The error that names a place of a filter."""
     return InvalidRequest(f"the filter at character {at}: {what}")
+
+
+def _exact(word: str, value: float) -> float:
+    """A number as a float, or a whole one that no float is as it was written."""
+    if abs(value) <= EXACT or not word.lstrip("-").isdecimal() or int(word) == value:
+        return value
+    return int(word)
 
 
 def _keyword(word: str, at: int) -> Token:

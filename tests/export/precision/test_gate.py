@@ -69,8 +69,8 @@ def test_float16_graphs_pass_and_the_verdict_is_json(bundle: Bundle, gate: Gate,
     ("graph", "stage"),
     [
         (VIDEO_ENCODER, "clip.visual.transformer.resblocks.1"),
-        (VIDEO_ENCODER, "transformerClip.resblocks.0"),
-        (TEXT_ENCODER, "clip.transformer.resblocks.1"),
+        pytest.param(VIDEO_ENCODER, "transformerClip.resblocks.0", marks=pytest.mark.slow),
+        pytest.param(TEXT_ENCODER, "clip.transformer.resblocks.1", marks=pytest.mark.slow),
     ],
 )
 def test_a_scaled_weight_fails_and_its_stage_is_named(gate: Gate, graph: str, stage: str, tmp_path: Path) -> None:
@@ -186,6 +186,7 @@ def test_a_users_videos_and_captions_are_matched(bundle: Bundle, clips: list[Cli
         calibration_inputs(bundle, folder)
 
 
+@pytest.mark.slow
 def test_mask_and_noise_are_what_the_server_feeds(masked: Bundle, clips: list[Clip], tmp_path: Path) -> None:
     folder = clips[0].video.parent
     inputs = calibration_inputs(masked, folder, folder / "manifest.jsonl", 3)

@@ -103,7 +103,7 @@ def test_engines_in_eight_bits_are_built_behind_the_gate(
     assert set(made.gate["floating"]) == {TEXT_ENCODER, VIDEO_ENCODER}
 
 
-@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+@pytest.mark.parametrize("scheme", [pytest.param("dynamic", marks=pytest.mark.slow), "static"])
 def test_stages_can_be_left_in_float32(bundle: Bundle, inputs: CalibrationSet, scheme: str, tmp_path: Path) -> None:
     source = bundle.graph(TEXT_ENCODER)
     first, second = quantisable_stages(source)
@@ -116,6 +116,7 @@ def test_stages_can_be_left_in_float32(bundle: Bundle, inputs: CalibrationSet, s
         assert all(abs(numpy_helper.to_array(t).astype(int)).max() <= 64 for t in weights)
 
 
+@pytest.mark.slow
 def test_only_static_records_are_independent_of_their_neighbours(
     bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_check_tells_rounding_from_other_graphs(quantised: Bundle, tmp_path: P
         demand_recorded(worse, quantised.manifest)
 
 
+@pytest.mark.slow
 def test_stages_go_back_to_float32_until_the_gate_gives_up(
     bundle: Bundle, inputs: CalibrationSet, tmp_path: Path
 ) -> None:

@@ -19,11 +19,12 @@ from framesift.export.bundle.errors import EngineError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.models import TEXT_BATCH, VIDEO_BATCH
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.scorers import max_pairs
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.systems.examples import FRAMES as F
 from framesift.export.systems.examples import MAX_TOKENS as W
 from framesift.export.systems.examples import examples, small_system
-from framesift.serving.repository.plan import max_pairs, plan
+from framesift.serving.repository.plan import plan
 from framesift.serving.repository.served import Model
 
 

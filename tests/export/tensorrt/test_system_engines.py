@@ -84,6 +84,7 @@ def test_every_graph_of_the_demo_is_built(demo: Bundle) -> None:
     check(demo, build_engines(demo, RTX, Settings(targets=TARGETS)))
 
 
+@pytest.mark.slow
 def test_float16_and_bfloat16_are_built_after_the_gate(demo: Bundle) -> None:
     judging = Gate(demo, calibration_inputs(demo, limit=20))
     for precision in ("fp16", "bf16"):

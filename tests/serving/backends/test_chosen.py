@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +51,7 @@ from framesift.serving.gallery.comparing import compared
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 
+from ...waiting import until
 from ..toy_ports import toy_manifest, whole_pairs
 from ..toy_scorer import DIM, FRAMES, scorer_graph
 
@@ -84,10 +84,7 @@ class Pair:
         answers = self.index.run(list(requests))
         versions = [int(answer[VERSION][0, 0]) for answer in answers if not isinstance(answer, FramesiftError)]
         assert len(versions) == len(requests), answers
-        deadline = time.monotonic() + 10
-        while self.search.snapshot.view.version < versions[-1]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: self.search.snapshot.view.version >= versions[-1])
         return versions[-1]
 
     def ask(self, request: Arrays) -> tuple[list[str], list[float], dict[str, Any]]:
@@ -215,8 +212,7 @@ def test_what_either_gallery_lacks_is_told(pair: Pair, record: Callable[..., Arr
         make_entry("alone", OWN), tensors={FRAME_EMBEDDINGS: make_entry("alone", OWN).tensors[FRAME_EMBEDDINGS]}
     )
     version = pair.index.gallery.add([alone]).version
-    while pair.search.snapshot.view.version < version:
-        time.sleep(0.01)
+    until(lambda: pair.search.snapshot.view.version >= version)
     left, _, told = pair.ask(question())
     assert left == ids[1:]
     assert (told["chosen"], told["missing"], told["unlisted"]) == (LIMIT, [ids[0]], 1)
@@ -233,8 +229,7 @@ def test_what_either_gallery_lacks_is_told(pair: Pair, record: Callable[..., Arr
     assert str(refused) == f"the gallery has no video {ids[0]!r}, which the search names as a candidate"
     pair.index.gallery.remove(VIDEOS)
     pair.chooser.remove(VIDEOS)
-    while pair.search.snapshot.view.count > 1:
-        time.sleep(0.01)
+    until(lambda: pair.search.snapshot.view.count == 1)
     assert pair.ask(question()) == ([], [], {**told, "chosen": 0, "missing": [], "version": pair.chooser.version})
 
 

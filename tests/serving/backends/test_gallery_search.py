@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,6 +46,7 @@ from framesift.serving.search.onnx_scorer import OnnxScorer
 from framesift.serving.search.options import Options
 from framesift.serving.search.ranking import GraphRanker
 
+from ...waiting import until
 from ..toy_ports import toy_manifest
 from ..toy_scorer import DIM, FRAMES, scorer_graph
 
@@ -107,10 +107,7 @@ def _request(text: npt.NDArray[np.float32], top: int) -> dict[str, npt.NDArray[A
 
 
 def _wait(search: GallerySearch, version: int) -> None:
-    deadline = time.monotonic() + 5
-    while search.snapshot.view.version < version:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: search.snapshot.view.version >= version)
 
 
 def _answers(search: GallerySearch, *requests: dict[str, npt.NDArray[Any]]) -> list[Answer]:
@@ -402,10 +399,7 @@ def test_a_search_that_maps_the_cache_answers_as_the_one_that_made_it(
             (tmp_path / name).mkdir()
             with _searching(tmp_path / name, tmp_path / "link", manifest, monkeypatch) as search:
                 found += _answers(search, _request(text, 20))
-                deadline = time.monotonic() + 10
-                while not list((folder / CACHE).glob("*.rows")):
-                    assert time.monotonic() < deadline
-                    time.sleep(0.01)
+                until(lambda: list((folder / CACHE).glob("*.rows")))
                 # The second loads nothing of the table.
                 monkeypatch.setattr(loading, "_read", None)
                 _wait(search, gallery.add([make_entry(name)]).version)
@@ -432,9 +426,6 @@ def test_a_gallery_that_has_changed_on_disk_is_told_of_until_it_is_mended(
             assert isinstance(error, GalleryError)
             assert "of 'second': `framesift gallery verify`" in str(error)
             gallery.remove(["second"])
-            deadline = time.monotonic() + 5
-            while search.snapshot.fault is not None:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            until(lambda: search.snapshot.fault is None)
             (answer,) = _answers(search, _request(_texts(2), 3))
             assert set(_ids(answer, 0)) == {"first", "third"}

@@ -36,6 +36,7 @@ from framesift.serving.gallery.rows import GalleryEntry, Row
 from framesift.serving.gallery.schema import GallerySchema
 
 MakeEntry = Callable[..., GalleryEntry]
+CUT = Cutting(1)
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -51,7 +52,7 @@ def index(tmp_path: Path, folder: Path, manifest: Manifest, monkeypatch: pytest.
 def request(entry: GalleryEntry, draft: str = "") -> Arrays:
     """An entry as a request; a segment where it has a draft."""
     arrays: Arrays = {name: values[None].astype(np.float32) for name, values in entry.tensors.items()}
-    part = Part(entry.segment.number, draft, segment=entry.segment)
+    part = Part(entry.segment.number, draft, CUT, entry.segment)
     return arrays | {
         ID: pack_rows([entry.id.encode()]),
         SOURCE: pack_rows([entry.source.encode()]),
@@ -90,16 +91,33 @@ def test_a_film_is_kept_with_its_last_segment_in_whatever_order_they_come(
     assert last == (index.gallery.version, 3)
     rows = index.gallery.reader().table.to_table(["id", "segment", "sequence"]).sort_by("sequence").to_pylist()
     assert [(row["id"], row["segment"]) for row in rows[-4:]] == [("a", n) for n in range(4)]
+    # Its digest is the file's, and how it was cut is kept beside it.
+    found = index.gallery.lookup(["a", "c"])
+    assert found.digests == {"a": CUT.digest(a[0].digest), "c": make_entry("c").digest}
+    assert index.gallery.reader().cuttings(["a", "c"]) == {"a": CUT.json()}
     # One that comes again belongs to a film that begins anew.
     assert told(index.run([request(a[1], "x")])) == [(0, 1)]
 
 
-def test_a_film_that_is_begun_anew_forgets_what_came_before(index: GalleryIndex, make_entry: MakeEntry) -> None:
-    a = film(make_entry, "a", 3)
-    index.run([request(a[0], "first"), request(a[1], "first")])
-    assert told(index.run([request(a[2], "second")])) == [(0, 1)]
-    assert told(index.run([request(a[0], "second")])) == [(0, 2)]
-    assert told(index.run([request(a[1], "second")]))[0][0] > 0
+def test_two_films_of_one_id_at_once_are_both_whole_and_the_last_stays(
+    index: GalleryIndex, make_entry: MakeEntry
+) -> None:
+    first = film(make_entry, "a", 3)
+    second = film(make_entry, "a", 3, digest=bytes(32))
+    for n in (0, 1):
+        assert told(index.run([request(first[n], "first")])) == [(0, n + 1)]
+        assert told(index.run([request(second[n], "second")])) == [(0, n + 1)]
+    (before,) = told(index.run([request(second[2], "second")]))
+    (after,) = told(index.run([request(first[2], "first")]))
+    assert 0 < before[0] < after[0]
+    assert before[1] == after[1] == 1
+    assert index.gallery.lookup(["a"]).digests == {"a": CUT.digest(first[0].digest)}
+    # Both may become whole in one commit, too.
+    for n in (0, 1):
+        index.run([request(first[n], "first"), request(second[n], "second")])
+    both = told(index.run([request(first[2], "first"), request(second[2], "second")]))
+    assert [count for _, count in both] == [1, 1]
+    assert index.gallery.lookup(["a"]).digests == {"a": CUT.digest(second[0].digest)}
 
 
 def test_segments_of_different_films_are_no_film(index: GalleryIndex, make_entry: MakeEntry) -> None:
@@ -125,13 +143,33 @@ def test_what_waits_has_a_limit(make_entry: MakeEntry, manifest: Manifest) -> No
     assert drafts.add("x", (rows[5], None)) == 1
 
 
+def test_what_a_film_s_failed_tries_left_gives_way_to_the_next_and_not_to_other_films(
+    manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    schema = GallerySchema.of(manifest)
+    rows = [Row.of(entry, schema) for entry in film(make_entry, "a", 3)]
+    other = [Row.of(entry, schema) for entry in film(make_entry, "b", 3)]
+    each = sum(tensor.nbytes for tensor in rows[0].tensors.values())
+    drafts = Drafts(most=6 * each)
+    for word in "xyz":
+        assert [drafts.add(word, (row, None)) for row in rows[:2]] == [1, 2]
+    # The oldest try is forgotten, and no more than is needed.
+    assert [drafts.add("new", (row, None)) for row in rows[:2]] == [1, 2]
+    with pytest.raises(ServerUnavailable, match="segments of other films"):
+        drafts.add("other", (other[0], None))
+    for word in "yz":
+        assert drafts.add(word, (rows[2], None)) == [(row, None) for row in rows]
+    assert drafts.add("x", (rows[2], None)) == 1
+
+
 def test_what_a_request_says_of_segments_is_read_as_it_was_written() -> None:
     piece = Piece(1.5, 90.0, 25.0, 400, 0, 0, (0, 65536, 0, -65536, 0, 0, 0, 0, 1073741824))
     parts = [
         Part(
             n,
             "word",
-            segment=Segment(n, 9, 5.0 * n, 5.0 * n + 10),
+            Cutting(30, 5),
+            Segment(n, 9, 5.0 * n, 5.0 * n + 10),
             piece=replace(piece, first=10 * n, after=10 * n + 9),
         )
         for n in range(3)

@@ -61,6 +61,7 @@ from framesift.serving.search.ranking import GraphRanker
 from framesift.serving.search.selecting import Selector
 from framesift.serving.search.snapshot import Snapshot
 
+from ...waiting import until
 from ..toy_ports import toy_manifest
 
 F, D, S = 3, 8, 32
@@ -296,9 +297,6 @@ def client(make_client: Callable[..., Any], address: str) -> Any:
 @pytest.fixture
 def wait_for_version(server: ToyServer) -> Callable[[int], None]:
     def wait(version: int) -> None:
-        deadline = time.monotonic() + 5
-        while server.search.snapshot.view.version < version:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(lambda: server.search.snapshot.view.version >= version)
 
     return wait

@@ -239,10 +239,18 @@ def test_every_option_of_a_search_is_passed_on_with_whatever_is_searched(run: Ru
     run("search", "eins", *common, "--after", "x")
     assert server.parameters["search"] == {*sent, "after"}
     # The toy server has no such models; what it was asked it knows all the same.
-    run("search", "--like", "1.mp4", "--include", *common, "--offset", "1")
-    assert server.parameters["search_like"] == {*sent, "offset", "like", "include"}
+    run("search", "--like", "1.mp4", "--include", "--segment", "0", *common, "--offset", "1")
+    assert server.parameters["search_like"] == {*sent, "offset", "like", "include", "segment"}
     run("search", "eins", "--like", "1.mp4", "--weight", "0.2", *common, "--after", "x")
     assert server.parameters["search_like_text"] == {*sent, "after", "like", "weight"}
+
+
+@pytest.mark.parametrize("command", [("search", "eins"), ("videos", "list"), ("videos", "count")])
+def test_an_empty_filter_is_no_filter_that_was_forgotten(run: Run, command: tuple[str, ...]) -> None:
+    for text in ("", "  "):
+        told = run(*command, "--where", text)
+        assert (told.exit_code, told.stdout) == (1, "")
+        assert "the filter is empty: write one, such as 'duration < 30', or leave it out for all videos" in told.stderr
 
 
 def test_search_says_when_there_is_nothing(run: Run) -> None:

@@ -39,6 +39,12 @@ from framesift.serving.client.connection import channel_options, passing, transl
             ServerUnavailable,
             "is `framesift serve` running?",
         ),
+        (
+            "failed to connect to all addresses; last error: Failed parsing HTTP/2 (Expected SETTINGS frame)",
+            "UNAVAILABLE",
+            ServerUnavailable,
+            "no framesift server",
+        ),
         ("Stub process 'x_0' is not healthy.", "INTERNAL", ServerUnavailable, "being restarted"),
         (
             "Request for unknown model: 'search' is not found",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from framesift.serving.client.digests import Digests, Stamp
-from framesift.serving.client.uploads import digest_of
+from framesift.serving.client.digests import Digests, Stamp, digest_of
 
 
 @pytest.fixture
@@ -18,12 +18,21 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.mp4"
-    path.write_bytes(b"film")
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Films, one for each test, that nobody has written to for two seconds."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = [folder / str(n) / "film.mp4" for n in range(6)]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(b"film")
     time.sleep(2.1)
-    return path
+    return iter(paths)
+
+
+@pytest.fixture
+def film(settled: Iterator[Path]) -> Path:
+    return next(settled)
 
 
 def _remember(cache: Path, path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from framesift.export.bundle.checks import FEATURE_SUFFIXES
 from framesift.export.bundle.errors import InvalidRequest
-from framesift.serving.client.discover import IdFrom, discover
+from framesift.serving.client.discover import IMAGE_SUFFIXES, VIDEO_SUFFIXES, IdFrom, Named, discover
 from framesift.serving.client.printable import printable
 
 
@@ -84,7 +85,7 @@ def test_two_files_with_one_id_are_refused(films: Path) -> None:
     ("name", "said"),
     [
         ("nowhere", "no such file or folder"),
-        ("films/*.wmv", "no video fits.*images have to be named"),
+        ("films/*.wmv", "no video fits.*--images takes images, too"),
         ("empty", "no video in it"),
     ],
 )
@@ -111,6 +112,33 @@ def test_what_is_hidden_is_left_out_unless_it_is_named(films: Path) -> None:
     assert [file.id for file in discover(["films/**/*.mp4"]).videos] == ["b.mp4", "old/b.mp4"]
     assert [file.id for file in discover(["films/.Trash-1000", "films/._b.mp4"]).videos] == ["files/x.mp4", "._b.mp4"]
     assert [file.id for file in discover(["films/.Trash-1000/*/*.mp4"]).videos] == ["files/x.mp4"]
+
+
+def test_images_are_taken_where_they_are_named_and_counted_where_they_are_left(films: Path) -> None:
+    for name in ("cover.jpg", "old/b.PNG", "old/c.webp", ".hidden.png", "old/d.gif"):
+        (films / name).touch()
+    found = discover(["films"])
+    assert (len(found.videos), found.images) == (5, 3)
+    # The same image below two names is one.
+    assert discover(["films/old", "films/old/*"]).images == 2
+    images = discover(["films"], suffixes=(*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
+    assert {file.id for file in images.videos} - {file.id for file in found.videos} == {
+        "cover.jpg",
+        "old/b.PNG",
+        "old/c.webp",
+    }
+    assert images.images == 0
+    # Whoever writes the suffix means them.
+    assert [file.id for file in discover(["films/*.jpg", "films/cover.jpg"]).videos] == ["cover.jpg"]
+    assert [file.id for file in discover(["films/**/*.webp"]).videos] == ["old/c.webp"]
+    assert Named.of(["films"], "path", images=True).read_by(films=True, features=False) == images
+    # Of features no image can be meant.
+    (films / "x.npz").touch()
+    assert discover(["films"], suffixes=FEATURE_SUFFIXES).images == 0
+    (films.parent / "stills").mkdir()
+    (films.parent / "stills" / "a.png").touch()
+    with pytest.raises(InvalidRequest, match="no video in it; .*--images takes images, too"):
+        discover(["stills"])
 
 
 ODD_NAMES = {

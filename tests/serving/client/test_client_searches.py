@@ -140,6 +140,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"where": "n <"}, "the filter at character 4"),
     ({"where": "m < 3"}, "no video has the field m"),
     ({"where": 5}, "where is int"),
+    ({"where": ""}, "the filter is empty: write one, such as"),
     ({"where": "n = '" + "x" * 5000 + "'"}, "more than 4096 bytes"),
     ({"where": "n = '" + "é" * 2100 + "'"}, "more than 4096 bytes"),
     ({"min_score": "0.5"}, "min_score is str"),
@@ -172,7 +173,11 @@ def test_the_command(address: str, videos: list[str]) -> None:
     more = json.loads(run("--json", "--where", "channel = 'news'", "--after", told["next"]).stdout)
     assert not {hit["id"] for hit in more["hits"]} & {hit["id"] for hit in told["hits"]}
     assert run("--min-score", "100").stdout == "no video was found\n"
-    assert len(run("--offset", "58").stdout.splitlines()) == 3
+    ranks = [line.split()[0] for line in run("--offset", "58").stdout.splitlines()]
+    assert ranks == ["rank", "59", "60"]
     refused = run("--where", "chanel = 'news'")
     assert (refused.exit_code, "did you mean channel?" in refused.stderr) == (1, True)
     assert run("another", "--after", told["next"]).exit_code == 2
+    for where, cursor, said in (("n < 50", told["next"], "of another search"), ("n < 50", "AbCd", "can't be read")):
+        ended = run("--where", where, "--after", cursor)
+        assert (ended.exit_code, ended.stdout, said in ended.stderr) == (1, "", True)

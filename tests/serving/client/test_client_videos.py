@@ -171,5 +171,12 @@ def test_the_commands(films: list[str], address: str, wait_for_version: Wait) ->
     assert (updated.exit_code, updated.stdout) == (1, "1 changed; the gallery has 7 videos\n")
     assert json.loads(run("show", "film 1", "--json").stdout)["metadata"] == {"n": 1, "tags": ["ü"], "year": 1999}
     assert run("delete", "film 1", "-", input="film 3\nfilm 4\n").stdout == "3 removed; the gallery has 4 videos\n"
-    for wrong in (("update", "film 1"), ("update", "film 1", "[]"), ("update", "film 1", "{"), ("delete",)):
-        assert run(*wrong).exit_code == 2
+    both = ("update", "film 1", "--metadata-file", "-")
+    for wrong in (("update", "film 1"), ("update", "film 1", "[]"), ("update", "film 1", "{"), ("delete",), both):
+        assert run(*wrong, input=lines).exit_code == 2
+
+
+def test_a_list_of_nothing_is_told(address: str) -> None:
+    listed = CliRunner().invoke(main, ["videos", "list", "--server", address])
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "index videos with `framesift index`" in listed.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ from framesift.serving.server.door import Reach, door_program
 from framesift.serving.server.files import of_wheel
 from framesift.serving.server.kept import Kept
 from framesift.serving.server.run_folder import RunFolder
+
+from ...waiting import until
 
 
 @contextmanager
@@ -28,11 +29,12 @@ def standing(
     program = door_program(deployment, reach, reach.host, port, run, mark, environment, 1 << 30, telemetry)
     kept = Kept([program], run, mark, environment, temporary=False)
     try:
-        deadline = time.monotonic() + 60
-        while not reachable(reach.host, port):
+
+        def stands() -> bool:
             assert kept.alive, run.log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+            return reachable(reach.host, port)
+
+        until(stands, told=run.log.read_text)
         kept.all_answer()
         yield f"{reach.host}:{port}", run
     finally:

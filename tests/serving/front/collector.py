@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from ...waiting import until
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Collector:
         self.spans: list[Seen] = []
         self.bodies: list[bytes] = []
 
-    def wait(self, found: Callable[[list[Seen]], bool], seconds: float = 20) -> list[Seen]:
+    def wait(self, found: Callable[[list[Seen]], bool]) -> list[Seen]:
         """All spans, once they are as ``found`` wants them."""
-        deadline = time.monotonic() + seconds
-        while not found(list(self.spans)):
-            assert time.monotonic() < deadline, [(span.service, span.name, span.trace) for span in self.spans]
-            time.sleep(0.05)
+        until(
+            lambda: found(list(self.spans)),
+            told=lambda: [(span.service, span.name, span.trace) for span in self.spans],
+        )
         return list(self.spans)
 
     def take(self, kind: str, body: bytes) -> None:

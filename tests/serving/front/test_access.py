@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
 import resource
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,15 +18,17 @@ from framesift import Client, Credentials
 from framesift.__main__ import main
 from framesift.export.bundle.errors import AccessDenied, InvalidRequest, ServerStartError, ServerUnavailable
 from framesift.export.bundle.store import Bundle
-from framesift.serving.front.envoy import Tls
+from framesift.serving.front.certificates import Tls
 from framesift.serving.front.tokens import Caller, Tokens, new_token, read_tokens
 from framesift.serving.server.door import Reach
 
+from ...waiting import until
 from ..certificates import certificates
 from .alone import standing
 from .requests_of import request, search
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 def test_a_token_is_made_once_and_kept_as_a_hash(tmp_path: Path) -> None:
@@ -207,11 +209,29 @@ def test_a_token_that_is_withdrawn_is_soon_refused(bundle: Bundle, tmp_path: Pat
     with standing(bundle.root, tmp_path / "run", Reach(tokens=path)) as (address, run):
         assert http(address, "/metrics", token) == 200
         path.write_text("")
-        deadline = time.monotonic() + 10
-        while http(address, "/metrics", token) == 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: http(address, "/metrics", token) != 200)
         assert token not in run.log.read_text()
+
+
+def test_a_token_that_is_withdrawn_ends_the_streams_that_it_opened(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    token = new_token(path, "short-lived", ["search"])
+    asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    with (
+        standing(bundle.root, tmp_path / "run", Reach(tokens=path)) as (address, _),
+        grpc.insecure_channel(address) as channel,
+    ):
+        metadata = [("authorization", f"Bearer {token}")]
+        answers = channel.stream_stream(STREAM)(iter(asked.get, b""), timeout=60, metadata=metadata)
+        asked.put(request("absent", search()).SerializeToString())
+        assert b"no model" in next(answers)
+        path.write_text("")
+        until(lambda: http(address, "/metrics", token) == 401)
+        asked.put(request("absent", search()).SerializeToString())
+        with pytest.raises(grpc.RpcError) as caught:
+            next(answers)
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        asked.put(b"")
 
 
 def test_no_token_is_logged_or_shown(guarded: tuple, tokens: dict[str, str]) -> None:
@@ -279,7 +299,7 @@ def test_the_command_makes_a_token_and_serve_wants_whole_options(tmp_path: Path,
     assert os.stat(tmp_path / "tokens").st_mode & 0o077 == 0
     serve = ["serve", str(bundle.root), "--gallery", str(tmp_path / "gallery")]
     half = CliRunner().invoke(main, [*serve, "--tls-cert", str(keys / "server.crt")])
-    assert "TLS needs --tls-cert and --tls-key" in half.output
+    assert "--tls-cert needs --tls-key" in half.output
     open_ = CliRunner().invoke(main, [*serve, "--host", "0.0.0.0"])
     assert "would let others call" in open_.output
 

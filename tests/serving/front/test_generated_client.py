@@ -1,6 +1,6 @@
 """A TypeScript client that openapi-typescript generates from the server's own description works, under Node.
 
-It needs Node and what `make browser` brings.
+`make test-page` brings them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from framesift.serving.client.sync import Client
 
 from .asked_over_http import settle
 
-pytestmark = [pytest.mark.server, pytest.mark.slow]
-NODE = shutil.which("node")
+pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.page]
 MODULES = Path(__file__).parents[3] / "work" / "browser" / "node_modules"
 OPTIONS = ("--module", "nodenext", "--target", "es2022", "--strict", "--types", "node", "--skipLibCheck")
 
@@ -29,16 +28,14 @@ def run(*command: str, folder: Path) -> str:
 
 
 def test_a_generated_client_does_all_there_is_to_do(server, client: Client, indexed: list, tmp_path: Path) -> None:
-    if NODE is None or not (MODULES / "openapi-fetch").is_dir():
-        pytest.skip("there is no Node with openapi-typescript and openapi-fetch: make browser")
     (tmp_path / "node_modules").symlink_to(MODULES)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     shutil.copy(Path(__file__).with_name("client.ts"), tmp_path)
     described = f"http://{server.address}/v1/openapi.json"
-    run(NODE, "node_modules/openapi-typescript/bin/cli.js", described, "--output", "framesift.ts", folder=tmp_path)
-    run(NODE, "node_modules/typescript/bin/tsc", *OPTIONS, "client.ts", folder=tmp_path)
+    run("node", "node_modules/openapi-typescript/bin/cli.js", described, "--output", "framesift.ts", folder=tmp_path)
+    run("node", "node_modules/typescript/bin/tsc", *OPTIONS, "client.ts", folder=tmp_path)
     wanted = [video.id for video in client.videos()]
-    told = json.loads(run(NODE, "client.js", server.address, str(indexed[0].video), folder=tmp_path))
+    told = json.loads(run("node", "client.js", server.address, str(indexed[0].video), folder=tmp_path))
     id_ = "node/a b & ü.mp4"
     assert [told["indexed"]["id"], told["again"]["id"]] == [id_, f"{id_} again"]
     assert set(told["hits"]) - {id_, f"{id_} again"} <= {hit.id for hit in client.search("a red circle", 5).hits}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import os
+import re
 import signal
 import socket
 import time
@@ -14,15 +16,20 @@ from pathlib import Path
 
 import pytest
 
+from framesift.export.bundle.limits import MAX_REQUEST_BYTES
 from framesift.export.bundle.store import Bundle
 from framesift.serving.client.sync import Client
 from framesift.serving.front import body
 from framesift.serving.front import messages as reading
 from framesift.serving.front.arena import Arena
+from framesift.serving.front.envoy import configuration
 from framesift.serving.front.messages import Messages
 from framesift.serving.front.status import Refusal
+from framesift.serving.front.v1.problems import problem
 
+from ...waiting import until
 from .alone import standing
+from .asked_over_http import ask
 from .requests_of import framed
 
 NAME = f"framesift-hostile-{os.getpid()}-arena"
@@ -89,7 +96,7 @@ def test_a_message_that_drips_is_given_up(parts: list[bytes], monkeypatch: pytes
 
 def test_a_caller_leaves_a_slot_for_others(made: list[Arena]) -> None:
     async def ask() -> None:
-        arena = Arena(NAME, 3, SLOT, 3 * SLOT)
+        arena = Arena(NAME, 3, 2, SLOT, 3 * SLOT)
         made.append(arena)
         async with arena.slot("many", 100), arena.slot("many", 100):
             third = asyncio.ensure_future(arena.slot("many", 100).__aenter__())
@@ -107,12 +114,12 @@ def test_a_caller_leaves_a_slot_for_others(made: list[Arena]) -> None:
 
 def test_what_a_door_that_died_had_sent_stays_as_it_is(made: list[Arena]) -> None:
     async def die() -> str:
-        first = Arena(NAME, 2, SLOT, 2 * SLOT)
+        first = Arena(NAME, 2, 2, SLOT, 2 * SLOT)
         made.append(first)
         async with first.slot("a", 100) as slot:
             start = slot.begin()
             slot.write(b"a video that Triton server has not read yet")
-            second = Arena(NAME, 2, SLOT, 2 * SLOT)
+            second = Arena(NAME, 2, 2, SLOT, 2 * SLOT)
             made.append(second)
             async with second.slot("b", 100) as other:
                 other.begin()
@@ -126,11 +133,23 @@ def test_what_a_door_that_died_had_sent_stays_as_it_is(made: list[Arena]) -> Non
 def test_paths_that_can_not_be_read_are_answered(door: tuple) -> None:
     address, _ = door
     connection = http.client.HTTPConnection(address, timeout=5)
-    for path, status in (("/%ff", 403), ("/v2/models/%73earch", 403), ("/?q=%ff", 404), ("/v2/health/live", 200)):
+    for path, status in (("/?q=%ff", 404), ("/v2/health/live", 200)):
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
         assert answer.status == status, path
+
+
+@pytest.mark.parametrize(
+    "path", ["/%ff", "/v1/videos/a%20b", "/v1/videos/a%2Fb", "/v1%5Cvideos", "/v2/models/%73earch?x=1"]
+)
+def test_a_path_with_an_escape_is_answered_with_problem_details(path: str, door: tuple) -> None:
+    address, _ = door
+    for method in ("GET", "POST", "DELETE"):
+        answer = ask(address, path, b"{}" if method == "POST" else None, method)
+        assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert (answer.json["status"], answer.json["code"]) == (404, "not-found")
+        assert "query string" in answer.json["detail"]
 
 
 def test_a_client_that_leaves_within_its_request_is_no_error(door: tuple) -> None:
@@ -140,10 +159,7 @@ def test_a_client_that_leaves_within_its_request_is_no_error(door: tuple) -> Non
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.sendall(b"POST /v2/models/search/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
             time.sleep(0.2)
-    deadline = time.monotonic() + 10
-    while 'code="CANCELLED"' not in urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: 'code="CANCELLED"' in urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode())
     assert "internal error" not in run.log.read_text()
 
 
@@ -156,9 +172,7 @@ def test_a_triton_server_that_hangs_is_not_ready_and_does_not_take_the_door_alon
     assert client.ready()
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        deadline = time.monotonic() + 20
-        while client.ready():
-            assert time.monotonic() < deadline
+        until(lambda: not client.ready())
         # Longer than the door's own silence may be.
         time.sleep(18)
         assert server.door_pid == door
@@ -178,10 +192,7 @@ def test_the_doors_death_leaves_triton_servers_memory_alone(server, client: Clie
 
     before, door = names(), server.door_pid
     os.kill(door, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while server.door_pid in (door, 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: server.door_pid not in (door, 0))
     client.wait_ready(60)
     assert before <= names()
     assert client.encode_video(indexed[0].video).tensors
@@ -189,5 +200,13 @@ def test_the_doors_death_leaves_triton_servers_memory_alone(server, client: Clie
 
 def test_a_body_over_http_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "PATIENCE_S", 0.3)
-    with pytest.raises(Refusal, match="nothing more of the message"):
+    with pytest.raises(Refusal, match="nothing more of the message") as caught:
         asyncio.run(asyncio.wait_for(body.whole(drips([b"x"] * 400), 1000), 10))
+    told = json.loads(problem(caught.value).body)
+    assert (told["status"], told["code"]) == (400, "invalid-request")
+
+
+def test_envoy_gives_no_upload_up_that_the_door_waits_for() -> None:
+    told = json.dumps(configuration("127.0.0.1", 1))
+    (given,) = re.findall(r'"request_timeout": "(\d+)s"', told)
+    assert int(given) > body.PATIENCE_S + MAX_REQUEST_BYTES / body.SLOWEST

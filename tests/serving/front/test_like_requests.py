@@ -90,11 +90,25 @@ def test_parameters_are_those_of_the_search() -> None:
     named.parameters["where"].string_param = "duration < 3"
     asked = read_request(named, PUBLIC["search_like"])
     assert json.loads(asked.options) == {"like": "one", "where": "duration < 3"}
-    for model, name in (("search", "like"), ("search_like", "weight"), ("search_video", "include")):
+    for model, name in (
+        ("search", "like"),
+        ("search_like", "weight"),
+        ("search_video", "include"),
+        ("search_video", "segment"),
+    ):
         made = request(model, {**(search((b"a",)) if model == "search" else ASKED)})
         made.parameters[name].bool_param = True
         with pytest.raises(InvalidRequest, match=f"no parameter '{name}'"):
             read_request(made, PUBLIC[model])
+    named.parameters["segment"].int64_param = 3
+    assert json.loads(read_request(named, PUBLIC["search_like"]).options)["segment"] == 3
+    for wrong, why in ((4096, "from 0"), (0, "of the id in like")):
+        made = request("search_like", ASKED)
+        made.parameters["segment"].int64_param = wrong
+        if wrong:
+            made.parameters["like"].string_param = "one"
+        with pytest.raises(InvalidRequest, match=why):
+            read_request(made, PUBLIC["search_like"])
     for value, why in (("", None), ("a" * 2000, "id"), ("a\nb", "id")):
         made = request("search_like", ASKED)
         made.parameters["like"].string_param = value
@@ -119,7 +133,7 @@ def test_what_goes_upstream_is_whole() -> None:
     raws = {name: array.tobytes() for name, array in arrays.items()}
     tensors = [Tensor(found.name, found.datatype, found.shape, raws[found.name]) for found in asked.inputs]
     job = Job(PUBLIC["search_video_text"], asked, tensors)
-    sent, cut = asyncio.run(encoded(job, encoder, Record("ModelInfer")))
+    sent, cut, _ = asyncio.run(encoded(job, encoder, Record("ModelInfer")))
     named = {tensor.name: tensor for tensor in sent}
     assert set(named) == {"like_token_ids", TOP, CANDIDATES, "candidate_lengths", OPTIONS, "video"}
     assert (named[OPTIONS].raw, named["like_token_ids"].shape[0], cut) == (b"{}", 1, [])

@@ -19,7 +19,7 @@ from framesift.export.bundle.packing import pack_joined
 from framesift.serving.front.arena import Arena
 from framesift.serving.front.asgi import Event, Receive
 from framesift.serving.front.deployment import public_models
-from framesift.serving.front.fields import beside
+from framesift.serving.front.fields import LEAST, beside
 from framesift.serving.front.jobs import _ARRIVING, Job, Jobs
 from framesift.serving.front.messages import SMALL_BYTES, Messages
 from framesift.serving.front.record import Record
@@ -38,7 +38,7 @@ SLOT = 8 << 20
 
 @pytest.fixture
 def arena() -> Iterator[Arena]:
-    arena = Arena(NAME, 2, SLOT, 2 * SLOT)
+    arena = Arena(NAME, 2, 2, SLOT, 2 * SLOT)
     yield arena
     arena.close()
     Path("/dev/shm", arena.region).unlink()
@@ -167,8 +167,15 @@ def typed() -> pb.ModelInferRequest:
 
 @pytest.mark.parametrize(
     "message",
-    [b"\x2a\0" * (1 << 20), b"\x22\0" * 40_000, b"\x32\0" * 40_000, typed().SerializeToString()],
-    ids=["inputs", "parameters", "outputs", "typed contents"],
+    [
+        b"\x2a\0" * (1 << 20),
+        b"\x22\0" * 40_000,
+        b"\x32\0" * 40_000,
+        b"\x3a\0" * (1 << 20),
+        b"\x0b\x0c" + b"\x2a\0" * (1 << 20),
+        typed().SerializeToString(),
+    ],
+    ids=["inputs", "parameters", "outputs", "tensors", "behind a group", "typed contents"],
 )
 def test_what_takes_long_to_read_is_refused_before_it_is_read(message: bytes, arena: Arena) -> None:
     with pytest.raises(InvalidRequest, match="send those as raw_input_contents"):
@@ -187,7 +194,8 @@ def test_fields_beside_the_tensors_are_counted_as_protobuf_writes_them(seed: int
     alone = [pb.ModelInferRequest(**fields) for fields in single]
     alone.append(pb.ModelInferRequest())
     alone[-1].parameters["a"].CopyFrom(whole.parameters["a"])
-    assert beside(raw, TENSORS, 1 << 20) == sum(max(64, one.ByteSize()) for one in alone if one.ByteSize())
+    counted = sum(max(LEAST, one.ByteSize()) for one in alone if one.ByteSize())
+    assert beside(raw, TENSORS, 1 << 20) == counted + LEAST * len(whole.raw_input_contents)
     # Whatever it is, it ends.
     for _ in range(50):
         assert beside(random_.randbytes(random_.randrange(60)), TENSORS, 1 << 20) >= 0

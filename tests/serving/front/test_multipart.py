@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framesift.export.bundle.errors import InvalidRequest
-from framesift.serving.front.v1.multipart import Multipart
+from framesift.serving.front.v1.multipart import _PARAMETER, Multipart
 
 BOUNDARY = b"------made-up-7"
 KIND = b"multipart/form-data; boundary=" + BOUNDARY
@@ -58,6 +58,32 @@ def test_names_are_read_as_browsers_write_them() -> None:
     assert read(body, [], b'Multipart/Form-Data; charset=x; boundary="' + BOUNDARY + b'"') == [
         ("video", 'a "b".mp4', b"x")
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        # .NET's MultipartFormDataContent.
+        ("name=video; filename=a.mp4; filename*=utf-8''a.mp4", ("video", "a.mp4")),
+        ('NAME = "video" ;filename="a.mp4"', ("video", "a.mp4")),
+        ('name=video; filename="a \\"b\\" \\\\ c.mp4"', ("video", 'a "b" \\ c.mp4')),
+        # As browsers write what Windows calls a file.
+        ('name="video"; filename="C:\\films\\a.mp4"', ("video", "C:\\films\\a.mp4")),
+        ('filename="; name=other"; name=video', ("video", "; name=other")),
+        ('x="; name=other"; name=video', ("video", None)),
+        ('name="video"; filename=""', ("video", "")),
+    ],
+)
+def test_names_may_be_tokens_and_have_escapes(told: str, wanted: tuple[str, str | None]) -> None:
+    body = form([("a", None, b"x")]).replace(b'name="a"', told.encode())
+    assert read(body, []) == [(*wanted, b"x")]
+
+
+@pytest.mark.parametrize("head", [b";", b"; ", b';a="', b';a="\\', b"; a ", b"a=;", b';a="\\"'])
+def test_a_head_of_any_kind_is_read_in_no_time(head: bytes) -> None:
+    """In a time that is quadratic in its length the test would not end."""
+    for line in (head * ((1 << 22) // len(head)), head[:1] + head[1:2] * (1 << 22)):
+        assert b"name" not in dict(found[:2] for found in _PARAMETER.findall(line))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import AccessDenied, InvalidRequest
-from framesift.export.bundle.models import GALLERY_EDIT, GALLERY_LIST, GALLERY_LOOKUP, SEARCH
+from framesift.export.bundle.models import GALLERY_EDIT, GALLERY_LIST, GALLERY_LOOKUP, SEARCH, SEARCH_LIKE
 from framesift.serving.front.describing import config, metadata
 from framesift.serving.front.json_requests import read_request as read_json
 from framesift.serving.front.options import options_tensor
@@ -35,7 +35,8 @@ def test_a_plain_search_is_what_it_was() -> None:
     assert (plain.options, "details" in plain.outputs) == (b"", False)
     told = metadata(PUBLIC[SEARCH]), config(PUBLIC[SEARCH])
     assert not any("details" in json.dumps(each) or "options" in json.dumps(each) for each in told)
-    assert (PUBLIC[SEARCH].upstream, PUBLIC[SEARCH].detailed) == ("search_ids", "search_details")
+    found = PUBLIC[SEARCH]
+    assert (found.upstream, found.detailed, found.named) == ("search_ids", "search_details", "search_named")
 
 
 def test_parameters_become_options() -> None:
@@ -76,10 +77,14 @@ def test_json_has_the_same_parameters() -> None:
         (SEARCH, {"facts": "true"}, "facts is str"),
         (SEARCH, {"where": "duration <"}, "the filter at character 11"),
         (SEARCH, {"where": "(" * 4000}, "more than 32 deep"),
-        (SEARCH, {"where": True}, "where is bool, it must be str"),
+        (SEARCH, {"where": True}, "where is bool, it must be a text"),
+        (SEARCH, {"where": ""}, "the filter is empty: write one"),
+        (GALLERY_LIST, {"where": " "}, "the filter is empty: write one"),
         (SEARCH, {"min_score": "0.5"}, "min_score is str"),
         (SEARCH, {"min_score": float("nan")}, "not a number"),
         (SEARCH, {"offset": 5000}, "offset is 5000"),
+        (SEARCH_LIKE, {"like": "film", "segment": -7}, "segment is -7: it is the number of a segment, from 0"),
+        (SEARCH_LIKE, {"like": "film", "segment": -1}, "segment is -1: it is the number of a segment, from 0"),
         (SEARCH, {"offset": 1, "after": "x"}, "without an offset"),
         (GALLERY_LIST, {"min_score": 0.5}, "no parameter 'min_score'"),
         (SEARCH, {"list": True}, "no parameter 'list'"),
@@ -94,7 +99,12 @@ def test_json_has_the_same_parameters() -> None:
 def test_what_is_no_option_is_refused(model: str, parameters: dict, fault: str) -> None:
     ids = {"ids": np.zeros(0, np.uint8), "id_lengths": np.zeros(0, np.int32)}
     made = {"changes": np.zeros(0, np.uint8), "change_lengths": np.zeros(0, np.int32)}
-    arrays = {SEARCH: search(), GALLERY_EDIT: {**ids, **made}, GALLERY_LIST: {}}[model]
+    arrays = {
+        SEARCH: search(),
+        SEARCH_LIKE: {"top": np.array([[3]], np.int32)},
+        GALLERY_EDIT: {**ids, **made},
+        GALLERY_LIST: {},
+    }[model]
     with pytest.raises(InvalidRequest, match=fault):
         asked(model, arrays, **parameters)
 

@@ -27,6 +27,7 @@ from framesift.export.bundle.errors import InvalidQuery, ServerStartError
 from framesift.export.bundle.store import Bundle
 from framesift.serving.front.telemetry import Telemetry
 
+from ...waiting import until
 from .collector import Collector, Seen, collecting
 from .test_calls import inputs
 
@@ -64,12 +65,12 @@ def serving(bundle: Bundle, folder: Path, collector: Collector, *options: str) -
             env=environment,
         )
     try:
-        deadline = time.monotonic() + 240
-        while (ready := re.search(r"ready   gRPC (\S+)", err.read_text())) is None:
+
+        def ready() -> re.Match[str] | None:
             assert process.poll() is None, err.read_text()
-            assert time.monotonic() < deadline, err.read_text()
-            time.sleep(0.1)
-        yield Served(ready[1], collector, out)
+            return re.search(r"ready   gRPC (\S+)\s", err.read_text())
+
+        yield Served(until(ready, told=err.read_text)[1], collector, out)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, err.read_text()
@@ -113,13 +114,16 @@ def test_one_trace_from_the_client_to_every_step_of_a_search(served: Served) -> 
     assert call.attributes["framesift.model"] == "search"
     assert call.attributes["rpc.grpc.status_code"] == "0"
     # Every span's parent is one of them, but for the client's.
-    ids = {span.id for span in served.collector.spans if span.trace == trace_id}
-    assert {span.parent for span in served.collector.spans if span.trace == trace_id} - ids == {span_id}
+    served.collector.wait(lambda all_: parents_elsewhere(all_, trace_id) == {span_id})
     assert {span.service for span in served.collector.spans} == {"framesift", "framesift-triton"}
-    for name in ("receive", "tokenise", "queue", "text_encoder", "gallery_search"):
+    for name in ("receive", "tokenise", "queue"):
         assert call.start <= found[name].start <= found[name].end <= call.end, name
-    assert found["receive"].end <= found["tokenise"].end <= found["queue"].end <= found["gallery_search"].end
-    (line,) = [line for line in served.lines() if line.get("trace_id") == trace_id and line["model"] == "search"]
+    assert found["receive"].end <= found["tokenise"].end <= found["queue"].end
+    # Triton server has a clock of its own, and ends a model's span when the answer may have arrived already.
+    assert found["text_encoder"].start <= found["gallery_search"].start
+    (line,) = until(
+        lambda: [line for line in served.lines() if line.get("trace_id") == trace_id and line["model"] == "search"]
+    )
     assert (line["code"], line["rows"], line["batch_rows"]) == ("OK", 1, 1)
     assert line["upstream_s"] > 0
 
@@ -142,14 +146,13 @@ def test_a_batch_has_one_span_that_is_linked_with_all_its_searches(served: Serve
             client.search(f"wish number {number}")
         return hexadecimal(mine)
 
-    deadline = time.monotonic() + 60
-    shared: list[dict[str, Any]] = []
-    while not shared:
-        assert time.monotonic() < deadline
+    def searched() -> list[dict[str, Any]]:
         with ThreadPoolExecutor(16) as pool:
             mine = dict(pool.map(search, range(64)))
         time.sleep(0.5)
-        shared = [line for line in served.lines() if line.get("trace_id") in mine and line.get("batch_rows", 0) > 1]
+        return [line for line in served.lines() if line.get("trace_id") in mine and line.get("batch_rows", 0) > 1]
+
+    shared = until(searched)
     ids = {line["trace_id"] for line in shared}
     spans = served.collector.wait(
         lambda all_: ids <= {span.trace for span in all_ if span.name == "ModelInfer"} and len(batches(all_)) > 0
@@ -165,6 +168,17 @@ def test_a_batch_has_one_span_that_is_linked_with_all_its_searches(served: Serve
                 assert (batch.trace, batch.id) in call.links
                 stages = {span.name for span in spans if span.parent == call.id}
                 assert stages == {"receive", "tokenise", "queue", "upstream"}
+
+
+def traces(spans: list[Seen], service: str = "") -> set[str]:
+    """The traces of all spans, or of a service's."""
+    return {span.trace for span in spans if service in ("", span.service)}
+
+
+def parents_elsewhere(spans: list[Seen], trace_id: str) -> set[str]:
+    """The parents of a trace's spans that are none of them."""
+    mine = [span for span in spans if span.trace == trace_id]
+    return {span.parent for span in mine} - {span.id for span in mine}
 
 
 def batches(spans: list[Seen]) -> list[Seen]:
@@ -186,11 +200,11 @@ def test_who_has_no_trace_or_one_that_is_not_sampled_leaves_none(served: Served)
     found = served.of(hexadecimal(mine)[0], "ModelInfer")
     assert found["ModelInfer"].attributes["framesift.cause"] == "invalid"
     time.sleep(1)
-    clients = {span.trace for span in served.collector.spans if span.service == "framesift"}
-    assert {span.trace for span in served.collector.spans} == clients
-    assert f"{0xABC:032x}" not in clients
+    # The door and Triton server send theirs by turns.
+    spans = served.collector.wait(lambda all_: traces(all_) == traces(all_, "framesift"))
+    assert f"{0xABC:032x}" not in traces(spans)
     # It is told in the log whose call it was.
-    assert any(line.get("trace_id") == f"{0xABC:032x}" for line in served.lines())
+    until(lambda: any(line.get("trace_id") == f"{0xABC:032x}" for line in served.lines()))
 
 
 @pytest.mark.server

@@ -16,6 +16,7 @@ from framesift.serving.front import overload
 from framesift.serving.front.supervision import Supervision
 from framesift.serving.server.door import NAME
 
+from ...waiting import until
 from .alone import standing
 
 STREAMS = 256
@@ -30,13 +31,13 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def greedy(address: str) -> socket.socket:
-    """A connection that asks for metrics 256 times over HTTP/2, and has no room for any byte of an answer."""
+    """A connection that asks for 20 kB 256 times over HTTP/2, and has no room for any byte of an answer."""
     host, _, port = address.rpartition(":")
     connection = socket.create_connection((host, int(port)), timeout=20)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     connection.sendall(frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)))
     # GET and http from HPACK's static table; path and authority as they are.
-    asked = b"\x82\x86\x04\x08/metrics\x01\x01x"
+    asked = b"\x82\x86\x04\x10/v1/openapi.json\x01\x09127.0.0.1"
     numbers = range(1, 2 * STREAMS, 2)
     connection.sendall(b"".join(frame(HEADERS, END_STREAM_AND_HEADERS, number, asked) for number in numbers))
     return connection
@@ -69,10 +70,34 @@ def test_answers_that_nobody_reads_take_a_bounded_part_of_memory(
         for _ in range(50):
             held.enter_context(greedy(address))
             time.sleep(0.25)
-        deadline = time.monotonic() + PATIENCE_S
         # Whoever comes while there is no room is refused, and there is room again although nobody has left.
-        while not live(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: live(address), pause_s=0.2)
         assert resident(door) - before < heap + (48 << 20)
+        assert Supervision(run.root).pid(NAME) == door
+
+
+@pytest.mark.slow
+def test_whoever_leaves_the_most_unread_is_ended_and_nobody_else_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with standing(bundle.root, tmp_path) as (address, run), ExitStack() as held:
+        door = Supervision(run.root).pid(NAME)
+        before = resident(door)
+        honest = http.client.HTTPConnection(address, timeout=20)
+        largest = asked = 0
+        deadline = time.monotonic() + PATIENCE_S
+        while "because they left so much unread" not in run.log.read_text():
+            assert time.monotonic() < deadline
+            held.enter_context(greedy(address))
+            # On one connection, which is not ended while those are.
+            honest.request("GET", "/v1/openapi.json")
+            answer = honest.getresponse()
+            assert (answer.status, len(answer.read()) > 10_000) == (200, True)
+            largest, asked = max(largest, resident(door)), asked + 1
+            time.sleep(0.05)
+        honest.request("GET", "/metrics")
+        told = honest.getresponse().read().decode()
+        honest.close()
+        assert 'framesift_connections_ended_total{cause="crowd"} 0\n' in told
+        # So many fit into what the door may grow by before it looks.
+        assert asked > 12
+        assert largest - before < 512 << 20
         assert Supervision(run.root).pid(NAME) == door

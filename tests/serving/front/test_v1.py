@@ -138,6 +138,9 @@ def test_searches_are_narrowed_and_paged_as_over_grpc(server, client: Client, in
         assert result["among"] == len(wanted.hits)
         found += [hit["id"] for hit in result["hits"]]
         after = result["next"]
+        if after is not None:
+            other = {"text": f"{TEXT} or not", "top": 4, "where": where, "after": after}
+            assert "cursor is of another search" in ask(server.address, "/v1/search", other).json["detail"]
     assert found == [hit.id for hit in wanted.hits]
     least = wanted.hits[2].score
     (result,) = ask(server.address, "/v1/search", {"text": TEXT, "where": where, "min_score": least}).json["results"]
@@ -146,6 +149,8 @@ def test_searches_are_narrowed_and_paged_as_over_grpc(server, client: Client, in
     assert {video["id"] for video in listed["videos"]} == set(found)
     refused = check(ask(server.address, "/v1/search", {"text": TEXT, "where": "duration >"}), "Problem")
     assert (refused["code"], "11" in refused["detail"]) == ("invalid-request", True), refused
+    for path, body in (("/v1/videos?where=", None), ("/v1/search", {"text": TEXT, "where": ""})):
+        assert "the filter is empty" in check(ask(server.address, path, body), "Problem")["detail"]
 
 
 @pytest.mark.server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pytest
 
 from framesift.export.bundle.errors import InvalidVideo
 from framesift.serving.client.sync import Client
+
+from ...waiting import until
 
 pytestmark = pytest.mark.server
 SIZE = 128 << 20
@@ -63,10 +64,7 @@ def test_more_large_videos_than_there_is_room_for_wait_for_it(server, client: Cl
 
     with ThreadPoolExecutor(len(videos)) as pool:
         assert all(pool.map(refused, videos))
-    deadline = time.monotonic() + 5
-    while arena(server):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not arena(server))
 
 
 def test_who_breaks_a_large_upload_off_gives_its_room_back(server, client: Client, indexed: list) -> None:
@@ -75,7 +73,4 @@ def test_who_breaks_a_large_upload_off_gives_its_room_back(server, client: Clien
         with pytest.raises(Exception, match=r"within|cancel"):
             client.encode_video(whole, timeout_s=0.05)
     assert client.encode_video(whole, timeout_s=120).tensors
-    deadline = time.monotonic() + 20
-    while arena(server):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not arena(server))

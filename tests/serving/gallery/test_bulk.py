@@ -102,6 +102,21 @@ def test_a_lance_table_and_a_folder_of_files_are_read_too(
     assert "60 were there already" in run("import", folder, tmp_path / "table.lance").stdout
 
 
+def test_columns_of_others_may_have_the_names_of_the_gallery_s_own(
+    folder: Path, tmp_path: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    Gallery.open(folder, manifest).close()
+    entries = [make_entry(name) for name in NAMES]
+    texts = [None, *["12:30"] * 59]
+    theirs = dict.fromkeys(("start", "end", "sequence", "indexed_at", "checksums"), texts)
+    assert "60 videos imported" in run("import", folder, _made_elsewhere(tmp_path, entries, **theirs)).stdout
+    # But not some of those by which rows of one id would take one another's place.
+    for names in ({"segment": [0] * 60}, {"segments": [1] * 60, "start": [0.0] * 60, "end": [1.0] * 60}):
+        told = run("import", folder, _made_elsewhere(tmp_path, entries, **names))
+        assert told.exit_code == 1
+        assert "and not all of segment, segments, start, end" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -229,5 +244,5 @@ def test_stats_and_compact_tell_of_the_files(gallery: Gallery, folder: Path, mak
     assert told.exit_code == 0, told.output
     assert told.stdout.startswith("6 files of records became 1, ")
     facts = dict(line.split(maxsplit=1) for line in run("stats", folder).stdout.splitlines())
-    assert facts["index"] == "64 rows in 1 pieces, 0 rows outside"
+    assert facts["index"] == "64 rows in 1 piece, 0 rows outside"
     assert gallery.count == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from framesift.export.bundle.errors import GalleryError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery import editing
-from framesift.serving.gallery.editing import Change, edit
+from framesift.serving.gallery.editing import Change, edit, read_changes
 from framesift.serving.gallery.rows import GalleryEntry, column
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.gallery.verify import verify
@@ -59,16 +60,32 @@ def test_a_change_keeps_everything_else(
                     np.testing.assert_array_equal(kept, values.astype(np.float16))
 
 
-def test_what_would_break_the_rules_changes_nothing(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+def test_what_would_break_the_rules_changes_nothing(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        version = gallery.add([make_entry("a", metadata=f'{{"x":"{"y" * 60_000}"}}')]).version
+        version = gallery.add([make_entry("b"), make_entry("a", metadata=f'{{"x":"{"y" * 60_000}"}}')]).version
         for change in (Change(metadata={"z": "y" * 10_000}, merge=True), Change(metadata={"x": "y" * 70_000})):
             with pytest.raises(InvalidRequest, match="limit is 65536"):
                 edit(gallery, {"a": change})
         with pytest.raises(InvalidRequest, match="white space"):
             edit(gallery, {"a": Change(delete=True), " ": Change(delete=True)})
+        with pytest.raises(InvalidRequest, match="limit is 65536"):
+            edit(gallery, {"b": Change(delete=True), "a": Change(metadata={"z": "y" * 10_000}, merge=True)})
+        # As with records of which few fit into memory.
+        monkeypatch.setattr(editing, "_AT_ONCE", 1)
+        with pytest.raises(InvalidRequest, match="limit is 65536"):
+            edit(gallery, {"b": Change(metadata={}), "a": Change(metadata={"x": "y" * 70_000})})
         assert gallery.version == version
-        assert edit(gallery, {}).commit.count == 1
+        assert gallery.count == 2
+        assert edit(gallery, {}).commit.count == 2
+
+
+def test_changes_are_refused_together() -> None:
+    with pytest.raises(InvalidRequest, match="limit is 65536"):
+        read_changes(["a", "b"], ['{"delete": true}', json.dumps({"metadata": {"x": "y" * 70_000}})])
+    with pytest.raises(InvalidRequest, match="comes twice"):
+        read_changes(["a", "a"], ['{"delete": true}', '{"metadata": {}}'])
 
 
 def test_a_record_that_changed_on_disk_is_not_written_again(

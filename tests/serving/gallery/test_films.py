@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import lance
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from framesift.export.bundle.errors import GalleryError, InvalidRequest
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.segments import Segment
+from framesift.export.bundle.segments import Cutting, Segment
 from framesift.serving.gallery.bulk import bring_in, hand_on
 from framesift.serving.gallery.editing import Change, edit
 from framesift.serving.gallery.rows import GalleryEntry
@@ -145,7 +148,7 @@ def test_films_are_exported_and_imported_in_commits_of_whole_films(
         gallery.add(film("f3", 9, seed=2))
         counts["f3"] = 9
         out = tmp_path / f"out.{suffix}"
-        assert hand_on(gallery.reader(), out, lambda rows: None) == 12
+        assert hand_on([gallery.reader()], out, lambda rows: None) == 12
     with Gallery.open(tmp_path / "copy", manifest) as copy:
         done = bring_in(copy, Records.open(out), lambda rows: None)
         assert (done.added, done.same) == (12, 0)
@@ -155,6 +158,67 @@ def test_films_are_exported_and_imported_in_commits_of_whole_films(
         copy.add(film("f5", 2, seed=1))
         assert bring_in(copy, Records.open(out), lambda rows: None, replace=True).added == 1
         assert kept(copy)["f5"] == segments(counts["f5"])
+
+
+def test_how_a_film_is_cut_and_the_digest_of_its_file_are_kept(
+    folder: Path, tmp_path: Path, manifest: Manifest, film: Callable[..., list[GalleryEntry]], make_entry: MakeEntry
+) -> None:
+    cutting = Cutting(10, 2, shots=0.3)
+    cut = [replace(entry, cutting=cutting) for entry in film("cut", 3)]
+    short = replace(make_entry("short"), cutting=Cutting(30))
+    digest, film_digest = make_entry("short").digest, film("cut", 3)[0].digest
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add([make_entry("whole"), *film("untold", 2)])
+        assert not gallery.reader().cuts
+        gallery.add([*cut, short])
+        assert gallery.reader().cuts
+        found = gallery.lookup(["cut", "short", "whole", "untold", "absent"])
+        assert found.digests == {
+            "cut": cutting.digest(film_digest),
+            "short": Cutting(30).digest(digest),
+            "whole": make_entry("whole").digest,
+            "untold": film("untold", 2)[0].digest,
+        }
+        told = {"cut": cutting.json(), "short": Cutting(30).json()}
+        assert gallery.reader().cuttings(list(found.digests)) == told
+        (row,) = {
+            (bytes(row["digest"]), row["cutting"])
+            for row in gallery.reader().table.to_table(["id", "digest", "cutting"]).to_pylist()
+            if row["id"] == "cut"
+        }
+        assert row == (film_digest, cutting.json())
+        facts = gallery.describe(["cut", "short", "whole"])
+        assert json.loads(facts["cut"].json()).items() >= {"segments": 3, "cutting": cutting.to_dict()}.items()
+        assert json.loads(facts["short"].json())["cutting"] == {"seconds": 30.0, "overlap": 0.0}
+        assert json.loads(facts["whole"].json()).keys() == {"source", "duration", "metadata"}
+        # It goes where its records go.
+        edit(gallery, {"cut": Change(metadata={"year": 1999})})
+        assert gallery.reader().cuttings(["cut"]) == {"cut": cutting.json()}
+        hand_on([gallery.reader()], tmp_path / "out.parquet", lambda rows: None)
+        assert not verify(gallery.reader())
+    with Gallery.open(tmp_path / "copy", manifest) as copy:
+        assert bring_in(copy, Records.open(tmp_path / "out.parquet"), lambda rows: None).added == 4
+        assert copy.lookup(list(found.digests)).digests == found.digests
+        assert copy.reader().cuttings(list(found.digests)) == told
+        # Cut otherwise it is another one.
+        copy.add([replace(entry, cutting=Cutting(5)) for entry in film("short", 2)])
+        assert bring_in(copy, Records.open(tmp_path / "out.parquet"), lambda rows: None, replace=True).added == 1
+
+
+@pytest.mark.parametrize("text", ['{"seconds": 30.0,"overlap":0.0}', "{}", "30", '{"seconds":0}', "x" * 9999])
+def test_a_cutting_that_can_t_be_is_refused(
+    folder: Path, tmp_path: Path, manifest: Manifest, film: Callable[..., list[GalleryEntry]], text: str
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        gallery.add(film("a", 2))
+        table = gallery.reader().table.to_table()
+    place = table.schema.get_field_index("cutting")
+    changed = table.set_column(place, "cutting", pa.array([text, text]))
+    pq.write_table(changed.drop_columns(["checksums"]), tmp_path / "records.parquet")
+    with Gallery.open(tmp_path / "new", manifest) as gallery:
+        with pytest.raises(InvalidRequest, match="cut|segments"):
+            bring_in(gallery, Records.open(tmp_path / "records.parquet"), lambda rows: None)
+        assert gallery.count == 0
 
 
 @pytest.mark.slow
@@ -200,11 +264,11 @@ def test_records_of_an_earlier_format_are_refused_with_the_command_that_brings_t
     with Gallery.open(folder, manifest) as gallery:
         gallery.add([make_entry("a"), make_entry("b")])
         table = gallery.reader().table.to_table()
-    before = table.drop_columns(["segment", "segments", "start", "end"])
-    told = {key: value.replace(b'"format": 5', b'"format": 4') for key, value in table.schema.metadata.items()}
+    before = table.drop_columns(["cutting"])
+    told = {key: value.replace(b'"format": 6', b'"format": 5') for key, value in table.schema.metadata.items()}
     (tmp_path / "old").mkdir()
     lance.write_dataset(before.replace_schema_metadata(told), str(tmp_path / "old" / "videos.lance"))
-    with pytest.raises(GalleryError, match="has format 4, this framesift reads 5: .*framesift gallery import NEW OLD"):
+    with pytest.raises(GalleryError, match="has format 5, this framesift reads 6: .*framesift gallery import NEW OLD"):
         Gallery.existing(tmp_path / "old")
     assert Records.open(tmp_path / "old").made_for() == GallerySchema.of(manifest)
     with Gallery.open(tmp_path / "new", manifest) as gallery:

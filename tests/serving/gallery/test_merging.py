@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lance.optimize import Compaction as Rewriting
 
 from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery import merging
 from framesift.serving.gallery.compaction import Compaction
 from framesift.serving.gallery.lock import exclusive
-from framesift.serving.gallery.merging import Merge, all_due, due, merge, sealed_rows
+from framesift.serving.gallery.merging import Merge, all_due, due, merge, sealed_rows, written_again
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import LOCK_WAIT_S, Gallery
 from framesift.serving.gallery.table import Part, drop_versions, open_table, parts
@@ -60,6 +61,19 @@ def test_fragments_are_merged_by_sizes_and_again_when_much_of_them_is_removed() 
     assert due({n: _part(n, 6400, 6000) for n in range(900)}, sealed) is None
     assert due({**whole, 7: _part(7, 6400, 5000), 901: _part(901, 1)}, sealed) == Merge(frozenset({7}), 6400)
     assert all_due({**whole, 7: _part(7, 6400, 5000), 901: _part(901, 1)}, sealed).fragments == {7, 901}
+
+
+def test_of_much_that_is_removed_everywhere_a_share_is_written_again_until_old_versions_go() -> None:
+    held = {n: _part(n, 6400, 5000 + n) for n in range(16)}
+    assert due(held, 6400) == Merge(frozenset({0, 1}), 6400)
+    assert due(held, 6400, written=6400) == Merge(frozenset({0}), 6400)
+    assert due(held, 6400, written=12800) is None
+    # One at least, however few there are.
+    assert due({n: held[n] for n in range(2)}, 6400) == Merge(frozenset({0}), 6400)
+    # With more removed, waiting would not make the disk smaller.
+    assert due({**held, 9: _part(9, 6400, 4000)}, 6400, written=12800) == Merge(frozenset({9}), 6400)
+    wanted = Merge(frozenset({0, 1, 30}), 6400)
+    assert written_again({**held, 30: _part(30, 100, 50)}, wanted, 6400) == 12800
 
 
 @pytest.mark.parametrize(("row_bytes", "rows"), [(14_000, 19173), (100, 65_536), (1 << 30, 1024)])
@@ -116,7 +130,32 @@ def test_a_merge_is_void_where_its_rows_are_removed_meanwhile_and_then_done_with
         merge(open_table(folder), wanted, gallery.schema.row_bytes, lock)
         assert removed == ["v0", "v1"]
         assert len(parts(open_table(folder))) == 1
+        # The twelve, and the one that they became: nothing of the tries is left.
+        assert len(list(folder.glob("videos.lance/data/*"))) == 13
         assert sorted(_ids(gallery)) == sorted(f"v{n}" for n in range(2, 12))
+
+
+def test_a_merge_of_which_nobody_knows_whether_it_stands_loses_nothing(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "commit reported a conflict but the manifest at the target version could not be read back for verification"
+    own = Rewriting.commit
+
+    def commit(table: Any, done: Any) -> None:
+        own(table, done)
+        raise OSError(said)
+
+    with Gallery.open(folder, manifest) as gallery:
+        for n in range(4):
+            gallery.add([make_entry(f"v{n}")])
+        with monkeypatch.context() as lying:
+            lying.setattr(Rewriting, "commit", commit)
+            with pytest.raises(OSError, match=said):
+                merge(
+                    open_table(folder), all_due(parts(open_table(folder)), 1024), gallery.schema.row_bytes, nullcontext
+                )
+        assert len(parts(open_table(folder))) == 1
+        assert not verify(gallery.reader())
 
 
 def test_sealed_fragments_are_not_written_again(

@@ -21,6 +21,7 @@ from framesift.serving.gallery.schema import SEQUENCE
 from framesift.serving.gallery.shard import Shard, part_of
 from framesift.serving.gallery.shards import open_shards, shard_folders
 from framesift.serving.gallery.split import divide, sources_of
+from framesift.serving.gallery.statistics import statistics
 from framesift.serving.gallery.store import Gallery
 
 MakeEntry = Callable[..., GalleryEntry]
@@ -142,14 +143,14 @@ def test_a_video_is_read_from_its_shard(
         readers = readers_from_env(manifest)
         assert len(readers) == count
         for id_ in ("film 0", "film 1", "film 5"):
-            assert [*readers[part_of(id_, count)].find([id_]).digests] == [id_]
+            assert [*readers[part_of(id_, count)].digests([id_])] == [id_]
 
 
 def test_the_command_splits_and_info_counts(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     _filled(tmp_path / "one", manifest, make_entry, range(5))
     run = CliRunner().invoke(main, ["gallery", "split", str(tmp_path / "one"), str(tmp_path / "two"), "--shards", "2"])
     assert run.exit_code == 0, run.output
-    assert "5 videos copied and 0 removed; the 2 shards have " in run.stdout
+    assert "5 records copied and 0 removed; the 2 shards have " in run.stdout
     told = CliRunner().invoke(main, ["gallery", "info", str(tmp_path / "two")]).stdout
     assert "videos   5\n" in told
     assert "shards   2, of " in told
@@ -157,10 +158,65 @@ def test_the_command_splits_and_info_counts(tmp_path: Path, manifest: Manifest, 
     assert own.exit_code == 1
 
 
-def test_films_in_segments_are_not_split(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
-    one = _filled(tmp_path / "one", manifest, make_entry, range(2))
-    one.add([make_entry("cut", segment=Segment(number, 2, number, number + 1)) for number in range(2)])
-    with pytest.raises(GalleryError, match="keeps films in segments"):
-        _split(tmp_path / "one", tmp_path / "three", 3)
-    one.remove(["cut"])
-    assert len(_split(tmp_path / "one", tmp_path / "three", 3)) == 3
+def test_stats_and_compact_are_of_all_shards(tmp_path: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
+    _filled(tmp_path / "one", manifest, make_entry, range(9))
+    for shard in _split(tmp_path / "one", tmp_path / "three", 3):
+        shard.remove([next(iter(_held(shard)))])
+    each = [statistics(Gallery.existing(folder)) for folder in shard_folders(tmp_path / "three")]
+
+    def told(command: str) -> dict[str, str]:
+        run = CliRunner().invoke(main, ["gallery", command, str(tmp_path / "three")])
+        assert run.exit_code == 0, run.output
+        return dict(line.split(maxsplit=1) for line in run.stdout.splitlines())
+
+    found = told("stats")
+    assert found["shards"] == f"3, of {', '.join(str(shard.count) for shard in each)} videos"
+    assert (found["videos"], found["removed"].split()[0]) == ("6", "3")
+    assert found["versions"] == str(sum(shard.versions for shard in each))
+    told("compact")
+    assert told("stats")["removed"].split()[0] == "0"
+    one = CliRunner().invoke(main, ["gallery", "stats", str(tmp_path / "three" / "shard-1")])
+    assert f"videos   {each[1].count}\n" in one.stdout
+
+
+def test_all_segments_of_a_film_lie_in_one_shard_side_by_side(
+    tmp_path: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    one = _filled(tmp_path / "one", manifest, make_entry, range(5))
+    for name in ("cut", "cut too", "a third"):
+        one.add([make_entry(name, segment=Segment(number, 4, number, number + 1)) for number in range(4)])
+    one.add([make_entry("after")])
+    shards = _split(tmp_path / "one", tmp_path / "three", 3)
+    assert sum(shard.count for shard in shards) == one.count == 9
+    for number, shard in enumerate(shards):
+        rows = shard.reader().table.to_table(["id", "segment", SEQUENCE]).sort_by(SEQUENCE).to_pylist()
+        assert all(Shard(number, 3).has(row["id"]) for row in rows)
+        for place, row in enumerate(rows):
+            if row["segment"]:
+                before = rows[place - 1]
+                assert (before["id"], before["segment"]) == (row["id"], row["segment"] - 1)
+                assert before[SEQUENCE] == row[SEQUENCE] - 1
+
+
+def test_a_served_split_is_brought_up_to_date_by_another_number_of_shards(
+    tmp_path: Path, manifest: Manifest, make_entry: MakeEntry
+) -> None:
+    one = _filled(tmp_path / "one", manifest, make_entry, range(8))
+    served = _split(tmp_path / "one", tmp_path / "two", 2)
+    # Beside those that are served, while videos come and go.
+    _split(tmp_path / "two", tmp_path / "three", 3)
+    for id_ in ("new 1", "new 2", "film 1"):
+        own = served[part_of(id_, 2)]
+        own.least = max(shard.version for shard in served)
+        own.add([make_entry(id_, seed=2)])
+    served[part_of("film 4", 2)].remove(["film 4"])
+    done = divide(sources_of(tmp_path / "two"), tmp_path / "three", 3, lambda rows: None)
+    assert (done.copied, done.removed) == (3, 2)
+    again = divide(sources_of(tmp_path / "two"), tmp_path / "three", 3, lambda rows: None)
+    assert (again.copied, again.removed) == (0, 0)
+    wanted = {id_: row for shard in served for id_, row in _held(shard).items()}
+    shards = [Gallery.existing(each) for each in shard_folders(tmp_path / "three")]
+    assert {id_: row for shard in shards for id_, row in _held(shard).items()} == wanted
+    newest = max(row[SEQUENCE] for row in wanted.values())
+    assert max(version_of(shard.reader().table) for shard in shards) << 20 > newest
+    assert one.count == 8

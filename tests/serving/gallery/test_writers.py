@@ -20,6 +20,8 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 
+from ...waiting import until
+
 MakeEntry = Callable[..., GalleryEntry]
 
 # For every line "name commits" on stdin: a process of its own that does so many commits, or goes on until it
@@ -79,11 +81,8 @@ class Writers:
         return log.read_text().splitlines() if log.exists() else []
 
     def wait_for(self, name: str, line: str) -> list[str]:
-        deadline = time.monotonic() + 60
-        while line not in (seen := self.acknowledged(name)):
-            assert time.monotonic() < deadline, f"{name} wrote {seen}"
-            time.sleep(0.01)
-        return seen
+        until(lambda: line in self.acknowledged(name), told=lambda: f"{name} wrote {self.acknowledged(name)}")
+        return self.acknowledged(name)
 
 
 @pytest.fixture

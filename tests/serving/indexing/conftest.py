@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -23,6 +28,28 @@ def films(clips: list, tmp_path: Path) -> Path:
     for place, clip in enumerate(clips[:FILMS]):
         shutil.copyfile(clip.video, folder / ("old" if place % 2 else "") / f"{place}.mp4")
     return folder
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: Any, first: Callable[[], object], **options: Any) -> None:
+        self._first = first
+        super().__init__(*arguments, **options)
+
+    def do_GET(self) -> None:
+        self._first()
+        super().do_GET()
+
+
+@contextmanager
+def website(folder: Path, first: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """The address of a web server that has the files of a folder, and does something first for whoever asks."""
+    handler = partial(_Handler, directory=str(folder), first=first)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -21,15 +21,7 @@ from framesift.serving.serve import running
 
 from ..films import lasting, pictures, write_film
 from .conftest import FILMS, Run
-
-
-def segments(folder: str = "gallery") -> dict[str, list[tuple[int, float, float]]]:
-    """Number, start and end of every record by id."""
-    table = Gallery.existing(folder).reader().table.to_table(columns=["id", "segment", "start", "end"]).to_pylist()
-    found: dict[str, list[tuple[int, float, float]]] = {}
-    for row in table:
-        found.setdefault(row["id"], []).append((row["segment"], row["start"], row["end"]))
-    return {id_: sorted(rows) for id_, rows in found.items()}
+from .records import segments
 
 
 @pytest.mark.slow
@@ -52,8 +44,38 @@ def test_films_are_cut_known_again_and_cut_otherwise(index: Run, films: Path) ->
     assert all(len(segments()[id_]) < len(rows) for id_, rows in cut.items())
     assert index("films", "--segment-seconds", 2, "--shots").stdout == f"{FILMS} indexed, 0 skipped, 0 failed\n"
     # And as they were at first.
-    assert index("films").stdout == f"{FILMS} indexed, 0 skipped, 0 failed\n"
+    whole = f"{FILMS} films that were kept in segments are now whole videos: --segment-seconds cuts films again\n"
+    assert index("films").stdout == f"{FILMS} indexed, 0 skipped, 0 failed\n{whole}"
+    assert index("films").stdout == f"0 indexed, {FILMS} skipped, 0 failed: the gallery is as it was\n"
     assert {len(rows) for rows in segments().values()} == {1}
+
+
+@pytest.mark.slow
+def test_a_film_that_is_larger_than_a_request_is_cut_from_its_file(index: Run, films: Path) -> None:
+    """Its records are those that it has where it may be read at once."""
+    shutil.rmtree(films / "old")
+    scene = pictures(films / "0.mp4")
+    for path in films.iterdir():
+        path.unlink()
+    write_film(films / "film.mp4", [scene] * 4, crf=1)
+    options = ["films", "--segment-seconds", 1, "--overlap", 0.5]
+    limit = f"bytes={(films / 'film.mp4').stat().st_size // 2 + (64 << 10)}"
+    assert index(*options, "--video-limit", limit).stdout == "1 indexed, 0 skipped, 0 failed\n"
+    assert index(*options, "--video-limit", limit, "--no-cache").stdout.startswith("0 indexed, 1 skipped")
+    assert index(*options, gallery="at once").exit_code == 0
+    galleries = (Gallery.existing(folder).reader() for folder in ("gallery", "at once"))
+    first, second = (
+        {
+            row.pop("segment"): row
+            for batch in reader.batches(["segment", "start", "end", "digest", "cutting", "timestamps", "frame_vectors"])
+            for row in batch.select(
+                [name for name in batch.schema.names if name not in ("sequence", "checksums")]
+            ).to_pylist()
+        }
+        for reader in galleries
+    )
+    assert first == second
+    assert len(first) > 8
 
 
 def test_segments_that_can_t_be_are_refused(index: Run) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import av
 import psutil
 import pytest
 
@@ -21,7 +22,7 @@ from framesift.serving.gallery.store import LOCK, Gallery
 from framesift.serving.indexing.processes import Process
 from framesift.serving.repository.deploy import deploy
 
-from .conftest import FILMS, Run
+from .conftest import FILMS, Run, website
 from .records import records
 
 
@@ -49,6 +50,25 @@ def test_a_second_run_does_what_is_left(index: Run, films: Path) -> None:
 
 
 @pytest.mark.slow
+def test_sources_are_absolute_and_images_are_counted(index: Run, films: Path) -> None:
+    for path in (films / "old").iterdir():
+        path.unlink()
+    with av.open(str(films / "0.mp4")) as film:
+        next(film.decode(video=0)).to_image().save(films / "cover.png")
+    first = index("films")
+    assert first.stdout == (
+        "3 indexed, 0 skipped, 0 failed\n1 image was left out: --images takes it as a video of one frame\n"
+    )
+    second = index("films", "--images")
+    assert second.stdout == "1 indexed, 3 skipped, 0 failed\n"
+    found = records(Path("gallery"))
+    assert {id_: one["source"] for id_, one in found.items()} == {
+        path.name: str(path) for path in films.iterdir() if path.is_file()
+    }
+    assert index("films/*.png").stdout.startswith("0 indexed, 1 skipped")
+
+
+@pytest.mark.slow
 def test_bad_files_are_listed_and_their_list_is_a_manifest(index: Run, films: Path) -> None:
     good = (films / "0.mp4").read_bytes()
     (films / "0.mp4").write_bytes(b"no film")
@@ -67,6 +87,27 @@ def test_bad_files_are_listed_and_their_list_is_a_manifest(index: Run, films: Pa
     again = index("again.jsonl")
     assert (again.exit_code, again.stdout) == (0, "2 indexed, 0 skipped, 0 failed\n"), again.stderr
     assert records(Path("gallery")).keys() == _ids()
+
+
+def test_odd_names_stop_no_run_of_what_failed(index: Run, films: Path) -> None:
+    names = [b" lead.mp4", b"two\nlines.mp4", b"not utf-8 \xff.mp4"]
+    for name in names:
+        Path(os.fsdecode(bytes(films) + b"/" + name)).write_bytes((films / "0.mp4").read_bytes())
+    (films / "2.mp4").write_bytes(b"no film")
+    Path("lists").mkdir()
+    first = index("films", "--failures", "lists/failed.jsonl")
+    assert (first.exit_code, first.stdout) == (1, f"{FILMS - 1} indexed, 0 skipped, 4 failed\n"), first.output
+    (films / "2.mp4").write_bytes((films / "0.mp4").read_bytes())
+    # They are listed once more, and stop nothing else.
+    again = index("lists/failed.jsonl", "--failures", "lists/again.jsonl")
+    assert (again.exit_code, again.stdout) == (1, "1 indexed, 0 skipped, 3 failed\n"), again.output
+    lines = [json.loads(line) for line in Path("lists/again.jsonl").read_text().splitlines()]
+    assert {os.fsencode(line["path"]) for line in lines} == {bytes(films) + b"/" + name for name in names}
+    # An id that can be is all that they need, but for a path that can be no source.
+    mended = [{"path": line["path"], "id": f"mended {place}"} for place, line in enumerate(lines)]
+    Path("mended.jsonl").write_text("".join(json.dumps(line) + "\n" for line in mended))
+    assert index("mended.jsonl").stdout == "1 indexed, 0 skipped, 2 failed\n"
+    assert records(Path("gallery")).keys() > _ids()
 
 
 @pytest.mark.slow
@@ -96,21 +137,27 @@ def test_a_manifest_says_the_same_as_a_folder(index: Run, films: Path) -> None:
 @pytest.mark.slow
 def test_a_process_that_is_killed_costs_no_film(index: Run, films: Path) -> None:
     """Every process of the first generation is killed as soon as it is there, and some later ones."""
-    here, killed, over = psutil.Process(), set[int](), threading.Event()
+    here, killed, one, over = psutil.Process(), set[int](), threading.Event(), threading.Event()
 
     def kill() -> None:
         while not over.is_set() and len(killed) < 3:
             for child in here.children():
-                command = " ".join(child.cmdline())
-                if "process_main" in command and child.pid not in killed and child.children():
-                    killed.add(child.pid)
-                    os.kill(child.pid, signal.SIGKILL)
+                with suppress(psutil.Error):
+                    command = " ".join(child.cmdline())
+                    if "process_main" in command and child.pid not in killed and child.children():
+                        child.kill()
+                        killed.add(child.pid)
+                        one.set()
             time.sleep(0.01)
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        result = index("films", "--jobs", "1")
+        # The films wait until one was.
+        with website(films, lambda: one.wait(120)) as site:
+            lines = [json.dumps({"path": f"{site}/{id_}", "id": id_}) for id_ in sorted(_ids())]
+            Path("list.jsonl").write_text("\n".join(lines))
+            result = index("list.jsonl", "--jobs", "1")
     finally:
         over.set()
         thread.join()
@@ -159,7 +206,7 @@ def test_a_gallery_of_another_model_is_refused(index: Run, films: Path, manifest
     ("arguments", "said"),
     [
         (["films", "--shard", "3/3"], "write i/n"),
-        (["films", "--server", "127.0.0.1:1"], "--server needs a server"),
+        (["films", "--server", "127.0.0.1:1"], "--server is of no use with --bundle"),
         (["films", "--gpus", "1"], "--gpus needs --ray"),
         (["films", "--video-limit", "work=x"], "needs a positive number"),
         (["films", "--jobs", "4000"], "start fewer with --jobs"),
@@ -170,35 +217,6 @@ def test_what_can_not_be_right_is_refused(index: Run, films: Path, arguments: li
     result = index(*arguments)
     assert result.exit_code != 0
     assert said in " ".join(result.stderr.split())
-
-
-@pytest.mark.slow
-def test_memory_is_as_stated(index: Run, bundle: Bundle, films: Path) -> None:
-    """All processes together never hold more than what is said at the beginning; sampled while films are encoded."""
-    here, peak, over = psutil.Process(), [0], threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            total = 0
-            for child in here.children(recursive=True):
-                try:
-                    total += child.memory_full_info().pss
-                except psutil.Error:
-                    continue
-            peak[0] = max(peak[0], total)
-            time.sleep(0.02)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        told = index("films", "--video-limit", "bytes=8M", "--video-limit", "memory=128M").stderr
-    finally:
-        over.set()
-        thread.join()
-    line = next(line for line in told.splitlines() if "processes, each with at most" in line)
-    assert line.startswith("2 processes")
-    each = float(line.split("at most ")[1].split()[0])
-    assert 0 < peak[0] <= 2 * each * 2**30
 
 
 @pytest.mark.slow
@@ -232,6 +250,6 @@ def test_a_process_ends_with_whoever_started_it(bundle: Bundle) -> None:
     decoders = seen.children(recursive=True)
     assert decoders
     process._channel.close()
-    gone, alive = psutil.wait_procs([seen, *decoders], timeout=10)
+    gone, alive = psutil.wait_procs([seen, *decoders], timeout=60)
     assert (len(gone), alive) == (1 + len(decoders), [])
     process.end()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,10 +14,11 @@ import pytest
 
 from framesift.serving.gallery.store import Gallery
 
-from .conftest import FILMS, Run
+from .conftest import FILMS, Run, website
 from .records import records
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+Held = tuple[str, threading.Event, threading.Event]
 
 
 @pytest.fixture(scope="module")
@@ -29,59 +27,61 @@ def cluster() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 2, "memory": 8 << 30, "object_store_memory": 100 << 20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args=node)
+    with pytest.MonkeyPatch.context() as patch:
+        # Beside other work actors would take minutes to start.
+        patch.setenv("RAY_worker_niceness", "0")
+        made = Cluster(initialize_head=True, head_node_args=node)
     yield made.address
     made.shutdown()
 
 
 @pytest.fixture
-def website(films: Path) -> Iterator[str]:
-    """The films' folder as a web server has it."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(films))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+def held(films: Path) -> Iterator[Held]:
+    """A site that has the films and gives them once an actor was killed: where it is, that it was asked, and that."""
+    asked, killed = threading.Event(), threading.Event()
+
+    def first() -> None:
+        asked.set()
+        killed.wait(120)
+
+    with website(films, first) as address:
+        yield address, asked, killed
 
 
-def _killed(over: threading.Event, killed: set[int]) -> None:
-    """Kill an actor while it has videos: once two of them have decoders at work."""
-    while not over.is_set() and not killed:
-        for child in psutil.Process().children(recursive=True):
-            try:
-                if "_Actor" in " ".join(child.cmdline()) and child.children():
-                    time.sleep(0.1)
-                    os.kill(child.pid, signal.SIGKILL)
-                    killed.add(child.pid)
+def _kill(over: threading.Event, asked: threading.Event, killed: threading.Event) -> None:
+    """Kill an actor that makes videos, once a film was asked for that is held back until then."""
+    while not over.is_set() and not killed.is_set():
+        for child in psutil.Process().children(recursive=True) if asked.is_set() else ():
+            with suppress(psutil.Error):
+                if "VideoActor.make" in " ".join(child.cmdline()):
+                    child.kill()
+                    killed.set()
                     break
-            except psutil.Error:
-                continue
         time.sleep(0.02)
 
 
 def test_records_are_those_of_this_machine_and_a_killed_worker_costs_none(
-    index: Run, films: Path, website: str, cluster: str
+    index: Run, films: Path, held: Held, cluster: str
 ) -> None:
+    site, asked, killed = held
     (films / "bad.mp4").write_bytes(b"no film")
     names = sorted(str(path.relative_to(films)) for path in films.rglob("*.mp4"))
     # Half of them by the network.
     lines = [
-        {"path": f"{website}/{name}" if place % 2 else f"films/{name}", "id": name} for place, name in enumerate(names)
+        {"path": f"{site}/{name}" if place % 2 else f"films/{name}", "id": name} for place, name in enumerate(names)
     ]
-    lines.append({"path": f"{website}/absent.mp4", "id": "absent"})
+    lines.append({"path": f"{site}/absent.mp4", "id": "absent"})
     Path("list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     index("films", gallery="here")
-    over, killed = threading.Event(), set[int]()
-    killer = threading.Thread(target=_killed, args=(over, killed))
+    over = threading.Event()
+    killer = threading.Thread(target=_kill, args=(over, asked, killed))
     killer.start()
     try:
         result = index("list.jsonl", "--ray", cluster, "--failures", "failed.jsonl", gallery="there")
     finally:
         over.set()
         killer.join()
-    assert killed
+    assert killed.is_set()
     # Ray says there, too, that an actor ended.
     assert result.exit_code == 1, result.stderr
     assert result.stdout.splitlines()[-1] == f"{FILMS} indexed, 0 skipped, 2 failed", result.stderr
@@ -100,6 +100,40 @@ def test_records_are_those_of_this_machine_and_a_killed_worker_costs_none(
     again = index("list.jsonl", "--ray", cluster, gallery="there")
     assert again.stdout == f"0 indexed, {FILMS} skipped, 2 failed: the gallery is as it was\n"
     assert Gallery.existing("there").version == version
+
+
+def _niceness(over: threading.Event, seen: threading.Event, found: set[int]) -> None:
+    """The niceness of actors and of their decoders, as often as it is looked at."""
+    while not over.is_set():
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if "VideoActor" in " ".join(child.cmdline()):
+                    decoders = child.children()
+                    found.update(one.nice() for one in (child, *decoders))
+                    if decoders:
+                        seen.set()
+        time.sleep(0.05)
+
+
+def test_actors_of_a_cluster_that_is_started_here_give_way_to_none(index: Run, films: Path) -> None:
+    # Enough for calls with several videos.
+    places = 10 * list(films.rglob("*.mp4"))
+    over, seen, found = threading.Event(), threading.Event(), set[int]()
+    watcher = threading.Thread(target=_niceness, args=(over, seen, found))
+    watcher.start()
+    try:
+        # The first film waits until somebody was looked at.
+        with website(films, lambda: seen.wait(120)) as site:
+            paths = [f"{site}/{places[0].relative_to(films)}", *map(str, places[1:])]
+            lines = [json.dumps({"path": path, "id": str(number)}) for number, path in enumerate(paths)]
+            Path("list.jsonl").write_text("\n".join(lines))
+            result = index("list.jsonl", "--ray", "local")
+    finally:
+        over.set()
+        watcher.join()
+    assert result.stdout == f"{len(places)} indexed, 0 skipped, 0 failed\n", result.stderr
+    assert Gallery.existing("gallery").count == len(places)
+    assert found == {psutil.Process().nice()}
 
 
 def test_a_cluster_that_is_not_there_or_has_no_room_is_told(index: Run, films: Path, cluster: str) -> None:

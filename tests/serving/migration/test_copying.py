@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from framesift.export.bundle.errors import GalleryError, InvalidVideo
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.segments import Segment
+from framesift.export.bundle.segments import Cutting, Segment
 from framesift.serving.client.uploads import read_video
 from framesift.serving.gallery.editing import Change, edit
 from framesift.serving.gallery.rows import GalleryEntry, Row
@@ -35,6 +36,7 @@ class Makers:
     def __init__(self, gallery: Gallery, make_entry: MakeEntry) -> None:
         self._gallery, self._make_entry = gallery, make_entry
         self.made: list[str] = []
+        self.videos: list[Video] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
     def submit(self, video: Video) -> Future[Made]:
@@ -47,14 +49,18 @@ class Makers:
 
     def _make(self, video: Video) -> Made:
         self.made.append(video.id)
+        self.videos.append(video)
         try:
             digest = read_video(video.place).digest
         except InvalidVideo as error:
             return Made(video, reason=str(error))
         if digest != video.digest:
             return Made(video, reason="it has changed")
-        entry = self._make_entry(video.id, 9, digest=digest, source=video.source, metadata=video.metadata)
-        return Made(video, (Row.of(entry, self._gallery.schema),))
+        count = 1 if video.cutting is None else {30: 3, 20: 4}[int(video.cutting.seconds)]
+        count = 1 if video.id == "short" else count
+        facts = {"digest": digest, "source": video.source, "metadata": video.metadata, "cutting": video.cutting}
+        rows = (self._make_entry(video.id, 9, segment=Segment(n, count, n, n + 1), **facts) for n in range(count))
+        return Made(video, tuple(Row.of(row, self._gallery.schema) for row in rows))
 
 
 class World:
@@ -73,13 +79,23 @@ class World:
         places = Places(below, addresses=False, beside=False)
         return Copying(self.old, self.new, places, lambda: self.makers, self.told.append)
 
-    def index(self, id_: str, content: str = "", metadata: str = "{}", source: str | None = None) -> None:
-        """Put a video into the old gallery, and its file onto the disk."""
+    def index(
+        self,
+        id_: str,
+        content: str = "",
+        metadata: str = "{}",
+        source: str | None = None,
+        cutting: Cutting | None = None,
+        count: int = 1,
+    ) -> None:
+        """Put a video, or a film's segments, into the old gallery, and its file onto the disk."""
         path = self.folder / id_
         path.write_text(content or id_)
         digest = hashlib.sha256((content or id_).encode()).digest()
         facts = {"digest": digest, "metadata": metadata, "source": str(path) if source is None else source}
-        self.old.add([self._make_entry(id_, **facts)])
+        self.old.add(
+            [self._make_entry(id_, segment=Segment(n, count, n, n + 1), cutting=cutting, **facts) for n in range(count)]
+        )
 
     def catch_up(self) -> None:
         while left := self.copying.behind():
@@ -119,17 +135,33 @@ def test_what_comes_goes_and_changes_meanwhile_is_followed(world: World) -> None
     assert world.makers.made.count("c") == world.makers.made.count("d") == 1
 
 
-def test_films_that_are_cut_are_told_and_left(world: World, make_entry: MakeEntry) -> None:
-    world.index("plain")
+def test_films_that_are_cut_are_cut_again(world: World, make_entry: MakeEntry) -> None:
+    for id_, cutting, count in (("plain", None, 1), ("cut", Cutting(30, 5), 3), ("short", Cutting(30, 5), 1)):
+        world.index(id_, cutting=cutting, count=count)
+    world.catch_up()
+    assert world.alike()
+    cut = dict.fromkeys(("cut", "short"), Cutting(30, 5).json())
+    assert world.new.reader().cuttings(["plain", "cut", "short"]) == cut
+    assert {video.id: video.cutting for video in world.makers.videos} == {
+        "plain": None,
+        "cut": Cutting(30, 5),
+        "short": Cutting(30, 5),
+    }
+    # Cut otherwise it is another one, and whole it is, too.
+    world.index("cut", cutting=Cutting(20), count=4)
+    world.index("short")
+    world.catch_up()
+    assert world.alike()
+    assert world.new.reader().rows == 1 + 4 + 1
+    assert world.new.reader().cuttings(["cut", "short"]) == {"cut": Cutting(20).json()}
+
+
+def test_segments_of_which_nobody_said_how_they_came_to_be_are_told(world: World, make_entry: MakeEntry) -> None:
     world.old.add([make_entry("cut", segment=Segment(number, 3, number, number + 1)) for number in range(3)])
     world.catch_up()
-    assert states(world.new).keys() == {"plain"}
-    (failed,) = (made for made in world.told if made.reason)
-    assert failed.video.id == "cut"
-    assert "cut into 3 segments" in failed.reason
-    # Whoever follows that, and cuts it as before, has it left as it is by the next run.
-    world.new.add([make_entry("cut", segment=Segment(number, 3, number, number + 1)) for number in range(3)])
-    assert not world.again().behind()
+    (failed,) = world.told
+    assert "came as 3 records" in failed.reason
+    assert not world.new.count
 
 
 def test_a_run_that_stopped_goes_on_and_makes_nothing_twice(world: World) -> None:
@@ -191,15 +223,22 @@ def test_sources_are_read_below_a_folder_alone(world: World, tmp_path: Path) -> 
     world.copying = world.again(below)
     world.catch_up()
     assert states(world.new).keys() == {"in"}
-    assert {made.reason for made in world.told if made.reason} == {f"its source lies outside {below}"}
+    reasons = {made.video.id: made.reason for made in world.told if made.reason}
+    assert reasons.keys() == {"out", "link", "away"}
+    assert reasons["out"] == f"its source '../out' lies outside {below}"
+    assert all(reason.endswith(f"lies outside {below}") for reason in reasons.values())
 
 
 def test_a_relative_source_that_is_not_here_leads_to_where_it_was_indexed(world: World) -> None:
     world.index("elsewhere", source="videos/nowhere.mp4")
     world.catch_up()
     (told,) = (made.reason for made in world.told if made.reason)
-    assert "is relative" in told
+    assert "its source 'videos/nowhere.mp4' is relative" in told
+    assert f"no such file in {os.getcwd()}" in told
     assert "--below" in told
+    world.copying = world.again(world.folder)
+    world.catch_up()
+    assert f"no such file in {world.folder}: " in world.told[-1].reason
     assert "elsewhere" not in states(world.new)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +10,17 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
-from kubernetes_validate.utils import all_versions
 
+from framesift import __version__
 from framesift.serving.repository.container import container_files
 from framesift.serving.repository.helm import chart_files
 from framesift.serving.repository.render import reference_manifest
 
-CHART = Path(__file__).parents[3] / "serving" / "repository" / "chart"
+from .charts import CHART, FULL, VERSIONS, check, objects, sharded, with_
+
 PAGE = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 TABLE = PAGE.partition("\n## Values\n")[2].partition("\n## ")[0]
 DOCUMENTED = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", TABLE, re.MULTILINE))
-VERSIONS = sorted(set(all_versions()), key=lambda v: [*map(int, v.split("."))])[-3:]
-
-# What has to be there so that a value shows: everything that can be switched on, as securely as can be.
-FULL: dict[str, Any] = {
-    "secrets": {"tls": "tls", "tokens": "tokens", "clients": "ca", "probe": "probe"},
-    "gallery": {"accessMode": "ReadWriteMany"},
-    "autoscaling": {"enabled": True},
-    "podMonitor": {"enabled": True, "tokenSecret": "scrape"},
-    "disruptionBudget": {"enabled": True},
-    "indexing": {"enabled": True, "shards": 4, "videosClaim": "films"},
-    "tracing": {"endpoint": "http://collector:4318"},
-}
 TAINT = [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
 VARIABLE = [{"name": "SEEN", "value": "yes"}]
 FEW = {"requests": {"cpu": "3"}, "limits": {"memory": "7Gi", "nvidia.com/gpu": 1}}
@@ -51,13 +37,16 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "replicas": (3, {"autoscaling.enabled": False}),
     "configuration": ("accelerated", {}),
     "videoLimits": ("work=120 bytes=1G", {}),
+    "logFormat": ("text", {}),
     "accessLog": (True, {}),
     "logTexts": (True, {}),
     "tracing.endpoint": ("", {}),
     "tracing.ratio": (1, {}),
     "sharedMemory": ("8Gi", {}),
+    "scratch": ("20Gi", {}),
     "resources": (FEW, {}),
     "startupSeconds": (1200, {}),
+    "drainSeconds": (0, {}),
     "extraEnv": (VARIABLE, {}),
     "secrets.tls": ("other", {}),
     "secrets.tokens": ("other", {}),
@@ -80,6 +69,22 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "autoscaling.inFlight": (12, {}),
     "autoscaling.waiting": (4, {}),
     "autoscaling.scaleDownSeconds": (60, {}),
+    "cluster.kind": ("none", {"indexing.rayActors": 0}),
+    "cluster.shards": (4, {"indexing.parallelism": 1}),
+    "cluster.shardReplicas": (2, {"cluster.workers": 12}),
+    "cluster.deadlineSeconds": (2.5, {}),
+    "cluster.workers": (9, {}),
+    "cluster.processors": (8, {}),
+    "cluster.memory": (16384, {}),
+    "cluster.objectStore": (512, {}),
+    "cluster.gpus": (2, {}),
+    "cluster.shardGpus": (0.5, {"cluster.gpus": 1}),
+    "cluster.headResources": (FEW, {}),
+    "cluster.tokenSecret": ("other", {}),
+    "cluster.nodeSelector": (NAMED, {}),
+    "cluster.tolerations": (TAINT, {}),
+    "cluster.topologySpread": (SPREAD, {}),
+    "cluster.extraEnv": (VARIABLE, {}),
     "podMonitor.enabled": (False, {}),
     "podMonitor.interval": ("1m", {}),
     "podMonitor.labels": (NAMED, {}),
@@ -91,6 +96,8 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
     "indexing.enabled": (False, {}),
     "indexing.tag": ("0a1b2c3d4e5f", {}),
     "indexing.migrate": ("fc2e85047b79", {"indexing.shards": 1}),
+    "indexing.split": ("films", {}),
+    "indexing.rayActors": (2, {"indexing.parallelism": 1}),
     "indexing.shards": (16, {}),
     "indexing.parallelism": (2, {}),
     "indexing.paths": (["/videos/list.jsonl"], {}),
@@ -114,43 +121,10 @@ CHANGED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@cache
-def chart() -> helm.Chart:
-    return helm.Chart.load(CHART)
-
-
-def _with(values: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    first, _, rest = path.partition(".")
-    return {**values, first: _with(values.get(first, {}), rest, value) if rest else value}
-
-
 def _at(values: dict[str, Any], path: str) -> Any:
     for name in path.split("."):
         values = values[name]
     return values
-
-
-def objects(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the chart makes, by kind; there is one of each."""
-    return json.loads(_rendered(json.dumps(values)))
-
-
-@cache
-def _rendered(values: str) -> str:
-    rendered = chart().render(json.loads(values), name="search", namespace="films")
-    made = [one for name, text in rendered.items() if name.endswith(".yaml") for one in yaml.safe_load_all(text) if one]
-    by_kind = {one["kind"]: one for one in made}
-    assert len(by_kind) == len(made)
-    return json.dumps(by_kind)
-
-
-def check(made: dict[str, dict[str, Any]]) -> None:
-    """Compare objects with the schemas of the newest Kubernetes versions."""
-    assert len(VERSIONS) == 3
-    for kind, one in made.items():
-        # Defined by Prometheus' operator.
-        for version in VERSIONS if kind != "PodMonitor" else ():
-            assert kubernetes_validate.validate(one, version, strict=True) == version.rpartition(".")[0]
 
 
 def test_every_value_is_documented_with_its_default() -> None:
@@ -171,13 +145,17 @@ def _leaves(values: dict[str, Any], *above: str) -> list[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("path", CHANGED)
-def test_every_value_changes_what_is_made_into_something_that_kubernetes_takes(path: str) -> None:
+_OF_SHARDS = {"indexing.split", "indexing.rayActors", *(path for path in CHANGED if path.startswith("cluster."))}
+CASES = [(path, kind) for path in CHANGED for kind in (("statefulset", "kuberay") if path in _OF_SHARDS else ("none",))]
+
+
+@pytest.mark.parametrize(("path", "kind"), CASES, ids=lambda part: part)
+def test_every_value_changes_what_is_made_into_something_that_kubernetes_takes(path: str, kind: str) -> None:
     value, beside = CHANGED[path]
-    before = FULL
+    before = FULL if kind == "none" else sharded(kind)
     for other, needed in beside.items():
-        before = _with(before, other, needed)
-    was, made = objects(before), objects(_with(before, path, value))
+        before = with_(before, other, needed)
+    was, made = objects(before), objects(with_(before, path, value))
     assert made != was
     check({kind: one for kind, one in made.items() if one != was.get(kind)})
 
@@ -203,7 +181,11 @@ def test_nothing_has_more_rights_than_it_needs() -> None:
     (probes,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert all("exec" in probes[f"{which}Probe"] for which in ("startup", "readiness", "liveness"))
     (plain,) = objects({"secrets": {"insecure": True}})["Deployment"]["spec"]["template"]["spec"]["containers"]
-    assert plain["readinessProbe"]["grpc"] == {"port": 8001}
+    assert plain["readinessProbe"]["httpGet"] == {"path": "/v2/health/ready", "port": "grpc"}
+    encrypted = objects({"secrets": {"tls": "tls", "tokens": "tokens"}})["Deployment"]["spec"]["template"]["spec"]
+    (container,) = encrypted["containers"]
+    # Kubelets compare no certificate with the address that they ask.
+    assert container["livenessProbe"]["httpGet"] == {"path": "/v2/health/live", "port": "grpc", "scheme": "HTTPS"}
 
 
 def test_a_part_of_a_job_knows_its_number() -> None:
@@ -215,12 +197,12 @@ def test_a_part_of_a_job_knows_its_number() -> None:
     script = container_files(reference_manifest())["index.sh"]
     # The controller of jobs sets the other one.
     assert '--shard "$JOB_COMPLETION_INDEX/${FRAMESIFT_SHARDS:-1}"' in script
-    other = objects(_with(FULL, "indexing.shards", 5))["Job"]["metadata"]["name"]
+    other = objects(with_(FULL, "indexing.shards", 5))["Job"]["metadata"]["name"]
     assert other != objects(FULL)["Job"]["metadata"]["name"]
 
 
 def test_a_new_model_s_gallery_is_filled_beside_the_one_that_is_searched() -> None:
-    made = objects(_with(_with(FULL, "image.tag", "old"), "indexing.tag", "new"))
+    made = objects(with_(with_(FULL, "image.tag", "old"), "indexing.tag", "new"))
 
     def of(kind: str) -> tuple[str, str]:
         (container,) = made[kind]["spec"]["template"]["spec"]["containers"]
@@ -232,8 +214,8 @@ def test_a_new_model_s_gallery_is_filled_beside_the_one_that_is_searched() -> No
 
 
 def test_a_gallery_is_made_again_of_another() -> None:
-    alone = _with(_with(FULL, "indexing.shards", 1), "indexing.options", ["--addresses"])
-    job = objects(_with(_with(alone, "indexing.tag", "new"), "indexing.migrate", "old"))["Job"]["spec"]
+    alone = with_(with_(FULL, "indexing.shards", 1), "indexing.options", ["--addresses"])
+    job = objects(with_(with_(alone, "indexing.tag", "new"), "indexing.migrate", "old"))["Job"]["spec"]
     (container,) = job["template"]["spec"]["containers"]
     variables = {one["name"]: one["value"] for one in container["env"]}
     assert (variables["FRAMESIFT_MIGRATE"], variables["FRAMESIFT_GALLERY"]) == ("/gallery/old", "/gallery/new")
@@ -285,6 +267,20 @@ def test_a_misspelt_field_would_be_found() -> None:
         check(made)
 
 
+def test_a_deployments_chart_has_the_version_of_framesift(tmp_path: Path) -> None:
+    for path, text in chart_files("framesift/x", "0a1b2c3d4e5f").items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    about = yaml.safe_load((tmp_path / "Chart.yaml").read_text(encoding="utf-8"))
+    assert about["version"] == about["appVersion"] == __version__
+    # Helm takes semantic versions alone.
+    assert helm.lint(tmp_path, FULL, strict=True, kube_version=VERSIONS[-1])["errors"] == []
+    rendered = helm.Chart.load(tmp_path).render(FULL, name="search", namespace="films")
+    assert any(f"helm.sh/chart: framesift-{__version__}\n" in text for text in rendered.values())
+    # In the source there is no second one to forget.
+    assert 'version: 0.0.0\nappVersion: "0.0.0"\n' in (CHART / "Chart.yaml").read_text(encoding="utf-8")
+
+
 def test_a_deployment_has_the_chart_of_its_image() -> None:
     manifest = reference_manifest()
     files = container_files(manifest)
@@ -293,23 +289,3 @@ def test_a_deployment_has_the_chart_of_its_image() -> None:
     assert f"image={name}\n" in files["run.sh"]
     assert {f"chart/{path.relative_to(CHART)}" for path in CHART.rglob("*") if path.is_file()} <= files.keys()
     assert chart_files("x", "1e10")["values.yaml"].count('tag: "1e10"') == 1
-
-
-def test_compose_gives_no_more_rights_than_run_sh() -> None:
-    files = container_files(reference_manifest())
-    services = yaml.safe_load(files["compose.yaml"])["services"]
-    for service in services.values():
-        assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
-        assert service["read_only"] is True
-        assert not service["user"].startswith("0")
-    server = services["server"]
-    assert server["ports"] == ["${PUBLISH:-127.0.0.1:8001}:8001"]
-    assert set(server["environment"]) == set(re.findall(r"--env (\w+)", files["run.sh"]))
-    manifest = replace(reference_manifest(), fingerprint="ab" * 32)
-    chosen = yaml.safe_load(container_files(manifest, replace(manifest, fingerprint="cd" * 32))["compose.yaml"])
-    for service in chosen["services"].values():
-        assert service["image"].endswith(":abababababab-cdcdcdcdcdcd")
-        assert "${SHORTLIST_GALLERY:-./shortlist}:/shortlist" in service["volumes"]
-    assert "shortlist" not in str(services)
-    assert yaml.safe_load(files["compose.gpu.yaml"]) == {"services": {"server": {"gpus": "all"}}}

@@ -15,10 +15,10 @@ import pytest
 
 from framesift.export.bundle.store import Bundle
 from framesift.export.bundle.video.limits import VARIABLE as VIDEO_LIMITS
+from framesift.serving.launch import main
 from framesift.serving.repository.container import RELEASE, container_files
 from framesift.serving.repository.pinning import pinned, wanted
 from framesift.serving.repository.render import reference_manifest
-from framesift.serving.server.launch import main
 
 ROOT = Path(__file__).parents[3]
 LINE = re.compile(r"(?P<name>\S+)==(?P<version>\S+) --hash=sha256:[0-9a-f]{64}")
@@ -37,14 +37,24 @@ def versions(text: str) -> dict[str, str]:
 
 
 def test_every_requirement_is_pinned_at_the_version_that_is_tested() -> None:
-    here = versions(FILES["requirements.txt"])
+    plain, ray = versions(FILES["requirements.txt"]), versions(FILES["requirements-ray.txt"])
+    # Both are installed together.
+    assert not plain.keys() & ray.keys()
+    here = plain | ray
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     tested = {canonical(name): version for name, _, version in (line.partition("==") for line in lines)}
     assert here == {name: tested[name] for name in here}
-    asked = {canonical(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted()}
-    assert {"av", "numpy", "opentelemetry-sdk", "pylance", "pyvoy", "tritonclient"} <= asked <= here.keys()
+    asked, more = (
+        {canonical(re.split(r"[\[<>=!~; ]", requirement)[0]) for requirement in wanted(*extras)}
+        for extras in ((), ("ray",))
+    )
+    assert {"av", "numpy", "opentelemetry-sdk", "pylance", "pyvoy", "tritonclient"} <= asked <= plain.keys()
+    assert more - asked <= ray.keys()
+    assert {"ray", "fsspec"} <= more - asked
     assert not here.keys() & {"nvidia-pytriton", "torch"}
     assert here["numpy"].startswith("1.26.")
+    compiler = versions(FILES["requirements-gpu.txt"])
+    assert compiler == {"triton": tested["triton"]}
 
 
 def test_the_scripts_tell_and_pass_on_every_setting() -> None:
@@ -63,6 +73,7 @@ def test_only_files_of_the_index_are_pinned() -> None:
 
     made = pinned({"install": [entry("https://files.pythonhosted.org/packages/one.whl")]})
     assert made.endswith(f"\nOne==1.0 --hash=sha256:{'0' * 64}\n")
+    assert "One==" not in pinned({"install": [entry("https://files.pythonhosted.org/packages/one.whl")]}, beside=made)
     with pytest.raises(ValueError, match="is no file of PyPI"):
         pinned({"install": [entry("file:///wheels/one.whl")]})
 
@@ -77,6 +88,9 @@ def test_the_image_is_of_a_release_that_survives_cancelled_calls_and_no_root() -
     assert "USER 1000:1000" in dockerfile
     assert not {"RUN", "COPY", "ADD"} & set(words[user:])
     assert {"HEALTHCHECK", "CMD"} <= set(words[user:])
+    # A plain image has no Ray.
+    assert re.search(r"^ARG RAY=$", dockerfile, re.M)
+    assert "requirements.txt ${RAY:+-r /opt/framesift/requirements-ray.txt}" in dockerfile
     # The door's, and no other: gRPC, health and metrics are all there.
     assert re.findall(r"^EXPOSE (.*)$", dockerfile, re.M) == ["8001"]
 
@@ -152,6 +166,10 @@ def test_a_gallery_that_root_makes_is_not_roots(docker: dict[str, str], tmp_path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "galleries/new").stat().st_uid == (os.getuid() or 1000)
     assert "--user" in done.stdout.split("\n")
+    with_ray = run({**docker, "FRAMESIFT_INSECURE": "1", "RAY": "1"}, tmp_path, str(tmp_path / "galleries/new"))
+    build, started, _ = (call.strip().split("\n") for call in with_ray.stdout.split("--end"))
+    assert build[:3] == ["build", "--build-arg", "RAY=1"]
+    assert started[-1] == build[build.index("--tag") + 1] == done.stdout.split("--end")[1].split("\n")[-2] + "-ray"
     told = run({**docker, "FRAMESIFT_INSECURE": "1", "GPUS": "none"}, tmp_path, str(tmp_path / "galleries/new"))
     assert "--gpus" not in told.stdout.split("\n")
 

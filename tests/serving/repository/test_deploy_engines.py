@@ -14,9 +14,10 @@ from framesift.export.bundle.engines.check import check, library_version
 from framesift.export.bundle.engines.device import Device
 from framesift.export.bundle.engines.folder import Engines
 from framesift.export.bundle.engines.manifest import EngineManifest, GraphEngine
-from framesift.export.bundle.engines.profiles import default_limits
-from framesift.export.bundle.errors import EngineError, EngineMismatch
+from framesift.export.bundle.engines.profiles import default_limits, scorer_profiles
+from framesift.export.bundle.errors import EngineError, EngineMismatch, InvalidRequest
 from framesift.export.bundle.ports import GRAPHS, SCORER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.scorers import max_pairs
 from framesift.export.bundle.store import Bundle, sha256
 from framesift.serving.repository.config import parse
 from framesift.serving.repository.deploy import deploy
@@ -24,13 +25,23 @@ from framesift.serving.repository.deploy import deploy
 L4 = Device("NVIDIA L4", "sm_89", "580.95.05")
 
 
-def engines(bundle: Bundle, folder: Path, flavour: str = "tensorrt") -> Engines:
-    """A folder as ``framesift build`` leaves it, but for what is in the engines: nothing here opens them."""
+def engines(bundle: Bundle, folder: Path, flavour: str = "tensorrt", *, served: bool = True) -> Engines:
+    """A folder as ``framesift build`` leaves it, but for what is in the engines: nothing here opens them.
+
+    Args:
+        served: whether the scorer's engine has the profiles of all requests.
+    """
     graphs = {}
+    first, *others = scorer_profiles(bundle.manifest, max_pairs(bundle.manifest))
     for name in GRAPHS:
         path = folder / f"{name}.engine"
         path.write_bytes(name.encode())
-        graphs[name] = GraphEngine(bundle.manifest.files[f"{name}.onnx"], sha256(path), path.stat().st_size, 1.0, {})
+        source, size = bundle.manifest.files[f"{name}.onnx"], path.stat().st_size
+        if name == SCORER:
+            beside = tuple(others) if served else ()
+            graphs[name] = GraphEngine(source, sha256(path), size, 1.0, first, beside, plugin=True)
+        else:
+            graphs[name] = GraphEngine(source, sha256(path), size, 1.0, {})
     manifest = EngineManifest(
         flavour=flavour,
         version="10.13.3.9",
@@ -60,7 +71,13 @@ def deployed(bundle: Bundle, tmp_path: Path) -> Path:
 
 def test_every_encoder_has_its_engine_and_three_ways_to_run(deployed: Path) -> None:
     repository = deployed / "model_repository"
-    assert not (repository / SCORER / "1/model.plan").exists()
+    scorer = parse((repository / SCORER / "configs/tensorrt.pbtxt").read_text())
+    assert (scorer.backend, scorer.default_model_filename) == ("tensorrt", "model.plan")
+    made = EngineManifest.from_json((deployed / "engines/engines.json").read_text()).graphs[SCORER]
+    assert list(scorer.instance_group[0].profile) == [str(number) for number in range(len(made.profiles))]
+    assert len(made.profiles) == 7
+    assert made.plugin
+    assert (repository / SCORER / "1/model.plan").read_bytes() == SCORER.encode()
     for name in (VIDEO_ENCODER, TEXT_ENCODER):
         assert (repository / name / "1/model.plan").read_bytes() == name.encode()
         assert (repository / name / "1/model.onnx").stat().st_size > 1000
@@ -111,6 +128,23 @@ def test_engines_are_looked_at_where_they_are_to_run(deployed: Path, tmp_path: P
     run = subprocess.run([deployed / "start.sh"], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert said in run.stderr
+
+
+def test_a_scorers_engine_that_holds_less_is_not_served(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    built = engines(bundle, tmp_path / "made", served=False)
+    deploy(bundle, tmp_path / "out", "tensorrt", engines=built)
+    scorer = tmp_path / "out/model_repository" / SCORER
+    assert not (scorer / "1/model.plan").exists()
+    assert not (scorer / "configs/tensorrt.pbtxt").exists()
+    shapes = {
+        port.name: tuple(3 if isinstance(dim, str) else dim for dim in port.dims)
+        for port in bundle.manifest.graphs[SCORER].inputs
+    }
+    with pytest.raises(InvalidRequest, match="its engine takes"):
+        built.check_shapes(SCORER, shapes)
+    (tmp_path / "all").mkdir()
+    engines(bundle, tmp_path / "all").check_shapes(SCORER, shapes)
 
 
 def test_only_fitting_engines_are_deployed(bundle: Bundle, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest import mock
 
 import onnxruntime as ort
 import pytest
@@ -10,10 +11,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.models import GALLERY_SEARCH
+from framesift.export.bundle.models import GALLERY_SEARCH, RECORDED
 from framesift.export.bundle.ports import MASK, SCORER, TEXT_ENCODER, VIDEO_ENCODER
 from framesift.export.bundle.spec import TensorSpec
 from framesift.serving.backends.onnxruntime import OnnxRuntime
+from framesift.serving.repository import config as config_module
 from framesift.serving.repository.config import CUDA_OPTIONS, render
 from framesift.serving.repository.plan import plan
 from framesift.serving.repository.render import files, reference_manifest
@@ -42,15 +44,33 @@ def test_encoders_are_on_every_gpu_with_cuda_in_float32(name: str) -> None:
         assert CUDA_OPTIONS["use_tf32"] == "0"
 
 
-def test_the_gallery_is_searched_on_the_first_gpu_and_the_rest_stays() -> None:
+def test_one_process_searches_on_all_gpus_and_the_rest_stays() -> None:
     for name, served in models().items():
         config = render(served, "embedded", cuda=True)
         if name == GALLERY_SEARCH:
-            (group,) = config.instance_group
-            assert (group.kind, list(group.gpus)) == (GPU, [0])
+            for each in (config, *(render(served, variant) for variant in ("cuda", "accelerated", "tensorrt"))):
+                (group,) = each.instance_group
+                assert (group.kind, group.count, list(group.gpus)) == (GPU, 1, [0])
+            assert render(served).instance_group[0].kind == CPU
+            assert set(files(served)) >= {f"configs/{way}.pbtxt" for way in ("cuda", "accelerated", "tensorrt")}
+            assert set(files(served, sharded=True)) == {"config.pbtxt", "1/model.py"}
         elif name not in (VIDEO_ENCODER, TEXT_ENCODER):
             assert config == render(served, "embedded")
         assert not accelerators(render(served, "default"))
+
+
+def test_batches_are_recorded_where_a_measurement_said_so() -> None:
+    video = models()[VIDEO_ENCODER]
+    assert RECORDED not in render(video, "embedded", cuda=True).parameters
+    with mock.patch.object(config_module, "RECORDED_BATCHES", {VIDEO_ENCODER: (1, 8)}):
+        assert render(video, "embedded", cuda=True).parameters[RECORDED].string_value == "1,8"
+        # NVIDIA's own backend knows no such parameter.
+        for other in (
+            render(video, "cuda"),
+            render(video, "embedded"),
+            render(models()[TEXT_ENCODER], "embedded", cuda=True),
+        ):
+            assert RECORDED not in other.parameters
 
 
 def test_tensorrt_has_profiles_for_every_dynamic_shape_and_keeps_engines() -> None:

@@ -15,13 +15,14 @@ import pytest
 from framesift.export.bundle.errors import BundleError
 from framesift.export.bundle.features.profile import FeatureArray, FeatureProfile
 from framesift.export.bundle.ports import LIKE_ENCODER, TEXT_ENCODER, VIDEO_ENCODER
+from framesift.export.bundle.scorers import max_pairs
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
 from framesift.export.bundle.storages import storage_of
 from framesift.export.bundle.store import Bundle, read_manifest
 from framesift.serving.repository.config import parse, render, to_text
 from framesift.serving.repository.deploy import deploy, link_encoders
 from framesift.serving.repository.placement import Placement
-from framesift.serving.repository.plan import max_pairs, plan
+from framesift.serving.repository.plan import plan
 from framesift.serving.repository.render import differences, reference_manifest, shim, write
 from framesift.serving.repository.served import Ensemble, Model
 
@@ -183,6 +184,22 @@ def test_a_graph_can_not_take_the_name_of_what_a_request_has() -> None:
         plan(replace(NOISY, graphs=graphs))
 
 
+@pytest.mark.parametrize("name", ["like_words", "shortlist_words"])
+def test_a_graph_can_not_take_a_prefix_that_tensors_of_a_search_have(name: str) -> None:
+    graphs = dict(NOISY.graphs)
+    graphs["text_encoder"] = replace(graphs["text_encoder"], outputs=(TensorSpec(name, "float32", ("batch", 8)),))
+    with pytest.raises(BundleError, match=f"tensors of the text_encoder can't be named {name}"):
+        plan(replace(NOISY, graphs=graphs))
+
+
+def test_what_a_search_by_a_video_and_a_text_has_of_both_is_named_apart() -> None:
+    graphs = dict(reference_manifest().graphs)
+    record, text = graphs["video_encoder"].outputs, graphs["text_encoder"]
+    graphs["text_encoder"] = replace(text, inputs=(*text.inputs, replace(text.inputs[0], name=record[0].name)))
+    with pytest.raises(BundleError, match=f"tensors of both encoders are named {record[0].name}"):
+        plan(replace(reference_manifest(), graphs=graphs))
+
+
 def test_two_bundles_are_filled_by_one_request_and_searched_by_one() -> None:
     found = _named("chosen")
     assert [p.name for p in found["index_video"].inputs] == ["video", "id", "source", "digest", "metadata"]
@@ -191,9 +208,13 @@ def test_two_bundles_are_filled_by_one_request_and_searched_by_one() -> None:
     ]
     assert [p.name for p in found["encode_video"].inputs] == ["video"]
     search = render(found["search_ids"])
-    assert [port.name for port in search.input] == [
-        *("token_ids", "shortlist_token_ids", "top", "candidates", "candidate_lengths")
-    ]
+    plain = ["token_ids", "shortlist_token_ids", "top"]
+    assert [port.name for port in search.input] == plain
+    for served, beside in (
+        ("search_details", ["options"]),
+        ("search_named", ["candidates", "candidate_lengths", "options"]),
+    ):
+        assert [port.name for port in render(found[served]).input] == [*plain, *beside]
     assert search.output[-1].name == "shortlist"
     steps = {step.model_name: dict(step.input_map) for step in search.ensemble_scheduling.step}
     assert steps["shortlist_text_encoder"] == {"token_ids": "shortlist_token_ids"}
@@ -266,9 +287,9 @@ def test_frames_travel_as_bytes() -> None:
 
 def test_queues_of_videos_are_bounded_and_those_of_searches_are_not() -> None:
     models = {served.name: served for served in PLAN if isinstance(served, Model)}
-    for name in ("video_decoder", "video_encoder", "gallery_index"):
+    for name, most in (("video_decoder", 16), ("video_encoder", 16), ("gallery_index", 64)):
         policy = render(models[name]).dynamic_batching.default_queue_policy
-        assert (policy.max_queue_size, policy.default_timeout_microseconds) == (16, 60_000_000)
+        assert (policy.max_queue_size, policy.default_timeout_microseconds) == (most, 60_000_000)
     # A bounded queue would make the server fetch batches late; the door bounds these.
     for name in ("text_encoder", "gallery_search"):
         config = render(models[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -63,6 +64,13 @@ def view_of(frames: torch.Tensor, dead: tuple[int, ...] = ()) -> View:
         dead=np.array(dead, np.intp),
         numbers=np.arange(count),
     )
+
+
+def cut(view: View, counts: Sequence[int]) -> View:
+    """The same rows as segments of films of so many each."""
+    segments = np.concatenate([np.arange(count) for count in counts]).astype(np.int32)
+    ids = [f"f{film}" for film, count in enumerate(counts) for _ in range(count)]
+    return replace(view, ids=ids, segments=segments, counts=np.repeat(counts, counts).astype(np.int32))
 
 
 @torch.no_grad()

@@ -26,8 +26,9 @@ from framesift.serving.search.recall import exact_best, measured, needed, places
 from framesift.serving.search.snapshot import Snapshot
 from framesift.serving.search.topk_ranking import TopKRanker
 
-from .films import biased, films, texts_of, view_of
+from .films import biased, cut, films, texts_of, view_of
 from .test_certified_ranking import READ, entries
+from .test_coarse_ranking import drawn
 
 MADE = Calibration("model-a", 3, 400, "2026-11-29T00:00:00Z", 60, "queries.txt", 10, 0.9, 0.93, 1, 60, 5.0)
 
@@ -52,9 +53,34 @@ def test_what_a_gallery_of_topics_allows_holds_for_other_texts(topk_manifest: Ma
         texts_of(made, list(range(60, 2900, 29)), 5),
     )
     best = exact_best(exact, whole, other, 10, lambda _: None)
-    recall, speed = measured(CoarseRanker(exact, stage, found), exact, whole, other, best)
+    recall, speed = measured(CoarseRanker(exact, stage, found), whole, other, best)
     assert recall > 0.92
     assert speed > 0
+
+
+def test_the_recall_of_a_gallery_in_segments_is_of_films(topk_manifest: Manifest) -> None:
+    made = films("clusters", 3000)
+    exact, view = TopKRanker(topk_manifest), cut(view_of(made), drawn(3000, 2, (1, 1, 2, 4)))
+    text = texts_of(made, list(range(0, 3000, 40)))
+    found = calibrate(topk_manifest, exact, view, text, Wish(0.95, 10), "mine")
+    assert (found.videos, found.recall >= 0.95, found.candidates >= 100) == (3000, True, True)
+    stage = stage_of(topk_manifest, exact, found.frames)
+    whole = coarse_view(view, stage, scorer_of(topk_manifest).lanes)
+    coarse, other = CoarseRanker(exact, stage, found), texts_of(made, list(range(10, 3000, 60)), 5)
+    best = exact_best(exact, whole, other, 10, lambda _: None)
+    # The films that an exact search of films finds, each once.
+    assert best.shape == (50, 10)
+    assert all(len(set(view.films(row).tolist())) == 10 for row in best)
+    recall, _ = measured(coarse, whole, other, best)
+    films_found = [
+        np.isin(view.films(wanted), view.films(ranked.rows)).mean()
+        for wanted, ranked in zip(best, coarse.rank(whole, other, [10] * 50), strict=True)
+    ]
+    assert recall == pytest.approx(np.mean(films_found))
+    assert recall > 0.92
+    # Films of so many segments that those alone are a third of a search.
+    with pytest.raises(GalleryError, match=r"candidates with 1,000 segments of the best films.* fewer films.* --top"):
+        calibrate(topk_manifest, exact, cut(view_of(made), [100] * 30), text, Wish(0.5, 10), "mine")
 
 
 def test_a_gallery_of_unrelated_frames_takes_more_candidates_or_is_refused(topk_manifest: Manifest) -> None:

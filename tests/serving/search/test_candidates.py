@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, MEAN_EMBEDDING
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
-from framesift.serving.search import named
+from framesift.serving.search.past import at
 from framesift.serving.search.snapshot import Snapshot
 from framesift.serving.search.view import View
 
@@ -59,16 +60,41 @@ def test_candidates_come_in_the_order_of_indexing_whatever_else_changes(
         held(snapshot.only(snapshot.view, ["v400", "new"]), ["v400", "new"], now)
 
 
-def test_an_id_that_nobody_has_costs_no_look_at_all_others(
-    folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Ids(list):
+    """Ids that count how often one was read."""
+
+    read = 0
+
+    def __getitem__(self, place):
+        self.read += 1
+        return super().__getitem__(place)
+
+    def __iter__(self):
+        raise AssertionError("all ids were read")
+
+
+def test_whatever_is_named_costs_no_look_at_all_others(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
-        gallery.add([make_entry(f"v{n}") for n in range(20)])
+        gallery.add([make_entry(f"v{n}") for n in range(400)])
         snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS, MEAN_EMBEDDING])
-        monkeypatch.setattr(named, "_rows_of", lambda view: pytest.fail("all ids were read"))
-        with pytest.raises(InvalidRequest, match="no video 'absent'"):
-            snapshot.only(snapshot.view, ["v1", "absent"])
+        first = snapshot.view.version
         gallery.remove(["v1"])
+        for seed in (1, 2):
+            gallery.add([make_entry("v2", seed=seed)])
+            snapshot.refresh()
+        gallery.add([make_entry(f"w{n}") for n in range(400)])
         snapshot.refresh()
+        ids = Ids(snapshot.view.ids)
+        view = replace(snapshot.view, ids=ids)
+        snapshot.only(view, ["v3"])
+        ids.read = 0
+        with pytest.raises(InvalidRequest, match="no video 'absent'"):
+            snapshot.only(view, ["v3", "absent"])
         with pytest.raises(InvalidRequest, match="no video 'v1'"):
-            snapshot.only(snapshot.view, ["v1", "v2"])
+            snapshot.only(view, ["v1", "v3"])
+        # At an earlier version, as a page that goes on has it, with what was replaced since and without what came.
+        before = at(view, first, snapshot.named)
+        part, missing = snapshot.among(before, ["v2", "w5", "v399", "absent", "v1"])
+        assert (part.rows().tolist(), missing) == ([2, 399], ["w5", "absent", "v1"])
+        assert snapshot.among(view, ["v2", "v399"])[0].rows().tolist() == [399, 401]
+        assert ids.read < 20

@@ -20,12 +20,13 @@ from framesift.serving.search.certified_ranking import CertifiedRanker, derived_
 from framesift.serving.search.coarse import coarse_view, stage_of
 from framesift.serving.search.coarse_ranking import CoarseRanker
 from framesift.serving.search.compiled import CompiledRanker
+from framesift.serving.search.films import rank_videos
 from framesift.serving.search.ranking import GraphRanker, Ranked, Ranker
 from framesift.serving.search.topk_ranking import TopKRanker
 from framesift.serving.search.view import View
 
 from ..toy_ports import toy_manifest
-from .films import biased, films, texts_of, view_of
+from .films import biased, cut, films, texts_of, view_of
 
 PLAN = Calibration("model-a", 3, 400, "2026-11-29T00:00:00Z", 60, "q", 10, 0.9, 0.93, 1, 60, 5.0)
 
@@ -139,6 +140,65 @@ def test_records_that_no_model_made_do_not_fill_the_candidates(
     assert "is left out" in caplog.text
     # They are known now, and the stage works without them.
     assert not any(ranked.exact for ranked in coarse.rank(view, text, [10, 10]))
+
+
+def drawn(rows: int, seed: int, sizes: tuple[int, ...] = (1, 1, 2, 4, 9)) -> list[int]:
+    """Films' numbers of segments, of so many rows in all."""
+    rng, counts = np.random.default_rng(seed), list[int]()
+    while (left := rows - sum(counts)) > 0:
+        counts.append(min(left, int(rng.choice(sizes))))
+    return counts
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_films_are_led_to_by_any_segment_and_found_by_their_best(topk_manifest: Manifest, storage: str) -> None:
+    made = films("clusters", 800)
+    counts = drawn(800, 3)
+    first = np.cumsum([0, *counts])
+    dead = tuple(range(first[4], first[7]))
+    view, text = cut(view_of(made, dead), counts), texts_of(made, [90 * n for n in range(1, 9)])
+    manifest, exact = biased(topk_manifest), TopKRanker(topk_manifest)
+    ranker: Ranker = exact
+    if storage == "int8":
+        manifest = stored(manifest, "int8")
+        ranker = CertifiedRanker(manifest)
+        view = replace(view, tensors={**view.tensors, **laid(derived_of(manifest).make(records(view)))})
+    stage = stage_of(manifest, ranker, 1)
+    view = coarse_view(view, stage, {**scorer_of(manifest).lanes, "side": 16})
+    coarse, tops = CoarseRanker(ranker, stage, PLAN), [10, 1, 5, 10, 10, 10, 10, 3]
+    apart = replace(view, segments=None, counts=None)
+    whole = [exact.rank(apart, one(text, q), [view.count])[0] for q in range(8)]
+    shares = []
+    for ranked, wanted, top in zip(coarse.rank(view, text, tops), whole, tops, strict=True):
+        assert (len(ranked.rows), ranked.exact, ranked.recall) == (top, False, 0.93)
+        assert not set(ranked.rows.tolist()) & set(dead)
+        best: dict[int, int] = {}
+        for place, film in enumerate(view.films(wanted.rows).tolist()):
+            best.setdefault(film, place)
+        found = view.films(ranked.rows).tolist()
+        assert len(set(found)) == top
+        # Each by its best segment, whichever of them was a candidate, with the score that it has in an exact search.
+        places = [best[film] for film in found]
+        assert ranked.rows.tolist() == wanted.rows[places].tolist()
+        np.testing.assert_array_equal(ranked.scores, wanted.scores[places])
+        assert places == sorted(places)
+        assert ranked.rescored is not None
+        assert ranked.rescored < view.count / 2
+        shares.append(np.isin(found, [*best][:top]).mean())
+    assert np.mean(shares) > 0.8
+    assert [ranked.exact for ranked in coarse.exactly(view, text, tops)] == [True] * 8
+
+
+def test_candidates_of_too_few_films_are_not_taken_for_all(topk_manifest: Manifest) -> None:
+    made = films("clusters", 400)
+    exact, counts = TopKRanker(topk_manifest), [100] * 4
+    stage = stage_of(topk_manifest, exact, 1)
+    view = coarse_view(cut(view_of(made), counts), stage, scorer_of(topk_manifest).lanes)
+    text = texts_of(made, [3, 250])
+    found = CoarseRanker(exact, stage, replace(PLAN, candidates=2)).rank(view, text, [4, 4])
+    for got, want in zip(found, rank_videos(exact, view, text, [4, 4]), strict=True):
+        same(got, want)
+        assert (got.exact, got.recall, len(got.rows)) == (True, 1.0, 4)
 
 
 @pytest.mark.parametrize("scorer", ["frame_softmax", "token_frame"])

@@ -1,6 +1,9 @@
-"""A gallery copied to a device is ranked as the views say that are given: on the GPU of this machine, if any."""
+"""Galleries on devices are ranked as the views say that are given, by all devices together, or by none that failed."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,67 +11,129 @@ import torch
 
 from framesift.export.bundle.manifest import Manifest
 from framesift.export.bundle.ports import FRAME_VECTORS, GRAM_TABLE, LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS
+from framesift.kernels.cuda import library, share
 from framesift.kernels.topk_attention import factorised
-from framesift.kernels.topk_attention.device_memory import gallery_bytes, search_bytes
 from framesift.kernels.topk_attention.layout import HeadShape, pack_tables
 from framesift.kernels.topk_attention.reference import TopKAttention
-from framesift.kernels.topk_attention.resident import ResidentGallery
-from framesift.serving.search.device import DeviceRanker
+from framesift.serving.search import device
+from framesift.serving.search.device import DeviceRanker, on_devices
+from framesift.serving.search.films import rank_videos
+from framesift.serving.search.topk_ranking import TopKRanker
 from framesift.serving.search.view import View
 
+from .emulated_gpu import emulated
+
+pytest.importorskip("triton")
 SHAPE = HeadShape(5, 64, 2)
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+TEXT = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 
 
-def test_growing_galleries_with_removed_rows_rank_as_in_float64(topk_manifest: Manifest) -> None:
-    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
-    with torch.no_grad():
-        text = [part.contiguous() for part in folded.encode_text(torch.randn(3, 64))]
-        frames, tables = folded.encode_video(torch.randn(5000, 5, 64))
-    frames = frames.half()
-    given = dict(zip((LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS), (part.numpy() for part in text), strict=True))
-    want, attention = factorised.score(*(part.double() for part in text), frames.double(), tables.double(), SHAPE)
-    ids = [str(row) for row in range(len(frames))]
-    ranker = DeviceRanker(topk_manifest, ResidentGallery(DEVICE))
-    for count in (1, 16, 37, 4900, 5000):
-        dead = np.unique(np.random.default_rng().integers(0, count, count // 7)).astype(np.intp)
-        tensors = {FRAME_VECTORS: frames[:count].numpy(), GRAM_TABLE: pack_tables(tables[:count].numpy())}
-        times = np.zeros((count, 5), np.float32)
-        live = np.setdiff1d(np.arange(count), dead)
-        ranked = ranker.rank(View(count, len(live), ids, tensors, times, dead), given, [4, 1000, 1])
-        for q, row in enumerate(ranked):
-            best = live[np.argsort(-want[q, live].numpy(), kind="stable")[: (4, 1000, 1)[q]]]
-            np.testing.assert_allclose(row.scores, want[q, best], atol=2e-6)
-            np.testing.assert_allclose(want[q, row.rows], want[q, best], atol=2e-6)
-            assert len(set(row.rows.tolist()) & set(dead.tolist())) == 0
-            assert row.attention is not None
-            np.testing.assert_allclose(row.attention, attention[q, row.rows], atol=1e-5)
+class Case:
+    """Texts, videos, and their scores and attention in float64."""
+
+    def __init__(self, texts: int, videos: int) -> None:
+        folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
+        with torch.no_grad():
+            text = [part.contiguous() for part in folded.encode_text(torch.randn(texts, 64))]
+            frames, self.tables = folded.encode_video(torch.randn(videos, 5, 64))
+        self.frames = frames.half()
+        self.text = dict(zip(TEXT, (part.numpy() for part in text), strict=True))
+        wide = (*(part.double() for part in text), self.frames.double(), self.tables.double())
+        self.scores, self.attention = (part.numpy() for part in factorised.score(*wide, SHAPE))
+        self.ids = [str(row) for row in range(videos)]
+
+    def view(self, count: int, dead: tuple[int, ...] = ()) -> View:
+        tensors = {FRAME_VECTORS: self.frames[:count].numpy(), GRAM_TABLE: pack_tables(self.tables[:count].numpy())}
+        gone = np.array(dead, np.intp)
+        return View(count, count - len(gone), self.ids, tensors, np.zeros((count, 5), np.float32), gone)
 
 
-def test_a_gallery_that_outgrows_the_device_is_searched_by_the_processor(
+@pytest.mark.parametrize("devices", [1, 3])
+def test_growing_galleries_with_removed_rows_rank_as_in_float64(topk_manifest: Manifest, devices: int) -> None:
+    case = Case(3, 1500)
+    with mock.patch.object(share, "STRIPE", 64):
+        gallery, driver = emulated(SHAPE, devices)
+        ranker = DeviceRanker(topk_manifest, TopKRanker(topk_manifest), gallery)
+        for count in (1, 16, 37, 1390, 1500):
+            dead = np.unique(np.random.default_rng().integers(0, count, count // 7))
+            view = case.view(count, tuple(dead.tolist()))
+            live = np.setdiff1d(np.arange(count), dead)
+            for q, row in enumerate(ranker.rank(view, case.text, [4, 1000, 1])):
+                best = live[np.argsort(-case.scores[q, live], kind="stable")[: (4, 1000, 1)[q]]]
+                np.testing.assert_allclose(row.scores, case.scores[q, best], atol=2e-6)
+                np.testing.assert_allclose(case.scores[q, row.rows], case.scores[q, best], atol=2e-6)
+                assert not set(row.rows.tolist()) & set(dead.tolist())
+                assert row.attention is not None
+                np.testing.assert_allclose(row.attention, case.attention[q, row.rows], atol=1e-5)
+            assert len(gallery) == count
+    # Each device has its share, and no more than that.
+    used = [driver.used(number) for number in range(devices)]
+    assert max(used) < 1.6 * min(used)
+    assert driver.launches.count("score_kernel") >= devices * 2
+
+
+def test_films_that_are_cut_are_as_good_as_their_best_segment(topk_manifest: Manifest) -> None:
+    case = Case(2, 60)
+    gallery, driver = emulated(SHAPE, 2)
+    ranker = DeviceRanker(topk_manifest, TopKRanker(topk_manifest), gallery)
+    films = np.repeat(np.arange(20), 3)
+    view = replace(
+        case.view(60),
+        ids=[str(film) for film in films],
+        numbers=np.arange(60, dtype=np.int64),
+        segments=np.tile(np.arange(3, dtype=np.int32), 20),
+        counts=np.full(60, 3, np.int32),
+    )
+    for q, ranked in enumerate(rank_videos(ranker, view, case.text, [5, 5])):
+        best = case.scores[q].reshape(20, 3)
+        order = np.argsort(-best.max(1), kind="stable")[:5]
+        assert films[ranked.rows].tolist() == order.tolist()
+        assert (ranked.rows % 3).tolist() == best[order].argmax(1).tolist()
+    assert "score_kernel" in driver.launches
+
+
+def test_a_gallery_that_outgrows_a_device_is_searched_by_the_processor(
     topk_manifest: Manifest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folded = factorised.FactorisedHead(TopKAttention(64, top_k=2), 5)
-    with torch.no_grad():
-        text = [part.contiguous() for part in folded.encode_text(torch.randn(2, 64))]
-        frames, tables = folded.encode_video(torch.randn(40, 5, 64))
-    frames = frames.half()
-    given = dict(zip((LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS), (part.numpy() for part in text), strict=True))
-    want, _ = factorised.score(*(part.double() for part in text), frames.double(), tables.double(), SHAPE)
-    rows = pack_tables(tables.numpy()).shape[1]
-    # Free is what 20 videos take with their searches.
-    free = gallery_bytes(20, (1, 5, 64), rows, 2) + search_bytes(20)
-    resident = ResidentGallery(DEVICE, lambda: free)
-    ranker = DeviceRanker(topk_manifest, resident)
-    ids = [str(row) for row in range(40)]
-    for count, holds in ((18, True), (20, True), (40, False), (40, False), (12, True)):
-        tensors = {FRAME_VECTORS: frames[:count].numpy(), GRAM_TABLE: pack_tables(tables[:count].numpy())}
-        view = View(count, count, ids, tensors, np.zeros((count, 5), np.float32), np.empty(0, np.intp))
-        for q, row in enumerate(ranker.rank(view, given, [3, 40])):
-            best = np.argsort(-want[q, :count].numpy(), kind="stable")[: (3, 40)[q]]
-            np.testing.assert_allclose(row.scores, want[q, best], atol=2e-6)
-        assert (len(resident) == count) == holds
-    assert [record.message for record in caplog.records] == [
-        f"the processor searches from now on: 40 videos and their searches take 0.0 GB of the GPU, "
-        f"{free / 1e9:.1f} GB are free"
+    case = Case(2, 400)
+    # 880 bytes a video and 256 of a search: room for 195 beside the 180 from which they are copied, not for 400.
+    gallery, driver = emulated(SHAPE, 1, 500_000)
+    ranker = DeviceRanker(topk_manifest, TopKRanker(topk_manifest), gallery)
+    for count, holds in ((180, True), (195, True), (400, False), (400, False), (120, True)):
+        before = len(driver.launches)
+        for q, row in enumerate(ranker.rank(case.view(count), case.text, [3, 100])):
+            best = np.argsort(-case.scores[q, :count], kind="stable")[: (3, 100)[q]]
+            np.testing.assert_allclose(row.scores, case.scores[q, best], atol=2e-6)
+        assert (len(gallery) == count) == holds == (len(driver.launches) > before)
+    (told,) = caplog.messages
+    assert told.startswith("the processor searches from now on: 400 videos and their searches take 0.0 GB of the GPU")
+
+
+def test_a_device_that_fails_is_asked_no_more(topk_manifest: Manifest, caplog: pytest.LogCaptureFixture) -> None:
+    case = Case(1, 40)
+    gallery, driver = emulated(SHAPE)
+    ranker = DeviceRanker(topk_manifest, TopKRanker(topk_manifest), gallery)
+    wanted = ranker.rank(case.view(40), case.text, [5])[0]
+    with mock.patch.object(driver, "launch_kernel", return_value=719):
+        found = ranker.rank(case.view(40), case.text, [5])[0]
+    launched = len(driver.launches)
+    again = ranker.rank(case.view(40), case.text, [5])[0]
+    for ranked in (found, again):
+        assert ranked.rows.tolist() == wanted.rows.tolist()
+    assert len(driver.launches) == launched
+    (told,) = caplog.messages
+    assert told.startswith("a GPU failed, and the processor searches until this model is loaded again: cuLaunchKernel")
+
+
+@pytest.mark.skipif(library.installed() is not None, reason="there is a GPU")
+def test_without_a_gpu_the_processor_searches_and_says_so(
+    topk_manifest: Manifest, caplog: pytest.LogCaptureFixture
+) -> None:
+    processor = TopKRanker(topk_manifest)
+    assert on_devices(topk_manifest, processor) is processor
+    with mock.patch.object(device, "find_spec", return_value=None):
+        assert on_devices(topk_manifest, processor) is processor
+    assert [message.partition(":")[2].strip() for message in caplog.messages] == [
+        "NVIDIA's driver shows no GPU to this process",
+        "the GPU's kernels need triton (pip install 'framesift[gpu]')",
     ]

@@ -91,7 +91,7 @@ def every_page(facts: Facts, snapshot: Snapshot, top: int, between: Callable[[],
     ids: list[str] = []
     cursor = None
     while True:
-        view = snapshot.view if cursor is None else at(snapshot.view, cursor.version)
+        view = snapshot.view if cursor is None else at(snapshot.view, cursor.version, snapshot.named)
         told = json.loads(page(view, facts, top, MARK, cursor))
         ids += [video["id"] for video in told["videos"]]
         if told["next"] is None:
@@ -149,7 +149,7 @@ def test_an_earlier_version_is_told_until_its_rows_are_swept(
     gallery.add([make_entry("v0", seed=1), make_entry("new")])
     gallery.remove(["v1"])
     snapshot.refresh()
-    past = at(snapshot.view, first.version)
+    past = at(snapshot.view, first.version, snapshot.named)
     assert [past.ids[row] for row in past.rows().tolist()] == ["v0", "v2", "v3", "v4", "v5", "v6", "v7"]
     assert (past.count, past.version) == (7, first.version)
     np.testing.assert_array_equal(
@@ -157,14 +157,14 @@ def test_an_earlier_version_is_told_until_its_rows_are_swept(
     )
     for version in (first.version - 1, snapshot.view.version + 1):
         with pytest.raises(InvalidRequest, match="have expired, .* begin with the first page"):
-            at(snapshot.view, version)
+            at(snapshot.view, version, snapshot.named)
     monkeypatch.setattr(snapshots, "_DEAD_ROWS", 0)
     gallery.remove(["v2"])
     snapshot.refresh()
     assert not len(snapshot.view.dead)
     with pytest.raises(InvalidRequest, match="expired"):
-        at(snapshot.view, first.version)
-    assert at(snapshot.view, snapshot.view.version) is snapshot.view
+        at(snapshot.view, first.version, snapshot.named)
+    assert at(snapshot.view, snapshot.view.version, snapshot.named) is snapshot.view
 
 
 @pytest.mark.parametrize("shown", [[], [5], list(range(0, 4096 << 20, 1 << 20))], ids=["none", "one", "many"])

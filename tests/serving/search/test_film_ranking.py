@@ -132,7 +132,7 @@ def test_pages_neither_repeat_nor_miss_a_film_while_films_come_and_go(
     after = ""
     for number in range(20):
         asked = Page.of(Options(after=after), (), 4)
-        view = snapshot.view if asked.cursor is None else at(snapshot.view, asked.cursor.version)
+        view = snapshot.view if asked.cursor is None else at(snapshot.view, asked.cursor.version, snapshot.named)
         (ranked,) = rank_videos(ranker, view, one, [asked.ranks(ranker)])
         hits, following = asked.cut(view, ranked, ranker)
         seen += [view.ids[row] for row in hits.rows]
@@ -142,7 +142,7 @@ def test_pages_neither_repeat_nor_miss_a_film_while_films_come_and_go(
         snapshot.refresh()
         if following is None:
             break
-        after = following
+        after = following.text()
     assert seen == wanted
     assert not set(seen) & {"new 0", "new 1"}
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,14 +18,17 @@ from hypothesis import strategies as st
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.export.bundle.limits import MAX_FIELDS
 from framesift.export.bundle.manifest import Manifest
-from framesift.export.bundle.ports import FRAME_EMBEDDINGS, TEXT_EMBEDDING
+from framesift.export.bundle.ports import FRAME_EMBEDDINGS, METADATA, TEXT_EMBEDDING
+from framesift.export.bundle.segments import Segment
 from framesift.serving.gallery.editing import Change, edit
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search import snapshot as snapshots
-from framesift.serving.search.facts import Facts
+from framesift.serving.search.facts import Facts, Piece
 from framesift.serving.search.filters.grammar import Every, Filter, Not, Some, Test
+from framesift.serving.search.filters.matching import Matcher
 from framesift.serving.search.filters.parser import parse
+from framesift.serving.search.past import MARK_BYTES, Cursor
 from framesift.serving.search.ranking import GraphRanker
 from framesift.serving.search.selecting import Selector
 from framesift.serving.search.snapshot import Snapshot
@@ -38,7 +43,10 @@ MEANS = [
     ("  a.b-c = 'it''s'", Test(("a", "b-c"), "=", ("it's",), 3, (11,))),
     ('`two words` IN ("x", -1.5e2, TRUE)', Test(("two words",), "in", ("x", -150.0, True), 1, (17, 22, 30))),
     ("metadata.year exists", Test(("year",), "exists", (), 1, ())),
-    ("metadata.id exists", Test(("metadata", "id"), "exists", (), 1, ())),
+    *(
+        (f"metadata.{name} exists", Test(("metadata", *name.split(".")), "exists", (), 1, ()))
+        for name in ("id", "segment.number", "segment.start", "segment.end", "segment", "metadata", "metadata.year")
+    ),
     ("x not in (1)", Not(Test(("x",), "in", (1.0,), 1, (11,)))),
     ("not x has 1", Not(Test(("x",), "has", (1.0,), 5, (11,)))),
     (
@@ -56,7 +64,6 @@ def test_what_a_filter_says(text: str, wanted: Filter) -> None:
 @pytest.mark.parametrize(
     ("text", "at", "said"),
     [
-        ("", 1, "the end where a field"),
         ("duration", 9, "the end where a comparison"),
         ("duration <", 11, "the end where a text, a number"),
         ("duration < 30 and", 18, "the end where a field"),
@@ -65,6 +72,17 @@ def test_what_a_filter_says(text: str, wanted: Filter) -> None:
         ("duration == 30", 11, "'=' where a text"),
         ("channel = news", 11, "put texts in quotes"),
         ("channel = 'news", 11, "quote does not end"),
+        ("year '=' 5", 6, "'=' where a comparison"),
+        ('year "<" 5', 6, "'<' where a comparison"),
+        ("year 'has' 5", 6, "'has' where a comparison"),
+        ("year `has` 5", 6, "'has' where a comparison"),
+        ("year 'exists'", 6, "'exists' where a comparison"),
+        ("year `in` (5)", 6, "'in' where a comparison"),
+        ("year in '(' 5)", 9, "'\\(' where '\\('"),
+        ("'not' year = 5", 1, "'not' where a field"),
+        ("year = 5 'and' year = 6", 10, "'and' where and, or, or the end"),
+        ("year = 5 `or` year = 6", 10, "'or' where and, or, or the end"),
+        ("a '.' b = 5", 3, "'.' where a comparison"),
         ("channel ~ 'news'", 9, "no word of a filter"),
         ("30 < duration", 1, "'30' where a field"),
         ("x in ()", 7, "'\\)' where a text"),
@@ -83,6 +101,12 @@ def test_what_a_filter_says(text: str, wanted: Filter) -> None:
 )
 def test_what_is_no_filter_is_refused_with_the_place(text: str, at: int, said: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"^the filter at character {at}: .*{said}"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_an_empty_filter_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="the filter is empty: write one, such as .*, or leave it out"):
         parse(text)
 
 
@@ -144,6 +168,8 @@ WORDS = ["news", "sport", "é", "it's", "", "a b"]
 VALUES: dict[str, list[Any]] = {
     "channel": WORDS,
     "year": [1998, 1999, 2000.5, -3],
+    "tweet": [2**60, 2**60 + 1, -(2**62) - 1, 2.0**60, 2**53 + 1, 7, [2**60 + 1]],
+    "hash": [2**64 - 1, 2**64, -(2**64) - 1, 10**400, 1e300, 0.5],
     "live": [True, False],
     "tags": [[], ["news"], ["news", "sport"], "sport", ["é", 1999, True]],
     "mixed": ["news", 1999, True, None, ["news"], {"deep": 1}],
@@ -152,6 +178,12 @@ VALUES: dict[str, list[Any]] = {
 TESTS = [
     *(f"channel {sign} '{word}'" for sign in ("=", "!=", "<", ">=") for word in ("news", "é", "it''s", "")),
     *(f"year {sign} {year}" for sign in ("=", "!=", "<", "<=", ">", ">=") for year in (1999, 2000.5, 0)),
+    *(f"tweet {sign} {2**60 + 1}" for sign in ("=", "!=", "<", "<=", ">", ">=", "has")),
+    *(f"tweet {sign} {2**60}" for sign in ("=", "<=", ">", "has")),
+    *(f"tweet in ({2**60 + 1}, 7, {2**70 + 1})", f"tweet > {2**53}.0", f"tweet < {2**70 + 1}", "tweet >= -1e30"),
+    *(f"tweet <= {-(2**70) - 1}", f"tweet = {2**70 + 1}", f"tweet != {2**63}", f"tweet >= {-(2**62) - 1}"),
+    *(f"hash {sign} {2**64 - 1}" for sign in ("=", "!=", "<", "<=", ">", ">=")),
+    *(f"hash in ({2**64}, {2**64 - 1})", "hash > 1e300", "hash < 0.6", f"hash > {-(2**64)}"),
     *("live = true", "live != true", "tags has 'sport'", "tags has 1999", "tags has true", "not tags exists"),
     *("channel in ('news', 'a b')", "year not in (1999, 1998)", "mixed = 1999", "mixed != 'news'", "mixed has true"),
     *("camera.lens = 35", "camera.lens exists", "camera exists", "camera.lens != 'wide'", "mixed.deep exists"),
@@ -244,13 +276,18 @@ def test_the_best_of_a_filter_are_a_full_ranking_filtered(
     assert narrowed > searched / 2
 
 
+def _opened(gallery: Gallery) -> tuple[Selector, Snapshot]:
+    """Whoever narrows a gallery's view, and the view."""
+    facts = Facts(gallery.reader())
+    snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS], facts=facts)
+    return Selector(snapshot, facts), snapshot
+
+
 @pytest.fixture
 def small(gallery: Gallery, make_entry: MakeEntry) -> tuple[Selector, Snapshot]:
     data = {"channel": "news", "tags": ["a"], "live": True, "year": 1999, "text": "x" * 300, "nothing": None}
     gallery.add([make_entry("v", metadata=json.dumps(data))])
-    facts = Facts(gallery.reader())
-    snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS], facts=facts)
-    return Selector(snapshot, facts), snapshot
+    return _opened(gallery)
 
 
 @pytest.mark.parametrize(
@@ -283,17 +320,94 @@ def test_long_texts_are_there_and_equal_nothing(small: tuple[Selector, Snapshot]
 
 
 def test_an_empty_gallery_has_nothing_to_filter(gallery: Gallery) -> None:
-    facts = Facts(gallery.reader())
-    snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS], facts=facts)
-    assert Selector(snapshot, facts).part(snapshot.view, (), "anything = 1", None).count == 0
+    selector, snapshot = _opened(gallery)
+    assert selector.part(snapshot.view, (), "anything = 1", None).count == 0
 
 
 def test_fields_beyond_the_limit_are_named_and_the_others_found(gallery: Gallery, make_entry: MakeEntry) -> None:
     many = {f"field{n}": n for n in range(MAX_FIELDS + 5)}
     gallery.add([make_entry("many", metadata=json.dumps(many)), make_entry("other", metadata='{"late": 1}')])
-    facts = Facts(gallery.reader())
-    snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS], facts=facts)
-    selector = Selector(snapshot, facts)
+    selector, snapshot = _opened(gallery)
     assert selector.part(snapshot.view, (), "field7 = 7", None).count == 1
     with pytest.raises(InvalidRequest, match="late.*Of metadata, 1024 fields are told apart"):
         selector.part(snapshot.view, (), "late = 1", None)
+
+
+def test_metadata_that_is_called_like_a_fact_is_reached(gallery: Gallery, make_entry: MakeEntry) -> None:
+    own = {"segment": {"number": 7, "start": 8, "end": 9}, "duration": 1000, "metadata": {"x": 5}, "x": 6}
+    gallery.add([make_entry("v", metadata=json.dumps(own))])
+    selector, snapshot = _opened(gallery)
+    for where in (
+        *("metadata.segment.number = 7", "metadata.segment.start = 8", "metadata.segment.end = 9"),
+        *("metadata.segment exists", "metadata.duration = 1000", "metadata.metadata.x = 5", "metadata.x = 6", "x = 6"),
+    ):
+        assert selector.part(snapshot.view, (), where, None).count == 1, where
+
+
+def test_fields_that_nobody_has_any_more_are_unknown_and_make_room(
+    gallery: Gallery, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "_DEAD_ROWS", 0)
+    many = {f"field{n}": n for n in range(MAX_FIELDS + 5)}
+    gallery.add([make_entry("many", metadata=json.dumps(many)), make_entry("other", metadata='{"late": 1}')])
+    selector, snapshot = _opened(gallery)
+    assert selector.part(snapshot.view, (), "field7 = 7", None).count == 1
+    # What is gone is forgotten one sweep after it was swept.
+    for gone in ("many", "first", "second"):
+        gallery.add([make_entry(name, metadata='{"year": 1999}') for name in ("first", "second")])
+        gallery.remove([gone])
+        for _ in range(2):
+            snapshot.refresh()
+    assert selector.part(snapshot.view, (), "late = 1", None).count == 1
+    with pytest.raises(InvalidRequest, match="no video has the field field7"):
+        selector.part(snapshot.view, (), "field7 = 7", None)
+
+
+def test_a_field_that_there_was_no_room_for_is_found_in_every_piece(gallery: Gallery, make_entry: MakeEntry) -> None:
+    def piece(*texts: dict[str, int]) -> Piece:
+        columns = {METADATA: pa.array([json.dumps(text) for text in texts], pa.large_string())}
+        return Piece(np.arange(len(texts)), columns, {})
+
+    matcher = Matcher()
+    full = piece({f"field{n}": n for n in range(MAX_FIELDS)})
+    old, new = piece({"a": 1}, {"late": 1}), piece({"late": 2})
+    assert [len(columns) for columns in matcher._of((full, old))] == [MAX_FIELDS, 0]
+    assert [set(columns) for columns in matcher._of((old, new))] == [{("a",), ("late",)}, {("late",)}]
+    assert matcher._known.kinds.keys() == {("a",), ("late",)}
+
+
+def test_a_video_that_was_replaced_before_its_facts_were_read_is_found(gallery: Gallery, make_entry: MakeEntry) -> None:
+    gallery.add([make_entry(f"v{n}", metadata='{"n": 0}') for n in range(4)])
+    facts = Facts(gallery.reader())
+    snapshot = Snapshot(gallery.reader(), [FRAME_EMBEDDINGS])
+    selector = Selector(snapshot, facts)
+    assert selector.part(snapshot.view, (), "n = 0", None).count == 4
+    cut = [replace(make_entry("film", metadata='{"n": 1}'), segment=Segment(n, 3, n, n + 1)) for n in range(3)]
+    gallery.add([make_entry("v1", metadata='{"n": 1}'), make_entry("v3", metadata='{"n": 1}'), *cut])
+    snapshot.refresh()
+    before = snapshot.view
+    # Between what the view loads and what the facts follow.
+    gallery.add([make_entry("v1", metadata='{"n": 2}'), *[replace(row, metadata='{"n": 2}') for row in cut[:3]]])
+    gallery.remove(["v3"])
+    found = selector.part(before, (), "n = 2", None)
+    assert [before.ids[row] for row in found.rows()] == ["v1", "film", "film", "film"]
+    assert selector.part(before, (), "n = 0 or n = 2", None).count == 6
+    assert selector.part(before, ["v1", "v2"], "n exists", None).count == 2
+    assert selector.part(before, (), "segment.number = 2", None).count == 1
+    snapshot.refresh()
+    assert selector.part(snapshot.view, (), "n = 2", None).count == 4
+    # On later pages of that version it is found, too.
+    cursor = Cursor(before.version, b"m" * MARK_BYTES, 1, np.empty(0, np.int64))
+    assert selector.part(snapshot.view, (), "n = 0 or n = 2", cursor).count == 6
+
+
+def test_what_is_not_cut_has_no_segment(gallery: Gallery, make_entry: MakeEntry) -> None:
+    cut = [replace(make_entry("film"), segment=Segment(n, 2, n, n + 1)) for n in range(2)]
+    gallery.add([make_entry("whole"), *cut])
+    selector, snapshot = _opened(gallery)
+    for where, count in (
+        *((f"segment.{name} exists", 2) for name in ("number", "start", "end")),
+        *(("segment.number >= 0", 2), ("segment.start = 0", 1), ("segment.end != 2", 1), ("segment.number != 1", 1)),
+        *(("not segment.number exists", 1), ("not segment.number = 0", 2)),
+    ):
+        assert selector.part(snapshot.view, (), where, None).count == count, where

@@ -23,6 +23,8 @@ from framesift.serving.search.mapped import Building, Layout
 from framesift.serving.search.snapshot import Snapshot
 from framesift.serving.search.view import View
 
+from ...waiting import until
+
 MakeEntry = Callable[..., GalleryEntry]
 TENSORS = [FRAME_EMBEDDINGS, MEAN_EMBEDDING]
 LANES = {MEAN_EMBEDDING: 16}
@@ -52,12 +54,8 @@ def opened(gallery: Gallery, *, cache: bool = True) -> Snapshot:
 
 def the_file(folder: Path) -> Path:
     """The cache's file, when it is there."""
-    deadline = time.monotonic() + 20
-    while not (found := list((folder / CACHE).glob("*.rows"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    while list((folder / CACHE).glob("*.part")):
-        time.sleep(0.01)
+    found = until(lambda: list((folder / CACHE).glob("*.rows")))
+    until(lambda: not list((folder / CACHE).glob("*.part")))
     return found[0]
 
 
@@ -160,10 +158,7 @@ def test_another_model_s_or_scorer_s_file_is_another(gallery: Gallery, folder: P
     the_file(folder)
     other = Snapshot(gallery.reader(), TENSORS, {}, cache=folder / CACHE)
     assert other.view.tensors[MEAN_EMBEDDING].shape == (49, 8)
-    deadline = time.monotonic() + 20
-    while len(list((folder / CACHE).glob("*.rows"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: len(list((folder / CACHE).glob("*.rows"))) == 2)
 
 
 def test_another_table_in_the_gallery_s_place_is_read_anew(
@@ -279,14 +274,28 @@ def test_a_flipped_bit_of_a_file_is_found_and_the_table_read_again(
     path.write_bytes(raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1 :])
     found = mapped(gallery)
     assert content(found.view) != wanted
-    deadline = time.monotonic() + 20
-    while content(found.view) != wanted:
-        assert time.monotonic() < deadline
+
+    def mended() -> bool:
         found.refresh()
-        time.sleep(0.01)
+        return content(found.view) == wanted
+
+    until(mended)
     # The next process finds a file that is whole.
-    deadline = time.monotonic() + 20
-    while path.read_bytes() != raw:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: path.read_bytes() == raw)
     assert content(mapped(gallery).view) == wanted
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(
+    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = content(opened(gallery, cache=False).view)
+    written = []
+
+    def write(self: Building, name: str, start: int, rows: np.ndarray) -> None:
+        written.append(name)
+        raise OSError(5, "the disk is broken")
+
+    monkeypatch.setattr(Building, "write", write)
+    assert content(opened(gallery).view) == wanted
+    assert written
+    assert not list((folder / CACHE).iterdir())

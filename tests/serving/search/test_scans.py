@@ -21,7 +21,10 @@ from framesift.export.graphs import graphs, ports
 from framesift.export.onnx import write_graph
 from framesift.export.systems.examples import small_system
 from framesift.kernels import library
+from framesift.kernels.device_pairs import ResidentPairs
+from framesift.kernels.pairs import PairsScan
 from framesift.serving.search.compiled import CompiledRanker
+from framesift.serving.search.device_scan import DeviceScanRanker, device_ranker
 from framesift.serving.search.onnx_scorer import OnnxScorer
 from framesift.serving.search.rankers import ranker_of
 from framesift.serving.search.ranking import GraphRanker
@@ -33,6 +36,7 @@ from ..toy_ports import toy_manifest
 OTHERS = ("ts2net", "mugstan", "clip4clip meanP", "mmt of present experts")
 SYSTEMS = ["xclip", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 Written = tuple[Manifest, Path]
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -90,6 +94,67 @@ def test_a_scan_ranks_as_the_graph_does(name: str, written: Callable[[str], Writ
             if (mine.attention is None) == (theirs.attention is None) and theirs.attention is not None:
                 order = [theirs.rows.tolist().index(row) for row in mine.rows]
                 np.testing.assert_allclose(mine.attention, theirs.attention[order], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_records_on_a_device_rank_as_the_scan_does(
+    name: str, written: Callable[[str], Written], caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest, path = written(name)
+    ranker, _ = ranker_of(manifest, path)
+    assert isinstance(ranker, CompiledRanker)
+    text, video = records(manifest, 90, 3)
+    tried = GraphRanker(OnnxScorer(path, 1), pair_floats(manifest)).scores(_view(video, 90, []), text, 3)
+    free = 10**9
+    resident = ResidentPairs(DEVICE, lambda: free)
+    on_device = device_ranker(ranker, resident, text, video, tried)
+    if torch.cuda.is_available() and "mmt" in name:
+        assert on_device is ranker
+        return
+    assert isinstance(on_device, DeviceScanRanker)
+    ids: list[str] = []
+    for count, dead in ((20, []), (37, [3]), (90, [3, 40, 89])):
+        view = _view({key: values[:count] for key, values in video.items()}, count, dead, ids)
+        for mine, theirs in zip(
+            on_device.rank(view, text, [4, 90, 1]), ranker.rank(view, text, [4, 90, 1]), strict=True
+        ):
+            np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-3 * np.abs(theirs.scores).max())
+            if DEVICE.type == "cpu":
+                np.testing.assert_array_equal(mine.rows, theirs.rows)
+            assert (mine.attention is None) == (theirs.attention is None)
+        assert len(resident) == count
+    # A gallery that was dropped and grew beyond the device is searched by the processor.
+    free = 0
+    whole = _view({key: np.concatenate([values, values]) for key, values in video.items()}, 180, [], [])
+    assert len(on_device.rank(whole, text, [5, 5, 5])[0].rows) == 5
+    assert len(resident) == 0
+    assert "the processor searches from now on" in caplog.text
+
+
+class Spoilt(ResidentPairs):
+    def search(self, scan: PairsScan, n: int, live: npt.NDArray[np.bool_] | None) -> Any:
+        scores, rows = super().search(scan, n, live)
+        return 1.01 * scores, rows
+
+
+def test_a_kernel_with_other_scores_is_not_taken(
+    written: Callable[[str], Written], caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest, path = written("xclip")
+    ranker, _ = ranker_of(manifest, path)
+    assert isinstance(ranker, CompiledRanker)
+    text, video = records(manifest, 30, 2)
+    tried = GraphRanker(OnnxScorer(path, 1), pair_floats(manifest)).scores(_view(video, 30, []), text, 2)
+    assert device_ranker(ranker, Spoilt(torch.device("cpu")), text, video, tried) is ranker
+    assert "the kernel of multi_grained is off by" in caplog.text
+    assert device_ranker(ranker, ResidentPairs(torch.device("cpu"), lambda: 0), text, video, tried) is ranker
+    assert "the kernel of multi_grained did not run: 30 videos" in caplog.text
+
+
+def _view(video: Arrays, count: int, dead: list[int], ids: list[str] | None = None) -> View:
+    frames = next((len(values[0]) for values in video.values() if values.ndim > 2), 1)
+    times = np.zeros((count, frames), np.float32)
+    return View(1, count - len(dead), [] if ids is None else ids, video, times, np.array(dead, np.intp))
 
 
 def test_without_a_compiler_or_with_another_formula_the_graph_runs(

@@ -30,6 +30,8 @@ from framesift.export.bundle.scorers import (
     shortlist_size,
 )
 from framesift.export.bundle.spec import GraphPorts, TensorSpec
+from framesift.serving.search.films import rank_videos
+from framesift.serving.search.pairs import ScanRanker
 from framesift.serving.search.shortlist import ShortlistRanker
 from framesift.serving.search.view import View
 
@@ -115,6 +117,40 @@ def test_a_short_list_is_ranked_as_by_brute_force(seed: int, width: int) -> None
         assert row.scores.tolist() == scores
         assert row.attention is None
     assert [calls for calls in scorer.calls if calls > max(*tops, shortlist)] == []
+
+
+@pytest.mark.parametrize("width", [D, WIDE])
+@pytest.mark.parametrize("top", [1, 3, 10, 40])
+def test_a_short_list_of_few_films_is_not_widened(width: int, top: int) -> None:
+    random = np.random.default_rng(top)
+    counts = [30, 1, 30, 2, 30, 1, 6]
+    view = replace(
+        view_of(100, [], random, width),
+        numbers=np.arange(100),
+        segments=np.concatenate([np.arange(count) for count in counts]).astype(np.int32),
+        counts=np.repeat(counts, counts).astype(np.int32),
+    )
+    text, scorer = texts(3, random, width), SlowScorer()
+    ranker = ShortlistRanker(scorer, 12, 7)
+    found = rank_videos(ranker, view, text, [top] * 3)
+    # Each text's short list is scored once, however few films it holds, and nothing else is.
+    assert sum(scorer.calls) == 3 * max(top, 12)
+    for q, ranked in enumerate(found):
+        rows, scores = brute_force(view, text, q, max(top, 12), 12)
+        best: dict[int, tuple[int, float]] = {}
+        for row, score in zip(rows, scores, strict=True):
+            best.setdefault(int(view.films(np.array([row]))[0]), (row, score))
+        assert list(zip(ranked.rows.tolist(), ranked.scores.tolist(), strict=True)) == [*best.values()][:top]
+    # Of what a search names all is scored, whatever the short list.
+    scorer.calls.clear()
+    one = {name: values[:1] for name, values in text.items()}
+    (named,) = rank_videos(ranker, replace(view, chosen=np.arange(31, 100), count=69, named=True), one, [top])
+    assert (sum(scorer.calls), len(named.rows)) == (69, min(top, 5))
+    # Where all are scored, they are once, too.
+    scorer.calls.clear()
+    (whole,) = rank_videos(ScanRanker(scorer, 7), view, one, [top])
+    assert sum(scorer.calls) == 100
+    assert len(whole.rows) == min(top, len(counts))
 
 
 def test_many_videos_are_read_in_blocks_and_none_is_lost() -> None:

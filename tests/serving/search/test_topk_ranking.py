@@ -24,7 +24,6 @@ from framesift.export.bundle.ports import (
 from framesift.export.bundle.scorers import scorer_of
 from framesift.kernels.topk_attention import factorised
 from framesift.kernels.topk_attention.layout import HeadShape
-from framesift.kernels.topk_attention.resident import ResidentGallery
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.store import Gallery
 from framesift.serving.search.device import DeviceRanker
@@ -39,8 +38,10 @@ TEXT = (LOGIT_VECTOR, READOUT_VECTOR, TEXT_SCALARS)
 def make_ranker(request: pytest.FixtureRequest) -> Callable[[Manifest], TopKRanker]:
     if request.param == "cpu":
         return TopKRanker
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda manifest: DeviceRanker(manifest, ResidentGallery(device))
+    pytest.importorskip("triton")
+    from .emulated_gpu import emulated
+
+    return lambda manifest: DeviceRanker(manifest, TopKRanker(manifest), emulated(SHAPE, 2)[0])
 
 
 def entry(number: int) -> GalleryEntry:

@@ -87,8 +87,12 @@ def started(deployment: Path, told: Mapping[str, str], log: Path) -> Iterator[Co
         while "log" not in (line := process.stdout.readline()):
             lines.append(line)
             assert line, log.read_text()
-        address = lines[0].split()[-1]
-        run = Path(line.rpartition(" ")[2].strip()).parent
+        # As lines, or as JSON.
+        address, log_file = (
+            found.group(1) if (found := re.search(pattern, text)) else ""
+            for pattern, text in ((r"gRPC ([\d.:]+)", lines[0]), (r" log (/[^\s\"]+)", line))
+        )
+        run = Path(log_file).parent
         inside = {**told, "PYTHONPATH": str(deployment / "python")}
         yield Container(address, run, inside, process)
     finally:

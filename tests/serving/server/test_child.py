@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from framesift.serving.front.envoy import configuration
 from framesift.serving.front.overload import MAX_CONNECTIONS
 from framesift.serving.server.child import Child, Program, descriptors
+
+from ...waiting import until
 
 
 def test_a_process_may_have_more_descriptors_than_its_shell(tmp_path: Path) -> None:
@@ -24,10 +25,7 @@ def test_a_process_may_have_more_descriptors_than_its_shell(tmp_path: Path) -> N
         with (tmp_path / "log").open("wb") as log:
             child = Child(Program("one", command, command, dict(os.environ), (), "127.0.0.1:1"), log)
             child.start()
-            deadline = time.monotonic() + 20
-            while not told.exists():
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            until(told.exists)
             child.stop(5)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 
 from framesift import Client, Credentials
@@ -26,6 +28,7 @@ from framesift.serving.server.files import of_image
 from framesift.serving.server.processes import model_processes
 from framesift.serving.server.secrets import reach_of
 
+from ...waiting import until
 from ..certificates import certificates
 from .container import Container, environment, image, started
 
@@ -55,13 +58,6 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Credentials
         new_token(folder / "tokens", "-".join(roles), roles) for roles in (("index", "search"), ("search",))
     )
     return folder, Credentials(writer, ca=keys / "ca.crt"), Credentials(reader, ca=keys / "ca.crt")
-
-
-def until(condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def model(container: Container, name: str) -> int:
@@ -103,6 +99,7 @@ def test_what_dies_in_the_container_is_started_again(
         port=choose("127.0.0.1", None),
         access_log=tmp_path / "access.log",
         log_texts=1,
+        log_format="json",
     )
     before = files_of(deployment)
     assert reader.ca is not None
@@ -141,9 +138,24 @@ def test_what_dies_in_the_container_is_started_again(
                 until(lambda: found() == expected)
             until(lambda: serving(container, ca))
         mark, run = container.mark, container.run
-        container.process.terminate()
-        assert container.process.wait(60) == 0
+        with ThreadPoolExecutor(4) as pool:
+            over, answered = threading.Event(), list[float]()
+            text = clips[1].captions[0]
+            callers = [pool.submit(searched, container.address, reader, text, over, answered) for _ in range(4)]
+            # All of them are at it by then.
+            until(lambda: len(answered) > 40)
+            begun = time.monotonic()
+            container.process.terminate()
+            # Sooner than a container is killed.
+            assert container.process.wait(30) == 0
+            over.set()
+        # What was let in was answered, and nothing else than that nobody is there was told to others.
+        for caller in callers:
+            caller.result()
+        assert begun < max(answered)
         assert container.command(PROBE) == 1
+    for line in (tmp_path / "log").read_text().splitlines():
+        assert {"time", "level", "message"} <= json.loads(line).keys()
     lines = [json.loads(line) for line in (tmp_path / "access.log").read_text().splitlines()]
     assert clips[1].captions[0] in [text for line in lines for text in line.get("texts", ())]
     assert not run.exists()
@@ -151,6 +163,43 @@ def test_what_dies_in_the_container_is_started_again(
     assert not [path for path in SHARED_MEMORY.iterdir() if path.name.startswith(mark)]
     # In the image nothing of it can be written.
     assert files_of(deployment) == before
+
+
+def searched(address: str, credentials: Credentials, text: str, over: threading.Event, answered: list[float]) -> None:
+    """Note when one search after another was answered, until that is over; one that is refused can be tried again."""
+    with Client(address, credentials=credentials, timeout_s=20, retry=False) as client:
+        while not over.is_set():
+            try:
+                assert client.search(text, top=3).hits
+                answered.append(time.monotonic())
+            except ServerUnavailable:
+                over.wait(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_one_that_is_still_loading_ends_at_once(deployment: Path, tmp_path: Path) -> None:
+    told = environment(
+        HERE,
+        triton=image(tmp_path / "tritonserver", deployment, PYTHON),
+        gallery=tmp_path / "gallery",
+        insecure=1,
+        host="127.0.0.1",
+        port=choose("127.0.0.1", None),
+    )
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([deployment / "start.sh"], env=told, stdout=log, stderr=log)
+    seen = psutil.Process(process.pid)
+
+    def loading() -> bool:
+        return any("tritonserver" in child.name() for child in seen.children(recursive=True))
+
+    until(loading)
+    family = seen.children(recursive=True)
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert "ready" not in (tmp_path / "log").read_text()
 
 
 def refused(deployment: Path, told: dict[str, str]) -> str:

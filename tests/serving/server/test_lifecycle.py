@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,16 +49,6 @@ def carrying(prefix: str) -> list[str]:
     return found
 
 
-def gone(prefix: str, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        shared = [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
-        if not shared and not carrying(prefix):
-            return True
-        time.sleep(0.1)
-    return False
-
-
 def test_stop_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
     server = EmbeddedServer(repository, run_dir=tmp_path / "run")
     with server:
@@ -68,7 +57,8 @@ def test_stop_leaves_nothing_behind(repository: Path, tmp_path: Path) -> None:
         assert carrying(prefix)
         assert [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
     assert not server.alive
-    assert gone(prefix, 0.1)
+    assert not [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
+    assert not carrying(prefix)
 
 
 def test_two_servers_at_once_and_a_taken_port(repository: Path, server, bundle: Bundle) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,12 +29,15 @@ from framesift.export.bundle.ports import (
     IDS,
     METADATA,
     OPTIONS,
+    PART,
     SCORES,
     SOURCE,
+    SPAN,
     TIMESTAMPS,
     TOP,
     VERSION,
 )
+from framesift.export.bundle.video.part import Part
 from framesift.serving.backends.base import Arrays, Backend
 from framesift.serving.backends.gallery_index import GalleryIndex
 from framesift.serving.backends.gallery_lookup import GalleryLookup
@@ -49,8 +51,9 @@ from framesift.serving.shards.directory import DEADLINE_VARIABLE, SHARDS_VARIABL
 from framesift.serving.shards.service import Service
 from framesift.serving.shards.shard import Shard
 
+from ...waiting import until
+
 SECRET = "ours".ljust(SECRET_BYTES)
-_PATIENCE_S = 10.0
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Kept:
 
     def add(self, entries: Sequence[GalleryEntry]) -> None:
         """Index videos, one request each."""
-        for answer in self.index.run([_row(entry) for entry in entries]):
+        for answer in self.index.run([row_of(entry) for entry in entries]):
             self.version = max(self.version, int(one([answer])[VERSION].max()))
 
     def change(self, changes: Mapping[str, Mapping[str, Any]]) -> Arrays:
@@ -82,10 +85,7 @@ class Kept:
 
     def wait(self, text: Mapping[str, np.ndarray]) -> None:
         """Until searches see everything that was written."""
-        deadline = time.monotonic() + _PATIENCE_S
-        while one(self.search.run([request(text, 1)]))[VERSION].min() < self.version:
-            assert time.monotonic() < deadline, "not searchable in time"
-            time.sleep(0.02)
+        until(lambda: one(self.search.run([request(text, 1)]))[VERSION].min() >= self.version)
 
 
 def one(answers: Sequence[Arrays | FramesiftError]) -> Arrays:
@@ -155,9 +155,17 @@ def listed(kept: Kept, top: int, where: str = "") -> list[list[dict[str, Any]]]:
 
 @contextmanager
 def beside(
-    folder: Path, manifest: Manifest, files: Mapping[str, bytes], count: int, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+    replicas: int = 1,
 ) -> Iterator[tuple[Kept, Kept, list[Service]]]:
-    """One server's bodies over a new gallery, and those over ``count`` shards, which are services of this process."""
+    """One server's bodies over a new gallery, and those over ``count`` shards, which are services of this process.
+
+    The services are those of the first shard's replicas, then those of the second's.
+    """
     version = folder / "version"
     version.mkdir(parents=True)
     for name, content in {**files, "manifest.json": manifest.to_json().encode()}.items():
@@ -166,32 +174,56 @@ def beside(
     alone = Kept(GallerySearch(), GalleryIndex(), GalleryLookup())
     for body in (alone.index, alone.lookup, alone.search):
         body.setup({}, version)
-    kept = open_shards(folder / "shards", GallerySchema.of(manifest), count)
+    over = over_shards(folder / "shards", version, manifest, count, monkeypatch, replicas)
+    try:
+        with over as (together, services):
+            yield alone, together, services
+    finally:
+        for body in (alone.search, alone.index, alone.lookup):
+            body.finalize()
+
+
+@contextmanager
+def over_shards(
+    gallery: Path, version: Path, manifest: Manifest, count: int, monkeypatch: pytest.MonkeyPatch, replicas: int = 1
+) -> Iterator[tuple[Kept, list[Service]]]:
+    """The bodies over a gallery in shards, which is made where it is not there, and the services of all replicas."""
+    kept = open_shards(gallery, GallerySchema.of(manifest), count)
     # A shard's process is its own, and says so to itself; this one is not.
     monkeypatch.setenv(EMBEDDED_VARIABLE, "1")
-    shards = [Shard(version, each.root) for each in kept]
+    shards = [Shard(version, each.root) for each in kept for _ in range(replicas)]
     monkeypatch.delenv(EMBEDDED_VARIABLE)
     services = [Service(shard, "127.0.0.1", SECRET) for shard in shards]
-    path = folder / "directory"
-    Directory(SECRET, [f"127.0.0.1:{service.port}" for service in services]).write(path)
+    path = gallery.parent / f"directory of {gallery.name}"
+    tell(path, [services[start : start + replicas] for start in range(0, len(services), replicas)])
     monkeypatch.setenv(SHARDS_VARIABLE, str(path))
-    monkeypatch.setenv(DEADLINE_VARIABLE, "1")
+    monkeypatch.setenv(DEADLINE_VARIABLE, "60")
     together = Kept(gallery_search.GallerySearch(), gallery_index.GalleryIndex(), gallery_lookup.GalleryLookup())
     bodies = (together.index, together.lookup, together.search)
     for body in bodies:
         body.setup({}, version)
     try:
-        yield alone, together, services
+        yield together, services
     finally:
-        for body in (*bodies, alone.search, alone.index, alone.lookup):
+        for body in bodies:
             body.finalize()
         for service, shard in zip(services, shards, strict=True):
             service.close()
             shard.close()
 
 
-def _row(entry: GalleryEntry) -> dict[str, Any]:
+def tell(path: Path, services: Sequence[Sequence[Service]], secret: str = SECRET) -> None:
+    """Say which services answer for each shard."""
+    addresses = [[f"127.0.0.1:{service.port}" for service in each] for each in services]
+    Directory(secret, addresses, max(map(len, addresses))).write(path)
+
+
+def row_of(entry: GalleryEntry) -> dict[str, Any]:
+    """A request to index a video, or a segment of a film."""
+    part = Part(entry.segment.number, entry.id, segment=entry.segment)
+    cut = {PART: pack_rows([part.json().encode()]), SPAN: np.array([entry.segment], np.float64)}
     return {
+        **(cut if entry.segment.total > 1 else {}),
         ID: pack_rows([entry.id.encode()]),
         SOURCE: pack_rows([entry.source.encode()]),
         DIGEST: np.frombuffer(entry.digest, np.uint8)[None],

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from framesift.export.bundle.errors import DeadlineExceeded, ServerUnavailable
+from framesift.export.bundle.errors import DeadlineExceeded, InvalidRequest, ServerUnavailable
+from framesift.export.bundle.segments import Cutting
 from framesift.export.bundle.store import Bundle
 from framesift.serving.client.results import Indexed, SearchResult
 from framesift.serving.client.sync import Client
@@ -22,10 +22,12 @@ from framesift.serving.gallery.split import divide, sources_of
 from framesift.serving.serve import running
 from framesift.serving.shards.cluster import Cluster
 
+from ...waiting import until
+from .actors_there import actors
+
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 SHARDS = 3
-# Other tests may have all processors.
-_BACK_S = 240.0
+CLIENTS = 8
 
 
 @dataclass
@@ -67,16 +69,16 @@ def _hits(result: SearchResult) -> list[Any]:
     return [(hit.id, hit.score, hit.attention, hit.timestamps, hit.metadata, hit.source) for hit in result.hits]
 
 
-def _wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _BACK_S
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def _outcome(search: Callable[[], SearchResult]) -> SearchResult | str:
+    try:
+        return search()
+    except (ServerUnavailable, DeadlineExceeded) as error:
+        return str(error)
 
 
 def _whole(client: Client, count: int) -> bool:
-    result = client.search("a red square", 1000, partial=True)
-    return result.missing == () and len(result.hits) == count
+    result = _outcome(lambda: client.search("a red square", 1000, partial=True))
+    return not isinstance(result, str) and result.missing == () and len(result.hits) == count
 
 
 def test_answers_are_those_of_one_server(sharded: Sharded, server: Any, indexed: list) -> None:
@@ -120,49 +122,68 @@ def test_videos_come_and_go(sharded: Sharded, indexed: list) -> None:
         assert _whole(client, len(indexed))
 
 
-def _actors() -> list[psutil.Process]:
+def test_a_film_in_segments_is_found_once_and_leaves_at_once(sharded: Sharded, server: Any, indexed: list) -> None:
     found = []
-    for child in psutil.Process().children(recursive=True):
-        try:
-            if "_Actor" in " ".join(child.cmdline()):
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
-
-
-def _outcome(search: Callable[[], SearchResult]) -> SearchResult | str:
-    try:
-        return search()
-    except (ServerUnavailable, DeadlineExceeded) as error:
-        return str(error)
+    for address in (server.address, sharded.address):
+        with Client(address) as client:
+            client.wait_searchable(client.index(indexed[2].video, id="cut", segments=Cutting(1, overlap=0.5)))
+            plain = client.search(indexed[2].captions[0], 1000)
+            apart = client.search(indexed[2].captions[0], 1000, where="id = 'cut'", segments=True)
+            assert len(plain.hits) == len(indexed) + 1
+            assert len(apart.hits) > 1
+            paged = [*client.search_pages(indexed[2].captions[0], 4, where="duration > 0")]
+            described = client.describe(["cut"])
+            with pytest.raises(InvalidRequest, match="is kept in .* segments"):
+                client.search(like="cut")
+            # Other segments, and then none, take the place of those that were there.
+            again = client.index(indexed[2].video, id="cut", segments=Cutting(2))
+            client.wait_searchable(again)
+            other = client.search(indexed[2].captions[0], 1000, where="id = 'cut'", segments=True)
+            found.append([_hits(plain), _hits(apart), [*map(_hits, paged)], described, _hits(other), again.count])
+            removed = client.delete(["cut"])
+            client.wait_searchable(Indexed("", removed.version, removed.count))
+            assert len(client.search("a red square", 1000).hits) == len(indexed)
+    assert found[0] == found[1]
 
 
 def test_a_killed_shard_is_named_or_an_error_and_comes_back(sharded: Sharded, indexed: list) -> None:
     whole = {clip.video.name for clip in indexed}
-    assert len(_actors()) == SHARDS
-    with Client(sharded.address, retry=False) as client:
-        os.kill(_actors()[1].pid, signal.SIGKILL)
-        partial, strict = list[Any](), list[Any]()
-        deadline = time.monotonic() + _BACK_S
-        while not (partial and partial[-1].missing == () and any(one.missing for one in partial)):
-            assert time.monotonic() < deadline
-            strict.append(_outcome(lambda: client.search("a red square", 1000)))
-            partial.append(client.search("a red square", 1000, partial=True))
-        for found in partial:
-            lost = {int(name.partition("/")[0]) for name in found.missing}
-            assert {hit.id for hit in found.hits} == {id_ for id_ in whole if part_of(id_, SHARDS) not in lost}
-        refused = [told for told in strict if isinstance(told, str)]
-        assert refused
-        assert all("of the gallery" in told and "`partial`" in told for told in refused)
-        assert all({hit.id for hit in found.hits} == whole for found in strict if not isinstance(found, str))
+    assert len(actors()) == SHARDS
+    partial, strict = list[Any](), list[Any]()
+    back = threading.Event()
+
+    def search() -> None:
+        with Client(sharded.address, retry=False) as client:
+            while not back.is_set():
+                strict.append(_outcome(lambda: client.search("a red square", 1000)))
+                partial.append(client.search("a red square", 1000, partial=True))
+
+    # Many are in the middle of a search.
+    threads = [threading.Thread(target=search) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: len(partial) > 2 * CLIENTS)
+        os.kill(actors()[1].pid, signal.SIGKILL)
+        until(lambda: any(one.missing for one in [*partial]) and any(isinstance(told, str) for told in [*strict]))
+        until(lambda: all(one.missing == () for one in partial[-2 * CLIENTS :]))
+    finally:
+        back.set()
+        for thread in threads:
+            thread.join()
+    for found in partial:
+        lost = {int(name.partition("/")[0]) for name in found.missing}
+        assert {hit.id for hit in found.hits} == {id_ for id_ in whole if part_of(id_, SHARDS) not in lost}
+    refused = [told for told in strict if isinstance(told, str)]
+    assert all("of the gallery" in told and "`partial`" in told for told in refused)
+    assert all({hit.id for hit in found.hits} == whole for found in strict if not isinstance(found, str))
 
 
 def test_shards_of_a_node_that_is_gone_are_searched_on_another(sharded: Sharded, indexed: list) -> None:
-    before = {actor.pid for actor in _actors()}
+    before = {actor.pid for actor in actors()}
     sharded.nodes.remove_node(sharded.second, allow_graceful=False)
-    _wait(lambda: len(_actors()) == SHARDS and {actor.pid for actor in _actors()} != before)
+    until(lambda: len(actors()) == SHARDS and {actor.pid for actor in actors()} != before)
     with Client(sharded.address, retry=False) as client:
-        _wait(lambda: _whole(client, len(indexed)))
-        client.wait_searchable(client.index(indexed[0].video, id="on the other node"))
+        until(lambda: _whole(client, len(indexed)))
+        client.wait_searchable(client.index(indexed[0].video, id="on the other node"), 60)
         client.delete(["on the other node"])

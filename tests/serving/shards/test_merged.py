@@ -24,16 +24,16 @@ from framesift.export.bundle.ports import (
     PRESENT,
     SCORER,
     TEXT_EMBEDDING,
+    VERSION,
 )
 from framesift.serving.gallery.rows import GalleryEntry
 from framesift.serving.gallery.shard import part_of
-from framesift.serving.shards.directory import Directory
 from framesift.serving.shards.messages import SEARCH
 from framesift.serving.shards.service import Service
 
 from ..toy_ports import toy_manifest
 from ..toy_scorer import DIM, FRAMES, scorer_graph
-from .beside import Kept, beside, listed, one, pages
+from .beside import Kept, beside, listed, one, pages, row_of, shown, tell
 from .beside import request as asked
 
 MakeEntry = Callable[..., GalleryEntry]
@@ -145,14 +145,19 @@ def test_lookups_counts_and_refusals_are_one_servers(both: Both, make_entry: Mak
         kept.wait(_texts(1))
     ids, lengths = pack_joined([b"film 3", b"nobody", b"film 7", b"film 0"])
     facts = np.frombuffer(b'{"facts": true}', np.uint8)
-    answers = [one(kept.lookup.run([{IDS: ids, ID_LENGTHS: lengths, OPTIONS: facts}])) for kept in (alone, together)]
+    looked = [one(kept.lookup.run([{IDS: ids, ID_LENGTHS: lengths, OPTIONS: facts}])) for kept in (alone, together)]
     for name in (PRESENT, DIGESTS, COUNT):
-        assert answers[0][name].tobytes() == answers[1][name].tobytes()
-    assert json.loads(answers[0][DETAILS].tobytes())[0]["metadata"] == {"n1": 1}
-    assert json.loads(answers[0][DETAILS].tobytes()) == json.loads(answers[1][DETAILS].tobytes())
+        assert looked[0][name].tobytes() == looked[1][name].tobytes()
+    assert json.loads(looked[0][DETAILS].tobytes())[0]["metadata"] == {"n1": 1}
+    assert json.loads(looked[0][DETAILS].tobytes()) == json.loads(looked[1][DETAILS].tobytes())
     edited = [kept.change({"film 5": {"delete": True}, "x": {"delete": True}}) for kept in (alone, together)]
     assert edited[0][PRESENT].tolist() == edited[1][PRESENT].tolist() == [True, False]
     assert edited[0][COUNT] == edited[1][COUNT] == 7
+    for kept in (alone, together):
+        gone: dict[str, Any] = {f"film {number}": {"delete": True} for number in range(4)}
+        with pytest.raises(InvalidRequest, match="limit is 65536"):
+            kept.change({**gone, "film 6": {"metadata": {"x": "y" * 70_000}}})
+        assert one(kept.lookup.run([{IDS: ids, ID_LENGTHS: lengths}]))[COUNT] == 7
     for options, told in (
         ({"where": "n2 = 1"}, "no video has the field n2"),
         ({"where": "n1 = 'a'"}, "n1 holds numbers in this gallery"),
@@ -165,19 +170,47 @@ def test_lookups_counts_and_refusals_are_one_servers(both: Both, make_entry: Mak
             with pytest.raises(InvalidRequest, match=told):
                 kept.found(_texts(1), 5, **options)
     for kept in (alone, together):
+        kept.wait(_texts(1))
+    # Several filters of one batch.
+    filters = ("n1 = 1", "n0 = 1", "n2 = 1", "n1 > 5")
+    batch = [asked(_texts(1), 5, where=where, facts=True) for where in filters]
+    answers = [kept.search.run(batch) for kept in (alone, together)]
+    assert isinstance(answers[1][2], InvalidRequest)
+    for place in (0, 1, 3):
+        assert shown(one(answers[1][place : place + 1])) == shown(one(answers[0][place : place + 1]))
+    for kept in (alone, together):
         with pytest.raises(InvalidRequest, match="the gallery has no video 'film 99'"):
             kept.found(_texts(1), 5, ["film 1", "film 99"])
         with pytest.raises(InvalidRequest, match="top is 1001"):
             kept.found(_texts(1), 1001)
 
 
-def test_a_shard_that_does_not_answer_is_named_or_an_error(both: Both, make_entry: MakeEntry, tmp_path: Path) -> None:
+def test_facts_are_as_many_as_one_server_has_room_for(both: Both, make_entry: MakeEntry) -> None:
+    alone, together, _ = both
+    draw = np.random.default_rng(1)
+    for kept in (alone, together):
+        sizes = np.random.default_rng(1).integers(1, 60_000, 48).tolist()
+        kept.add(
+            [make_entry(f"film {n}", metadata=json.dumps({"x": "é" * (size // 6)})) for n, size in enumerate(sizes)]
+        )
+        kept.add([make_entry("short")])
+        kept.wait(_texts(1))
+    for seed in draw.integers(0, 1000, 4).tolist():
+        found = together.found(_texts(1, seed), 100, facts=True)
+        assert found == alone.found(_texts(1, seed), 100, facts=True)
+        assert any(fact is None for fact in found[0][2]["hits"]) or len(found[0][0]) < 40
+
+
+def test_a_shard_that_does_not_answer_is_named_or_an_error(
+    both: Both, make_entry: MakeEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, together, services = both
     together.add([make_entry(f"film {number}") for number in range(30)])
     together.wait(_texts(1))
     whole = together.found(_texts(1), 30, facts=True)[0]
-    with services[1].shard.turn(SEARCH):
-        with pytest.raises(DeadlineExceeded, match="shard 1/3 of the gallery did not answer within 1 s"):
+    with services[1].shard.turn(SEARCH), monkeypatch.context() as patch:
+        patch.setattr(together.search._fleet, "_deadline_s", 5.0)
+        with pytest.raises(DeadlineExceeded, match="shard 1/3 of the gallery did not answer within 5 s"):
             together.found(_texts(1), 30)
         assert shown_details(together, partial=True)["missing"] == ["1/3"]
     services[1].close()
@@ -187,18 +220,20 @@ def test_a_shard_that_does_not_answer_is_named_or_an_error(both: Both, make_entr
     assert told["missing"] == ["1/3"]
     partial = together.found(_texts(1), 30, partial=True, facts=True)[0]
     assert partial[0] == [id_ for id_ in whole[0] if part_of(id_, SHARDS) != 1]
+    lost, there = (make_entry(next(f"{n}" for n in range(99) if part_of(f"{n}", SHARDS) == shard)) for shard in (1, 0))
     with pytest.raises(ServerUnavailable, match="shard 1/3"):
-        together.add([make_entry(next(f"{n}" for n in range(99) if part_of(f"{n}", SHARDS) == 1))])
-    # Others can be written.
-    together.add([make_entry(next(f"{n}" for n in range(99) if part_of(f"{n}", SHARDS) == 0))])
+        together.add([lost])
+    # Others can be written, in the same batch, too.
+    refused, written = together.index.run([row_of(lost), row_of(there)])
+    assert isinstance(refused, ServerUnavailable)
+    assert one([written])[VERSION].min() > 0
     first = one(together.search.run([asked(_texts(1), 3, partial=True)]))
     after = json.loads(first[DETAILS][0].tobytes().rstrip(b"\0"))["next"]
     with pytest.raises(ServerUnavailable, match="the pages before lack a shard"):
         together.found(_texts(1), 3, after=after)
     assert shown_details(together, partial=True, after=after)["missing"] == ["1/3"]
     # One of another server is no shard of this one.
-    directory = Directory.read(tmp_path / "directory")
-    Directory("another".ljust(64), directory.addresses).write(tmp_path / "directory")
+    tell(tmp_path / "directory of shards", [[service] for service in services], "another".ljust(64))
     with pytest.raises(ServerUnavailable):
         together.found(_texts(1), 3, partial=True)
 

@@ -11,6 +11,7 @@ export class Problem extends Error {
   }
 }
 
+const AWAY = "The server does not answer. Is it running?";
 const local = new Map();
 
 // Films that came from this page are shown from the reader's own disk: the server keeps what it found in them, not them.
@@ -30,7 +31,7 @@ async function ask(path, options) {
     response = await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "unreachable", "The server does not answer. Is it running?");
+    throw new Problem(0, "unreachable", AWAY);
   }
   if (response.ok) return response.status === 204 ? null : response.json();
   throw problemOf(response.status, await response.text());
@@ -39,7 +40,8 @@ async function ask(path, options) {
 function problemOf(status, text) {
   try {
     const told = JSON.parse(text);
-    return new Problem(status, told.code, told.detail);
+    // How a program gives its token is no help here.
+    return new Problem(status, told.code, told.detail.replace(": set FRAMESIFT_TOKEN", ""));
   } catch {
     return new Problem(status, "server", `The server answered with status ${status}.`);
   }
@@ -61,10 +63,30 @@ export function search(values, signal, file = null) {
   return ask(ofModel("/v1/search"), { method: "POST", signal, body });
 }
 
-// A page of the videos in the order of indexing, the first one or that after `next` of another.
-export const videos = (after, signal) => ask(ofModel(`/v1/videos?top=24${after ? `&after=${after}` : ""}`), { signal });
+// A page of the videos that a filter lets through, in the order of indexing: the first, or that after `next` of another.
+export function videos(where, after, signal) {
+  const given = Object.entries({ where, after }).filter(([, value]) => value);
+  return ask(ofModel(`/v1/videos?${new URLSearchParams([["top", "24"], ...given])}`), { signal });
+}
 
-export const gallery = () => ask(ofModel("/v1/gallery"));
+// A video as a search finds it; as the gallery has it where nothing is searched for, or the search leaves it out.
+export async function alone(id, values, signal) {
+  const found = values ? (await search({ ...values, top: 1, candidates: [id] }, signal)).results[0].hits : [];
+  return found[0] ?? ask(ofModel(`/v1/video?id=${encodeURIComponent(id)}`), { signal });
+}
+
+export const gallery = (signal) => ask(ofModel("/v1/gallery"), { signal });
+
+// Why the server sends no file of a film; nothing where it does.
+export async function whyNoFilm(url) {
+  if (url.startsWith("blob:")) return "";
+  try {
+    const response = await fetch(url, { headers: { range: "bytes=0-0" } });
+    return response.ok ? "" : problemOf(response.status, await response.text()).message;
+  } catch {
+    return AWAY;
+  }
+}
 
 export const signIn = (token) => ask("/session", json("POST", { token }));
 

@@ -1,9 +1,8 @@
 // Hits as cards: the best frame, the weights, and what is known of the video.
 
-import { filmUrl } from "./api.js";
 import { drawFrame } from "./frames.js";
 import { drawStrip } from "./strip.js";
-import { between, caption, clock } from "./words.js";
+import { between, caption, clock, momentOf } from "./words.js";
 
 const list = document.getElementById("results");
 const template = document.getElementById("hit");
@@ -11,12 +10,12 @@ const template = document.getElementById("hit");
 const seen = new IntersectionObserver(look, { rootMargin: "300px" });
 const hits = new WeakMap();
 
-// `alike` is called with the hit whose like is wanted; without it none can be.
-export function showHits(found, play, { alike = null, more = false } = {}) {
+// `alike` is called with the hit whose like is wanted.
+export function showHits(found, { play, alike, more = false }) {
   const cards = found.map((hit) => card(hit, play, alike));
   if (more) list.append(...cards);
   else list.replaceChildren(...cards);
-  list.classList.remove("old");
+  undim();
 }
 
 export const cardsShown = () => list.children.length;
@@ -25,9 +24,9 @@ export function dim() {
   list.classList.add("old");
 }
 
-// When a hit is best looked at: its moment, else the middle of what was found.
-export const momentOf = (hit) =>
-  hit.moment ?? (hit.segment ? (hit.segment.start + hit.segment.end) / 2 : (hit.duration ?? 0) / 2);
+export function undim() {
+  list.classList.remove("old");
+}
 
 function card(hit, play, alike) {
   const item = template.content.firstElementChild.cloneNode(true);
@@ -38,11 +37,12 @@ function card(hit, play, alike) {
   item.querySelector(".moment").textContent = typeof hit.moment === "number" ? clock(hit.moment) : "";
   still.querySelector(".unseen").textContent = `Play ${hit.id}`;
   still.addEventListener("click", () => play(hit, momentOf(hit)));
-  still.classList.toggle("blank", !filmUrl(hit.id));
   drawStrip(item.querySelector(".strip"), hit, (seconds) => play(hit, seconds));
   const more = item.querySelector(".alike");
-  more.hidden = !alike;
-  more.setAttribute("aria-label", `More like this: ${hit.id}`);
+  // Of a film in segments one of them has to be chosen.
+  more.hidden = hit.segments > 1;
+  if (hit.segment) more.textContent = "More like this moment";
+  more.setAttribute("aria-label", `${more.textContent}: ${hit.id}`);
   more.addEventListener("click", () => alike(hit));
   hits.set(item, hit);
   seen.observe(item);

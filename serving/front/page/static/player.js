@@ -1,47 +1,59 @@
 // One hit: its film from the moment on, and every frame with its picture and weight.
 
-import { filmUrl } from "./api.js";
+import { filmUrl, whyNoFilm } from "./api.js";
 import { drawFrame } from "./frames.js";
 import { bar } from "./strip.js";
-import { between, clock, percent, shown } from "./words.js";
+import { between, clock, momentOf, percent, shown } from "./words.js";
 
 const dialog = document.getElementById("player");
 const film = document.getElementById("film");
 const unshown = document.getElementById("unshown");
 const frames = document.getElementById("film-strip");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const LATER_S = 0.002;
 
 let hit = null;
-let told = () => {};
+let told = null;
+const steps = dialog.querySelectorAll("[data-step]");
 
-// `moved` is told which hit is shown at which time, and null once the player is closed; `step` finds its neighbours.
-export function setUpPlayer({ moved, step }) {
-  told = moved;
+// `moved` is told which hit is shown at which time, and `closed` that none is any more; `beside` finds its neighbours.
+export function setUpPlayer(tell) {
+  told = tell;
   dialog.addEventListener("close", () => {
     film.pause();
     film.removeAttribute("src");
     film.load();
     hit = null;
-    told(null);
+    told.closed();
   });
-  for (const button of dialog.querySelectorAll("[data-step]")) {
-    button.addEventListener("click", () => step(hit, Number(button.dataset.step)));
+  for (const button of steps) {
+    button.addEventListener("click", () => {
+      const next = told.beside(hit, Number(button.dataset.step));
+      if (next) play(next, momentOf(next));
+    });
   }
   film.addEventListener("timeupdate", mark);
-  film.addEventListener("error", () => {
-    if (film.getAttribute("src")) say("Your browser can't show this film. Its frames' weights are below.");
+  film.addEventListener("error", async () => {
+    const url = film.getAttribute("src");
+    if (!url) return;
+    const why = (await whyNoFilm(url)) || "Your browser can't show this film.";
+    if (film.getAttribute("src") === url) say(why);
   });
 }
 
-export function play(found, seconds) {
+// Show a hit, and play its film from there; `still` where nobody has asked for that yet.
+export function play(found, seconds, { still = false } = {}) {
   const same = hit?.id === found.id && dialog.open;
   hit = found;
   if (!same) open();
   jump(seconds);
+  // It is muted, so browsers let it; who wants less motion begins it by hand.
+  if (!still && !calm.matches && film.getAttribute("src")) film.play().catch(() => {});
 }
 
 function open() {
   document.getElementById("player-title").textContent = hit.id;
+  for (const button of steps) button.ariaDisabled = String(!told.beside(hit, Number(button.dataset.step)));
   const url = filmUrl(hit.id);
   if (url) {
     say("");
@@ -52,13 +64,13 @@ function open() {
     film.load();
     say("The server was not told where its films are, so it can't show them: start it with --videos FOLDER.");
   }
+  if (!dialog.open) dialog.showModal();
   drawFrames();
   drawFacts();
-  if (!dialog.open) dialog.showModal();
 }
 
 function jump(seconds) {
-  told(hit, seconds);
+  told.moved(hit, seconds);
   if (film.getAttribute("src")) film.currentTime = seconds + LATER_S;
   mark(null, seconds);
 }
@@ -120,7 +132,10 @@ function drawFacts() {
     const [term, fact] = [document.createElement("dt"), document.createElement("dd")];
     term.textContent = name;
     fact.textContent = value;
+    fact.dir = "auto";
     list.append(term, fact);
+    // What is cut off is reached with the keyboard, too.
+    if (fact.scrollHeight > fact.clientHeight) fact.tabIndex = 0;
   }
 }
 

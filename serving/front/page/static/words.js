@@ -37,3 +37,7 @@ export function caption(hit) {
   const named = told.caption ?? told.title ?? told.description;
   return typeof named === "string" ? named : "";
 }
+
+// When a hit is best looked at: its moment, else the middle of what was found.
+export const momentOf = (hit) =>
+  hit.moment ?? (hit.segment ? (hit.segment.start + hit.segment.end) / 2 : (hit.duration ?? 0) / 2);

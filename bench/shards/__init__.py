@@ -1,0 +1,1 @@
+"""A gallery in shards beside the same gallery on one server."""
