@@ -65,7 +65,7 @@ def server(bundle: Bundle, gallery_folder: Path, tmp_path_factory: pytest.TempPa
     from framesift.serving.server.door import Reach
 
     reach = Reach(page=True, videos=tmp_path_factory.getbasetemp())
-    with running(bundle, gallery_folder, reach, hang_after_s=4) as embedded:
+    with running(bundle, gallery_folder, reach, hang_after_s=15) as embedded:
         yield embedded
 
 
@@ -85,5 +85,5 @@ def indexed(server, clips: list) -> list:
     with Client(server.address) as opened:
         for clip in clips:
             last = opened.index(clip.video, id=clip.video.name)
-        opened.wait_searchable(last)
+        opened.wait_searchable(last, 120)
     return clips

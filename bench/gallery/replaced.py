@@ -16,7 +16,7 @@ DISK = "disk after videos were replaced, times the gallery"
 HIGHEST = "disk at its most while videos are replaced, times the gallery"
 SHARE = "videos replaced, share of an hour's at what is offered"
 _HOUR_S = 3600
-# Of the videos, so that a fifth of every sealed file is removed and it is written again; at most so many.
+# Of the videos, so that a tenth of every sealed file is removed and it is written again; at most so many.
 _SHARE, _MOST = 0.3, 300_000
 _FIRST = 20
 

@@ -52,11 +52,13 @@ _OTHERS = ("failed parsing http/2", "http1.x server")
 # What it says for a few seconds between the death of a model's process and its restart.
 _RESTARTING = "is not healthy"
 
-# A search takes milliseconds, so the first waits are short; after three seconds it is the caller's turn to decide.
+# A search takes milliseconds, so the first waits are short. Videos wait for one another, and are sent again each time.
 _WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-# A video waits for its turn as long as its caller does; but a server that is away for so long will not come back.
 _LONG_WAIT_S = 4.0
-AWAY_S = 12.0
+# Where a server has too much to do, a search's caller decides before it has waited for so long, after about three
+# seconds. A video waits for its turn as long as its caller does. A server that was there and is away for longer than
+# the second will not come back.
+BUSY_S, AWAY_S = 4.0, 12.0
 
 _WEB = ("http://", "https://", "grpc://", "grpcs://")
 _LAST_PORT = 65535
@@ -264,10 +266,10 @@ def waits(timeout_s: float | None, *, patient: bool = False) -> Iterator[float]:
     """Seconds to wait before each new try, as long as the next one still falls within ``timeout_s`` from now.
 
     Each is drawn from a range around its length, so that those who were refused together do not come back together.
-    They are about three seconds together, or without end where the caller is ``patient``.
+    Those of a ``patient`` caller become longer.
     """
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    for length in itertools.chain(_WAITS_S, itertools.repeat(_LONG_WAIT_S) if patient else ()):
+    for length in itertools.chain(_WAITS_S, itertools.repeat(_LONG_WAIT_S if patient else _WAITS_S[-1])):
         wait = length * random.uniform(0.5, 1.5)
         if deadline is not None and time.monotonic() + wait > deadline:
             return

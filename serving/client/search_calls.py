@@ -12,7 +12,7 @@ from ...export.bundle.checks import check_top
 from ...export.bundle.errors import DeadlineExceeded, InvalidRequest
 from ...export.bundle.models import SEARCH, SEARCH_LIKE, SEARCH_LIKE_TEXT, SEARCH_VIDEO, SEARCH_VIDEO_TEXT
 from . import wire
-from .connection import check_seconds
+from .connection import DEFAULT_TIMEOUT_S, check_seconds
 from .results import Indexed, SearchResult
 from .search_options import like_options, search_options
 from .signature import Signature
@@ -48,7 +48,7 @@ class SearchCalls(ABC):
     @abstractmethod
     async def _signature(self, model: str, timeout_s: float | None) -> Signature: ...
 
-    async def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+    async def wait_searchable(self, indexed: Indexed, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """As ``Client.wait_searchable``."""
         if not isinstance(indexed, Indexed):
             raise InvalidRequest(f"what to wait for is {type(indexed).__name__}: give what `index` returned")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tritonclient.utils import InferenceServerException
 
 from ...export.bundle.models import GALLERY_LIST, GALLERY_LOOKUP, INDEX_VIDEO, LIKE_SEARCHES, SEARCH
-from .connection import AWAY_S, busy, nobody, passing, translate, waits, with_trace
+from .connection import AWAY_S, BUSY_S, busy, nobody, passing, translate, waits, with_trace
 
 if TYPE_CHECKING:
     from . import wire
@@ -51,14 +51,14 @@ class Sending:
         """What a model answers; it is asked again where that may help.
 
         A server that has never answered is not waited for where nobody listens at its address: it is not restarted,
-        but not there.
+        but not there. One that has is waited for while it is started again; one that has too much to do, not as long.
 
         Raises:
             FramesiftError: it failed.
         """
         patient = call.model == INDEX_VIDEO
         again = waits(timeout_s, patient=patient) if self._retry and call.model in _TRIED_AGAIN else iter(())
-        away_s = 0.0
+        away_s, busy_s = 0.0, 0.0
         while True:
             try:
                 return await self._send(
@@ -66,8 +66,13 @@ class Sending:
                 )
             except InferenceServerException as error:
                 wait = next(again, None) if self._met and passing(error) else None
-                away_s = 0.0 if wait is None or busy(error) else away_s + wait
-                if wait is None or away_s > AWAY_S:
+                if wait is None:
+                    raise translate(error, self._address, timeout_s) from error
+                if busy(error):
+                    away_s, busy_s = 0.0, busy_s + wait
+                else:
+                    away_s += wait
+                if away_s > AWAY_S or (busy_s > BUSY_S and not patient):
                     raise translate(error, self._address, timeout_s) from error
             await self._transport.sleep(wait)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ...export.bundle.errors import FramesiftError
 from .blocking import Blocking, finished
 from .calls import Calls
-from .connection import DEFAULT_ADDRESS, Credentials, Unset, check_address
+from .connection import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, Credentials, Unset, check_address
 from .gallery_client import GalleryClient
 from .results import Indexed, Scores, Served, VideoRecord
 from .search_client import SearchClient
@@ -31,7 +31,7 @@ class Client(SearchClient, GalleryClient):
     for what the server could not do, ClientError when the client is closed. ``timeout_s`` of a call goes before that of
     the client, whose None waits for ever; where neither is given, a call that sends a video waits for 600 s and any
     other for 30. A search that the server refuses because it has too much to do is tried again for about three seconds,
-    and a video to be indexed as long as its call waits, or for about 12 seconds where the server has gone away; then
+    and a video to be indexed as long as its call waits, both for about 12 seconds where the server has gone away; then
     they raise ServerUnavailable, or at once where ``retry`` is false or no server has ever answered. A server beyond
     this machine asks for ``credentials``; without any, those that the environment names are shown. Of a server of
     several models ``model`` chooses one by its alias; without it the server's default answers.
@@ -204,7 +204,7 @@ class Client(SearchClient, GalleryClient):
         """
         finished(self._calls.wait_ready(timeout_s))
 
-    def wait_searchable(self, indexed: Indexed, timeout_s: float = 10.0) -> None:
+    def wait_searchable(self, indexed: Indexed, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         """Wait until searches see a video that ``index`` acknowledged, which they do within a second.
 
         Raises:

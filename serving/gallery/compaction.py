@@ -17,6 +17,8 @@ from .table import drop_versions, parts
 
 # Readers advance several times a second, and begin again where a version goes while they load it.
 RETAIN = timedelta(minutes=3)
+# So often in that time old versions are looked for: what is looked for once lies there for up to twice as long.
+_LOOKS = 4
 
 _COMMITS_PER_CHECK = 16
 # Each of these costs a look-up a seventh of a millisecond, and a replacement more than half of one.
@@ -83,7 +85,7 @@ class Compaction:
         self._written = [(when, rows) for when, rows in self._written if now - when < retain]
         written = sum(rows for _, rows in self._written)
         wanted = all_due(found, self._sealed) if all_files else due(found, self._sealed, written)
-        old = all_files or now - self._dropped_at >= retain
+        old = all_files or now - self._dropped_at >= retain / _LOOKS
         late = unindexed(table) > _UNINDEXED
         if wanted is None and not old and not late:
             return

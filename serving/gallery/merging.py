@@ -17,7 +17,7 @@ _MOST_ROWS, _LEAST_ROWS = 65_536, 1024
 # than a share of a sealed one's rows, when there are more than so many. What has half of them is sealed.
 _STEPS = ((64, 64), (8, 8), (2, 8))
 # A fragment is written again when this share of its rows is removed.
-_DEAD_SHARE = 0.2
+_DEAD_SHARE = 0.1
 # What was written again lies there twice until old versions go: in that time no more than this share of the table is,
 # but for fragments with so much removed that waiting would cost as much.
 _SHARE_AT_ONCE, _MUCH_DEAD = 1 / 8, 0.35

@@ -25,6 +25,8 @@ _MARK = re.compile(r"framesift-[0-9a-f]{12}-")
 _OWNER = "owner"
 # Healthy model processes end by themselves within this time after their server.
 _GRACE_S = 1.5
+# And ones that are killed are gone within this time, unless the kernel itself is stuck.
+_KILLED_S = 5.0
 
 
 def new_mark() -> str:
@@ -58,18 +60,24 @@ def make_private(mark: str) -> None:
 
 def remove(mark: str) -> None:
     """End every process with this mark, after a moment in which it may end by itself, and remove its shared memory."""
-    deadline = time.monotonic() + _GRACE_S
-    while (alive := server_processes(mark.encode())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for pid in alive:
+    for pid in _left(mark, _GRACE_S):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+    _left(mark, _KILLED_S)
     for path in SHARED_MEMORY.glob(f"{mark}*"):
         if path.name != f"{mark}{_OWNER}":
             with contextlib.suppress(OSError):
                 path.unlink()
     with contextlib.suppress(OSError):
         (SHARED_MEMORY / f"{mark}{_OWNER}").unlink()
+
+
+def _left(mark: str, patience_s: float) -> list[int]:
+    """The processes with this mark that have not ended after a while."""
+    deadline = time.monotonic() + patience_s
+    while (alive := server_processes(mark.encode())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
 
 
 def remove_orphans(mark: str) -> None:

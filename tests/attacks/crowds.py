@@ -105,7 +105,7 @@ def attack(target: Target, count: int, patience: float) -> list[Row]:
             standing(target.bundle.root, folder / "run") as (address, run),
         ):
             pid = Supervision(run.root).pid(NAME)
-            kept = http.client.HTTPConnection(address, timeout=10, source_address=("127.0.0.2", 0))
+            kept = http.client.HTTPConnection(address, timeout=60, source_address=("127.0.0.2", 0))
             kept.request("GET", "/v2/health/live")
             kept.getresponse().read()
             with Flood(address, _ADDRESSES, said) as flood:

@@ -104,8 +104,11 @@ def _open_to_others(path: Path) -> bool:
 def _silent(target: Target) -> Row:
     row = Row("no token stands in the log, in a file of the run or in a command line")
     root = target.server.log_path.parent
-    texts = {str(path): path.read_bytes() for path in root.iterdir() if path.is_file()}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    texts = {}
+    for path in (*root.iterdir(), *Path("/proc").glob("[0-9]*/cmdline")):
+        # Of what is no file, such as a pipe, there is no end.
+        if not path.is_file():
+            continue
         try:
             texts[str(path)] = path.read_bytes()
         except OSError:

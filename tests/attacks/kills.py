@@ -32,11 +32,15 @@ class Searching:
         self.errors: list[str] = []
         self.longest = 0.0
         self.answers = 0
+        self._begun = threading.Semaphore(0)
         self._threads = [threading.Thread(target=self._search) for _ in range(_CLIENTS)]
 
     def __enter__(self) -> Searching:
         for thread in self._threads:
             thread.start()
+        # A client that nobody has answered yet takes a server that is being started again for one that is not there.
+        for _ in self._threads:
+            self._begun.acquire(timeout=240)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,6 +59,7 @@ class Searching:
                 except FramesiftError as error:
                     self.errors.append(f"{type(error).__name__}: {error}")
                 self.longest = max(self.longest, time.monotonic() - started)
+                self._begun.release()
 
 
 def attack(target: Target, count: int, progress: Progress, patience: float = 1.0) -> list[Row]:
@@ -105,7 +110,7 @@ def _reported(row: Row, name: str, number: int) -> Iterator[None]:
         row.see(False, f"{name} was not back after kill {number + 1}: {error}")
 
 
-def _until(condition, limit_s: float = 60.0) -> None:
+def _until(condition, limit_s: float = 240.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:

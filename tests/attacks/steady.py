@@ -46,7 +46,7 @@ class Steady:
             self._target.wait()
             self._processes = self._target.processes()
         try:
-            with self._target.client(timeout_s=10) as client:
+            with self._target.client(timeout_s=60) as client:
                 answer = asked(client, self._target.clips)
         except FramesiftError as error:
             self.same.see(False, f"{error} after {where}")

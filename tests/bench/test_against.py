@@ -86,8 +86,8 @@ def test_the_plain_grpc_server_answers_framesifts_client(corpus: Corpus) -> None
             async with AsyncClient(address) as client:
                 assert await client.ready()
                 hits = (await client.search(queries[0], top=3)).hits
-            (found,) = await ask(address, Searches(queries[:1], 3), 10.0)
-            ran, refused = await loop(address, queries, 3, 2.0), await loop(address, [BLANK], 1, 0.05)
+            (found,) = await ask(address, Searches(queries[:1], 3), 60.0)
+            ran, refused = await loop(address, queries, 3, 5.0), await loop(address, [BLANK], 1, 1.0)
             return [hit.id for hit in hits], found, ran, refused
 
     ids, found, ran, refused = asyncio.run(asked())
@@ -95,7 +95,7 @@ def test_the_plain_grpc_server_answers_framesifts_client(corpus: Corpus) -> None
     assert found[1] == sorted(found[1], reverse=True)
     assert ran.succeeded.all()
     assert len(ran.latency) > 3
-    assert ran.ended.max() >= 2.0
+    assert ran.ended.max() >= 5.0
     # Each client has one request in flight at any time.
     assert ran.latency.sum() <= 3 * ran.ended.max()
     assert not refused.succeeded.any()
@@ -121,11 +121,11 @@ def test_http_failures_are_told_by_their_status() -> None:
     async def statuses() -> list[tuple[str, bool]]:
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         channel = HttpChannel(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        told = [await channel.send(r.body, 5.0) for r in HttpSearches(["200", "500", "503"]).each()]
+        told = [await channel.send(r.body, 60.0) for r in HttpSearches(["200", "500", "503"]).each()]
         server.close()
         await channel.close()
         other = HttpChannel("127.0.0.1:1")
-        told.append(await other.send(b"", 5.0))
+        told.append(await other.send(b"", 60.0))
         await other.close()
         return [(one.status, one.refused) for one in told]
 

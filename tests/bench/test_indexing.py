@@ -26,17 +26,18 @@ _IGNORES = (
 def test_processor_seconds_of_what_a_command_leaves_behind_count() -> None:
     took = spent([sys.executable, "-c", _LEAVES, _BURN.format(seconds=1.0)])
     assert took.cpu_s >= 1.0
-    alone = spent([sys.executable, "-c", _BURN.format(seconds=0.5)])
-    assert 0.5 <= alone.cpu_s < 1.0
-    assert alone.wall_s >= 0.5
+    alone = spent([sys.executable, "-c", _BURN.format(seconds=2.0)])
+    # Python's start is not free, and nothing is counted twice.
+    assert 2.0 <= alone.cpu_s < 4.0
+    assert alone.wall_s >= 2.0
     with pytest.raises(RuntimeError, match="failed: .*no such thing"):
         spent([sys.executable, "-c", "raise SystemExit('no such thing')"])
 
 
 def test_processor_seconds_of_what_nobody_waits_for_count() -> None:
-    took = spent([sys.executable, "-c", _IGNORES, _BURN.format(seconds=1.0)])
-    # But for those since the last look.
-    assert 0.5 <= took.cpu_s < 1.6
+    took = spent([sys.executable, "-c", _IGNORES, _BURN.format(seconds=4.0)])
+    # But for those since the last look, which a busy machine puts off.
+    assert 1.5 <= took.cpu_s < 6.5
 
 
 @pytest.mark.slow

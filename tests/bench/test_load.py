@@ -26,6 +26,8 @@ from framesift.serving.server.processes import model_processes
 pytestmark = pytest.mark.server
 # A rate that the smallest machine can answer, and a pause in which fewer requests arrive than are let in at once.
 RATE, PAUSE_S = 25.0, 0.8
+# So long that the pause lies within it, though its thread or the clients come late.
+_WHILE_S = 6.0
 
 
 def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_loop(server) -> None:
@@ -35,7 +37,7 @@ def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_l
         Clients(Work(target.address, Searches(queries.generate(200))), 1) as clients,
     ):
         assert target.pid == server.pid
-        row = closed_loop(observer, clients, 2, 1.0, scenario="search")
+        row = closed_loop(observer, clients, 2, 4.0, scenario="search")
         # Searches that wait for one another go together.
         for model in (SEARCH, GALLERY_SEARCH):
             assert 0 < row.server.models[model].requests <= row.requests
@@ -46,14 +48,14 @@ def test_load_is_counted_as_the_server_counts_it_and_a_stall_shows_in_the_open_l
         assert row.client_cpu_s > 0
 
         with _pause(server.pid, GALLERY_SEARCH):
-            job = Job("open", soon(), 2.5, rate=RATE)
+            job = Job("open", soon(), _WHILE_S, rate=RATE)
             (report,), use = observer.during(partial(together, [(clients, job)]))
         row = observer.window(job, report, use, scenario="search")
     assert 0 < row.server.models[SEARCH].requests <= row.requests == len(report.outcome)
     # Who arrived early in the pause waited for the rest of it; a closed loop of one would have one slow request.
     waited = report.latency > PAUSE_S / 2
     assert waited.sum() > RATE * PAUSE_S / 8
-    assert sum(point.sent for point in timeline(report, 2.5)) == row.requests
+    assert sum(point.sent for point in timeline(report, _WHILE_S)) == row.requests
 
 
 def test_patient_clients_send_what_was_refused_again(server) -> None:
@@ -61,7 +63,7 @@ def test_patient_clients_send_what_was_refused_again(server) -> None:
         Clients(Work(server.address, Searches(queries.generate(200))), 1) as clients,
         _pause(server.pid, GALLERY_SEARCH),
     ):
-        (report,) = together([(clients, Job("open", soon(), 2.5, rate=4 * RATE, patient=True))])
+        (report,) = together([(clients, Job("open", soon(), _WHILE_S, rate=4 * RATE, patient=True))])
     assert report.succeeded.all()
     again = report.retried > 0
     assert again.any()
@@ -75,14 +77,14 @@ def test_an_interrupted_job_tells_what_it_sent(server) -> None:
 
     def interrupt() -> None:
         # It is called some four times a second while the job runs.
-        if next(looks) >= 8:
+        if next(looks) >= 16:
             raise KeyboardInterrupt
 
     with Clients(Work(server.address, Searches(queries.generate(200))), 2) as clients:
         (report,) = together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt, keep=True)
-        assert 0 < len(report.outcome) < 10 * RATE
+        assert 0 < len(report.outcome) < 40 * RATE
         assert report.succeeded.all()
-        (after,) = together([(clients, Job("closed", soon(), 0.3, concurrency=2))])
+        (after,) = together([(clients, Job("closed", soon(), 3.0, concurrency=2))])
         assert after.succeeded.any()
         with pytest.raises(KeyboardInterrupt):
             together([(clients, Job("open", soon(), 60.0, rate=RATE))], interrupt)

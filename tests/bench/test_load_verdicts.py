@@ -21,7 +21,7 @@ TARGET = Target("127.0.0.1:1", None, None, "m", 1)
 
 @pytest.mark.parametrize("true", [0.0, 0.05, -0.03])
 def test_the_interval_of_a_slope_holds_the_true_one(true: float) -> None:
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(11)
     times = np.arange(300.0)
     inside = 0
     for _ in range(60):
@@ -44,7 +44,7 @@ def test_growth_is_told_from_noise() -> None:
 
 def sizes(grown: np.ndarray, base: float = 50.0) -> list[tuple[float, dict[str, float]]]:
     """One process that grows by so many megabytes and waves as allocators do, and one that stays as it is."""
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(12)
     waves = np.zeros(len(grown))
     for at in range(1, len(grown)):
         waves[at] = 0.9 * waves[at - 1] + rng.normal(0, 0.08)

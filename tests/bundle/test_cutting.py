@@ -27,6 +27,8 @@ from .watching import signalled
 
 Write = Callable[..., Path]
 CUT, SHOTS = Cutting(1.0, 0.25), Cutting(10, shots=0.3)
+# The process notices, or the kernel, whose limit is of whole seconds, is a moment sooner.
+TOO_LONG = "s of work, the limit is|at work without an end"
 
 
 @pytest.mark.parametrize("kind", ["MP4", "HEVC", "TS"])
@@ -67,7 +69,7 @@ def test_a_film_over_which_the_process_ends_is_refused(many: Path) -> None:
 
 def test_a_film_that_takes_too_long_is_refused(many: Path) -> None:
     # Its length alone stands for some seconds.
-    with pytest.raises(InvalidVideo, match="s of work, the limit is"):
+    with pytest.raises(InvalidVideo, match=TOO_LONG):
         _cut_slowly(many)
 
 
@@ -79,7 +81,7 @@ def _cut_slowly(path: Path) -> None:
 
 def test_shots_that_take_too_long_to_find_are_refused(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "_SLOWEST", 1 << 40)
-    with pytest.raises(InvalidVideo, match="s of work, the limit is"):
+    with pytest.raises(InvalidVideo, match=TOO_LONG):
         cutting.shots(many, SHOTS, VideoLimits(max_work=0.4))
 
 

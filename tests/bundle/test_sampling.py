@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framesift.export.bundle.manifest import FrameProfile
@@ -78,6 +78,7 @@ def test_less_than_a_frame_a_second_takes_every_frame() -> None:
     assert second_steps(5, 0.5, 12) == [0, 1, 2, 3, 4]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(SAMPLERS)), st.integers(1, 500_000), st.floats(0.01, 1000), st.integers(1, 64), st.booleans()
 )
@@ -91,6 +92,7 @@ def test_chosen_frames_are_ascending_and_there(name: str, total: int, rate: floa
     assert max(chosen) < total
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["uniform_middle", "tick_middle"]), st.integers(1, 500_000), st.integers(1, 64))
 def test_no_frame_is_taken_twice_while_there_are_others(name: str, total: int, count: int) -> None:
     assert len(set(sample(total, 25.0, FrameProfile(count=count, sampler=name)))) == min(total, count)

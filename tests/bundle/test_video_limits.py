@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -24,11 +23,39 @@ PROFILE = FrameProfile(count=4, size=16)
 SETTING = re.compile(r"raise the limit: framesift serve --video-limit (\w+=\w+)$")
 
 
-def _taken(path: Path, frames: int) -> float:
-    """Seconds of this thread for decoding so many small frames."""
-    started = time.thread_time()
-    decode(path, FrameProfile(count=frames, size=16))
-    return time.thread_time() - started
+# Pixels a second that decoders of the usual codecs make, and those of JPEG 2000.
+FAST, SLOW = 100e6, 5e6
+
+
+class Clock:
+    """In the place of ``time``: on a machine that is busy the same work takes now this long, now that."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    thread_time = monotonic
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(work_module, "time", made)
+    return made
+
+
+class Paced(Work):
+    """Work that takes the time of a decoder of so many pixels a second."""
+
+    def __init__(self, limits: VideoLimits, clock: Clock, pace: float) -> None:
+        self._clock, self._pace = clock, pace
+        super().__init__(limits)
+
+    def spend(self, pixels: int = 0) -> None:
+        self._clock.now += pixels / self._pace
+        super().spend(pixels)
 
 
 def test_limits_are_set_by_name() -> None:
@@ -132,31 +159,39 @@ def slow(write_jpeg2000: Write) -> Path:
     return write_jpeg2000((128, 96), 30)
 
 
-def test_slow_video_is_refused_before_it_has_taken_its_time(slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile, taken = FrameProfile(count=30, size=16), _taken(slow, 30)
+def test_slow_video_is_refused_before_it_has_taken_its_time(
+    slow: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, taken = FrameProfile(count=30, size=16), 30 * 128 * 96 / SLOW
     limits = VideoLimits(max_work=2 * taken)
     with pytest.raises(InvalidVideo, match=r"s of work, the limit is [\d.]+ s for a video slower than 40 megapixels"):
-        decode(slow, profile, work=(late := Work(limits)))
+        decode(slow, profile, work=(late := Paced(limits, clock, SLOW)))
     assert late.spent < 0.8 * taken
     monkeypatch.setattr(work_module, "_JUDGED_AFTER_S", taken / 20)
     with pytest.raises(InvalidVideo, match=r"the video would take about [\d.]+ s of work, the limit is") as caught:
-        decode(slow, profile, work=(early := Work(limits)))
+        decode(slow, profile, work=(early := Paced(limits, clock, SLOW)))
     assert early.spent < 0.4 * taken
     found = SETTING.search(str(caught.value))
     assert found is not None
-    assert decode(slow, profile, limits.with_settings([found[1]])).frame_count == 30
+    enough = Paced(limits.with_settings([found[1]]), clock, SLOW)
+    assert decode(slow, profile, work=enough).frame_count == 30
+    assert enough.spent > taken / 2
 
 
-def test_fast_video_may_take_longer(write_clip: Write, write_jpeg2000: Write, slow: Path) -> None:
+def test_fast_video_may_take_longer(write_clip: Write, write_jpeg2000: Write, clock: Clock) -> None:
     """The time in which many pixels are decoded is too long for few."""
     fast = write_clip(40, size=(640, 480), options={"g": "250", "preset": "ultrafast"})
-    by_fast, by_slow = _taken(fast, 1), _taken(slow, 30)
-    count = round(1.5 * 30 * by_fast / by_slow)
+    # The middle one is chosen, and decoded with those before it.
+    by_fast = 20 * 640 * 480 / FAST
+    count = round(1.5 * by_fast * SLOW / (128 * 96))
     limits = VideoLimits(max_work=3 * by_fast)
-    assert decode(fast, FrameProfile(count=1, size=16), limits).frame_count == 40
+    assert decode(fast, FrameProfile(count=1, size=16), work=Paced(limits, clock, FAST)).frame_count == 40
+    slow, profile = write_jpeg2000((128, 96), count), FrameProfile(count=count, size=16)
     with pytest.raises(InvalidVideo, match="slower than 40 megapixels"):
-        decode(write_jpeg2000((128, 96), count), FrameProfile(count=count, size=16), limits)
+        decode(slow, profile, work=Paced(limits, clock, SLOW))
 
 
-def test_only_chosen_pictures_of_slow_codecs_are_decoded(slow: Path) -> None:
-    assert _taken(slow, 1) < _taken(slow, 30) / 5
+def test_only_chosen_pictures_of_slow_codecs_are_decoded(slow: Path, clock: Clock) -> None:
+    work = Paced(DEFAULT_LIMITS, clock, SLOW)
+    assert decode(slow, FrameProfile(count=1, size=16), work=work).frame_count == 30
+    assert 0 < clock.now < 30 * 128 * 96 / SLOW / 5

@@ -10,13 +10,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
+from framesift.export.bundle.video import decoder_process
 from framesift.export.bundle.video.sandbox import Sandbox
 
 from ..waiting import until
 
-MOST_BYTES, MOST_SECONDS = 512 << 20, 15.0
+# A slow video may take 14 s, of which the kernel ends a process at the next whole second.
+MOST_BYTES, MOST_SECONDS = 512 << 20, 16.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+# However long a film takes to decode, a thread that waits for it may come too late.
+_HELD_UP = """
+import os, time
+from framesift.export.bundle.video import decoder_main as it
+
+reply = it._Worker.reply
+
+def held_up(worker, asked, file):
+    if file is not None and os.readlink(f"/proc/self/fd/{file}") == FILM:
+        time.sleep(600)
+    return reply(worker, asked, file)
+
+it._Worker.reply = held_up
+it.main()
+"""
 
 
 class Watched:
@@ -79,8 +97,16 @@ class Watched:
 
 
 @contextmanager
+def held_up(film: Path) -> Iterator[None]:
+    """Processes that start meanwhile get no further than to open this film."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_process, "_MAIN", _HELD_UP.replace("FILM", repr(str(film))))
+        yield
+
+
+@contextmanager
 def signalled(film: Path, number: signal.Signals) -> Iterator[None]:
-    """Send a signal to the process that has a film open, as soon as one has."""
+    """Send a signal to the process that has a film open, as soon as one has; it is held up by the film."""
     sent = threading.Event()
 
     def send() -> None:
@@ -89,7 +115,8 @@ def signalled(film: Path, number: signal.Signals) -> Iterator[None]:
 
     thread = threading.Thread(target=send)
     thread.start()
-    yield
+    with held_up(film):
+        yield
     thread.join()
     assert sent.is_set()
 

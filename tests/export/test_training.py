@@ -170,7 +170,8 @@ def test_it_learns(tokenizer: Tokenizer) -> None:
     data, trained = corpus(), model()
     captions = [clip.captions[0] for clip in data.clips]
     before = evaluate(trained.eval(), tokenizer, data.frames, captions)
-    finetune(trained, tokenizer, data, replace(RECIPE, epochs=20, lr=2e-3, clip_lr=2e-3))
+    # Long enough that what a processor rounds otherwise doesn't decide.
+    finetune(trained, tokenizer, data, replace(RECIPE, epochs=40, lr=2e-3, clip_lr=2e-3))
     after = evaluate(trained, tokenizer, data.frames, captions)
     assert after.r1 > before.r1 + 25
     assert after.mnr < before.mnr / 2

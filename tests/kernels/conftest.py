@@ -45,4 +45,4 @@ def interpreted() -> Iterator[Callable[..., Any]]:
 
     yield call
     child.stdin.close()
-    child.wait(60)
+    child.wait()

@@ -10,6 +10,8 @@ import pytest
 from framesift.kernels.device.memory import NoRoom
 from framesift.kernels.topk_attention.divided import DividedGallery
 
+from ..waiting import LIMIT_S
+
 SOURCE: Any = None
 
 
@@ -23,7 +25,7 @@ class Part:
     def follow(self, source: Any, *, anew: bool) -> None:
         if self._let is None:
             raise NoRoom(1, 2, 1)
-        assert self._let.wait(10)
+        assert self._let.wait(LIMIT_S)
         self.told.append("sent")
 
     def give_up(self) -> None:

@@ -199,6 +199,8 @@ def test_reading_past_a_tensor_is_noticed(interpreted: Run) -> None:
 @pytest.mark.parametrize("heads", [1, 2])
 def test_equals_the_published_formula(interpreted: Run, heads: int) -> None:
     width, frames, top_k = 64, 5, 3
+    # Of random frames two may lie so close that rounding keeps the other one.
+    torch.manual_seed(heads)
     head = TopKAttention(width, heads=heads, top_k=top_k).double()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.3)

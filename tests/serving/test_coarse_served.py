@@ -27,7 +27,7 @@ COARSE = Placement(coarse=True)
 def told(address: str, path: str, body: object = None) -> str:
     data = None if body is None else json.dumps(body).encode()
     asked = Request(f"http://{address}{path}", data, {"Content-Type": "application/json"})
-    with urlopen(asked, timeout=20) as page:
+    with urlopen(asked, timeout=60) as page:
         text: str = page.read().decode()
     return text
 

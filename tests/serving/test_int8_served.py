@@ -60,6 +60,6 @@ def test_int8_answers_as_float16_does_and_tells_what_it_took(bundle: Bundle, cli
 def client_metrics(address: str) -> str:
     from urllib.request import urlopen
 
-    with urlopen(f"http://{address}/metrics", timeout=20) as page:
+    with urlopen(f"http://{address}/metrics", timeout=60) as page:
         text: str = page.read().decode()
     return text

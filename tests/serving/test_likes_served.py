@@ -123,7 +123,7 @@ def still(clip: Path) -> Image.Image:
 
 def test_what_is_sent_is_searched_with_and_kept_nowhere(client: Client, reference: Reference, indexed: list) -> None:
     settle(client)
-    before = client.lookup([])
+    before = client.lookup([]).count
     clip = indexed[5].video
     by_id = client.search(like=clip.name, top=30, include=True, candidates=reference.ids)
     by_file = client.search(like=clip, top=30, candidates=reference.ids)
@@ -141,7 +141,8 @@ def test_what_is_sent_is_searched_with_and_kept_nowhere(client: Client, referenc
     beside = client.search(TEXT, like=clip, weight=0.4, top=30, candidates=reference.ids)
     named = client.search(TEXT, like=clip.name, weight=0.4, include=True, top=30, candidates=reference.ids)
     assert [hit.id for hit in beside.hits] == [hit.id for hit in named.hits]
-    assert client.lookup([]) == before
+    # Its version is another one where files were merged meanwhile.
+    assert client.lookup([]).count == before
 
 
 def test_what_can_not_be_searched_with_is_refused(client: Client, reference: Reference) -> None:

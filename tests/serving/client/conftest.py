@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,7 +91,10 @@ class ToyScorer:
 
 
 class ToyServer(GRPCInferenceServiceServicer):
-    """The ensembles, wired by hand. Videos are what their first bytes say: bad, slow, busy or good."""
+    """The ensembles, wired by hand. Videos are what their first bytes say: bad, slow, busy or good.
+
+    Slow ones are answered once ``patient`` is set.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.requests: list[tuple[str, dict[str, tuple[int, ...]]]] = []
@@ -105,6 +108,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         }
         self.attends = any(port.name == ATTENTION for port in manifest.graphs[SCORER].outputs)
         self.is_ready = True
+        self.patient = threading.Event()
         self.busy_answers = 0
         self.full_answers = 0
         self.index, self.lookup, self.search = GalleryIndex(), GalleryLookup(), GallerySearch()
@@ -197,7 +201,7 @@ class ToyServer(GRPCInferenceServiceServicer):
         if raw.startswith(b"bad"):
             raise InvalidVideo("the file is not a video")
         if raw.startswith(b"slow"):
-            time.sleep(1.0)
+            self.patient.wait(60)
         if raw.startswith(b"busy") and self.busy_answers > 0:
             self.busy_answers -= 1
             raise BlockingIOError
@@ -263,6 +267,7 @@ def server(manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     server = ToyServer(tmp_path, manifest)
     yield server
     server.search.finalize()
+    server.patient.set()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from framesift import AsyncClient, Client, Indexed, VideoRecord
 from framesift.errors import ClientError, FramesiftError, InvalidInput, InvalidRequest, ServerError
 from framesift.export.bundle.ports import FRAME_EMBEDDINGS, IDS, SCORES, TIMESTAMPS
 
+from ...waiting import until, until_async
+
 FRAMES = np.zeros((1, 3, 3, 32, 32), np.uint8)
 RECORD = VideoRecord({FRAME_EMBEDDINGS: np.zeros((3, 8), np.float32)})
 # For every call arguments that are answered.
@@ -40,8 +42,8 @@ RIGHT: Mapping[str, Mapping[str, Any]] = {
     "update": {"changes": {"an id": {"a": 1}}},
     "delete": {"ids": ["an id"]},
     "ready": {},
-    "wait_ready": {"timeout_s": 5},
-    "wait_searchable": {"indexed": Indexed("an id", 0, 0), "timeout_s": 5},
+    "wait_ready": {"timeout_s": 60},
+    "wait_searchable": {"indexed": Indexed("an id", 0, 0), "timeout_s": 60},
 }
 ARGUMENTS = [
     (name, argument)
@@ -199,7 +201,12 @@ def test_a_closed_client_says_so(client: Any, server: Any) -> None:
     assert server.requests == []
 
 
-def test_closing_ends_the_calls_that_are_under_way(address: str) -> None:
+def under_way(server: Any) -> bool:
+    """Whether the server has been asked to encode a video."""
+    return any(model == "encode_video" for model, _ in server.requests)
+
+
+def test_closing_ends_the_calls_that_are_under_way(address: str, server: Any) -> None:
     client = Client(address)
     raised: list[BaseException] = []
 
@@ -212,17 +219,17 @@ def test_closing_ends_the_calls_that_are_under_way(address: str) -> None:
     client.lookup([])
     thread = threading.Thread(target=encode)
     thread.start()
-    time.sleep(0.3)
+    until(lambda: under_way(server))
     client.close()
-    thread.join(5)
+    thread.join(60)
     assert [type(error) for error in raised] == [ClientError]
 
 
-def test_closing_ends_the_awaited_calls_too(address: str) -> None:
+def test_closing_ends_the_awaited_calls_too(address: str, server: Any) -> None:
     async def run() -> None:
         client = AsyncClient(address)
         task = asyncio.create_task(client.encode_video(b"slow"))
-        await asyncio.sleep(0.3)
+        await until_async(lambda: under_way(server))
         await client.close()
         with pytest.raises(ClientError, match="closed"):
             await task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from framesift.__main__ import main
 from framesift.export.bundle.errors import InvalidRequest
+from framesift.export.bundle.ports import VIDEO
 from framesift.serving.client.discover import discover
 from framesift.serving.client.indexing import Outcome, index_files
 from framesift.serving.client.metadata_lines import decoded, for_ids, read_metadata
@@ -71,7 +73,17 @@ def test_bad_files_are_listed_at_the_end_and_do_not_stop_the_others(run: Run, fi
 
 def test_fail_fast_stops_at_the_first_bad_file(run: Run, films: Path, server: Any) -> None:
     (films / "1.mp4").write_bytes(b"bad")
+    own, over = server._index_video, threading.Event()
+
+    def held(arrays: Any) -> Any:
+        # What is sent next is not done before the command knows of the failure.
+        if arrays[VIDEO][0].tobytes() not in (b"film 0", b"bad"):
+            over.wait(20)
+        return own(arrays)
+
+    server._index_video = held
     result = run("index", "films", "--fail-fast", "--jobs", 1)
+    over.set()
     assert result.exit_code == 1
     assert "1 failed" in result.stdout
     assert "not tried" in result.stdout
@@ -87,10 +99,11 @@ def _index(client: Client) -> list[Outcome]:
 
 def test_a_file_that_takes_too_long_is_a_bad_file(films: Path, address: str) -> None:
     (films / "slow.mp4").write_bytes(b"slow" + bytes(100))
-    with Client(address, 0.3) as client:
+    # Of which the others take a hundredth.
+    with Client(address, 5.0) as client:
         outcomes = {outcome.path.name: outcome for outcome in _index(client)}
     assert outcomes["slow.mp4"].status == "failed"
-    assert "within 0.3 s" in outcomes["slow.mp4"].reason
+    assert "within 5 s" in outcomes["slow.mp4"].reason
 
 
 def test_a_file_that_is_refused_again_and_again_is_a_bad_file(films: Path, address: str, server: Any) -> None:
@@ -100,7 +113,7 @@ def test_a_file_that_is_refused_again_and_again_is_a_bad_file(films: Path, addre
         assert [outcome.status for outcome in _index(client)] == ["indexed"] * 6
     server.busy_answers = 100
     (films / "0.mp4").write_bytes(b"busy again")
-    with Client(address, 0.5) as client:
+    with Client(address, 5.0) as client:
         outcomes = _index(client)
         assert [outcome.status for outcome in outcomes].count("skipped") == 5
         (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")

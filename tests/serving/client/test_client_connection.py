@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -17,7 +21,10 @@ from framesift.export.bundle.errors import (
     ServerError,
     ServerUnavailable,
 )
-from framesift.serving.client.connection import channel_options, passing, translate, waits, with_trace
+from framesift.export.bundle.models import INDEX_VIDEO, SEARCH
+from framesift.serving.client.connection import AWAY_S, BUSY_S, channel_options, passing, translate, waits, with_trace
+from framesift.serving.client.sending import Sending
+from framesift.serving.client.wire import Call
 
 
 @pytest.mark.parametrize(
@@ -96,9 +103,60 @@ def test_only_calls_to_this_machine_go_past_a_proxy(address: str, direct: bool) 
 def test_waits_grow_and_end_with_the_callers_patience() -> None:
     for _ in range(20):
         assert all(0.5 <= wait / length <= 1.5 for wait, length in zip(waits(None), (0.05, 0.1, 0.2), strict=False))
-        assert 1.5 < sum(waits(None)) < 5
+        assert 1.5 < sum(islice(waits(None), 6)) < 5
         assert all(wait <= 0.3 for wait in waits(0.3))
     assert list(waits(0.01)) == []
+
+
+AWAY, BUSY = "failed to connect to all addresses", "the server is searching for 48 texts already: try again"
+
+
+class Failing:
+    """A way to a server that has answered once, and fails until its client has waited for so many seconds."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        self._error, self._seconds = InferenceServerException(message, "StatusCode.UNAVAILABLE"), seconds
+        self.slept: float | None = None
+
+    async def send(self, call: Callable[[Any], Any]) -> Any:
+        if self.slept is not None and self.slept < self._seconds:
+            raise self._error
+        self.slept = self.slept or 0.0
+        return "answered"
+
+    async def sleep(self, seconds: float) -> None:
+        assert self.slept is not None
+        self.slept += seconds
+
+
+@pytest.mark.parametrize(
+    ("model", "message", "seconds", "least", "most"),
+    [
+        (SEARCH, AWAY, 8.0, 8.0, None),
+        (SEARCH, AWAY, 60.0, AWAY_S - 2.4, AWAY_S),
+        (SEARCH, BUSY, 1.5, 1.5, None),
+        (SEARCH, BUSY, 60.0, 1.5, BUSY_S),
+        (INDEX_VIDEO, AWAY, 60.0, AWAY_S - 6, AWAY_S),
+        (INDEX_VIDEO, BUSY, 60.0, 60.0, None),
+    ],
+)
+def test_a_server_is_waited_for_as_what_keeps_it_deserves(
+    model: str, message: str, seconds: float, least: float, most: float | None
+) -> None:
+    way = Failing(message, seconds)
+    sending = Sending(way, "host:1", None, retry=True)  # type: ignore[arg-type]
+
+    async def asked() -> Any:
+        await sending.ready(timeout_s=None)
+        return await sending.infer(Call(model, [], lambda found: found), timeout_s=None)
+
+    if most is None:
+        assert asyncio.run(asked()) == "answered"
+    else:
+        with pytest.raises(ServerUnavailable):
+            asyncio.run(asked())
+    assert way.slept is not None
+    assert least <= way.slept <= (most or float("inf"))
 
 
 def test_a_call_within_a_span_names_it_and_any_other_names_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

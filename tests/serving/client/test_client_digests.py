@@ -12,6 +12,8 @@ import pytest
 
 from framesift.serving.client.digests import Digests, Stamp, digest_of
 
+from ...waiting import until
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
@@ -80,8 +82,15 @@ def test_another_file_in_its_place_is_not(cache: Path, film: Path) -> None:
 
 def test_a_file_that_was_just_written_is_not_remembered(cache: Path, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh.mp4"
-    fresh.write_bytes(b"fresh")
-    _remember(cache, fresh)
+
+    def at_once() -> bool:
+        began = time.monotonic()
+        fresh.write_bytes(b"fresh")
+        _remember(cache, fresh)
+        return time.monotonic() - began < 1.5
+
+    # Else it was not just written.
+    until(at_once)
     time.sleep(2.1)
     assert _recall(cache, fresh) is None
 

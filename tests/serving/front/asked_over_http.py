@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from typing import Any, NamedTuple
@@ -29,7 +30,9 @@ def ask(address: str, path: str, body: Any = None, method: str = "", **headers: 
     connection = http.client.HTTPConnection(address, timeout=60)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method or ("GET" if body is None else "POST"), path, sent, named)
+        # A refusal may come, and the connection end, before all is sent.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.request(method or ("GET" if body is None else "POST"), path, sent, named)
         response = connection.getresponse()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     finally:

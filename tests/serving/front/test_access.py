@@ -51,8 +51,14 @@ def test_a_revoked_token_is_forgotten_however_the_file_was_changed(tmp_path: Pat
     kept, revoked = (b"Bearer " + new_token(path, name, ["search"]).encode() for name in ("kept", "revoked"))
     before, times = path.read_text(), path.stat()
     tokens = Tokens(path)
-    path.write_text("# " + before.splitlines()[0][2:] + before[len(before.splitlines()[0]) :])
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def changed() -> bool:
+        path.write_text("# " + before.splitlines()[0][2:] + before[len(before.splitlines()[0]) :])
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        # Of a kernel whose clock of files ticks every few milliseconds, two changes may have one time.
+        return path.stat().st_ctime_ns != times.st_ctime_ns
+
+    until(changed)
     tokens.refresh()
     assert tokens.caller(kept) is None
     assert tokens.caller(revoked) is not None
@@ -127,12 +133,12 @@ def guarded(bundle: Bundle, tokens: dict[str, str], tmp_path_factory: pytest.Tem
         yield both
 
 
-def refusal(address: str, token: str | None, model: str) -> tuple[str, str]:
+def refusal(address: str, token: str | None, model: str, timeout_s: float = 60) -> tuple[str, str]:
     """How a call of a model ends that nobody can answer."""
     metadata = [] if token is None else [("authorization", f"Bearer {token}")]
     message = request(model, search()).SerializeToString()
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(INFER)(message, metadata=metadata, timeout=2)
+        channel.unary_unary(INFER)(message, metadata=metadata, timeout=timeout_s)
     return caught.value.code().name, caught.value.details()
 
 
@@ -150,11 +156,11 @@ def test_a_model_is_called_with_a_token_of_its_role(guarded: tuple, tokens: dict
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         asked = urllib.request.Request(f"http://{address}/v2/models/search/infer", b"no JSON", headers)
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(asked, timeout=5)
+            urllib.request.urlopen(asked, timeout=60)
         assert caught.value.code == status
     # Whoever may is told that nobody answers, or what is wrong with the request.
     for role in ("search", "admin"):
-        assert refusal(address, tokens[role], "search")[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+        assert refusal(address, tokens[role], "search", timeout_s=2)[0] in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
     for role in ("index", "admin"):
         assert refusal(address, tokens[role], "index_video")[0] == "INVALID_ARGUMENT"
 
@@ -163,7 +169,7 @@ def test_clients_show_their_token_and_are_told_what_they_may_not(
     guarded: tuple, tokens: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     address, _ = guarded
-    with Client(address, timeout_s=5) as client, pytest.raises(AccessDenied, match="needs a token"):
+    with Client(address) as client, pytest.raises(AccessDenied, match="needs a token"):
         client.search("a query")
     with (
         Client(address, credentials=Credentials(tokens["search"])) as client,
@@ -172,7 +178,7 @@ def test_clients_show_their_token_and_are_told_what_they_may_not(
         client.index(b"no video", id="x")
     (tmp_path / "token").write_text(tokens["index"] + "\n")
     monkeypatch.setenv("FRAMESIFT_TOKEN_FILE", str(tmp_path / "token"))
-    with Client(address, timeout_s=5) as client, pytest.raises(AccessDenied, match="the-index may not"):
+    with Client(address) as client, pytest.raises(AccessDenied, match="the-index may not"):
         client.search("a query")
     monkeypatch.setenv("FRAMESIFT_TOKEN", tokens["search"])
     with (
@@ -254,7 +260,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def live(address: str, credentials: Credentials) -> bool:
     """Whether a call reaches the door."""
-    with Client(address, timeout_s=5, credentials=credentials, retry=False) as client:
+    with Client(address, credentials=credentials, retry=False) as client:
         try:
             client.lookup([])
         except ServerUnavailable as error:

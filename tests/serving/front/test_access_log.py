@@ -11,7 +11,7 @@ import grpc as plain
 import pytest
 
 from framesift import Client, Credentials
-from framesift.export.bundle.errors import DeadlineExceeded, ServerStartError
+from framesift.export.bundle.errors import DeadlineExceeded, ServerStartError, ServerUnavailable
 from framesift.export.bundle.store import Bundle
 from framesift.serving.front import access_log as module
 from framesift.serving.front.access_log import AccessLog
@@ -47,11 +47,13 @@ def record(**fields: Any) -> Record:
 def test_a_line_tells_who_what_how_and_how_long(tmp_path: Path) -> None:
     told = record(received=120, sent=340, batch_rows=7, trace_id=TRACE, at_ns=1_700_000_000_123_456_789)
     told.stage("queue", told.began, told.began + 0.25)
-    for texts in (False, True):
+    for count, texts in enumerate((False, True), 1):
         log = AccessLog(tmp_path / "log", texts=texts)
         log.add(told)
         log.close()
-    without, with_ = lines(tmp_path / "log", 2)
+        # It is not waited for without end.
+        found = lines(tmp_path / "log", count)
+    without, with_ = found
     assert without == {
         "time": "2023-11-14T22:13:20.123456Z",
         "caller": "somebody",
@@ -95,6 +97,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     for _ in range(3):
         log.add(record())
     log.close()
+    until(lambda: log.dropped >= 3)
     assert log.dropped == 3
 
 
@@ -133,10 +136,10 @@ def test_every_call_has_its_line_and_no_token_is_in_any(log_texts: bool, bundle:
     token = new_token(tokens, "dashboard", ["search"])
     shown = [("authorization", f"Bearer {token}")]
     with standing(bundle.root, tmp_path / "run", Reach(tokens=tokens), Telemetry(path, log_texts)) as (address, _):
-        # There is no server behind this door: the search waits for one as long as its client does.
+        # There is no server behind this door: the search waits for one, about as long as its client does.
         with (
             Client(address, retry=False, credentials=Credentials(token), timeout_s=5) as client,
-            pytest.raises(DeadlineExceeded),
+            pytest.raises((DeadlineExceeded, ServerUnavailable)),
         ):
             client.search("a secret wish")
         with plain.insecure_channel(address) as channel:
@@ -145,13 +148,13 @@ def test_every_call_has_its_line_and_no_token_is_in_any(log_texts: bool, bundle:
             video = request("index_video", {}).SerializeToString()
             for message, metadata in ((wish, [("authorization", "Bearer fs_wrong")]), (video, [*shown, PARENT])):
                 with pytest.raises(plain.RpcError):
-                    infer(message, timeout=5, metadata=metadata)
+                    infer(message, timeout=60, metadata=metadata)
         found = lines(path, 3)
     # Not in this order: the door may learn a moment later that a client has stopped waiting.
     by_code = {line["code"]: line for line in found}
     unknown, forbidden = by_code.pop("UNAUTHENTICATED"), by_code.pop("PERMISSION_DENIED")
     (timed_out,) = by_code.values()
-    assert timed_out["code"] in ("DEADLINE_EXCEEDED", "CANCELLED")
+    assert timed_out["code"] in ("DEADLINE_EXCEEDED", "CANCELLED", "UNAVAILABLE")
     assert (timed_out["model"], timed_out["rows"]) == ("search", 1)
     assert timed_out["queue_s"] + timed_out.get("upstream_s", 0) > 0.3
     assert (unknown["cause"], unknown["caller"]) == ("token", "")

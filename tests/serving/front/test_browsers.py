@@ -85,7 +85,7 @@ def over_grpc(address: str, *metadata: tuple[str, str], authority: str = "") -> 
     named = [("grpc.default_authority", authority)] if authority else []
     with grpc.insecure_channel(address, named) as channel:
         try:
-            channel.unary_unary(f"{SERVICE}/ServerMetadata")(b"", timeout=10, metadata=metadata)
+            channel.unary_unary(f"{SERVICE}/ServerMetadata")(b"", timeout=60, metadata=metadata)
         except grpc.RpcError as refused:
             return str(refused.code().name)
     return "OK"

@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from framesift.serving.client.sync import Client
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from .requests_of import request, search
 
 pytestmark = pytest.mark.server
@@ -45,7 +45,7 @@ def inputs(texts: tuple[bytes, ...] = (b"a red circle",), top: int = 3) -> list[
 
 def call(channel: plain.Channel, message: Any, path: str = INFER, **options: Any) -> bytes:
     raw = message if isinstance(message, bytes) else message.SerializeToString()
-    answer: bytes = channel.unary_unary(path)(raw, timeout=10, **options)
+    answer: bytes = channel.unary_unary(path)(raw, timeout=60, **options)
     return answer
 
 
@@ -63,9 +63,10 @@ def triton_models(triton: grpc.InferenceServerClient) -> list[str]:
 
 def test_server_and_models_tell_what_they_are(triton: grpc.InferenceServerClient) -> None:
     assert triton.is_server_live()
-    assert triton.is_server_ready()
-    assert triton.is_model_ready("search")
-    assert triton.is_model_ready("index_video", "1")
+    # On a busy machine Triton server may not say so in time.
+    until(triton.is_server_ready)
+    until(lambda: triton.is_model_ready("search"))
+    until(lambda: triton.is_model_ready("index_video", "1"))
     assert triton.get_server_metadata().name == "framesift"
     metadata = triton.get_model_metadata("search")
     assert [(port.name, port.datatype, list(port.shape)) for port in metadata.inputs] == [
@@ -100,13 +101,19 @@ def test_statistics_are_those_of_what_answers(triton: grpc.InferenceServerClient
     # Another model answers it, and it is a search all the same.
     triton.infer("search", inputs(), parameters={"facts": True})
     more_than(plain)
-    every = {stats.name: stats.inference_stats.success.count for stats in triton.get_inference_statistics().model_stats}
+
+    def every() -> dict[str, int]:
+        told = triton.get_inference_statistics().model_stats
+        return {stats.name: stats.inference_stats.success.count for stats in told}
+
+    found = every()
     # What changes and lists videos are answered by what looks them up and searches.
-    assert set(triton_models(triton)) - {"gallery_edit", "gallery_list"} <= set(every)
+    assert set(triton_models(triton)) - {"gallery_edit", "gallery_list"} <= set(found)
     # Of the steps, too, which tell where the time goes.
-    assert not {"search_ids", "search_details", "search_named"} & set(every)
-    assert every["search"] >= plain
-    assert every["text_encoder"] >= every["search"] > 0
+    assert not {"search_ids", "search_details", "search_named"} & set(found)
+    assert found["search"] >= plain
+    # A step's request, too, may be counted when the search has been answered.
+    until(lambda: (now := every())["text_encoder"] >= now["search"] > 0)
 
 
 def test_an_answer_has_the_id_and_the_outputs_that_were_asked_for(triton: grpc.InferenceServerClient) -> None:
@@ -116,8 +123,9 @@ def test_an_answer_has_the_id_and_the_outputs_that_were_asked_for(triton: grpc.I
     assert whole.get_response().id == "mine"
     part = triton.infer("search", inputs(), outputs=[grpc.InferRequestedOutput("scores")]).get_response()
     assert ([output.name for output in part.outputs], part.id) == (["scores"], "")
-    np.testing.assert_array_equal(
-        np.frombuffer(part.raw_output_contents[0], np.float32), whole.as_numpy("scores").ravel()
+    # Beside another text in a batch, the door's own or anybody's, a score may differ in its last digits.
+    np.testing.assert_allclose(
+        np.frombuffer(part.raw_output_contents[0], np.float32), whole.as_numpy("scores").ravel(), atol=1e-6
     )
 
 
@@ -144,7 +152,7 @@ def test_asynchronous_calls_and_many_threads(triton: grpc.InferenceServerClient)
     done: queue.Queue = queue.Queue()
     for _ in range(20):
         triton.async_infer("search", inputs(), lambda result, error: done.put(error or result.as_numpy("scores").shape))
-    assert [done.get(timeout=10) for _ in range(20)] == [(1, 3)] * 20
+    assert [done.get(timeout=LIMIT_S) for _ in range(20)] == [(1, 3)] * 20
     with ThreadPoolExecutor(8) as pool:
         found = list(
             pool.map(lambda top: triton.infer("search", inputs(top=top)).as_numpy("scores").shape, range(1, 9))
@@ -159,7 +167,7 @@ def test_a_stream_is_answered_in_order_and_goes_on_after_an_error(triton: grpc.I
     for number, top in enumerate(tops):
         triton.async_stream_infer("search", inputs(top=top), request_id=str(number))
     triton.async_stream_infer("nothing", inputs())
-    found = [answers.get(timeout=20) for _ in range(len(tops) + 1)]
+    found = [answers.get(timeout=LIMIT_S) for _ in range(len(tops) + 1)]
     triton.stop_stream()
     assert "there is no model 'nothing'" in str(found.pop())
     for number, (top, answer) in enumerate(zip(tops, found, strict=True)):
@@ -176,7 +184,7 @@ def test_what_a_stream_asked_before_a_message_that_can_not_be_read_is_answered(c
     wrong = b"\x38\x01" * (2 << 20)
     answers: list[bytes] = []
     with pytest.raises(plain.RpcError) as caught:
-        answers.extend(channel.stream_stream(STREAM)(iter([right] * 3 + [wrong]), timeout=20))
+        answers.extend(channel.stream_stream(STREAM)(iter([right] * 3 + [wrong]), timeout=60))
     found = [pb.ModelStreamInferResponse.FromString(answer) for answer in answers]
     assert [(answer.error_message, len(answer.infer_response.outputs)) for answer in found] == [("", 6)] * 3
     assert caught.value.code() is plain.StatusCode.INVALID_ARGUMENT
@@ -198,8 +206,10 @@ def test_rows_that_go_together_equal_those_that_go_alone(triton: grpc.InferenceS
         together = list(pool.map(lambda text: triton.infer("search", inputs((text,), 10)), texts))
     for text, found in zip(texts, together, strict=True):
         want = alone[text]
-        for name in ("ids", "id_lengths", "timestamps", "version"):
+        for name in ("ids", "id_lengths", "timestamps"):
             np.testing.assert_array_equal(found.as_numpy(name), want.as_numpy(name))
+        # The gallery's files may have been merged meanwhile.
+        assert (found.as_numpy("version") >= want.as_numpy("version")).all()
         for name in ("scores", "attention"):
             np.testing.assert_allclose(found.as_numpy(name), want.as_numpy(name), atol=1e-6)
 
@@ -212,7 +222,7 @@ def test_health_as_grpc_has_it(channel: plain.Channel) -> None:
         return b"\x0a" + bytes([len(name)]) + name if name else b""
 
     for service in ("", "inference.GRPCInferenceService", "search"):
-        assert call(channel, asked(service), check) == b"\x08\x01"
+        until(lambda service=service: call(channel, asked(service), check) == b"\x08\x01")
     assert refusal(channel, asked("text_encoder"), check) == ("NOT_FOUND", "there is no service 'text_encoder' here")
     assert refusal(channel, b"", "/grpc.health.v1.Health/Watch")[0] == "UNIMPLEMENTED"
 

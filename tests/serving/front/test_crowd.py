@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from framesift.export.bundle.store import Bundle
-from framesift.serving.front import crowd, overload
+from framesift.serving.front import crowd, envoy, overload
 from framesift.serving.front.missed import least_missed, least_read
 from framesift.serving.front.sockets import Connection, Peer, connections, descriptors, end
 
 from ...attacks.crowds import A_REQUEST, NOTHING, Flood, seconds_until_live
-from ...waiting import until_async
+from ...waiting import until, until_async
 from .alone import standing
 
 # For what would never come.
@@ -75,12 +75,21 @@ def pairs(count: int) -> Iterator[tuple[int, list[socket.socket], list[socket.so
         yield port, theirs, ours
 
 
+def test_descriptors_are_counted() -> None:
+    def seven_more() -> bool:
+        before = descriptors()
+        with pairs(3):
+            return descriptors() == before + 7
+
+    # Threads that other tests have left may open and close some at any time.
+    until(seven_more)
+
+
 def test_the_kernel_tells_of_each_connection_and_it_is_ended_once() -> None:
     before = descriptors()
     with pairs(3) as (port, theirs, ours):
-        assert descriptors() == before + 7
         theirs[1].sendall(b"x")
-        time.sleep(0.05)
+        assert ours[1].recv(1, socket.MSG_PEEK) == b"x"
         # Both ends are this process' own, but one of them came to the port.
         found = sorted(connections(port), key=lambda each: ours_of(ours, each))
         assert [(each.peer, each.heard) for each in found] == [(theirs[n].getsockname(), n == 1) for n in range(3)]
@@ -93,7 +102,7 @@ def test_the_kernel_tells_of_each_connection_and_it_is_ended_once() -> None:
         assert not end(found[1], port)
         theirs[2].sendall(b"y")
         assert ours[2].recv(1) == b"y"
-    assert descriptors() == before
+    until(lambda: descriptors() <= before)
 
 
 def ours_of(ours: list[socket.socket], found: Connection) -> int:
@@ -106,6 +115,8 @@ def test_a_door_that_is_flooded_from_many_addresses_lets_others_in(
 ) -> None:
     limit = 512
     monkeypatch.setattr(overload, "MAX_CONNECTIONS", limit)
+    # However long the flood takes, nobody is ended for silence.
+    monkeypatch.setattr(envoy, "_SILENT_S", 3600)
     with standing(bundle.root, tmp_path) as (address, run):
         kept = http.client.HTTPConnection(address, timeout=_PATIENCE_S, source_address=("127.0.0.2", 0))
         kept.request("GET", "/v2/health/live")
@@ -118,7 +129,7 @@ def test_a_door_that_is_flooded_from_many_addresses_lets_others_in(
         kept.request("GET", "/v2/health/live")
         assert kept.getresponse().status == 200
         kept.close()
-        assert "connections were ended for others" in run.log.read_text()
+        until(lambda: "connections were ended for others" in run.log.read_text())
 
 
 def test_a_connection_that_says_nothing_is_gone_within_seconds(bundle: Bundle, tmp_path: Path) -> None:

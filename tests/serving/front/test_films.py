@@ -12,6 +12,8 @@ from framesift.serving.front.status import Refusal
 from framesift.serving.front.v1.films import KINDS, Films
 from framesift.serving.front.v1.ranges import Unsatisfiable, read_range
 
+from ...waiting import until
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -86,7 +88,8 @@ def test_nothing_stays_open(root: Path) -> None:
         films.open("news/a.mp4", "").close()
         with pytest.raises(Refusal):
             films.open("pipe.mp4", "")
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Threads that other tests have left may open and close some at any time.
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 def test_every_kind_that_is_indexed_is_known_to_browsers() -> None:

@@ -39,6 +39,7 @@ def test_however_many_ask_for_a_model_triton_server_is_asked_once_in_a_while(
             found = Health(PUBLIC["search"], probe, upstream, Supervision(tmp_path))
             # Longer than both rounds take on any machine.
             monkeypatch.setattr(health, "_LOOK_S", 600.0)
+            monkeypatch.setattr(health, "_ANSWER_S", 600.0)
             for _ in range(2):
                 models = [PUBLIC["search"], PUBLIC["index_video"]] * 200
                 assert all(await asyncio.gather(*map(found.model_ready, models)))

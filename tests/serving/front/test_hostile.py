@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from framesift.serving.front.messages import Messages
 from framesift.serving.front.status import Refusal
 from framesift.serving.front.v1.problems import problem
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from .alone import standing
 from .asked_over_http import ask
 from .requests_of import framed
@@ -132,7 +131,7 @@ def test_what_a_door_that_died_had_sent_stays_as_it_is(made: list[Arena]) -> Non
 
 def test_paths_that_can_not_be_read_are_answered(door: tuple) -> None:
     address, _ = door
-    connection = http.client.HTTPConnection(address, timeout=5)
+    connection = http.client.HTTPConnection(address, timeout=60)
     for path, status in (("/?q=%ff", 404), ("/v2/health/live", 200)):
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -156,10 +155,10 @@ def test_a_client_that_leaves_within_its_request_is_no_error(door: tuple) -> Non
     address, run = door
     host, _, port = address.rpartition(":")
     for _ in range(3):
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(b"POST /v2/models/search/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
             time.sleep(0.2)
-    until(lambda: 'code="CANCELLED"' in urllib.request.urlopen(f"http://{address}/metrics", timeout=5).read().decode())
+    until(lambda: b'code="CANCELLED"' in ask(address, "/metrics").body)
     assert "internal error" not in run.log.read_text()
 
 
@@ -169,7 +168,7 @@ def test_a_triton_server_that_hangs_is_not_ready_and_does_not_take_the_door_alon
     server, client: Client, indexed: list
 ) -> None:
     door = server.door_pid
-    assert client.ready()
+    until(client.ready)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         until(lambda: not client.ready())
@@ -178,7 +177,7 @@ def test_a_triton_server_that_hangs_is_not_ready_and_does_not_take_the_door_alon
         assert server.door_pid == door
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    client.wait_ready(60)
+    client.wait_ready(LIMIT_S)
     assert client.search(indexed[0].captions[0], top=3).hits
     assert server.door_pid == door
 
@@ -193,7 +192,7 @@ def test_the_doors_death_leaves_triton_servers_memory_alone(server, client: Clie
     before, door = names(), server.door_pid
     os.kill(door, signal.SIGKILL)
     until(lambda: server.door_pid not in (door, 0))
-    client.wait_ready(60)
+    client.wait_ready(LIMIT_S)
     assert before <= names()
     assert client.encode_video(indexed[0].video).tensors
 

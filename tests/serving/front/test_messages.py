@@ -29,6 +29,7 @@ from framesift.serving.front.tokens import Caller
 from framesift.serving.front.uploads import TENSORS
 from framesift.serving.repository.render import reference_manifest
 
+from ...waiting import until_async
 from .requests_of import body, framed, request, search
 
 PUBLIC = public_models(reference_manifest())
@@ -211,7 +212,7 @@ def test_what_arrives_slowly_has_room_that_ends_and_that_nobody_takes_from_other
         return await jobs.receive(messages, prefix, Caller(caller), Record("ModelInfer"))
 
     async def crowd() -> None:
-        over = asyncio.Event()
+        over, stalled = asyncio.Event(), list[str]()
 
         def slow() -> Receive:
             parts = iter([b"\0" + SMALL_BYTES.to_bytes(4, "big")])
@@ -219,13 +220,14 @@ def test_what_arrives_slowly_has_room_that_ends_and_that_nobody_takes_from_other
             async def receive() -> Event:
                 for part in parts:
                     return {"type": "http.request", "body": part, "more_body": True}
+                stalled.append("within a message")
                 await over.wait()
                 return {"type": "http.disconnect"}
 
             return receive
 
         waiting = [asyncio.ensure_future(received("slow", slow())) for _ in range(_ARRIVING // SMALL_BYTES + 1)]
-        await asyncio.sleep(0.05)
+        await until_async(lambda: len(stalled) == len(waiting))
         with pytest.raises(ServerUnavailable, match="arrive already: try again"):
             await received("slow", body([quick]))
         assert (await received("other", body([quick]))).public.name == "search"

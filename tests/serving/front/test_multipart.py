@@ -7,7 +7,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framesift.export.bundle.errors import InvalidRequest
@@ -48,6 +48,7 @@ DATA = st.lists(st.sampled_from([b"\r", b"\n", b"-", BOUNDARY[:-1], b"\r\n--", b
 PARTS = st.lists(st.tuples(st.sampled_from(["video", "id"]), st.none() | st.just("a b.mp4"), DATA), max_size=4)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PARTS, st.lists(st.integers(0, 10_000), max_size=30))
 def test_parts_come_out_as_they_went_in(parts: list[tuple[str, str | None, bytes]], cuts: list[int]) -> None:
     assert read(form(parts), cuts) == parts

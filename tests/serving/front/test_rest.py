@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,8 @@ from tritonclient.utils import InferenceServerException
 from framesift.export.bundle.errors import InvalidRequest
 from framesift.serving.front.json_requests import read_request
 
+from ...waiting import until
+from .asked_over_http import ask
 from .requests_of import search
 
 pytestmark = [pytest.mark.filterwarnings("ignore")]
@@ -34,13 +34,8 @@ def plain_search(text: str = TEXT, top: int = 3) -> dict[str, Any]:
 
 
 def post(server: Any, path: str, body: Any, **headers: str) -> tuple[int, Any]:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    request = urllib.request.Request(f"http://{server.address}{path}", data, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read())
+    answer = ask(server.address, path, body, **headers)
+    return answer.status, answer.json
 
 
 def asked(module: Any) -> list[Any]:
@@ -68,6 +63,9 @@ def test_tritonclients_http_finds_what_its_grpc_finds(binary: bool, server, inde
             assert found.dtype == wanted.dtype
             if name == "scores":
                 np.testing.assert_allclose(found, wanted, atol=1e-6)
+            elif name == "version":
+                # The gallery's files may have been merged meanwhile.
+                assert (found <= wanted).all()
             elif name != "attention":
                 np.testing.assert_array_equal(found, wanted)
 
@@ -79,8 +77,9 @@ def test_models_are_told_as_over_grpc(server) -> None:
         grpc_client.InferenceServerClient(server.address) as grpc,
     ):
         assert http.is_server_live()
-        assert http.is_server_ready()
-        assert http.is_model_ready("search")
+        # On a busy machine Triton server may not say so in time.
+        until(http.is_server_ready)
+        until(lambda: http.is_model_ready("search"))
         assert http.get_server_metadata()["name"] == grpc.get_server_metadata().name
         for model in ("search", "index_video", "score_text"):
             told, wanted = http.get_model_metadata(model), grpc.get_model_metadata(model)

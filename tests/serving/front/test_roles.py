@@ -147,7 +147,7 @@ def over_grpc(channel: grpc.Channel, path: str, message: bytes, metadata: dict[s
     kind = channel.stream_stream if stream else channel.unary_unary
     try:
         sent = iter((message,)) if stream else message
-        answer = kind(path)(sent, metadata=list(metadata.items()), timeout=5)
+        answer = kind(path)(sent, metadata=list(metadata.items()), timeout=60)
         told = [pb.ModelStreamInferResponse.FromString(each).error_message for each in answer] if stream else [""]
     except grpc.RpcError as error:
         return {"UNAUTHENTICATED": "stranger", "PERMISSION_DENIED": "role"}.get(error.code().name, "in")

@@ -26,8 +26,9 @@ from framesift import Client
 from framesift.export.bundle.errors import InvalidQuery, ServerStartError
 from framesift.export.bundle.store import Bundle
 from framesift.serving.front.telemetry import Telemetry
+from framesift.serving.server.addresses import choose
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from .collector import Collector, Seen, collecting
 from .test_calls import inputs
 
@@ -42,8 +43,8 @@ class Served:
         self.address, self.collector, self._log = address, collector, log
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its access log."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()]
+        """Its access log, but for a line of which a part is there."""
+        return [json.loads(line) for line in self._log.read_text().rpartition("\n")[0].splitlines()]
 
     def of(self, trace_id: str, *names: str) -> dict[str, Seen]:
         """The spans of a trace by name, once those of these names are there."""
@@ -59,7 +60,7 @@ def serving(bundle: Bundle, folder: Path, collector: Collector, *options: str) -
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.address, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
-            [*command, "--port", str(free_port()), "--access-log", "-", *options],
+            [*command, "--port", str(choose("127.0.0.1", None)), "--access-log", "-", *options],
             stdout=stdout,
             stderr=stderr,
             env=environment,
@@ -73,15 +74,7 @@ def serving(bundle: Bundle, folder: Path, collector: Collector, *options: str) -
         yield Served(until(ready, told=err.read_text)[1], collector, out)
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, err.read_text()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        assert process.wait(LIMIT_S) == 0, err.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +218,7 @@ def test_traces_come_over_http_and_in_streams_too(served: Served) -> None:
         triton.start_stream(lambda result, error: answers.put(error or result), headers=headers)
         for _ in range(2):
             triton.async_stream_infer("search", inputs())
-        assert all(not isinstance(answers.get(timeout=30), Exception) for _ in range(2))
+        assert all(not isinstance(answers.get(timeout=LIMIT_S), Exception) for _ in range(2))
         triton.stop_stream()
     spans = served.collector.wait(
         lambda all_: sum(span.trace == trace_id and span.name == "ModelStreamInfer" for span in all_) == 3

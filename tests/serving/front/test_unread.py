@@ -16,14 +16,13 @@ from framesift.serving.front import overload
 from framesift.serving.front.supervision import Supervision
 from framesift.serving.server.door import NAME
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from .alone import standing
 
 STREAMS = 256
 HEADERS, SETTINGS = 1, 4
 END_STREAM_AND_HEADERS = 5
 INITIAL_WINDOW_SIZE = 4
-PATIENCE_S = 60.0
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -33,7 +32,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 def greedy(address: str) -> socket.socket:
     """A connection that asks for 20 kB 256 times over HTTP/2, and has no room for any byte of an answer."""
     host, _, port = address.rpartition(":")
-    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection = socket.create_connection((host, int(port)), timeout=60)
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     connection.sendall(frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)))
     # GET and http from HPACK's static table; path and authority as they are.
@@ -49,7 +48,7 @@ def resident(pid: int) -> int:
 
 
 def live(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=10)
+    connection = http.client.HTTPConnection(address, timeout=60)
     connection.request("GET", "/v2/health/live")
     status = connection.getresponse().status
     connection.close()
@@ -81,9 +80,9 @@ def test_whoever_leaves_the_most_unread_is_ended_and_nobody_else_is_refused(bund
     with standing(bundle.root, tmp_path) as (address, run), ExitStack() as held:
         door = Supervision(run.root).pid(NAME)
         before = resident(door)
-        honest = http.client.HTTPConnection(address, timeout=20)
+        honest = http.client.HTTPConnection(address, timeout=60)
         largest = asked = 0
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + LIMIT_S
         while "because they left so much unread" not in run.log.read_text():
             assert time.monotonic() < deadline
             held.enter_context(greedy(address))

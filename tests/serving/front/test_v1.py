@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -38,6 +39,7 @@ def test_the_description_is_valid() -> None:
 @pytest.mark.server
 def test_a_search_finds_what_grpc_finds(server, client: Client, indexed: list) -> None:
     texts = [TEXT, "a large blue square moves left"]
+    began = time.monotonic()
     one = ask(server.address, "/v1/search", {"text": TEXT, "top": 5})
     both = ask(server.address, "/v1/search", {"texts": texts, "top": 5})
     candidates = [clip.video.name for clip in indexed[:3]]
@@ -51,7 +53,7 @@ def test_a_search_finds_what_grpc_finds(server, client: Client, indexed: list) -
     ):
         told = check(answer, "SearchResponse")
         assert (answer.status, told["exact"]) == (200, True)
-        assert 0 < told["seconds"] < 10
+        assert 0 < told["seconds"] < time.monotonic() - began
         for found, expected in zip(told["results"], results, strict=True):
             assert [hit["id"] for hit in found["hits"]] == [hit["id"] for hit in expected["hits"]]
             assert found["hits"][0].keys() == expected["hits"][0].keys()
@@ -142,7 +144,8 @@ def test_searches_are_narrowed_and_paged_as_over_grpc(server, client: Client, in
             other = {"text": f"{TEXT} or not", "top": 4, "where": where, "after": after}
             assert "cursor is of another search" in ask(server.address, "/v1/search", other).json["detail"]
     assert found == [hit.id for hit in wanted.hits]
-    least = wanted.hits[2].score
+    # Beside another text in a batch, the door's own or anybody's, a score may differ in its last digits.
+    least = (wanted.hits[2].score + wanted.hits[3].score) / 2
     (result,) = ask(server.address, "/v1/search", {"text": TEXT, "where": where, "min_score": least}).json["results"]
     assert [hit["id"] for hit in result["hits"]] == found[:3]
     listed = check(ask(server.address, f"/v1/videos?where={quote(where)}"), "VideoPage")
@@ -213,7 +216,7 @@ def test_what_is_wrong_is_told_as_problem_details(server, indexed: list) -> None
 def test_a_video_beyond_the_limit_is_refused_before_it_is_read(server) -> None:
     import http.client
 
-    connection = http.client.HTTPConnection(server.address, timeout=10)
+    connection = http.client.HTTPConnection(server.address, timeout=60)
     connection.putrequest("POST", "/v1/videos")
     connection.putheader("Content-Length", str(257 << 20))
     connection.endheaders()

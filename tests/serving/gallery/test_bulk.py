@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -220,10 +219,10 @@ def test_damaged_and_foreign_files_are_errors_without_a_traceback(
     whole, values = tmp_path / "out.parquet", random.Random(1)
     assert run("export", folder, whole).exit_code == 0
     raw = whole.read_bytes()
-    cases = [b"", b"PAR1", raw[: len(raw) // 2], os.urandom(2000)]
+    cases = [b"", b"PAR1", raw[: len(raw) // 2], values.randbytes(2000)]
     for _ in range(20):
         place = values.randrange(len(raw))
-        cases.append(raw[:place] + os.urandom(4) + raw[place + 4 :])
+        cases.append(raw[:place] + values.randbytes(4) + raw[place + 4 :])
     for number, case in enumerate(cases):
         whole.write_bytes(case)
         told = run("import", tmp_path / f"copy{number}", whole)

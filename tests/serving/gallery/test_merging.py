@@ -24,6 +24,8 @@ from framesift.serving.gallery.table import Part, drop_versions, open_table, par
 from framesift.serving.gallery.verify import verify
 from framesift.serving.search.snapshot import Snapshot
 
+from ...waiting import until
+
 MakeEntry = Callable[..., GalleryEntry]
 
 
@@ -84,6 +86,9 @@ def test_a_sealed_fragment_is_about_a_quarter_of_a_gibibyte(row_bytes: int, rows
 def test_many_small_commits_leave_few_files(folder: Path, manifest: Manifest, make_entry: MakeEntry) -> None:
     with Gallery.open(folder, manifest) as gallery:
         for n in range(130):
+            # One that has stood still since an earlier commit would be in the place of the last look at what is due.
+            if n >= 127:
+                gallery.close()
             gallery.add([make_entry(f"v{n}")])
         gallery.close()
         assert len(parts(open_table(folder))) < 80
@@ -96,6 +101,8 @@ def test_compaction_drops_old_versions_and_what_the_dead_left(
     with Gallery.open(folder, manifest) as gallery:
         for n in range(30):
             gallery.add([make_entry(f"v{n % 20}", seed=n)])
+        # What it has begun itself would write another version behind the last.
+        gallery.close()
         left = folder / "videos.lance" / "data" / "left-by-a-killed-merge.lance"
         left.write_bytes(next(folder.glob("videos.lance/data/*")).read_bytes())
         _compaction(folder, gallery).run(all_files=True)
@@ -214,9 +221,9 @@ def test_writers_and_readers_go_on_while_files_are_merged(
             gallery.remove([f"v{n + 100}"])
             snapshot.refresh()
             assert snapshot.view.count == 500
+        until(lambda: rounds or failed)
         stop.set()
         thread.join()
-        assert rounds
         assert not failed
         assert gallery.lookup(["v24"]).digests["v24"] == make_entry("v24", seed=1).digest
 

@@ -22,6 +22,7 @@ from framesift.serving.gallery.store import LOCK, Gallery
 from framesift.serving.indexing.processes import Process
 from framesift.serving.repository.deploy import deploy
 
+from ...waiting import LIMIT_S
 from .conftest import FILMS, Run, website
 from .records import records
 
@@ -179,9 +180,9 @@ def test_a_writer_is_waited_for_and_named(index: Run, films: Path, monkeypatch: 
     def hold() -> None:
         with exclusive(Path("gallery", LOCK), 5):
             taken.set()
-            done.wait(20)
+            done.wait()
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=hold, daemon=True)
     thread.start()
     taken.wait()
     monkeypatch.setattr(store, "LOCK_WAIT_S", 0.2)
@@ -189,7 +190,7 @@ def test_a_writer_is_waited_for_and_named(index: Run, films: Path, monkeypatch: 
     assert refused.exit_code == 1
     assert "another writer has held" in refused.stderr
     assert f"process {os.getpid()}" in refused.stderr
-    monkeypatch.setattr(store, "LOCK_WAIT_S", 20.0)
+    monkeypatch.setattr(store, "LOCK_WAIT_S", 60.0)
     threading.Timer(1.0, done.set).start()
     assert index("films/2.mp4").stdout == "1 indexed, 0 skipped, 0 failed\n"
     thread.join()
@@ -250,6 +251,6 @@ def test_a_process_ends_with_whoever_started_it(bundle: Bundle) -> None:
     decoders = seen.children(recursive=True)
     assert decoders
     process._channel.close()
-    gone, alive = psutil.wait_procs([seen, *decoders], timeout=60)
+    gone, alive = psutil.wait_procs([seen, *decoders], timeout=LIMIT_S)
     assert (len(gone), alive) == (1 + len(decoders), [])
     process.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import shutil
 import sys
 from collections.abc import Iterator
@@ -29,11 +28,13 @@ from framesift.serving.indexing.video import Reached, Video
 from framesift.serving.indexing.worker import Setting
 
 from ...bundle.mp4_files import BOMBS, box, edited
+from ...waiting import until
 from ..films import pictures, write_film
 from .conftest import Run, website
 from .records import bits
 
 CUT = Cutting(1.0, 0.5)
+_END = "no more is shown"
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_a_hostile_film_is_named_and_ends_no_worker(bundle: Bundle, film: Path) 
         assert told == [Reached(number + 1, len(made.rows)) for number in range(len(made.rows))]
         assert len(told) > 8
         # What cut it is gone, and what decodes is there.
-        assert len(psutil.Process(first).children()) == 1
+        until(lambda: len(psutil.Process(first).children()) == 1)
     finally:
         process.end()
 
@@ -194,12 +195,13 @@ def test_the_bar_tells_how_far_a_film_is(monkeypatch: pytest.MonkeyPatch) -> Non
             report.reached("other.mp4", 1, 3)
             report.reached("films/a\nlong.mp4", 8, 1199)
             report.told(Outcome("films/a\nlong.mp4", "indexed"))
+        terminal.write(_END)
+        terminal.flush()
         # A terminal hands on what was written in pieces.
-        read, ready = b"", True
-        while ready:
+        read = b""
+        while not read.endswith(_END.encode()):
             read += os.read(ours, 1 << 16)
-            ready = bool(select.select([ours], [], [], 0.2)[0])
-    shown = read.decode()
+    shown = read.decode().removesuffix(_END)
     os.close(ours)
     lines = shown.split("\r")
     assert [part for part in ("a\\nlong.mp4: 7 of 1199 segments", "other.mp4: 1 of 3") if part not in shown] == []

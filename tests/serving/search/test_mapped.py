@@ -226,6 +226,9 @@ def test_a_large_gallery_is_swept_while_it_is_followed(
         for n in range(300):
             gallery.add([make_entry(f"new{n}"), make_entry(f"v{n + 400}", seed=1)])
             gallery.remove([f"v{n + 701}"] if n < 200 else [f"new{n}"])
+            if n >= 20:
+                # Its thread may stand still for longer than all of this takes.
+                until(lambda: running._sweep is None or running._sweep.done)
             running.refresh()
             assert running.view.count == 700
             if len(running.view.timestamps) < 1000:
@@ -256,9 +259,12 @@ def test_a_large_gallery_that_grows_out_of_its_room_is_copied_beside_the_searche
         for start in range(0, 100, 10):
             gallery.add([make_entry(f"new{n}") for n in range(start, start + 10)])
             running.refresh()
-            time.sleep(0.05)
-        running.refresh()
-        assert running._rows.columns.room > room
+
+        def copied() -> bool:
+            running.refresh()
+            return running._rows.columns.room > room
+
+        until(copied)
         assert content(running.view) == content(opened(gallery, cache=False).view)
 
 

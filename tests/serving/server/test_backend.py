@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper
 from framesift.export.bundle.errors import FramesiftError, InvalidRequest, from_wire
 from framesift.serving.server.embedded import EmbeddedServer
 
+from ...waiting import until
 from ..behind import opened
 
 pytestmark = pytest.mark.server
@@ -93,7 +95,7 @@ def tensor(name: str, values: np.ndarray) -> grpc.InferInput:
 
 def ask(client: grpc.InferenceServerClient, model: str, outputs: Sequence[str] = (), **inputs: np.ndarray):
     wanted = [grpc.InferRequestedOutput(name) for name in outputs] or None
-    return client.infer(model, [tensor(*item) for item in inputs.items()], outputs=wanted, client_timeout=20)
+    return client.infer(model, [tensor(*item) for item in inputs.items()], outputs=wanted, client_timeout=60)
 
 
 def ask_at_once(client: grpc.InferenceServerClient, model: str, name: str, requests: Sequence[np.ndarray]) -> list:
@@ -104,9 +106,9 @@ def ask_at_once(client: grpc.InferenceServerClient, model: str, name: str, reque
             model,
             [tensor(name, values)],
             lambda result, error, number=number: done.put((number, error or result)),
-            client_timeout=20,
+            client_timeout=60,
         )
-    answers = dict(done.get(timeout=30) for _ in requests)
+    answers = dict(done.get(timeout=90) for _ in requests)
     return [answers[number] for number in range(len(requests))]
 
 
@@ -132,15 +134,20 @@ def test_a_python_model_answers_with_what_was_asked_for(client: grpc.InferenceSe
 
 def test_a_bad_request_does_not_touch_those_it_was_batched_with(client: grpc.InferenceServerClient) -> None:
     moods = [1.0, REFUSES, 5.0, LACKS_OUTPUT, 7.0, WRONG_DTYPE, WRONG_SHAPE, 9.0]
-    answers = ask_at_once(client, "arithmetic", "x", [row(mood) for mood in moods])
-    together = []
-    for mood, answer in zip(moods, answers, strict=True):
-        if mood > 0:
-            np.testing.assert_array_equal(answer.as_numpy("double"), 2 * row(mood))
-            together.append(answer.as_numpy("together").item())
-        else:
-            assert isinstance(answer, grpc.InferenceServerException)
-    assert max(together) > 1, "the requests were not batched, so the test shows nothing"
+
+    def batched() -> list:
+        """The answers, once they are of requests that came so close to one another that they were batched."""
+        answers = ask_at_once(client, "arithmetic", "x", [row(mood) for mood in moods])
+        together = []
+        for mood, answer in zip(moods, answers, strict=True):
+            if mood > 0:
+                np.testing.assert_array_equal(answer.as_numpy("double"), 2 * row(mood))
+                together.append(answer.as_numpy("together").item())
+            else:
+                assert isinstance(answer, grpc.InferenceServerException)
+        return answers if max(together) > 1 else []
+
+    answers = until(batched, told=lambda: "the requests were not batched, so the test shows nothing")
     refused, wrong = answers[1], [answers[i].message() for i in (3, 5, 6)]
     assert isinstance(from_wire(refused.message()), InvalidRequest)
     assert str(from_wire(refused.message())) == "not this one, give another"
@@ -169,10 +176,16 @@ def test_a_defect_gets_a_short_message_and_a_trace_in_the_log(
 def test_a_graph_answers_and_batches_only_equal_shapes(client: grpc.InferenceServerClient) -> None:
     rng = np.random.default_rng(1)
     requests = [rng.standard_normal((rows, length, 4)).astype(np.float32) for rows in (1, 2, 3) for length in (2, 5)]
-    for x, answer in zip(requests, ask_at_once(client, "linear", "x", requests), strict=True):
-        np.testing.assert_allclose(answer.as_numpy("y"), x @ WEIGHT, rtol=1e-5, atol=1e-5)
-    counts = client.get_inference_statistics("linear", as_json=True)["model_stats"][0]
-    assert int(counts["execution_count"]) < len(requests), "the requests were not batched, so the test shows nothing"
+    rounds = itertools.count(1)
+
+    def batched() -> bool:
+        """Whether any of all requests so far came so close to one another."""
+        for x, answer in zip(requests, ask_at_once(client, "linear", "x", requests), strict=True):
+            np.testing.assert_allclose(answer.as_numpy("y"), x @ WEIGHT, rtol=1e-5, atol=1e-5)
+        counts = client.get_inference_statistics("linear", as_json=True)["model_stats"][0]
+        return int(counts["execution_count"]) < next(rounds) * len(requests)
+
+    until(batched, told=lambda: "the requests were not batched, so the test shows nothing")
 
 
 def test_a_graph_refuses_what_does_not_fit_and_says_what_would(client: grpc.InferenceServerClient) -> None:

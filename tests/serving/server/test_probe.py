@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from framesift.export.bundle.store import Bundle
+from framesift.serving.server import probe
 from framesift.serving.server.addresses import choose
 from framesift.serving.server.probe import context, healthy
 from framesift.serving.server.secrets import reach_of
@@ -29,7 +30,11 @@ GIVEN = {
 
 
 @pytest.mark.parametrize("kind", GIVEN)
-def test_a_probe_learns_what_is_true(kind: str, bundle: Bundle, tmp_path: Path) -> None:
+def test_a_probe_learns_what_is_true(
+    kind: str, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two seconds are soon over where others have the processors.
+    monkeypatch.setattr(probe, "_TIMEOUT_S", 60.0)
     keys, secrets = tmp_path / "keys", tmp_path / "secrets"
     keys.mkdir()
     secrets.mkdir()

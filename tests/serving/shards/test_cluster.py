@@ -22,7 +22,7 @@ from framesift.serving.gallery.split import divide, sources_of
 from framesift.serving.serve import running
 from framesift.serving.shards.cluster import Cluster
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from .actors_there import actors
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
@@ -185,5 +185,5 @@ def test_shards_of_a_node_that_is_gone_are_searched_on_another(sharded: Sharded,
     until(lambda: len(actors()) == SHARDS and {actor.pid for actor in actors()} != before)
     with Client(sharded.address, retry=False) as client:
         until(lambda: _whole(client, len(indexed)))
-        client.wait_searchable(client.index(indexed[0].video, id="on the other node"), 60)
+        client.wait_searchable(client.index(indexed[0].video, id="on the other node"), LIMIT_S)
         client.delete(["on the other node"])

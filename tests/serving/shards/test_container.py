@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from framesift.serving.gallery.shard import Shard
 from framesift.serving.repository.deploy import deploy
 from framesift.serving.server.addresses import choose
 
-from ...waiting import until
+from ...waiting import LIMIT_S, until
 from ..indexing.records import records
 from ..repository.charts import objects, pods, sharded, with_
 from ..server.container import environment, image, started
@@ -89,7 +89,8 @@ def node(arguments: list[str], env: Mapping[str, str], log: Path, ports: Sequenc
             process.kill()
             process.wait()
         for left in psutil.wait_procs(family, timeout=10)[1]:
-            left.kill()
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_a_container_is_a_node_and_ends_with_it(nodes: Nodes, deployment: Path, 
             own = next(child for child in process.children() if "ray.scripts.scripts" in child.cmdline())
             with Client(container.address, timeout_s=120) as client:
                 last = client.index(clips[1].video, id=end)
-                client.wait_searchable(last, 60)
+                client.wait_searchable(last, LIMIT_S)
                 found = client.search(clips[1].captions[0], partial=True)
                 assert end in [hit.id for hit in found.hits]
                 # Of a gallery in shards.
@@ -187,8 +188,8 @@ def test_a_container_is_a_node_and_ends_with_it(nodes: Nodes, deployment: Path, 
                 container.process.send_signal(signal.SIGTERM)
             else:
                 own.kill()
-            assert container.process.wait(60) == (0 if end == "terminated" else 1)
-            _, alive = psutil.wait_procs(family, timeout=60)
+            assert container.process.wait(LIMIT_S) == (0 if end == "terminated" else 1)
+            _, alive = psutil.wait_procs(family, timeout=LIMIT_S)
             assert alive == []
     assert sorted(path.name for path in (tmp_path / "gallery").iterdir() if path.is_dir()) == ["shard-0", "shard-1"]
     # Without the token nobody becomes a node.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from framesift.export.bundle.errors import ServerError
+from framesift.serving.shards import connection as connections
 from framesift.serving.shards import service as services
 from framesift.serving.shards.connection import ANSWERED, ASKED, MOST_BYTES, SECRET_BYTES, Connection
 from framesift.serving.shards.messages import KINDS, SEARCH, Message, pack, unpack
@@ -24,6 +25,8 @@ from framesift.serving.shards.service import Service
 from .replicas import answer_of
 
 SECRET = "s" * SECRET_BYTES
+# For what would never come: other tests may have all processors.
+PATIENCE_S = 60.0
 
 
 class Echo:
@@ -34,7 +37,9 @@ class Echo:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    # Whoever knows the secret may be held up by other tests while saying it.
+    monkeypatch.setattr(services, "_HELLO_S", PATIENCE_S)
     shard: Any = Echo()
     made = Service(shard, "127.0.0.1", SECRET)
     yield made
@@ -43,7 +48,7 @@ def service() -> Iterator[Service]:
 
 def _called(service: Service) -> socket.socket:
     caller = socket.create_connection(("127.0.0.1", service.port))
-    caller.settimeout(10)
+    caller.settimeout(PATIENCE_S)
     return caller
 
 
@@ -72,7 +77,7 @@ def test_a_shard_without_room_for_a_caller_takes_the_next_ones() -> None:
     service = Service(nobody, "127.0.0.1", SECRET)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as caller:
-        caller.settimeout(10)
+        caller.settimeout(PATIENCE_S)
         free = os.dup(caller.fileno())
         os.close(free)
         try:
@@ -115,12 +120,15 @@ def test_who_says_half_a_secret_or_a_wrong_one_is_hung_up_on(service: Service, m
         _dribble(caller)
 
 
-def test_strangers_keep_nobody_out_who_knows_the_secret(service: Service) -> None:
+def test_strangers_keep_nobody_out_who_knows_the_secret(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A stranger's thread makes room once it runs, and the kernel lets a caller wait while many others come.
+    monkeypatch.setattr(services, "_PAUSE_S", PATIENCE_S)
+    monkeypatch.setattr(connections, "_CONNECT_S", PATIENCE_S)
     silent = [_called(service) for _ in range(100)]
     try:
         for _ in range(3):
-            connection = Connection(f"127.0.0.1:{service.port}", SECRET, time.monotonic() + 5)
-            connection.send(SEARCH, pack(Message([], {"n": 2})), time.monotonic() + 5)
+            connection = Connection(f"127.0.0.1:{service.port}", SECRET, time.monotonic() + PATIENCE_S)
+            connection.send(SEARCH, pack(Message([], {"n": 2})), time.monotonic() + PATIENCE_S)
             assert answer_of(connection).head["n"] == 2
             silent.append(connection)  # type: ignore[arg-type]
     finally:
@@ -165,21 +173,24 @@ def test_an_answer_in_pieces_is_read_whole_and_one_that_is_none_ends_the_connect
         def answer() -> None:
             caller, _ = listener.accept()
             with caller:
+                # Secret and request may come apart: what is not read when this end closes would reset the other.
+                caller.recv(SECRET_BYTES, socket.MSG_WAITALL)
                 for whole in sent:
-                    caller.recv(1 << 20)
+                    caller.recv(ASKED.size, socket.MSG_WAITALL)
                     for start, end in ((0, 3), (3, 8), (8, 70_000), (70_000, len(whole))):
                         caller.sendall(whole[start:end])
                         time.sleep(0.02)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}", SECRET, time.monotonic() + 5)
+        until = time.monotonic() + PATIENCE_S
+        connection = Connection(f"127.0.0.1:{listener.getsockname()[1]}", SECRET, until)
         for _ in range(2):
-            connection.send(SEARCH, b"", time.monotonic() + 5)
+            connection.send(SEARCH, b"", until)
             found = answer_of(connection).parts[0]["values"]  # type: ignore[index]
             assert found.tobytes() == values.tobytes()
             assert not found.flags.writeable
-        connection.send(SEARCH, b"", time.monotonic() + 5)
+        connection.send(SEARCH, b"", until)
         with pytest.raises(ConnectionError, match="no message has as many"):
             answer_of(connection)
         connection.close()

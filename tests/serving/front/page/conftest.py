@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ....waiting import LIMIT_S
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MODULES = Path(__file__).parents[4] / "work" / "browser" / "node_modules"
 
@@ -24,7 +26,7 @@ def browser() -> Iterator[Any]:
 
     assert CHROMIUM is not None, "there is no Chromium: make test-page"
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=LIMIT_S * 1000)
         yield opened
         opened.close()
 
@@ -47,7 +49,7 @@ def open_tab(browser) -> Iterator[Open]:
         context = browser.new_context(base_url=f"http://{address}", **settings)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(LIMIT_S * 1000)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("console", listen)
         return page

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ....waiting import until
+from ....waiting import LIMIT_S, until
 from .conftest import ARGUMENTS, CHROMIUM, MODULES, Open
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.page, pytest.mark.timeout(1200)]
@@ -68,7 +68,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             run.send_signal(signal.SIGINT)
-            said = run.communicate(timeout=60)[0]
+            said = run.communicate(timeout=LIMIT_S)[0]
     assert run.returncode == 0
     assert f"the page: {url}" in said
 
