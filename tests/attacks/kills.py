@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from framesift.errors import FramesiftError
 
+from ..waiting import LIMIT_S
 from .table import Progress, Row
 from .target import Target, asked
 
@@ -32,15 +33,15 @@ class Searching:
         self.errors: list[str] = []
         self.longest = 0.0
         self.answers = 0
-        self._begun = threading.Semaphore(0)
-        self._threads = [threading.Thread(target=self._search) for _ in range(_CLIENTS)]
+        self._begun = [threading.Event() for _ in range(_CLIENTS)]
+        self._threads = [threading.Thread(target=self._search, args=[begun]) for begun in self._begun]
 
     def __enter__(self) -> Searching:
         for thread in self._threads:
             thread.start()
         # A client that nobody has answered yet takes a server that is being started again for one that is not there.
-        for _ in self._threads:
-            self._begun.acquire(timeout=240)
+        for begun in self._begun:
+            begun.wait(LIMIT_S)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -48,7 +49,7 @@ class Searching:
         for thread in self._threads:
             thread.join()
 
-    def _search(self) -> None:
+    def _search(self, begun: threading.Event) -> None:
         with self._target.client(timeout_s=self._deadline_s) as client:
             while not self._ended.is_set():
                 started = time.monotonic()
@@ -59,7 +60,7 @@ class Searching:
                 except FramesiftError as error:
                     self.errors.append(f"{type(error).__name__}: {error}")
                 self.longest = max(self.longest, time.monotonic() - started)
-                self._begun.release()
+                begun.set()
 
 
 def attack(target: Target, count: int, progress: Progress, patience: float = 1.0) -> list[Row]:
@@ -110,7 +111,7 @@ def _reported(row: Row, name: str, number: int) -> Iterator[None]:
         row.see(False, f"{name} was not back after kill {number + 1}: {error}")
 
 
-def _until(condition, limit_s: float = 240.0) -> None:
+def _until(condition, limit_s: float = LIMIT_S) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > deadline:

@@ -37,7 +37,7 @@ def test_a_promise_is_kept_or_not(promise: Promise, kept: float, fell: float) ->
 
 
 @pytest.mark.slow
-def test_every_figure_is_measured_and_memory_freshness_disk_and_the_bound_are_as_promised(tmp_path: Path) -> None:
+def test_every_figure_is_measured_and_memory_disk_and_the_bound_are_as_promised(tmp_path: Path) -> None:
     told: list[str] = []
     rows = {row.figure: row for row in figures(tmp_path / "work", 10_000, told.append, "int8", averaged=True)}
     assert rows.keys() == promises("int8", "clusters", 10_000).keys()

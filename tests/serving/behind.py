@@ -9,6 +9,8 @@ from typing import Any
 
 import tritonclient.grpc as grpc
 
+from framesift.export.bundle.errors import ServerError
+from framesift.serving.server.admin import Admin
 from framesift.serving.server.embedded import EmbeddedServer
 
 
@@ -24,3 +26,11 @@ def opened(
         grpc.InferenceServerClient(f"unix:{socket}:1") as client,
     ):
         yield server, client
+
+
+def all_loaded(server: EmbeddedServer) -> bool:
+    """Whether all models are loaded, as far as Triton server says so: it may be silent while it loads one."""
+    try:
+        return not Admin(server.triton_socket).unloaded()
+    except ServerError:
+        return False

@@ -7,11 +7,10 @@ import signal
 
 import pytest
 
-from framesift.export.bundle.errors import ServerError
 from framesift.serving.client.sync import Client
-from framesift.serving.server.admin import Admin
 
 from ...waiting import until
+from ..behind import all_loaded
 
 pytestmark = pytest.mark.server
 
@@ -21,12 +20,4 @@ def test_health_says_when_searches_are_not_answered(server, client: Client, inde
     until(lambda: not client.ready())
     until(client.ready)
     assert client.search(indexed[0].captions[0], top=3).hits
-
-    def all_loaded() -> bool:
-        try:
-            return not Admin(server.triton_socket).unloaded()
-        except ServerError:
-            # It is busy with loading them.
-            return False
-
-    until(all_loaded)
+    until(lambda: all_loaded(server))

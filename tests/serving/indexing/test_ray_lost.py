@@ -110,5 +110,8 @@ def test_a_node_that_is_lost_costs_no_video(
     # Which looks for ids that are there twice.
     assert len(records(Path("gallery"))) == len(places)
     # How Ray tells of a lost actor depends on what it was at.
-    said = [record.getMessage() for record in caplog.records]
-    assert any("rows are gone" in line for line in said) or where == "at work" or rows == [False], said
+    if where == "with rows":
+        if rows == [False]:
+            pytest.skip("this machine was too busy to make rows in time")
+        said = [record.getMessage() for record in caplog.records]
+        assert any("rows are gone" in line for line in said), said

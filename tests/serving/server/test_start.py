@@ -29,6 +29,7 @@ from framesift.serving.server.processes import arguments, model_processes
 from framesift.serving.server.watchdog import Restarts
 
 from ...waiting import until
+from ..behind import all_loaded
 
 MODELS = Path(__file__).parent / "models"
 # Starts a server whose one model is stuck in a request, says who is who, and goes on.
@@ -210,14 +211,6 @@ def test_the_thread_that_started_it_may_end_and_a_forked_child_may_stay(tmp_path
     server.wait()
 
 
-def whole(server: EmbeddedServer) -> bool:
-    """Whether all models are loaded, as far as Triton server says so: it may be silent while it loads one."""
-    try:
-        return not Admin(server.triton_socket).unloaded()
-    except ServerError:
-        return False
-
-
 @pytest.mark.server
 def test_a_server_that_is_killed_is_started_again_each_time_at_once(tmp_path: Path) -> None:
     with EmbeddedServer(repository_of(tmp_path, "plain", "sleeper"), first=["plain"]) as server:
@@ -227,7 +220,7 @@ def test_a_server_that_is_killed_is_started_again_each_time_at_once(tmp_path: Pa
             until(lambda killed=killed: server.pid not in (killed, 0))
             until(Admin(server.triton_socket).ready)
             # What it does not load first it loads later, and what the one before left is gone.
-            until(lambda: whole(server))
+            until(lambda: all_loaded(server))
             assert {process.model for process in model_processes(server.pid)} == {"plain", "sleeper"}
         assert server.alive
         mark = server.shared_memory_prefix

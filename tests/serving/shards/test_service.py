@@ -121,6 +121,8 @@ def test_who_says_half_a_secret_or_a_wrong_one_is_hung_up_on(service: Service, m
 
 
 def test_strangers_keep_nobody_out_who_knows_the_secret(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No stranger leaves by itself before the caller gives up.
+    monkeypatch.setattr(services, "_HELLO_S", 10 * PATIENCE_S)
     # A stranger's thread makes room once it runs, and the kernel lets a caller wait while many others come.
     monkeypatch.setattr(services, "_PAUSE_S", PATIENCE_S)
     monkeypatch.setattr(connections, "_CONNECT_S", PATIENCE_S)

@@ -13,6 +13,7 @@ from framesift.serving.client.sync import Client
 from framesift.serving.front.tokens import new_token
 from framesift.serving.server.door import Reach
 
+from ....waiting import LIMIT_S
 from ..alone import standing
 from .conftest import Open
 from .looking import found, told, trouble
@@ -82,7 +83,7 @@ def test_a_token_is_asked_for_and_kept(open_tab: Open, bundle: Bundle, tmp_path:
         other = new_token(tmp_path / "others", "other", ["search"])
         (tmp_path / "others").replace(tokens)
         page.fill("#text", TEXT)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + LIMIT_S
         while not page.locator("#token[open]").is_visible():
             assert time.monotonic() < deadline
             page.keyboard.press("Enter")
