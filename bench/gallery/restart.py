@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+
+from ...export.bundle.own_memory import own_bytes
 
 if TYPE_CHECKING:
     from ...export.bundle.storage_names import Storage
@@ -37,11 +38,11 @@ def main(folder: Path, storage: Storage, films: Films) -> None:
     text = texts(films, np.array([3]))
     gallery = Gallery.existing(folder)
     gallery.version  # noqa: B018 - Lance starts its threads at the first use.
-    before = _status("VmRSS")
+    before = own_bytes("VmRSS")
     opened = time.monotonic()
     snapshot = Snapshot(gallery.reader(), read, scorer_of(model).lanes, cache=folder / CACHE, derived=derived_of(model))
     loaded = time.monotonic()
-    peak = _status("VmHWM")
+    peak = own_bytes("VmHWM")
     ranked = ranker.rank(snapshot.view, text, [10])
     answered = time.monotonic()
     arrays = [*snapshot.view.tensors.values(), snapshot.view.timestamps]
@@ -57,13 +58,6 @@ def main(folder: Path, storage: Storage, films: Films) -> None:
     print(json.dumps(told), flush=True)
     sys.stdin.readline()
     os._exit(0)
-
-
-def _status(name: str) -> int:
-    """Bytes that the kernel tells of this process."""
-    found = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
 
 
 if __name__ == "__main__":

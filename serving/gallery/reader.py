@@ -20,7 +20,7 @@ from .fact import Fact
 from .failures import gallery_failures
 from .numbering import version_of
 from .schema import SEQUENCE, GallerySchema
-from .table import Part, parts, pinned
+from .table import PLACE, PLACE_BITS, Part, parts, pinned
 
 _IDS_PER_FILTER = 4096
 # Bytes of a batch, of at least and at most so many rows, and bytes that are read ahead.
@@ -31,7 +31,6 @@ UNANSWERED = "searches are not answered: "
 # The one row that every video has.
 FIRST = f"{SEGMENT} = 0"
 _FACTS = (SOURCE, DURATION, METADATA, SEGMENT, SEGMENTS, START, END, CUTTING)
-_PLACE = (1 << 32) - 1
 
 Numbers = npt.NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
@@ -90,7 +89,7 @@ class Reader:
             held, known = parts(self.table), self._videos
             told = {number: _still(known.get(number), part) for number, part in held.items()}
             other = [number for number, count in told.items() if count is None]
-            found = self._addressed([SEGMENT], FIRST, other)[1] >> 32
+            found = self._addressed([SEGMENT], FIRST, other)[1] >> PLACE_BITS
             counts = dict(zip(*(each.tolist() for each in np.unique(found, return_counts=True)), strict=True))
             self._videos = {
                 number: (held[number], counts.get(number, 0) if count is None else count)
@@ -190,8 +189,7 @@ class Reader:
         columns = [ID, SEQUENCE, CHECKSUMS, DIGEST, CUTTING]
         with gallery_failures("reading the gallery"):
             for batch in self._scanner(columns, FIRST, [of], addresses=True).to_batches():
-                addresses = np.asarray(batch.column("_rowaddr").to_numpy()).astype(np.int64)
-                yield batch, addresses & _PLACE, sorted(changed(batch, self.schema.columns, SEQUENCE))
+                yield batch, _addresses(batch) & PLACE, sorted(changed(batch, self.schema.columns, SEQUENCE))
 
     def named(
         self, ids: Sequence[str], columns: Sequence[str], *, segment: int | None = None
@@ -213,6 +211,19 @@ class Reader:
         found = (batch.column(SEGMENTS).to_pylist() for batch in self.named(ids, [SEGMENTS], segment=0))
         return max((count for counts in found for count in counts), default=0)
 
+    def addresses(self, ids: Sequence[str]) -> Numbers:
+        """Where all rows lie of those ``ids`` that are there, int64 [R].
+
+        Raises:
+            GalleryError: the data can't be read.
+        """
+        found = [_NONE]
+        with gallery_failures("looking up ids in the gallery"):
+            for start in range(0, len(ids), _IDS_PER_FILTER):
+                where = among(ids[start : start + _IDS_PER_FILTER])
+                found.append(_addresses(self._scanner([], where, None, addresses=True).to_table()))
+        return np.concatenate(found)
+
     def _whole(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, compared with their checksums."""
         for batch in batches:
@@ -226,7 +237,7 @@ class Reader:
         if not of:
             return pa.table({}), _NONE
         found = self._scanner(columns, where, of, addresses=True).to_table()
-        return found, np.asarray(found.column("_rowaddr").to_numpy()).astype(np.int64)
+        return found, _addresses(found)
 
     def _scanner(
         self, columns: Sequence[str], where: str | None, of: Sequence[int] | None, *, addresses: bool = False
@@ -262,15 +273,19 @@ def _still(known: tuple[Part, int] | None, part: Part) -> int | None:
     return known[1] if known[0] == part else part.live
 
 
+def _addresses(rows: pa.Table | pa.RecordBatch) -> Numbers:
+    return np.asarray(rows.column("_rowaddr").to_numpy()).astype(np.int64)
+
+
 def _by_fragment(of: Sequence[int], addresses: Numbers, values: Numbers) -> Iterator[tuple[int, Numbers, Numbers]]:
     """The rows of each fragment: its number, their values, and their places in it."""
-    where = addresses >> 32
+    where = addresses >> PLACE_BITS
     order = np.argsort(where, kind="stable")
     each, starts = np.unique(where[order], return_index=True)
     found = dict(zip(each.tolist(), np.split(order, starts[1:]), strict=True)) if len(each) else {}
     for number in of:
         rows = found.get(number, _NONE)
-        yield number, values[rows], addresses[rows] & _PLACE
+        yield number, values[rows], addresses[rows] & PLACE
 
 
 def _fact(row: dict[str, Any]) -> Fact:

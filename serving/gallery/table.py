@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
@@ -23,6 +24,9 @@ TABLE = "videos.lance"
 INDEX = "id_idx"
 # Rows of a piece in which they are written.
 PIECE = 512
+# Of a row's address, what says where in its fragment it is; above is the fragment's number.
+PLACE_BITS = 32
+PLACE = (1 << PLACE_BITS) - 1
 _LONGEST_READING = timedelta(hours=6)
 # What Lance remembers of every version of a table would fill a gigabyte. The index's pages are worth keeping.
 _METADATA_CACHE, _INDEX_CACHE = 4 << 20, 32 << 20
@@ -79,16 +83,17 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
     _lance().write_dataset(reader, str(path), schema=schema, mode="create", max_rows_per_file=rows)
 
 
-def replace_rows(table: Any, added: pa.Table, where: str) -> None:
-    """Commit rows in the place of those that ``where`` selects, however many these are: one version has the old ones
-    and the next the new ones. Lance's own merge takes one row for one.
+def replace_rows(table: Any, added: pa.Table, old: npt.NDArray[np.int64]) -> None:
+    """Commit rows in the place of those at the addresses ``old``: one version has these and the next the others.
+
+    Lance's own merge takes one row for one, and looks for each again: it takes five times as long.
     """
     lance = _lance()
-    found = table.scanner(columns=[], filter=where, with_row_address=True).to_table()
-    held = np.unique(np.asarray(found.column("_rowaddr").to_numpy()) >> np.uint64(32)).tolist()
+    order = np.sort(old)
+    held, starts = np.unique(order >> PLACE_BITS, return_index=True)
     updated, removed = [], []
-    for number in held:
-        left = table.get_fragment(number).delete(where)
+    for number, rows in zip(held.tolist(), np.split(order & PLACE, starts[1:]), strict=True):
+        left = table.get_fragment(number).delete_rows(rows.tolist())
         if left is None:
             removed.append(number)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ...export.bundle.errors import (
     ServerStartError,
     ServerUnavailable,
 )
+from ...export.bundle.own_memory import own_bytes
 from ...export.bundle.scratch import scratch_folder
 from ...export.bundle.segments import cut_digest
 from ...export.bundle.video.limits import VARIABLE, VideoLimits
@@ -126,7 +126,7 @@ class Worker:
     def peak(self) -> int:
         """The most bytes of memory that this process has held, once it is warm."""
         self._encoder.warm_up()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        return own_bytes("VmHWM")
 
     def close(self) -> None:
         """End the process that decodes."""

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from ..cut_request import CutRequest
 from ..errors import InvalidVideo
 from ..manifest import FrameProfile
+from ..own_memory import own_bytes
 from ..segments import Cutting
 from .decode import decode
 from .decoded_video import DecodedVideo
@@ -47,7 +48,7 @@ _OPEN_SHARE = 2
 _ENDED = {"reusable": False}
 # From this share of its memory on, a video that can't be decoded is one that needs more.
 _FULL = 0.9
-_STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PEAK = Path("/proc/self/clear_refs")
 
 
 def main() -> None:
@@ -75,8 +76,8 @@ class _Worker:
         self._limits, self._result = limits, result
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
-        self._idle = _status("VmData")
-        self.held = _status("VmRSS")
+        self._idle = own_bytes("VmData")
+        self.held = own_bytes("VmRSS")
         most = self._idle + limits.max_memory
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
         # If the machine runs out of memory, this process is the one to end.
@@ -184,7 +185,7 @@ class _Worker:
 
     def _cause(self, error: InvalidVideo) -> str:
         """What an error says; or that memory ran out, which much of FFmpeg reports as damage to the file."""
-        if _status("VmHWM") - self.held < _FULL * self._limits.max_memory:
+        if own_bytes("VmHWM") - self.held < _FULL * self._limits.max_memory:
             return str(error)
         try:
             self._limits.refuse_memory()
@@ -200,20 +201,11 @@ class _Worker:
 
     def _tidy(self, left: int = _LEFT_BYTES) -> bool:
         """Give back what the last video took; returns whether no more than ``left`` bytes of it are left."""
-        if _status("VmData") - self._idle > _LEFT_BYTES // 4:
+        if own_bytes("VmData") - self._idle > _LEFT_BYTES // 4:
             gc.collect()
             with contextlib.suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)
-        return _status("VmData") - self._idle < left
-
-
-def _status(name: str) -> int:
-    """A figure of this process in bytes, as the kernel gives it."""
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) << 10
-    raise AssertionError(f"the kernel doesn't tell {name}")
+        return own_bytes("VmData") - self._idle < left
 
 
 def _end_with(channel: socket.socket) -> None:

@@ -12,14 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 
 import av
+import numpy as np
 import psutil
 import pytest
 
 from framesift.export.bundle.store import Bundle
+from framesift.export.bundle.video.limits import VideoLimits
 from framesift.serving.gallery import store
 from framesift.serving.gallery.lock import exclusive
 from framesift.serving.gallery.store import LOCK, Gallery
 from framesift.serving.indexing.processes import Process
+from framesift.serving.indexing.worker import Setting
 from framesift.serving.repository.deploy import deploy
 
 from ...waiting import LIMIT_S
@@ -241,11 +244,20 @@ def test_the_container_s_script_indexes_a_job_s_part(index: Run, bundle: Bundle,
     assert records(Path("by_jobs")) == records(Path("gallery"))
 
 
-def test_a_process_ends_with_whoever_started_it(bundle: Bundle) -> None:
-    from framesift.export.bundle.video.limits import VideoLimits
-    from framesift.serving.indexing.worker import Setting
+def _started(bundle: Bundle) -> Process:
+    return Process(Setting(str(bundle.root), VideoLimits().settings(), 10))
 
-    process = Process(Setting(str(bundle.root), VideoLimits().settings(), 10))
+
+def test_a_process_counts_what_it_holds_itself(bundle: Bundle) -> None:
+    # What started it has held more, which its own peak would begin with as `getrusage` counts.
+    held = np.ones(1 << 30, np.uint8)
+    process = _started(bundle)
+    assert 16 << 20 < process.peak() < held.nbytes
+    process.end()
+
+
+def test_a_process_ends_with_whoever_started_it(bundle: Bundle) -> None:
+    process = _started(bundle)
     process.peak()
     seen = psutil.Process(process.pid)
     decoders = seen.children(recursive=True)

@@ -104,7 +104,7 @@ def test_a_node_that_is_lost_costs_no_video(
     finally:
         over.set()
         loser.join()
-    assert lost == [True]
+    assert lost == [True], result.stderr
     # Ray says there, too, that its node ended.
     assert result.stdout.splitlines()[-1] == f"{len(places)} indexed, 0 skipped, 0 failed", result.stderr
     # Which looks for ids that are there twice.
