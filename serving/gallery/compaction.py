@@ -21,7 +21,7 @@ RETAIN = timedelta(minutes=3)
 _LOOKS = 4
 
 _COMMITS_PER_CHECK = 16
-# Each of these costs a look-up a seventh of a millisecond, and a replacement more than half of one.
+# Each of these costs a look-up a seventh of a millisecond, and so a replacement, which looks its ids up.
 _UNINDEXED = 12
 # From glibc's malloc.h: numbers of settings, and here their values in bytes.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

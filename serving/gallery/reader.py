@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
@@ -19,8 +18,9 @@ from .checksums import CHECKSUMS, changed
 from .fact import Fact
 from .failures import gallery_failures
 from .numbering import version_of
+from .row_addresses import Numbers, addresses_of, by_fragment, fragments_of, places_of
 from .schema import SEQUENCE, GallerySchema
-from .table import PLACE, PLACE_BITS, Part, parts, pinned
+from .table import Part, parts, pinned
 
 _IDS_PER_FILTER = 4096
 # Bytes of a batch, of at least and at most so many rows, and bytes that are read ahead.
@@ -32,7 +32,6 @@ UNANSWERED = "searches are not answered: "
 FIRST = f"{SEGMENT} = 0"
 _FACTS = (SOURCE, DURATION, METADATA, SEGMENT, SEGMENTS, START, END, CUTTING)
 
-Numbers = npt.NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
 
 
@@ -89,7 +88,7 @@ class Reader:
             held, known = parts(self.table), self._videos
             told = {number: _still(known.get(number), part) for number, part in held.items()}
             other = [number for number, count in told.items() if count is None]
-            found = self._addressed([SEGMENT], FIRST, other)[1] >> PLACE_BITS
+            found = fragments_of(self._addressed([SEGMENT], FIRST, other)[1])
             counts = dict(zip(*(each.tolist() for each in np.unique(found, return_counts=True)), strict=True))
             self._videos = {
                 number: (held[number], counts.get(number, 0) if count is None else count)
@@ -119,13 +118,13 @@ class Reader:
         with gallery_failures("reading the gallery"):
             found, addresses = self._addressed([SEQUENCE], None, of)
             numbers = np.asarray(found.column(SEQUENCE).to_numpy()) if of else _NONE
-        return {number: (own, places) for number, own, places in _by_fragment(of, addresses, numbers)}
+        return {number: (own, places) for number, own, places in by_fragment(of, addresses, numbers)}
 
     def places(self, of: Sequence[int]) -> dict[int, Numbers]:
         """By fragment, of some of them, the places of the rows that it has left; nothing of their columns is read."""
         with gallery_failures("reading the gallery"):
             addresses = self._addressed([], None, of)[1]
-        return {number: places for number, _, places in _by_fragment(of, addresses, addresses)}
+        return {number: places for number, _, places in by_fragment(of, addresses, addresses)}
 
     def scan(
         self,
@@ -189,7 +188,7 @@ class Reader:
         columns = [ID, SEQUENCE, CHECKSUMS, DIGEST, CUTTING]
         with gallery_failures("reading the gallery"):
             for batch in self._scanner(columns, FIRST, [of], addresses=True).to_batches():
-                yield batch, _addresses(batch) & PLACE, sorted(changed(batch, self.schema.columns, SEQUENCE))
+                yield batch, places_of(addresses_of(batch)), sorted(changed(batch, self.schema.columns, SEQUENCE))
 
     def named(
         self, ids: Sequence[str], columns: Sequence[str], *, segment: int | None = None
@@ -221,7 +220,7 @@ class Reader:
         with gallery_failures("looking up ids in the gallery"):
             for start in range(0, len(ids), _IDS_PER_FILTER):
                 where = among(ids[start : start + _IDS_PER_FILTER])
-                found.append(_addresses(self._scanner([], where, None, addresses=True).to_table()))
+                found.append(addresses_of(self._scanner([], where, None, addresses=True).to_table()))
         return np.concatenate(found)
 
     def _whole(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -237,7 +236,7 @@ class Reader:
         if not of:
             return pa.table({}), _NONE
         found = self._scanner(columns, where, of, addresses=True).to_table()
-        return found, _addresses(found)
+        return found, addresses_of(found)
 
     def _scanner(
         self, columns: Sequence[str], where: str | None, of: Sequence[int] | None, *, addresses: bool = False
@@ -271,21 +270,6 @@ def _still(known: tuple[Part, int] | None, part: Part) -> int | None:
     if known is None or (known[0] != part and (known[0].file != part.file or known[1] != known[0].live)):
         return None
     return known[1] if known[0] == part else part.live
-
-
-def _addresses(rows: pa.Table | pa.RecordBatch) -> Numbers:
-    return np.asarray(rows.column("_rowaddr").to_numpy()).astype(np.int64)
-
-
-def _by_fragment(of: Sequence[int], addresses: Numbers, values: Numbers) -> Iterator[tuple[int, Numbers, Numbers]]:
-    """The rows of each fragment: its number, their values, and their places in it."""
-    where = addresses >> PLACE_BITS
-    order = np.argsort(where, kind="stable")
-    each, starts = np.unique(where[order], return_index=True)
-    found = dict(zip(each.tolist(), np.split(order, starts[1:]), strict=True)) if len(each) else {}
-    for number in of:
-        rows = found.get(number, _NONE)
-        yield number, values[rows], addresses[rows] & PLACE
 
 
 def _fact(row: dict[str, Any]) -> Fact:

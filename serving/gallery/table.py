@@ -13,21 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from ...export.bundle.errors import GalleryError
 from ...export.bundle.ports import ID
+from .row_addresses import Numbers, by_fragment, fragments_of
 from .shard import told_of_shards
 
 TABLE = "videos.lance"
 INDEX = "id_idx"
 # Rows of a piece in which they are written.
 PIECE = 512
-# Of a row's address, what says where in its fragment it is; above is the fragment's number.
-PLACE_BITS = 32
-PLACE = (1 << PLACE_BITS) - 1
 _LONGEST_READING = timedelta(hours=6)
+# Begins the names of the tags that keep versions from being dropped; how often dropping is tried beside those that end.
+_PIN, _TRIES = "reading-", 5
 # What Lance remembers of every version of a table would fill a gigabyte. The index's pages are worth keeping.
 _METADATA_CACHE, _INDEX_CACHE = 4 << 20, 32 << 20
 
@@ -83,16 +82,14 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
     _lance().write_dataset(reader, str(path), schema=schema, mode="create", max_rows_per_file=rows)
 
 
-def replace_rows(table: Any, added: pa.Table, old: npt.NDArray[np.int64]) -> None:
+def replace_rows(table: Any, added: pa.Table, old: Numbers) -> None:
     """Commit rows in the place of those at the addresses ``old``: one version has these and the next the others.
 
     Lance's own merge takes one row for one, and looks for each again: it takes five times as long.
     """
     lance = _lance()
-    order = np.sort(old)
-    held, starts = np.unique(order >> PLACE_BITS, return_index=True)
     updated, removed = [], []
-    for number, rows in zip(held.tolist(), np.split(order & PLACE, starts[1:]), strict=True):
+    for number, _, rows in by_fragment(np.unique(fragments_of(old)).tolist(), old, old):
         left = table.get_fragment(number).delete_rows(rows.tolist())
         if left is None:
             removed.append(number)
@@ -121,7 +118,7 @@ def pinned(table: Any) -> Iterator[None]:
 
     A folder that can't be written to has no writer who could drop one.
     """
-    name = f"reading-{os.getpid()}-{time.time_ns()}"
+    name = f"{_PIN}{os.getpid()}-{time.time_ns()}"
     try:
         table.tags.create(name, int(table.version))
     except OSError:
@@ -135,6 +132,17 @@ def pinned(table: Any) -> Iterator[None]:
 
 def drop_versions(table: Any, older_than: timedelta, *, unknown: bool) -> None:
     """Drop old versions that nobody reads, and with ``unknown`` also files of no version."""
+    for left in reversed(range(_TRIES)):
+        try:
+            _drop_versions(table, older_than, unknown)
+            return
+        except (OSError, ValueError) as error:
+            # A reader has ended between Lance's listing of its pin and the reading of that.
+            if not left or _PIN not in str(error):
+                raise
+
+
+def _drop_versions(table: Any, older_than: timedelta, unknown: bool) -> None:
     now = datetime.now(UTC)
     for name, told in table.tags.list().items():
         # Its reader was killed.

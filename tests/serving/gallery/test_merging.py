@@ -265,6 +265,33 @@ def test_a_version_that_is_read_as_a_whole_is_not_dropped(
         assert len(list(folder.glob("videos.lance/_versions/*.manifest"))) == 1
 
 
+def test_versions_are_dropped_though_readers_of_the_whole_end_meanwhile(
+    folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(folder, manifest) as gallery:
+        for n in range(3):
+            gallery.add([make_entry(f"v{n}")])
+        table = open_table(folder)
+        kind, own = type(table.tags), type(table.tags).list
+        errors: list[Exception] = [
+            ValueError("Not found: gallery/videos.lance/_refs/tags/reading-1-1.json"),
+            OSError("Not found: gallery/videos.lance/_refs/tags/reading-1-2.json"),
+            ValueError("the disk has gone"),
+        ]
+
+        def listed(tags: Any) -> Any:
+            if errors:
+                raise errors.pop(0)
+            return own(tags)
+
+        monkeypatch.setattr(kind, "list", listed)
+        with pytest.raises(ValueError, match="the disk has gone"):
+            drop_versions(table, timedelta(0), unknown=False)
+        errors[:] = [ValueError("Not found: _refs/tags/reading-1-3.json")]
+        drop_versions(table, timedelta(0), unknown=False)
+        assert len(list(folder.glob("videos.lance/_versions/*.manifest"))) == 1
+
+
 def test_the_disk_takes_at_most_half_as_much_again_while_videos_are_replaced(
     folder: Path, manifest: Manifest, make_entry: MakeEntry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
